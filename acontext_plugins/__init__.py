@@ -1,0 +1,1 @@
+"""acontext-plugins: drop-in memory that learns, for any AI agent."""

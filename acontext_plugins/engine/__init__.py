@@ -1,0 +1,1 @@
+"""The engine: records, observes, learns, retrieves and injects, over any Store."""

@@ -1,0 +1,1 @@
+"""Storage for acontext-plugins: nouns, interfaces, backends. Knows no LLM, no HTTP and no framework."""

@@ -1,0 +1,283 @@
+"""The storage interfaces, on one page. A backend implements these and passes the contracts in `testing.py`.
+
+Every method returns a `Pending`: `await` it in async code, `.result()` it in a thread. The call itself only
+queues the work and never blocks, so it is safe on an event loop. Writes made by one thread take effect in the
+order of the calls. A write is durable when its Pending has a result; a write whose Pending raised wrote nothing.
+A store belongs to one project: nothing of another project can be read, changed or even detected through it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Generator, Iterable, Sequence
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from .types import (
+    Appended,
+    Block,
+    BlockType,
+    Claim,
+    Episode,
+    Injection,
+    Json,
+    Lane,
+    LaneKind,
+    LearningStatus,
+    Message,
+    Outcome,
+    Page,
+    SearchHit,
+    Session,
+    Skill,
+    SkillOps,
+    SkillStatus,
+    SkillVersion,
+    Space,
+    StoredMessage,
+    StoreStats,
+    Task,
+    TaskOps,
+)
+
+T = TypeVar("T")
+
+
+class Pending(Future[T]):
+    """A result that is on its way: `await pending` on an event loop, `pending.result()` in a thread."""
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return asyncio.wrap_future(self).__await__()
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Conversations, tasks, skills and due work of one project."""
+
+    project_id: str
+
+    # -- sessions
+    def create_session(self, session: Session) -> Pending[Session]:
+        """Keep it. Raises NotFound for an unknown space, Conflict for an id or key that is taken."""
+
+    def session(self, session_id: str) -> Pending[Session]:
+        """Raises NotFound."""
+
+    def sessions(
+        self,
+        *,
+        space_id: str | None = None,
+        not_connected: bool = False,
+        key: str | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+        time_desc: bool = False,
+    ) -> Pending[Page[Session]]:
+        """By time of creation. `not_connected` wins over `space_id`. Raises InvalidInput for a bad cursor or limit."""
+
+    def update_session(
+        self, session_id: str, *, configs: Json | None = None, space_id: str | None = None
+    ) -> Pending[Session]:
+        """Replace what is given. Raises NotFound for either id. Connecting does not learn retroactively."""
+
+    def delete_session(self, session_id: str) -> Pending[None]:
+        """With its messages, tasks, outcomes, episodes and due work. Skills stay; evidence of it goes."""
+
+    # -- messages
+    def append(
+        self,
+        session_id: str,
+        messages: Sequence[Message] = (),
+        outcomes: Sequence[Outcome] = (),
+        *,
+        ensure: Session | None = None,
+        quiet: float = 0.0,
+        max_wait: float = 0.0,
+    ) -> Pending[Appended]:
+        """Keep messages and outcomes in order and make the session's observe work due, or do none of it.
+
+        Ids that are kept already are ignored, so a caller may safely repeat itself. `ensure` creates the session
+        where its id is unknown; without it an unknown session raises NotFound. The observe work is due after
+        `quiet` seconds without another append, at the latest `max_wait` seconds after the first; not at all
+        where the session has `disable_task_tracking`.
+        """
+
+    def messages(
+        self,
+        session_id: str,
+        *,
+        after_seq: int = 0,
+        limit: int | None = None,
+        cursor: str | None = None,
+        time_desc: bool = False,
+    ) -> Pending[Page[StoredMessage]]:
+        """Oldest first, always. `time_desc` takes the newest `limit` of them; its cursor goes on to older ones."""
+
+    def outcomes(self, session_id: str, *, after_seq: int = 0) -> Pending[list[Outcome]]:
+        """What has been said about the session's runs, in order of arrival (`after_seq` >= the one given)."""
+
+    # -- tasks
+    def tasks(
+        self, session_id: str, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
+    ) -> Pending[Page[Task]]:
+        """By order in the session; the planning task is left out. Raises NotFound."""
+
+    def task(self, task_id: str) -> Pending[Task]:
+        """Raises NotFound."""
+
+    def resume_seq(self, session_id: str) -> Pending[int]:
+        """Where the next observation of this session starts reading."""
+
+    def apply_tasks(self, claim: Claim, ops: TaskOps, *, learn_after: float = 0.0) -> Pending[None]:
+        """One transaction, fenced by the claim: tasks, links, the space's learn work, release of the lane.
+
+        Tasks with a final status in a session that has a space make the space's learn work due `learn_after`
+        seconds from now. The lane comes due again at once if messages arrived meanwhile. Raises LeaseLost.
+        """
+
+    def undigested(self, space_id: str, *, limit: int = 1000) -> Pending[list[Task]]:
+        """Finished tasks of the space's sessions that no learner has looked at yet, oldest first."""
+
+    def learning_status(self, session_id: str) -> Pending[LearningStatus]:
+        """Counts over finished tasks. Both 0 for a session without a space. Raises NotFound."""
+
+    # -- spaces and blocks
+    def create_space(self, space: Space) -> Pending[Space]:
+        """Raises Conflict for an id or name that is taken."""
+
+    def space(self, space_id: str) -> Pending[Space]:
+        """Raises NotFound."""
+
+    def space_by_name(self, name: str, *, create: bool = False) -> Pending[Space]:
+        """The space of that name; made if there is none and `create` is set, else NotFound. Safe in a race."""
+
+    def spaces(
+        self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
+    ) -> Pending[Page[Space]]: ...
+
+    def update_space(self, space_id: str, *, configs: Json) -> Pending[Space]: ...
+
+    def delete_space(self, space_id: str) -> Pending[None]:
+        """With its blocks, skills, episodes, search texts and due work. Its sessions stay, unconnected."""
+
+    def blocks(
+        self, space_id: str, *, parent_id: str | None = None, type: BlockType | None = None, tree: bool = False
+    ) -> Pending[list[Block]]:
+        """Children of `parent_id` (None = the root), by type, then sort. `tree` fills `children` all the way down.
+
+        A skill's block has `props` {use_when, preferences, tool_sops, ...} of its newest version.
+        """
+
+    def block(self, space_id: str, block_id: str) -> Pending[Block]: ...
+
+    def create_block(self, block: Block) -> Pending[Block]:
+        """At the end of its siblings. Root: folder, page. Folder: folder, page. Page: text, sop. Else InvalidInput.
+
+        A block of type sop makes an active skill of origin "human" (its title is its `use_when`).
+        """
+
+    def update_block(
+        self, space_id: str, block_id: str, *, title: str | None = None, props: Json | None = None
+    ) -> Pending[Block]:
+        """For a skill: a new version of origin "human", so automation leaves it alone from now on."""
+
+    def move_block(
+        self, space_id: str, block_id: str, *, parent_id: str | None = None, sort: int | None = None
+    ) -> Pending[Block]:
+        """Under `parent_id` (None = root), at place `sort` (clamped; None = the end). Never under itself."""
+
+    def sort_block(self, space_id: str, block_id: str, sort: int) -> Pending[Block]:
+        """Reorder among its siblings; they are renumbered 0, 1, 2 ..."""
+
+    def delete_block(self, space_id: str, block_id: str) -> Pending[None]:
+        """With all below it; siblings close the gap."""
+
+    # -- skills
+    def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> Pending[list[Skill]]:
+        """At their newest version, oldest first. None = all. Raises NotFound for an unknown space."""
+
+    def skill(self, skill_id: str) -> Pending[Skill]: ...
+
+    def skills_by_id(self, skill_ids: Sequence[str]) -> Pending[list[Skill]]:
+        """In the order asked for; unknown ids are left out."""
+
+    def skill_versions(self, skill_id: str) -> Pending[list[SkillVersion]]:
+        """Oldest first; none is ever changed or removed while the skill exists."""
+
+    def set_skill_status(self, skill_id: str, status: SkillStatus, *, reason: str = "") -> Pending[Skill]:
+        """A person's decision: a new version with the same content."""
+
+    def episodes(self, space_id: str) -> Pending[list[Episode]]:
+        """All of the space, oldest first."""
+
+    def apply_skills(self, claim: Claim, ops: SkillOps) -> Pending[int]:
+        """One transaction, fenced by the claim: episodes, versions, evidence, search texts, release of the lane.
+
+        An edit whose content and status equal the newest version writes nothing but its search texts and
+        evidence where they differ. The result is the number of versions written. Raises LeaseLost.
+        """
+
+    def frequencies(self, space_id: str, terms: Iterable[str]) -> Pending[tuple[int, dict[str, int]]]:
+        """How many search texts the space has, and in how many of them each term occurs."""
+
+    def search(
+        self,
+        space_id: str,
+        terms: Sequence[str],
+        *,
+        statuses: Collection[SkillStatus] = ("active",),
+        limit: int = 50,
+    ) -> Pending[list[SearchHit]]:
+        """Texts with any of the terms, best BM25 first. Terms are what `acontext_store.words.words` makes."""
+
+    def log_injection(self, injection: Injection) -> Pending[None]: ...
+
+    def injections(self, space_id: str, *, limit: int = 100) -> Pending[list[Injection]]:
+        """Newest first."""
+
+    # -- work
+    def make_due(self, kind: LaneKind, key: str, *, at: float | None = None) -> Pending[None]:
+        """At the latest at that Unix time (None = now). A dead lane comes alive again."""
+
+    def claim(
+        self, owner: str, *, kinds: Collection[LaneKind], lease: float, limit: int = 1
+    ) -> Pending[list[Claim]]:
+        """Lease due lanes for `lease` seconds. One lane has one owner at a time, over all processes."""
+
+    def heartbeat(self, claim: Claim, *, lease: float) -> Pending[None]:
+        """Keep it for `lease` seconds from now. Raises LeaseLost."""
+
+    def release(
+        self, claim: Claim, *, error: str | None = None, retry_in: float | None = None, dead: bool = False
+    ) -> Pending[None]:
+        """Give it back. With `error`: attempts + 1 and due again after `retry_in`, or `dead`. Raises LeaseLost."""
+
+    def next_due(self, *, kinds: Collection[LaneKind]) -> Pending[float | None]:
+        """The Unix time at which the next lane of these kinds can be claimed; None = there is none."""
+
+    def lanes(self, *, dead: bool | None = None) -> Pending[list[Lane]]:
+        """Due work, or (`dead=True`) what has failed for good."""
+
+    def stats(self) -> Pending[StoreStats]: ...
+
+    def flush(self) -> Pending[None]:
+        """Done when all that was queued before it is durable, or has failed."""
+
+    def close(self) -> None:
+        """Finish what is queued, then let go of files. Later calls raise Closed. Safe to call twice."""
+
+
+@runtime_checkable
+class BlobStore(Protocol):
+    """Bytes by their SHA-256 (lower-case hex). Putting the same bytes twice keeps them once."""
+
+    def put(self, data: bytes) -> str:
+        """Keep them, atomically and durably, and return their hash. Raises StoreUnavailable."""
+
+    def get(self, sha256: str) -> bytes:
+        """Raises NotFound; never returns bytes that do not have that hash."""
+
+    def exists(self, sha256: str) -> bool: ...
+
+    def delete(self, sha256: str) -> None:
+        """Nothing happens where it is unknown."""

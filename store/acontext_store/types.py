@@ -1,0 +1,465 @@
+"""The nouns. Frozen; safe to share between threads; equal when their values are.
+
+Times are RFC 3339 strings in UTC with microseconds. Ids are opaque strings (UUIDs where we make them).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import Any, Generic, Literal, NotRequired, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
+
+Json = dict[str, Any]
+Item = TypeVar("Item")
+
+Role = Literal["system", "user", "assistant", "tool"]
+PartType = Literal["text", "image", "audio", "video", "file", "tool-call", "tool-result", "thinking", "data"]
+TaskStatus = Literal["pending", "running", "success", "failed"]
+OutcomeStatus = Literal["success", "failed", "cancelled", "interrupted", "unknown"]
+OutcomeSource = Literal["report", "verifier", "import", "user", "framework", "tool", "model"]
+BlockType = Literal["folder", "page", "text", "sop"]
+SkillStatus = Literal["candidate", "pending_confirmation", "active", "stale", "retired"]
+Origin = Literal["rules", "model", "human", "import"]
+LaneKind = Literal["observe", "learn"]
+
+#: How far an outcome may be believed, by who says so (a model's own claim is worth nothing).
+OUTCOME_WEIGHTS: dict[OutcomeSource, float] = {
+    "report": 1.0,
+    "verifier": 1.0,
+    "import": 1.0,
+    "user": 0.7,
+    "framework": 0.5,
+    "tool": 0.5,
+    "model": 0.0,
+}
+
+
+def now() -> str:
+    """The current time as RFC 3339 text in UTC."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def new_id() -> str:
+    """A fresh UUID (version 7, RFC 9562: ordered by time, so indexes stay compact)."""
+    stamp = time.time_ns() // 1_000_000
+    tail = int.from_bytes(os.urandom(10), "big")
+    value = stamp << 80 | 7 << 76 | (tail >> 68) << 64 | 2 << 62 | tail & ((1 << 62) - 1)
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def stable_id(*parts: str) -> str:
+    """The UUID (version 5) that belongs to these words: the same words, the same id, in every process."""
+    return str(uuid.uuid5(_NAMESPACE, "\x1f".join(parts)))
+
+
+_NAMESPACE = uuid.UUID("5b2f6f0e-6d0c-5d8e-9b2e-0a6d5c0f7a11")
+
+
+class Record(BaseModel):
+    """A noun: frozen, and strict about its fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Page(Record, Generic[Item]):
+    """One page of a listing. `next_cursor` is opaque, and set only when `has_more`."""
+
+    items: list[Item]
+    next_cursor: str | None = None
+    has_more: bool = False
+
+
+# --------------------------------------------------------------------------------------- conversations
+
+
+class Session(Record):
+    """One conversation."""
+
+    id: str
+    project_id: str
+    space_id: str | None = None
+    #: The host's own name for this conversation (thread id, conversation id); unique in the project.
+    key: str | None = None
+    #: Who speaks: the user or tenant on whose behalf the agent runs, where the host tells.
+    principal: str | None = None
+    agent: str | None = None
+    disable_task_tracking: bool = False
+    configs: Json | None = None
+    created_at: str = Field(default_factory=now)
+    updated_at: str = Field(default_factory=now)
+
+
+class Part(Record):
+    """A piece of a message.
+
+    `text` holds the words of text, thinking and tool-result parts. A tool-call has `meta` {id, name,
+    arguments (the JSON text as it was written)}; a tool-result has `meta` {tool_call_id, name?, is_error?}.
+    A part whose text was too big to keep in the database has `asset` = the SHA-256 of its UTF-8 bytes.
+    """
+
+    type: PartType
+    text: str | None = None
+    meta: Json | None = None
+    asset: str | None = None
+    filename: str | None = None
+
+
+class Message(Record):
+    """One message. `native` is the framework's own item, kept only where `parts` could not give it back."""
+
+    id: str = Field(default_factory=new_id)
+    role: Role
+    parts: tuple[Part, ...]
+    #: The format `native` is in, or the format the message came in.
+    format: str = "openai"
+    native: Json | None = None
+    meta: Json = Field(default_factory=dict)
+    #: The run of the agent that this message belongs to, where the host tells.
+    run_id: str | None = None
+    created_at: str = Field(default_factory=now)
+
+    @property
+    def text(self) -> str:
+        """The words of the text parts, one line apart."""
+        return "\n".join(part.text for part in self.parts if part.type == "text" and part.text)
+
+    @property
+    def tool_calls(self) -> tuple[Part, ...]:
+        return tuple(part for part in self.parts if part.type == "tool-call")
+
+    @property
+    def tool_results(self) -> tuple[Part, ...]:
+        return tuple(part for part in self.parts if part.type == "tool-result")
+
+
+class StoredMessage(Message):
+    """A message with its place in its session."""
+
+    project_id: str
+    session_id: str
+    #: 1, 2, 3 ... without gaps, in the order of arrival.
+    seq: int
+    parent_id: str | None = None
+    task_id: str | None = None
+    session_task_process_status: TaskStatus = "pending"
+    updated_at: str = Field(default_factory=now)
+
+
+class Outcome(Record):
+    """How a run, or all of a session so far, ended, and who says so."""
+
+    id: str = Field(default_factory=new_id)
+    status: OutcomeStatus
+    source: OutcomeSource
+    reason: str = ""
+    #: The run it speaks of; None = the whole session up to here.
+    run_id: str | None = None
+    #: The last message that had arrived when this was said; set by the store.
+    after_seq: int = 0
+    created_at: str = Field(default_factory=now)
+
+    @property
+    def weight(self) -> float:
+        """0 (not to be believed) to 1."""
+        return OUTCOME_WEIGHTS[self.source]
+
+
+class Appended(Record):
+    """What an append did: the ids that are kept now, and how many of them are new."""
+
+    session_id: str
+    message_ids: tuple[str, ...]
+    new: int
+    last_seq: int
+
+
+class TaskData(TypedDict):
+    """What a task is about, as the wire has it."""
+
+    task_description: str
+    progresses: NotRequired[list[str]]
+    user_preferences: NotRequired[list[str]]
+    sop_thinking: NotRequired[str | None]
+
+
+class Task(Record):
+    """One request of a user, and what became of it."""
+
+    id: str
+    session_id: str
+    project_id: str
+    order: int
+    data: TaskData
+    status: TaskStatus = "pending"
+    is_planning: bool = False
+    space_digested: bool = False
+    #: The messages it is made of: from `first_seq` to `last_seq`, both included.
+    first_seq: int = 0
+    last_seq: int = 0
+    outcome: Outcome | None = None
+    created_at: str = Field(default_factory=now)
+    updated_at: str = Field(default_factory=now)
+
+
+class TaskOps(Record):
+    """What an observer decided about a session. Applied in one transaction, or not at all."""
+
+    session_id: str
+    #: Tasks to insert, or to replace where the id is known.
+    tasks: tuple[Task, ...] = ()
+    #: Ids of tasks that are none after all.
+    removed: tuple[str, ...] = ()
+    #: Messages up to this one have been seen.
+    observed_seq: int = 0
+    #: Where the next observation starts reading: the first message of the oldest task that may still change.
+    resume_seq: int = 1
+
+
+# ---------------------------------------------------------------------------------------------- skills
+
+
+class Space(Record):
+    """Where skills gather."""
+
+    id: str
+    project_id: str
+    name: str | None = None
+    configs: Json | None = None
+    created_at: str = Field(default_factory=now)
+    updated_at: str = Field(default_factory=now)
+
+
+class Block(Record):
+    """A folder, a page, a text or a skill (sop) in the tree of a space."""
+
+    id: str
+    space_id: str
+    type: BlockType
+    title: str
+    parent_id: str | None = None
+    props: Json = Field(default_factory=dict)
+    sort: int = 0
+    is_archived: bool = False
+    children: list[Block] | None = None
+    created_at: str = Field(default_factory=now)
+    updated_at: str = Field(default_factory=now)
+
+
+class Step(Record):
+    """One step of a skill: call this tool, like so."""
+
+    tool_name: str
+    action: str
+    #: Seen in this share of the successful runs behind the skill (0 to 1).
+    support: float = 1.0
+
+
+class Evidence(Record):
+    """Which messages taught a skill."""
+
+    session_id: str
+    task_id: str
+    #: The host's own id of the conversation, where it has one.
+    session_key: str | None = None
+    outcome: OutcomeStatus
+    message_ids: tuple[str, ...] = ()
+    call_ids: tuple[str, ...] = ()
+    #: What these messages gave: "body", "pitfall", "preference", "contrast", "support".
+    gave: tuple[str, ...] = ()
+
+
+class SkillBody(Record):
+    """What a skill says. Two bodies are the same when their `hash` is."""
+
+    use_when: str
+    preferences: str = ""
+    tool_sops: tuple[Step, ...] = ()
+    #: Names that stand for values of the task at hand, each with where its value comes from.
+    variables: dict[str, str] = Field(default_factory=dict)
+    pitfalls: tuple[str, ...] = ()
+    #: The shortest successful run, values masked: `tool(argument={variable}, ...)` a line.
+    trace: tuple[str, ...] = ()
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over the canonical JSON."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Skill(Record):
+    """Something learned, and when it applies: a block of type sop, at its newest version."""
+
+    id: str
+    project_id: str
+    space_id: str
+    block_id: str
+    status: SkillStatus
+    origin: Origin
+    version: int
+    body: SkillBody
+    evidence: tuple[Evidence, ...] = ()
+    #: The gate's points and why they were given, newest judgement.
+    score: float = 0.0
+    score_reasons: tuple[str, ...] = ()
+    created_at: str = Field(default_factory=now)
+    updated_at: str = Field(default_factory=now)
+
+    @property
+    def source_ids(self) -> tuple[str, ...]:
+        """The conversations that taught it: the run behind its body first, each once."""
+        ordered = sorted(self.evidence, key=lambda e: "body" not in e.gave)
+        return tuple(dict.fromkeys(e.session_key or e.session_id for e in ordered))
+
+
+class SkillVersion(Record):
+    """One state that a skill has had. Rows of this kind are only ever added."""
+
+    skill_id: str
+    version: int
+    hash: str
+    parents: tuple[int, ...] = ()
+    status: SkillStatus
+    origin: Origin
+    body: SkillBody
+    evidence: tuple[Evidence, ...] = ()
+    score: float = 0.0
+    score_reasons: tuple[str, ...] = ()
+    reason: str = ""
+    created_at: str = Field(default_factory=now)
+
+
+class SearchText(Record):
+    """One text under which a skill is found: its own `use_when`, or a masked request of a run behind it."""
+
+    kind: Literal["skill", "request"]
+    text: str
+
+
+class Episode(Record):
+    """What one finished task leaves for the learner: no raw conversation, only what was abstracted from it."""
+
+    task_id: str
+    session_id: str
+    space_id: str
+    body: Json
+    created_at: str = Field(default_factory=now)
+
+
+class SkillEdit(Record):
+    """Put a skill into this state: a new version where its content differs, nothing where it does not."""
+
+    skill_id: str
+    page: tuple[str, ...] = ("learned",)
+    title: str
+    status: SkillStatus
+    origin: Origin
+    body: SkillBody
+    evidence: tuple[Evidence, ...] = ()
+    score: float = 0.0
+    score_reasons: tuple[str, ...] = ()
+    #: Under which texts it is found, besides its own words.
+    texts: tuple[SearchText, ...] = ()
+    reason: str = ""
+
+
+class SkillOps(Record):
+    """What a learner decided about a space. Applied in one transaction, or not at all.
+
+    Skills that a human owns or has edited are never changed by it: the store drops such edits and counts them.
+    """
+
+    space_id: str
+    #: One for each task that was digested now.
+    episodes: tuple[Episode, ...] = ()
+    edits: tuple[SkillEdit, ...] = ()
+    #: Skills that no evidence stands behind any more (merged into another): set to "retired".
+    retired: tuple[str, ...] = ()
+    #: Tasks that have been looked at, whether or not they taught anything.
+    digested: tuple[str, ...] = ()
+
+
+class SearchHit(Record):
+    """A text that a query found."""
+
+    skill_id: str
+    kind: Literal["skill", "request"]
+    text: str
+    #: BM25, higher is better.
+    score: float
+
+
+class Injection(Record):
+    """What a run was given, or what was withheld from it."""
+
+    id: str = Field(default_factory=new_id)
+    space_id: str
+    session_id: str | None = None
+    run_id: str | None = None
+    skill_ids: tuple[str, ...] = ()
+    versions: tuple[int, ...] = ()
+    shown: bool = True
+    propensity: float = 1.0
+    #: SHA-256 of the text that entered the prompt.
+    text_hash: str = ""
+    tokens: int = 0
+    created_at: str = Field(default_factory=now)
+
+
+# ------------------------------------------------------------------------------------------------ work
+
+
+class Claim(Record):
+    """A lease on the due work of one session or one space."""
+
+    kind: LaneKind
+    key: str
+    owner: str
+    #: Fencing token: grows with each claim; what is written under an older one is refused.
+    token: int
+    attempts: int = 0
+
+
+class Lane(Record):
+    """The due work of one session (kind "observe") or one space (kind "learn")."""
+
+    kind: LaneKind
+    key: str
+    #: Unix seconds.
+    due_at: float
+    owner: str | None = None
+    lease_until: float = 0.0
+    token: int = 0
+    attempts: int = 0
+    last_error: str | None = None
+    dead_at: float | None = None
+
+
+class LearningStatus(Record):
+    """How many finished tasks of a session have been learned from, and how many wait."""
+
+    space_digested_count: int
+    not_space_digested_count: int
+
+
+class StoreStats(Record):
+    """What is kept, for `acontext doctor`."""
+
+    schema_version: str
+    sessions: int
+    messages: int
+    tasks: int
+    spaces: int
+    skills: dict[str, int]
+    lanes_due: int
+    lanes_dead: int
+    injections: int
+    bytes: int
