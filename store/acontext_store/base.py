@@ -225,10 +225,10 @@ class Store(Protocol):
         space_id: str,
         terms: Sequence[str],
         *,
-        statuses: Collection[SkillStatus] = ("active",),
+        statuses: Collection[SkillStatus] | None = None,
         limit: int = 50,
     ) -> Pending[list[SearchHit]]:
-        """Texts with any of the terms, best BM25 first. Terms are what `acontext_store.words.words` makes."""
+        """Texts with any of the terms, best BM25 first; of skills with these statuses (None = active ones). Terms are what `acontext_store.words.words` makes."""
 
     def log_injection(self, injection: Injection) -> Pending[None]: ...
 

@@ -1,0 +1,94 @@
+"""HomeLoop: the one thread and event loop that an embedded engine lives on."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from acontext_store.errors import Closed
+
+T = TypeVar("T")
+
+
+class HomeLoop:
+    """A daemon thread that runs an event loop, for callers that have none or must not lend theirs.
+
+    Closed at interpreter exit. A forked child must not use its parent's loop (there is no thread behind it):
+    `submit` raises Closed there.
+    """
+
+    def __init__(self, name: str = "acontext") -> None:
+        self.pid = os.getpid()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.run_until_complete(self._cancel_all())
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            self._loop.close()
+
+    async def _cancel_all(self) -> None:
+        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether work can be submitted from this process."""
+        return self.pid == os.getpid() and self._thread.is_alive() and not self._loop.is_closed()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run `work` on the home loop; never blocks. Raises Closed after `close` and in a forked child."""
+        if not self.alive:
+            work.close()
+            raise Closed("this client is closed, or was opened before os.fork(): open one here")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        """Run `work` and wait for it. Must not be called on the home loop itself."""
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RuntimeError("a blocking call on the home loop would wait for itself")
+        future = self.submit(work)
+        try:
+            return future.result(timeout)
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Cancel what still runs, stop the thread. Safe to call twice, and in a forked child."""
+        if not self.alive:
+            return
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout=10)
+
+
+def close_at_exit(owner: object, method: str = "close") -> None:
+    """Call `owner.close()` when the interpreter exits, unless `owner` is gone by then."""
+    reference = weakref.ref(owner)
+
+    def close() -> None:
+        target = reference()
+        if target is not None:
+            with contextlib.suppress(Exception):
+                getattr(target, method)()
+
+    atexit.register(close)
+    weakref.finalize(owner, atexit.unregister, close)

@@ -1,0 +1,317 @@
+"""Runs: one run of an agent, as it is being recorded. What adapters stand on.
+
+An adapter makes one `Runtime` per wrapped object and one `Run` per run of it. Nothing here raises into the host
+(`strict=True` is for tests): trouble is logged once a minute and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from acontext_store.types import Message, Outcome, OutcomeStatus, Part, new_id
+
+from .service import InjectAs, Recall, RecallQuery, Recording, SessionRef
+
+log = logging.getLogger("acontext")
+
+RunKind = Literal["container", "agent", "model"]
+_current: ContextVar[Run | None] = ContextVar("acontext_run", default=None)
+
+
+class Door(Protocol):
+    """What a runtime needs of a client: to record, and to recall from any thread."""
+
+    def record(self, recording: Recording) -> None: ...
+
+    def recall(self, query: RecallQuery) -> Future[Recall]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a wrapped object records and injects. See `learning` for what each means to a user."""
+
+    space: str | None = None
+    session: str | None = None
+    principal: str | None = None
+    inject: bool = True
+    inject_as: InjectAs = "system"
+    limit: int = 3
+    token_budget: int = 400
+    with_trace: bool = False
+    #: Seconds that a run waits for its skills before it goes without.
+    deadline: float = 0.3
+    strict: bool = False
+
+
+@dataclass(slots=True)
+class _Warnings:
+    """Counts trouble, and logs the first of a kind and then at most one a minute."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    spoken: dict[str, float] = field(default_factory=dict)
+
+    def say(self, step: str) -> None:
+        self.counts[step] = self.counts.get(step, 0) + 1
+        moment = time.monotonic()
+        if moment - self.spoken.get(step, -1e9) > 60:
+            self.spoken[step] = moment
+            log.warning("acontext skipped a step: %s (the agent goes on without it)", step, exc_info=True)
+
+
+class Runtime:
+    """What an adapter stands on: starts runs, guards the host."""
+
+    def __init__(self, options: RunOptions, door: Callable[[], Door]) -> None:
+        self.options = options
+        self._door = door
+        self.warnings = _Warnings()
+
+    @property
+    def door(self) -> Door:
+        """The client, opened on first use. May raise: call it inside `guard`."""
+        return self._door()
+
+    @contextlib.contextmanager
+    def guard(self, step: str) -> Iterator[None]:
+        """Memory trouble inside this block is logged and counted, not raised, unless `strict`."""
+        try:
+            yield
+        except Exception:
+            if self.options.strict:
+                raise
+            self.warnings.say(step)
+
+    def start(
+        self,
+        *,
+        label: str,
+        kind: RunKind = "agent",
+        session_key: str | None = None,
+        run_id: str | None = None,
+        parent_call_id: str | None = None,
+        nested: bool = True,
+    ) -> Run:
+        """A new run. Inside a container's run it becomes part of that run; inside an agent's run it is a child.
+
+        `session_key` is the host's own id of the conversation; without one, the options' `session`, else a new
+        conversation. `run_id` continues a run that was interrupted. `nested=False` ignores an active run.
+        """
+        outer = _current.get() if nested else None
+        return Run(self, label, kind, outer, session_key, run_id, parent_call_id)
+
+
+class Run:
+    """One run: its messages go to one session, and its outcome is said once."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        label: str,
+        kind: RunKind,
+        outer: Run | None,
+        session_key: str | None,
+        run_id: str | None,
+        parent_call_id: str | None,
+    ) -> None:
+        options = runtime.options
+        self.id: str
+        self.session: SessionRef
+        self.runtime = runtime
+        self.label = label
+        self.kind = kind
+        self.parent = outer
+        #: Set once something other than the run's frame has been recorded in it or in a run adopted by it.
+        self.has_content = False
+        self._recall: Recall | None = None
+        self._ended: OutcomeStatus | None = None
+        self._count = 0
+        if outer is not None and outer.kind == "container":
+            self.id = outer.id
+            self.adopted = True
+            self.session = outer.session
+        else:
+            self.id = run_id or new_id()
+            self.adopted = False
+            if outer is None:
+                key = session_key or options.session or self.id
+                self.session = SessionRef(key, options.space, options.principal, label)
+            else:
+                key = f"{outer.session.key}/{parent_call_id or self.id}"
+                configs = {"parent_session": outer.session.key, "parent_run": outer.id}
+                if parent_call_id:
+                    configs["parent_call"] = parent_call_id
+                self.session = SessionRef(
+                    key, options.space, options.principal, label, track_tasks=False, configs=configs
+                )
+
+    # -- recording
+    def record(
+        self,
+        *messages: Message,
+        make: Callable[[], Sequence[Message]] | None = None,
+        size: int = 512,
+        frame: bool = False,
+    ) -> None:
+        """Enqueue messages, or a function that makes them on the recorder's thread. Microseconds; never raises.
+
+        Messages get this run's id and, where they have no id of their own that is stable, one derived from the
+        run and their number. `frame=True` marks what a container says about itself (arguments, return value).
+        """
+        with self.runtime.guard("record"):
+            if not frame:
+                self._touch()
+            run_id = self.id
+            if make is not None:
+                inner = make
+                payload: Sequence[Message] | Callable[[], Sequence[Message]] = lambda: [
+                    _with_run(message, run_id) for message in inner()
+                ]
+            else:
+                payload = [_with_run(message, run_id) for message in messages]
+            self.runtime.door.record(Recording(self.session, payload, size=size))
+
+    def record_tool(
+        self, name: str, arguments: dict[str, Any], result: object, *, error: bool = False
+    ) -> None:
+        """A tool call that no adapter sees, with its result: for hand-written loops."""
+        call_id = f"call_{new_id()}"
+        with self.runtime.guard("record_tool"):
+            text = result if isinstance(result, str) else json.dumps(result, default=str)
+            meta = {"id": call_id, "name": name, "arguments": json.dumps(arguments, default=str)}
+            answer: dict[str, Any] = {"tool_call_id": call_id, "name": name}
+            if error:
+                answer["is_error"] = True
+            self.record(
+                Message(role="assistant", parts=(Part(type="tool-call", meta=meta),)),
+                Message(role="tool", parts=(Part(type="tool-result", text=text, meta=answer),)),
+                size=len(text) + 512,
+            )
+
+    def _touch(self) -> None:
+        run: Run | None = self
+        while run is not None and not run.has_content:
+            run.has_content = True
+            run = run.parent
+
+    def end(self, status: OutcomeStatus, reason: str = "") -> None:
+        """How the framework says that the run ended. The first call counts; an adopted run leaves it to its outer."""
+        if self._ended is not None:
+            return
+        self._ended = status
+        if not self.adopted and self.kind != "model":
+            self._outcome(Outcome(status=status, source="framework", reason=reason[:2000], run_id=self.id))
+
+    @property
+    def ended(self) -> OutcomeStatus | None:
+        return self._ended
+
+    def reopen(self) -> None:
+        """An interrupted run goes on: its next `end` counts again."""
+        self._ended = None
+
+    def report(self, status: Literal["success", "failed"], reason: str = "") -> None:
+        """What the host knows about the result; outranks every other sign."""
+        self._outcome(Outcome(status=status, source="report", reason=reason[:2000], run_id=self.id))
+
+    def _outcome(self, outcome: Outcome) -> None:
+        with self.runtime.guard("outcome"):
+            self.runtime.door.record(Recording(self.session, outcomes=(outcome,)))
+
+    # -- recalling
+    async def arecall(self, query: str, tools: Collection[str] | None = None) -> str:
+        """The skills' text for this run, asked for once; "" when nothing fits, or the deadline passes."""
+        if self._recall is None:
+            self._recall = Recall()
+            with self.runtime.guard("recall"):
+                future = self._ask(query, tools)
+                if future is not None:
+                    self._recall = await asyncio.wait_for(
+                        asyncio.wrap_future(future), self.runtime.options.deadline
+                    )
+        return self._recall.text
+
+    def recall(self, query: str, tools: Collection[str] | None = None) -> str:
+        """The same, from a thread without an event loop (it blocks up to the deadline)."""
+        if self._recall is None:
+            self._recall = Recall()
+            with self.runtime.guard("recall"):
+                future = self._ask(query, tools)
+                if future is not None:
+                    self._recall = future.result(self.runtime.options.deadline)
+        return self._recall.text
+
+    def _ask(self, query: str, tools: Collection[str] | None) -> Future[Recall] | None:
+        options = self.runtime.options
+        if not options.inject or options.space is None or not query.strip():
+            return None
+        return self.runtime.door.recall(
+            RecallQuery(
+                space=options.space,
+                text=query,
+                tools=tools,
+                limit=options.limit,
+                token_budget=options.token_budget,
+                with_trace=options.with_trace,
+                session_key=self.session.key,
+                run_id=self.id,
+            )
+        )
+
+    @property
+    def skills_text(self) -> str:
+        """What was injected into this run ("" before `recall`, and where nothing fits)."""
+        return self._recall.text if self._recall is not None else ""
+
+    @property
+    def skills(self) -> Recall:
+        """The skills behind `skills_text`."""
+        return self._recall or Recall()
+
+    # -- the context
+    def enter(self) -> Token[Run | None]:
+        """Make this the current run; give the token to `leave`."""
+        return _current.set(self)
+
+    def leave(self, token: Token[Run | None]) -> None:
+        """Undo `enter`; harmless from another context, where a generator is finalised for instance."""
+        with contextlib.suppress(ValueError):
+            _current.reset(token)
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[Run]:
+        """The current run inside this block."""
+        token = self.enter()
+        try:
+            yield self
+        finally:
+            self.leave(token)
+
+
+def _with_run(message: Message, run_id: str) -> Message:
+    return message if message.run_id else message.model_copy(update={"run_id": run_id})
+
+
+def current_run() -> Run | None:
+    """The run that this code is part of; None outside of any."""
+    return _current.get()
+
+
+def report(status: Literal["success", "failed"], reason: str = "") -> None:
+    """Say how the current run turned out. Outside of a run nothing happens but a log line."""
+    run = _current.get()
+    if run is None:
+        log.warning("acontext: report(%r) was called outside of a run, so it is about nothing", status)
+        return
+    top = run
+    while top.parent is not None and not (top.kind == "agent" and not top.adopted and top.parent is None):
+        top = top.parent
+    top.report(status, reason)

@@ -1,0 +1,247 @@
+"""Service: the one interface behind both front doors. The embedded engine keeps it, and so does the remote client.
+
+Methods raise only what `acontext_plugins.errors` holds. `record` is the exception to "async": it is what an agent
+waits for, so it only enqueues, never blocks and never raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from acontext_store.types import (
+    Appended,
+    Block,
+    BlockType,
+    Json,
+    LearningStatus,
+    Message,
+    Outcome,
+    Page,
+    Record,
+    Session,
+    Skill,
+    SkillStatus,
+    SkillVersion,
+    Space,
+    StoredMessage,
+    Task,
+)
+
+InjectAs = Literal["system", "user"]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRef:
+    """A session by the host's own name for it. The engine makes the session, and the space, on first use."""
+
+    #: The host's key (thread id, conversation id), or the id of a session that exists already.
+    key: str
+    #: Name or id of the space to learn into; None = record only.
+    space: str | None = None
+    principal: str | None = None
+    agent: str | None = None
+    #: A sub-agent's conversation: kept, but not a task of its own.
+    track_tasks: bool = True
+    configs: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Something that an agent did, on its way to the recorder.
+
+    `messages` may be a function that makes them: it runs on the recorder's thread, so that the agent does not
+    wait for the conversion. It must not look at objects that the host may change meanwhile.
+    """
+
+    session: SessionRef
+    messages: Sequence[Message] | Callable[[], Sequence[Message]] = ()
+    outcomes: Sequence[Outcome] = ()
+    #: A rough size in bytes, for the bound on memory.
+    size: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class RecallQuery:
+    """What is about to be done, and with which tools."""
+
+    space: str
+    text: str
+    #: Names of the tools the run has; None = unknown, so do not filter.
+    tools: Collection[str] | None = None
+    limit: int = 3
+    #: Tokens (characters / 4) that the rendered text may have.
+    token_budget: int = 400
+    #: Add the shortest successful run, values masked.
+    with_trace: bool = False
+    session_key: str | None = None
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """The skills that fit, and the text that enters the prompt ("" where nothing fits)."""
+
+    text: str = ""
+    skills: tuple[Skill, ...] = ()
+    scores: tuple[float, ...] = field(default=())
+
+
+class SearchItem(Record):
+    """One block that a search cites."""
+
+    block_id: str
+    title: str
+    type: BlockType
+    props: Json
+    distance: float | None = None
+
+
+class SpaceSearchResult(Record):
+    """What a search found; an empty list where nothing fits."""
+
+    cited_blocks: list[SearchItem]
+    final_answer: str | None = None
+
+
+class FlushResult(Record):
+    """`status` is 200 when the session's tasks are up to date; else `errmsg` says why not."""
+
+    status: int = 200
+    errmsg: str = ""
+
+
+class MessagesPage(Record):
+    """Messages of a session, oldest first, in the format asked for; `ids` stand in the same order."""
+
+    items: list[Any]
+    ids: list[str]
+    has_more: bool = False
+    next_cursor: str | None = None
+
+
+@runtime_checkable
+class Service(Protocol):
+    """Everything that the clients, the adapters, the server and the CLI ask for."""
+
+    # -- for agents
+    def record(self, recording: Recording) -> None: ...
+
+    async def recall(self, query: RecallQuery) -> Recall: ...
+
+    async def flush(self, timeout: float | None = None) -> bool:
+        """True when all that was recorded is durable and all due work is done; False when time ran out first."""
+
+    async def ping(self) -> str: ...
+
+    # -- sessions
+    async def create_session(
+        self,
+        *,
+        space_id: str | None = None,
+        key: str | None = None,
+        principal: str | None = None,
+        disable_task_tracking: bool = False,
+        configs: Json | None = None,
+    ) -> Session: ...
+
+    async def session(self, session_id: str) -> Session: ...
+
+    async def sessions(
+        self,
+        *,
+        space_id: str | None = None,
+        not_connected: bool = False,
+        limit: int = 20,
+        cursor: str | None = None,
+        time_desc: bool = False,
+    ) -> Page[Session]: ...
+
+    async def update_session(
+        self, session_id: str, *, configs: Json | None = None, space_id: str | None = None
+    ) -> Session: ...
+
+    async def delete_session(self, session_id: str) -> None: ...
+
+    async def append(
+        self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome] = ()
+    ) -> Appended: ...
+
+    async def messages(
+        self,
+        session_id: str,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        time_desc: bool = False,
+    ) -> Page[StoredMessage]: ...
+
+    async def tasks(
+        self, session_id: str, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
+    ) -> Page[Task]: ...
+
+    async def flush_session(self, session_id: str) -> FlushResult: ...
+
+    async def learning_status(self, session_id: str) -> LearningStatus: ...
+
+    # -- spaces
+    async def create_space(self, *, name: str | None = None, configs: Json | None = None) -> Space: ...
+
+    async def space(self, space_id: str) -> Space: ...
+
+    async def space_by_name(self, name: str, *, create: bool = False) -> Space: ...
+
+    async def spaces(
+        self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
+    ) -> Page[Space]: ...
+
+    async def update_space(self, space_id: str, *, configs: Json) -> Space: ...
+
+    async def delete_space(self, space_id: str) -> None: ...
+
+    async def experience_search(
+        self, space_id: str, *, query: str, limit: int = 10, mode: Literal["fast", "agentic"] = "fast"
+    ) -> SpaceSearchResult: ...
+
+    async def skills(
+        self, space_id: str, *, statuses: Collection[SkillStatus] | None = None
+    ) -> list[Skill]: ...
+
+    async def skill_versions(self, skill_id: str) -> list[SkillVersion]: ...
+
+    # -- blocks
+    async def blocks(
+        self,
+        space_id: str,
+        *,
+        parent_id: str | None = None,
+        block_type: BlockType | None = None,
+        tree: bool = False,
+    ) -> list[Block]: ...
+
+    async def block(self, space_id: str, block_id: str) -> Block: ...
+
+    async def create_block(
+        self,
+        space_id: str,
+        *,
+        block_type: BlockType,
+        parent_id: str | None = None,
+        title: str | None = None,
+        props: Json | None = None,
+    ) -> Block: ...
+
+    async def update_block(
+        self, space_id: str, block_id: str, *, title: str | None = None, props: Json | None = None
+    ) -> Block: ...
+
+    async def move_block(
+        self, space_id: str, block_id: str, *, parent_id: str | None = None, sort: int | None = None
+    ) -> Block: ...
+
+    async def sort_block(self, space_id: str, block_id: str, sort: int) -> Block: ...
+
+    async def delete_block(self, space_id: str, block_id: str) -> None: ...
+
+    async def aclose(self) -> None: ...
