@@ -1,0 +1,387 @@
+"""Engine: the embedded Service, over any Store and BlobStore.
+
+Its methods may be awaited on any event loop. The worker lives on the home loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Collection, Sequence
+from typing import Literal
+
+from acontext_plugins.service import (
+    FlushResult,
+    Recall,
+    RecallQuery,
+    Recording,
+    SearchItem,
+    SpaceSearchResult,
+)
+from acontext_plugins.settings import Settings
+from acontext_store.base import BlobStore, Store
+from acontext_store.errors import InvalidInput, NotFound
+from acontext_store.types import (
+    Appended,
+    Block,
+    BlockType,
+    Injection,
+    Json,
+    LaneKind,
+    LearningStatus,
+    Message,
+    Outcome,
+    Page,
+    Session,
+    Skill,
+    SkillStatus,
+    SkillVersion,
+    Space,
+    StoredMessage,
+    Task,
+    new_id,
+)
+
+from .injector import render, tokens
+from .protocols import Learner, Observer
+from .recorder import Recorder, Scrubber, is_uuid, restore, session_id_of
+from .retriever import Retriever
+from .worker import Worker
+
+log = logging.getLogger("acontext")
+
+
+class Engine:
+    """Records, observes, learns, retrieves and injects."""
+
+    def __init__(
+        self,
+        store: Store,
+        blobs: BlobStore,
+        *,
+        scrubber: Scrubber,
+        observer: Observer,
+        learner: Learner,
+        settings: Settings,
+    ) -> None:
+        self.store = store
+        self.blobs = blobs
+        self.settings = settings
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._work: asyncio.Task[None] | None = None
+        self.worker = Worker(store, observer, learner, settings=settings.worker, learn=settings.learn)
+        self.recorder = Recorder(
+            store,
+            blobs,
+            scrubber,
+            settings=settings.recorder,
+            observe=settings.observe,
+            wake=self._wake,
+        )
+        self._retriever = Retriever(store)
+        self._space_ids: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Start the worker on the loop that runs this."""
+        if self.settings.worker.enabled and self._work is None:
+            self._loop = asyncio.get_running_loop()
+            self._work = asyncio.create_task(self.worker.run())
+
+    def _wake(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self.worker.wake)
+
+    # -- for agents
+    def record(self, recording: Recording) -> None:
+        self.recorder.record(recording)
+
+    async def recall(self, query: RecallQuery) -> Recall:
+        """The active skills that fit, rendered within the budget. An unknown space has none."""
+        space_id = await self._known_space(query.space)
+        if space_id is None:
+            return Recall()
+        found = await self._retriever.search(space_id, query.text, limit=query.limit, tools=query.tools)
+        text, shown = render(
+            [skill for skill, _ in found], token_budget=query.token_budget, with_trace=query.with_trace
+        )
+        if shown:
+            self._log(query, space_id, text, shown)
+        scores = {skill.id: score for skill, score in found}
+        return Recall(text=text, skills=shown, scores=tuple(scores[skill.id] for skill in shown))
+
+    def _log(self, query: RecallQuery, space_id: str, text: str, shown: Sequence[Skill]) -> None:
+        session_id = session_id_of(self.store.project_id, query.session_key) if query.session_key else None
+        self.store.log_injection(
+            Injection(
+                space_id=space_id,
+                session_id=session_id,
+                run_id=query.run_id,
+                skill_ids=tuple(skill.id for skill in shown),
+                versions=tuple(skill.version for skill in shown),
+                text_hash=text.split('id="', 1)[1][:8],
+                tokens=tokens(text),
+            )
+        )
+
+    async def _known_space(self, space: str) -> str | None:
+        if space not in self._space_ids:
+            try:
+                self._space_ids[space] = (await self.find_space(space)).id
+            except NotFound:
+                return None
+        return self._space_ids[space]
+
+    async def find_space(self, name_or_id: str, *, create: bool = False) -> Space:
+        """A space by its name or its id. Raises NotFound."""
+        if is_uuid(name_or_id):
+            return await self.store.space(name_or_id)
+        return await self.store.space_by_name(name_or_id, create=create)
+
+    async def flush(self, timeout: float | None = None) -> bool:
+        """Make all that was recorded durable, and do all the due work, also what would be due later."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if not await asyncio.to_thread(self.recorder.flush, timeout):
+            return False
+        return await self._settle(None, deadline)
+
+    async def _settle(self, session_id: str | None, deadline: float | None) -> bool:
+        """Do the due work (of one session: only its observation) now, and wait until it is done or dead."""
+        hurried: set[tuple[LaneKind, str]] = set()
+        pause = 0.002
+        while True:
+            waiting = [lane for lane in await self.store.lanes(dead=False) if self._concerns(lane.key, session_id)]
+            if not waiting:
+                return True
+            for lane in waiting:
+                if lane.due_at > time.time() and (lane.kind, lane.key) not in hurried and lane.attempts == 0:
+                    await self.store.make_due(lane.kind, lane.key)
+                    hurried.add((lane.kind, lane.key))
+            if all(lane.attempts > 0 and lane.due_at > time.time() for lane in waiting):
+                return False  # all that is left has failed and is backing off
+            if self._work is None:
+                await self.worker.work_once()
+            else:
+                self._wake()
+            if deadline is not None and time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 0.05)
+            if pause >= 0.05:
+                hurried.clear()
+
+    @staticmethod
+    def _concerns(key: str, session_id: str | None) -> bool:
+        return session_id is None or key == session_id
+
+    async def ping(self) -> str:
+        await self.store.spaces(limit=1)
+        return "pong"
+
+    # -- sessions
+    async def create_session(
+        self,
+        *,
+        space_id: str | None = None,
+        key: str | None = None,
+        principal: str | None = None,
+        disable_task_tracking: bool = False,
+        configs: Json | None = None,
+    ) -> Session:
+        return await self.store.create_session(
+            Session(
+                id=session_id_of(self.store.project_id, key) if key else new_id(),
+                project_id=self.store.project_id,
+                space_id=space_id,
+                key=key,
+                principal=principal,
+                disable_task_tracking=disable_task_tracking,
+                configs=configs,
+            )
+        )
+
+    async def session(self, session_id: str) -> Session:
+        return await self.store.session(session_id)
+
+    async def sessions(
+        self,
+        *,
+        space_id: str | None = None,
+        not_connected: bool = False,
+        limit: int = 20,
+        cursor: str | None = None,
+        time_desc: bool = False,
+    ) -> Page[Session]:
+        return await self.store.sessions(
+            space_id=space_id, not_connected=not_connected, limit=limit, cursor=cursor, time_desc=time_desc
+        )
+
+    async def update_session(
+        self, session_id: str, *, configs: Json | None = None, space_id: str | None = None
+    ) -> Session:
+        return await self.store.update_session(session_id, configs=configs, space_id=space_id)
+
+    async def delete_session(self, session_id: str) -> None:
+        await self.store.delete_session(session_id)
+
+    async def append(
+        self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome] = ()
+    ) -> Appended:
+        return await self.recorder.append(session_id, messages, outcomes)
+
+    async def messages(
+        self, session_id: str, *, limit: int | None = None, cursor: str | None = None, time_desc: bool = False
+    ) -> Page[StoredMessage]:
+        page = await self.store.messages(session_id, limit=limit, cursor=cursor, time_desc=time_desc)
+        items = [restore(message, self.blobs) for message in page.items]
+        return Page[StoredMessage](items=items, next_cursor=page.next_cursor, has_more=page.has_more)
+
+    async def tasks(
+        self, session_id: str, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
+    ) -> Page[Task]:
+        return await self.store.tasks(session_id, limit=limit, cursor=cursor, time_desc=time_desc)
+
+    async def flush_session(self, session_id: str) -> FlushResult:
+        """Observe all of the session that is recorded so far; learning goes on in the background."""
+        await asyncio.to_thread(self.recorder.flush)
+        await self.store.session(session_id)
+        await self._settle(session_id, None)
+        for lane in await self.store.lanes():
+            if lane.kind == "observe" and lane.key == session_id and lane.last_error:
+                return FlushResult(status=500, errmsg=lane.last_error.strip().splitlines()[-1])
+        return FlushResult()
+
+    async def learning_status(self, session_id: str) -> LearningStatus:
+        return await self.store.learning_status(session_id)
+
+    # -- spaces
+    async def create_space(self, *, name: str | None = None, configs: Json | None = None) -> Space:
+        return await self.store.create_space(
+            Space(id=new_id(), project_id=self.store.project_id, name=name, configs=configs)
+        )
+
+    async def space(self, space_id: str) -> Space:
+        return await self.store.space(space_id)
+
+    async def space_by_name(self, name: str, *, create: bool = False) -> Space:
+        return await self.store.space_by_name(name, create=create)
+
+    async def spaces(
+        self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
+    ) -> Page[Space]:
+        return await self.store.spaces(limit=limit, cursor=cursor, time_desc=time_desc)
+
+    async def update_space(self, space_id: str, *, configs: Json) -> Space:
+        return await self.store.update_space(space_id, configs=configs)
+
+    async def delete_space(self, space_id: str) -> None:
+        await self.store.delete_space(space_id)
+        self._space_ids.clear()
+
+    async def experience_search(
+        self, space_id: str, *, query: str, limit: int = 10, mode: Literal["fast", "agentic"] = "fast"
+    ) -> SpaceSearchResult:
+        if not query.strip():
+            raise InvalidInput("the query is empty: say what is about to be done")
+        if not 1 <= limit <= 50:
+            raise InvalidInput(f"limit is {limit}: it must be 1 to 50")
+        if mode != "fast":
+            raise InvalidInput(f"mode {mode!r} needs a model, and none is set: use mode='fast'")
+        await self.store.space(space_id)
+        found = await self._retriever.search(space_id, query, limit=limit)
+        return SpaceSearchResult(
+            cited_blocks=[
+                SearchItem(
+                    block_id=skill.block_id,
+                    title=skill.body.use_when,
+                    type="sop",
+                    props=_props(skill),
+                    distance=round(1.0 / (1.0 + score), 6),
+                )
+                for skill, score in found
+            ]
+        )
+
+    async def skills(
+        self, space_id: str, *, statuses: Collection[SkillStatus] | None = None
+    ) -> list[Skill]:
+        return await self.store.skills(space_id, statuses=statuses)
+
+    async def skill_versions(self, skill_id: str) -> list[SkillVersion]:
+        return await self.store.skill_versions(skill_id)
+
+    # -- blocks
+    async def blocks(
+        self,
+        space_id: str,
+        *,
+        parent_id: str | None = None,
+        block_type: BlockType | None = None,
+        tree: bool = False,
+    ) -> list[Block]:
+        return await self.store.blocks(space_id, parent_id=parent_id, type=block_type, tree=tree)
+
+    async def block(self, space_id: str, block_id: str) -> Block:
+        return await self.store.block(space_id, block_id)
+
+    async def create_block(
+        self,
+        space_id: str,
+        *,
+        block_type: BlockType,
+        parent_id: str | None = None,
+        title: str | None = None,
+        props: Json | None = None,
+    ) -> Block:
+        return await self.store.create_block(
+            Block(
+                id=new_id(),
+                space_id=space_id,
+                type=block_type,
+                title=title or "",
+                parent_id=parent_id,
+                props=props or {},
+            )
+        )
+
+    async def update_block(
+        self, space_id: str, block_id: str, *, title: str | None = None, props: Json | None = None
+    ) -> Block:
+        if title is None and props is None:
+            raise InvalidInput("nothing to update: give a title, props, or both")
+        return await self.store.update_block(space_id, block_id, title=title, props=props)
+
+    async def move_block(
+        self, space_id: str, block_id: str, *, parent_id: str | None = None, sort: int | None = None
+    ) -> Block:
+        return await self.store.move_block(space_id, block_id, parent_id=parent_id, sort=sort)
+
+    async def sort_block(self, space_id: str, block_id: str, sort: int) -> Block:
+        return await self.store.sort_block(space_id, block_id, sort)
+
+    async def delete_block(self, space_id: str, block_id: str) -> None:
+        await self.store.delete_block(space_id, block_id)
+
+    # -- the end
+    async def aclose(self) -> None:
+        """Stop the worker (what it had claimed is claimed again later), write what is recorded, close the store."""
+        if self._work is not None:
+            self._work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._work
+            self._work = None
+        await asyncio.to_thread(self.recorder.close)
+        await asyncio.to_thread(self.store.close)
+
+
+def _props(skill: Skill) -> Json:
+    return {
+        "use_when": skill.body.use_when,
+        "preferences": skill.body.preferences,
+        "tool_sops": [
+            {"order": order, "tool_name": step.tool_name, "action": step.action}
+            for order, step in enumerate(skill.body.tool_sops)
+        ],
+    }

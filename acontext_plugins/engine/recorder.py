@@ -1,0 +1,391 @@
+"""Recorder: from the agent's hands to the disk. Callers only enqueue; one thread redacts, sorts and writes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from acontext_store.base import BlobStore, Pending, Store
+from acontext_store.errors import AcontextError, Closed, NotFound, StoreUnavailable
+from acontext_store.types import Appended, Message, Outcome, Part, Session, stable_id
+
+from ..service import Recording, SessionRef
+from ..settings import ObserveSettings, RecorderSettings
+
+log = logging.getLogger("acontext")
+
+_BATCH = 256
+_KNOWN_SESSIONS = 10_000
+_PREVIEW = 4_096
+
+
+class Scrubber(Protocol):
+    """Takes secrets out of messages before they are written."""
+
+    def redact(
+        self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome]
+    ) -> tuple[Sequence[Message], Sequence[Outcome], int]: ...
+
+
+@dataclass(slots=True)
+class RecorderStats:
+    """Counts since the recorder was made."""
+
+    recorded: int = 0
+    dropped: int = 0
+    failed: int = 0
+    redacted: int = 0
+    retries: int = 0
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One recording, and the write that comes of it."""
+
+    ref: SessionRef | str
+    messages: Sequence[Message] | Callable[[], Sequence[Message]]
+    outcomes: Sequence[Outcome]
+    size: int
+    waiter: Pending[Appended] | None = None
+    prepared: tuple[Session | None, str, Sequence[Message], Sequence[Outcome]] | None = None
+    write: Pending[Appended] | None = None
+
+
+class Recorder:
+    """The one way by which conversations reach the store.
+
+    Order is kept. A repeated message id is kept once. While the database cannot be written, recordings wait in
+    memory up to a bound; past the bound they are dropped, counted, and logged once a minute: the agent never waits.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        blobs: BlobStore,
+        scrubber: Scrubber,
+        *,
+        settings: RecorderSettings | None = None,
+        observe: ObserveSettings | None = None,
+        wake: Callable[[], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._scrubber = scrubber
+        self._settings = settings or RecorderSettings()
+        self._observe = observe or ObserveSettings()
+        self._wake = wake or (lambda: None)
+        self.stats = RecorderStats()
+        self._queue: queue.SimpleQueue[_Entry | threading.Event | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._pending = 0
+        self._pending_bytes = 0
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._spaces: dict[str, str] = {}
+        self._spoken: dict[str, float] = {}
+        self._closing = False
+        self._deadline: float | None = None
+        self._pid = os.getpid()
+        self._thread = threading.Thread(target=self._work, name="acontext-recorder", daemon=True)
+        self._thread.start()
+
+    # -- callers
+    def record(self, recording: Recording) -> None:
+        """Enqueue it: microseconds, never blocks, never raises."""
+        size = recording.size
+        with self._lock:
+            full = (
+                self._closing
+                or self._pending >= self._settings.max_pending
+                or (self._pending_bytes + size > self._settings.max_bytes and self._pending > 0)
+            )
+            if not full:
+                self._pending += 1
+                self._pending_bytes += size
+        if full or self._pid != os.getpid():
+            self.stats.dropped += 1
+            self._say("dropped", "a recording was dropped: %s", "closed" if self._closing else "the queue is full")
+            return
+        self._queue.put(_Entry(recording.session, recording.messages, recording.outcomes, size))
+
+    def append(
+        self, session: SessionRef | str, messages: Sequence[Message] = (), outcomes: Sequence[Outcome] = ()
+    ) -> Pending[Appended]:
+        """The same, and tell when it is durable. `session` = the id of one that exists, or a reference.
+
+        The result raises NotFound for an unknown id, StoreUnavailable where the database cannot be written.
+        """
+        waiter: Pending[Appended] = Pending()
+        if self._closing or self._pid != os.getpid():
+            waiter.set_exception(Closed("this client is closed, or was opened before os.fork(): open one here"))
+            return waiter
+        size = 512 * len(messages)
+        with self._lock:
+            self._pending += 1
+            self._pending_bytes += size
+        self._queue.put(_Entry(session, messages, outcomes, size, waiter))
+        return waiter
+
+    @property
+    def pending(self) -> int:
+        """Recordings that are not durable yet."""
+        return self._pending
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until all that was enqueued before is durable (or has failed); False when time ran out first."""
+        if not self._thread.is_alive() or self._pid != os.getpid():
+            return self._pending == 0
+        done = threading.Event()
+        self._queue.put(done)
+        return done.wait(timeout)
+
+    def close(self) -> None:
+        """Write what is enqueued, for at most `close_timeout` seconds, then stop. Safe to call twice."""
+        if self._pid != os.getpid() or self._closing:
+            return
+        self._deadline = time.monotonic() + self._settings.close_timeout
+        self._closing = True
+        self._queue.put(None)
+        self._thread.join(self._settings.close_timeout + 5)
+
+    # -- the thread
+    def _work(self) -> None:
+        stop = False
+        while not stop:
+            entries: list[_Entry] = []
+            events: list[threading.Event] = []
+            item = self._queue.get()
+            while True:
+                if item is None:
+                    stop = True
+                elif isinstance(item, threading.Event):
+                    events.append(item)
+                    break
+                else:
+                    entries.append(item)
+                if stop or len(entries) >= _BATCH:
+                    break
+                try:
+                    item = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+            try:
+                self._write(entries)
+            except Exception:
+                log.exception("acontext: the recorder met something unexpected; %d recordings are lost", len(entries))
+                self._forget(entries, Closed("the recorder failed"))
+            for event in events:
+                event.set()
+
+    def _write(self, entries: list[_Entry]) -> None:
+        """Write them all, in order. What the database refuses for now is tried again until it can be written."""
+        delay = 0.05
+        rest = entries
+        while rest:
+            for entry in rest:
+                self._submit(entry)
+            failed = self._settle(rest)
+            if not failed:
+                break
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                self._forget(failed, StoreUnavailable("the database could not be written before closing"))
+                break
+            self.stats.retries += 1
+            self._say("retry", "the database cannot be written now; %d recordings wait in memory", self._pending)
+            time.sleep(delay)
+            delay = min(delay * 2, 2.0)
+            rest = failed
+        if entries:
+            self._wake()
+
+    def _submit(self, entry: _Entry) -> None:
+        try:
+            if entry.prepared is None:
+                entry.prepared = self._prepare(entry)
+            session, session_id, messages, outcomes = entry.prepared
+            entry.write = self._store.append(
+                session_id,
+                messages,
+                outcomes,
+                ensure=session,
+                quiet=self._observe.quiet,
+                max_wait=self._observe.max_wait,
+            )
+        except BaseException as error:
+            entry.write = Pending()
+            entry.write.set_exception(error)
+
+    def _settle(self, entries: list[_Entry]) -> list[_Entry]:
+        """Wait for the writes; those to try again, in order: once one of a session waits, its later ones do too."""
+        again: list[_Entry] = []
+        for entry in entries:
+            assert entry.write is not None
+            error = entry.write.exception()
+            if error is None:
+                self._done(entry, entry.write.result())
+            elif isinstance(error, StoreUnavailable) and entry.waiter is None:
+                again.append(entry)
+            elif isinstance(error, NotFound) and self._retry_unknown(entry):
+                again.append(entry)
+            else:
+                self._forget([entry], error)
+        return again
+
+    def _retry_unknown(self, entry: _Entry) -> bool:
+        """A session that was known here has been deleted: make it again, once."""
+        if isinstance(entry.ref, str) or entry.ref.key not in self._known:
+            return False
+        self._known.pop(entry.ref.key, None)
+        self._spaces.clear()
+        entry.prepared = None
+        return True
+
+    def _done(self, entry: _Entry, appended: Appended) -> None:
+        self._count_out(entry)
+        self.stats.recorded += len(appended.message_ids)
+        if entry.waiter is not None and entry.waiter.set_running_or_notify_cancel():
+            entry.waiter.set_result(appended)
+
+    def _forget(self, entries: Iterable[_Entry], error: BaseException) -> None:
+        for entry in entries:
+            self._count_out(entry)
+            if entry.waiter is not None:
+                if entry.waiter.set_running_or_notify_cancel():
+                    entry.waiter.set_exception(error)
+            else:
+                self.stats.failed += 1
+                self._say("failed", "a recording could not be kept: %s", error)
+
+    def _count_out(self, entry: _Entry) -> None:
+        with self._lock:
+            self._pending -= 1
+            self._pending_bytes -= entry.size
+
+    # -- from a recording to rows
+    def _prepare(self, entry: _Entry) -> tuple[Session | None, str, Sequence[Message], Sequence[Outcome]]:
+        messages = entry.messages() if callable(entry.messages) else entry.messages
+        session, session_id = self._resolve(entry.ref)
+        messages, outcomes, redacted = self._scrubber.redact(session_id, messages, entry.outcomes)
+        self.stats.redacted += redacted
+        return session, session_id, [self._outsource(message) for message in messages], outcomes
+
+    def _resolve(self, ref: SessionRef | str) -> tuple[Session | None, str]:
+        """The session's id, and the session itself where it may have to be made."""
+        if isinstance(ref, str):
+            return None, ref
+        session_id = session_id_of(self._store.project_id, ref.key)
+        if ref.key in self._known:
+            return None, session_id
+        space_id = self._space_id(ref.space) if ref.space else None
+        session = Session(
+            id=session_id,
+            project_id=self._store.project_id,
+            space_id=space_id,
+            key=ref.key,
+            principal=ref.principal,
+            agent=ref.agent,
+            disable_task_tracking=not ref.track_tasks,
+            configs=ref.configs,
+        )
+        if space_id is not None:
+            try:
+                found = self._store.session(session_id).result()
+                if found.space_id is None:
+                    self._store.update_session(session_id, space_id=space_id).result()
+            except NotFound:
+                pass
+        self._known[ref.key] = None
+        if len(self._known) > _KNOWN_SESSIONS:
+            self._known.popitem(last=False)
+        return session, session_id
+
+    def _space_id(self, space: str) -> str:
+        if space not in self._spaces:
+            found = self._store.space(space) if is_uuid(space) else self._store.space_by_name(space, create=True)
+            self._spaces[space] = found.result().id
+        return self._spaces[space]
+
+    def _outsource(self, message: Message) -> Message:
+        """Move texts that are too long for the database to the blob store; their beginning stays."""
+        limit = self._settings.inline_bytes
+        changes: dict[str, object] = {}
+        # a character is at most 4 bytes: most messages are seen to be short without encoding them
+        if any(part.text is not None and len(part.text) * 4 > limit for part in message.parts):
+            changes["parts"] = tuple(self._shorten(part) for part in message.parts)
+        if message.native is not None and (changes or _rough_size(message.native) > limit):
+            data = json.dumps(message.native).encode()
+            if len(data) > limit:
+                changes["native"] = {NATIVE_ASSET: self._blobs.put(data)}
+        return message.model_copy(update=changes) if changes else message
+
+    def _shorten(self, part: Part) -> Part:
+        if part.text is None or part.asset is not None:
+            return part
+        data = part.text.encode("utf-8", "replace")
+        if len(data) <= self._settings.inline_bytes:
+            return part
+        return part.model_copy(update={"text": part.text[:_PREVIEW], "asset": self._blobs.put(data)})
+
+    def _say(self, kind: str, text: str, *arguments: object) -> None:
+        moment = time.monotonic()
+        if moment - self._spoken.get(kind, -1e9) > 60:
+            self._spoken[kind] = moment
+            log.warning("acontext: " + text, *arguments)
+
+
+NATIVE_ASSET = "$asset"
+
+
+def restore(message: Message, blobs: BlobStore) -> Message:
+    """A message with its long texts fetched back from the blob store. Raises NotFound where one is gone."""
+    changes: dict[str, object] = {}
+    if any(part.asset is not None and part.text is not None for part in message.parts):
+        changes["parts"] = tuple(
+            part.model_copy(update={"text": blobs.get(part.asset).decode(), "asset": None})
+            if part.asset is not None and part.text is not None
+            else part
+            for part in message.parts
+        )
+    if message.native is not None and set(message.native) == {NATIVE_ASSET}:
+        changes["native"] = json.loads(blobs.get(message.native[NATIVE_ASSET]))
+    return message.model_copy(update=changes) if changes else message
+
+
+def session_id_of(project_id: str, key: str) -> str:
+    """The id of the session that the host calls `key`; a UUID is taken as an id itself."""
+    return key if is_uuid(key) else stable_id(project_id, "session", key)
+
+
+def is_uuid(text: str) -> bool:
+    """Whether `text` is a UUID in the usual 36 characters."""
+    if len(text) != 36:
+        return False
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def _rough_size(value: object) -> int:
+    """Characters in all strings below `value`, without recursion."""
+    total, rest = 0, [value]
+    while rest:
+        item = rest.pop()
+        if isinstance(item, str):
+            total += len(item)
+        elif isinstance(item, dict):
+            rest.extend(item.values())
+        elif isinstance(item, list | tuple):
+            rest.extend(item)
+    return total
+
+
+__all__ = ["AcontextError", "Recorder", "RecorderStats", "Scrubber", "is_uuid", "restore", "session_id_of"]

@@ -1,0 +1,209 @@
+"""Worker: claims due work, lets an observer or a learner decide, and has the store apply what they decided."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import time
+import traceback
+from collections.abc import AsyncIterator
+
+from acontext_store.base import Store
+from acontext_store.errors import Closed, LeaseLost, NotFound, StoreUnavailable
+from acontext_store.types import Claim, LaneKind, StoredMessage, Task, new_id
+
+from ..settings import LearnSettings, WorkerSettings
+from .protocols import FinishedTask, Learner, Lesson, Observation, Observer
+
+log = logging.getLogger("acontext")
+
+_KINDS: tuple[LaneKind, ...] = ("observe", "learn")
+
+
+class Worker:
+    """Does the due work of one project, a few lanes at a time. Any number of workers may share a database.
+
+    Killed at any point it leaves nothing half done: what it decided is written in one transaction with the release
+    of its lease, or not at all, and the next worker starts over when the lease runs out.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        observer: Observer,
+        learner: Learner,
+        *,
+        settings: WorkerSettings | None = None,
+        learn: LearnSettings | None = None,
+    ) -> None:
+        self._store = store
+        self._observer = observer
+        self._learner = learner
+        self._settings = settings or WorkerSettings()
+        self._learn = learn or LearnSettings()
+        self.owner = f"{os.getpid()}-{new_id()}"
+        self._wakeup = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+        self.done = 0
+        self.failed = 0
+
+    def wake(self) -> None:
+        """There may be work now. Only from the worker's own loop."""
+        self._wakeup.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        try:
+            while True:
+                self._wakeup.clear()
+                try:
+                    claimed = await self._claim()
+                except StoreUnavailable as error:
+                    log.warning("acontext: the worker waits for the database: %s", error)
+                    claimed = 0
+                if not claimed:
+                    await self._sleep()
+        except Closed:
+            return
+        finally:
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def work_once(self) -> int:
+        """Claim what is due now, do it, and tell how much it was."""
+        claims = await self._store.claim(
+            self.owner, kinds=_KINDS, lease=self._settings.lease, limit=self._settings.concurrency
+        )
+        for claim in claims:
+            await self._handle(claim)
+        return len(claims)
+
+    async def _claim(self) -> int:
+        free = self._settings.concurrency - len(self._running)
+        if free <= 0:
+            return 0
+        claims = await self._store.claim(self.owner, kinds=_KINDS, lease=self._settings.lease, limit=free)
+        for claim in claims:
+            task = asyncio.create_task(self._handle(claim))
+            self._running.add(task)
+            task.add_done_callback(self._finished)
+        return len(claims)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._wakeup.set()
+
+    async def _sleep(self) -> None:
+        pause = self._settings.idle
+        with contextlib.suppress(StoreUnavailable):
+            due = await self._store.next_due(kinds=_KINDS)
+            if due is not None and len(self._running) < self._settings.concurrency:
+                pause = min(pause, max(0.005, due - time.time()))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wakeup.wait(), pause)
+
+    async def _handle(self, claim: Claim) -> None:
+        try:
+            async with self._lease(claim):
+                if claim.kind == "observe":
+                    await self._observe(claim)
+                else:
+                    await self._learn_space(claim)
+            self.done += 1
+        except LeaseLost:
+            log.info("acontext: another worker took over %s %s", claim.kind, claim.key)
+        except NotFound:
+            with contextlib.suppress(LeaseLost):
+                await self._store.release(claim)  # its session or space was deleted meanwhile
+        except (Closed, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            self.failed += 1
+            await self._give_back(claim, error)
+
+    async def _give_back(self, claim: Claim, error: Exception) -> None:
+        attempts = claim.attempts + 1
+        dead = attempts >= self._settings.max_attempts
+        backoff = min(self._settings.backoff * 2**claim.attempts, 300.0) * random.uniform(0.5, 1.5)
+        text = "".join(traceback.format_exception(error))[-4000:]
+        log.warning(
+            "acontext: %s of %s failed (attempt %d): %s%s",
+            claim.kind,
+            claim.key,
+            attempts,
+            error,
+            "; it waits for `acontext doctor` now" if dead else "",
+        )
+        with contextlib.suppress(LeaseLost, StoreUnavailable):
+            await self._store.release(claim, error=text, retry_in=backoff, dead=dead)
+
+    @contextlib.asynccontextmanager
+    async def _lease(self, claim: Claim) -> AsyncIterator[None]:
+        """Keep the lease while the block runs."""
+
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(self._settings.lease / 3)
+                with contextlib.suppress(StoreUnavailable):
+                    await self._store.heartbeat(claim, lease=self._settings.lease)
+
+        heart = asyncio.create_task(beat())
+        try:
+            yield
+        finally:
+            heart.cancel()
+            with contextlib.suppress(asyncio.CancelledError, LeaseLost):
+                await heart
+
+    async def _observe(self, claim: Claim) -> None:
+        session = await self._store.session(claim.key)
+        resume = await self._store.resume_seq(claim.key)
+        messages = await self._store.messages(claim.key, after_seq=resume - 1)
+        outcomes = await self._store.outcomes(claim.key, after_seq=resume - 1)
+        ops = await self._observer.observe(
+            Observation(
+                session=session,
+                messages=messages.items,
+                outcomes=outcomes,
+                tasks=await self._tasks(claim.key),
+            )
+        )
+        await self._store.apply_tasks(claim, ops, learn_after=self._learn.quiet)
+
+    async def _tasks(self, session_id: str) -> list[Task]:
+        found: list[Task] = []
+        cursor: str | None = None
+        while True:
+            page = await self._store.tasks(session_id, limit=200, cursor=cursor)
+            found += page.items
+            if not page.has_more:
+                return found
+            cursor = page.next_cursor
+
+    async def _learn_space(self, claim: Claim) -> None:
+        space = await self._store.space(claim.key)
+        tasks = await self._store.undigested(claim.key, limit=1000)
+        finished = [
+            FinishedTask(
+                task=task, session=await self._store.session(task.session_id), messages=await self._messages(task)
+            )
+            for task in tasks
+        ]
+        ops = await self._learner.learn(
+            Lesson(
+                space=space,
+                finished=finished,
+                episodes=await self._store.episodes(claim.key),
+                skills=await self._store.skills(claim.key),
+            )
+        )
+        await self._store.apply_skills(claim, ops)
+
+    async def _messages(self, task: Task) -> list[StoredMessage]:
+        count = task.last_seq - task.first_seq + 1
+        page = await self._store.messages(task.session_id, after_seq=task.first_seq - 1, limit=count)
+        return page.items

@@ -1,0 +1,149 @@
+"""Settings: argument > environment (`ACONTEXT_*`, nested with `__`) > `.env` > `acontext.toml` > default.
+
+Read only where a program begins (client, CLI); everything below gets values.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from acontext_store.errors import InvalidInput
+
+PREFIX = "ACONTEXT_"
+#: Environment variables with our prefix that are not settings of the library.
+_OTHER_PROGRAMS = frozenset({"ACONTEXT_REQUIRE", "ACONTEXT_KILLS", "ACONTEXT_BASE_URL", "ACONTEXT_USER_AGENT"})
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RecorderSettings(_Section):
+    """What waits in memory on its way to the database."""
+
+    max_pending: int = Field(50_000, gt=0, description="recordings; more are dropped, counted and logged")
+    max_bytes: int = Field(128 * 1024 * 1024, gt=0, description="bytes (estimated); more are dropped likewise")
+    inline_bytes: int = Field(256 * 1024, gt=0, description="longer texts go to the blob store")
+    close_timeout: float = Field(10.0, gt=0, description="seconds that closing waits for the database")
+
+
+class RedactionSettings(_Section):
+    """Secrets are scrubbed before anything reaches the disk."""
+
+    enabled: bool = True
+    pii: bool = Field(False, description="e-mail addresses, phone numbers and IBANs too")
+
+
+class ObserveSettings(_Section):
+    """When a conversation is looked at."""
+
+    quiet: float = Field(0.5, ge=0, description="seconds without a new message")
+    max_wait: float = Field(8.0, ge=0, description="seconds after the first new message, at the latest")
+
+
+class LearnSettings(_Section):
+    """When and how skills are made."""
+
+    quiet: float = Field(0.2, ge=0, description="seconds from a finished task to its lesson")
+
+
+class WorkerSettings(_Section):
+    """Background work."""
+
+    enabled: bool = True
+    lease: float = Field(30.0, gt=0, description="seconds after which a silent worker's work is given to another")
+    concurrency: int = Field(4, gt=0)
+    max_attempts: int = Field(8, gt=0, description="then the work waits for a person (`acontext doctor`)")
+    backoff: float = Field(1.0, gt=0, description="seconds before the second attempt; doubles, with jitter")
+    idle: float = Field(1.0, gt=0, description="seconds between looks for work of other processes")
+
+
+class Settings(BaseSettings):
+    """All settings. Unknown keys are errors."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_file=".env",
+        extra="forbid",
+        frozen=True,
+        toml_file="acontext.toml",
+    )
+
+    url: str = Field("", description='"" = ~/.acontext/acontext.db; sqlite:///path')
+    api_key: SecretStr | None = None
+    timeout: float = Field(32.0, gt=0, description="seconds that a request to a server may take")
+    project: str = "default"
+    durability: Literal["normal", "full"] = "normal"
+    recorder: RecorderSettings = RecorderSettings()
+    redaction: RedactionSettings = RedactionSettings()
+    observe: ObserveSettings = ObserveSettings()
+    learn: LearnSettings = LearnSettings()
+    worker: WorkerSettings = WorkerSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _OurLines(dotenv_settings), TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def store_url(self) -> str:
+        """The URL of the database, the default filled in."""
+        return self.url or f"sqlite:///{Path.home() / '.acontext' / 'acontext.db'}"
+
+
+class _OurLines(PydanticBaseSettingsSource):
+    """A `.env` file is shared with other programs: only lines with our prefix are ours to judge."""
+
+    def __init__(self, inner: PydanticBaseSettingsSource) -> None:
+        super().__init__(inner.settings_cls)
+        self._inner = inner
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return self._inner.get_field_value(field, field_name)
+
+    def __call__(self) -> dict[str, Any]:
+        known = set(self.settings_cls.model_fields)
+        found = self._inner()
+        unknown = {key for key in found if key not in known and key.upper().startswith(PREFIX)}
+        return {key: value for key, value in found.items() if key in known or key in unknown}
+
+
+def load_settings(*, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
+    """The settings for this process; `given` values that are None count as not given.
+
+    Raises InvalidInput that names the key, where it stands and what is accepted.
+    """
+    environment = os.environ if environ is None else environ
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in environment:
+        upper = name.upper()
+        if upper.startswith(PREFIX) and upper not in _OTHER_PROGRAMS and upper.split("__")[0] not in known:
+            accepted = ", ".join(sorted(known))
+            raise InvalidInput(f"unknown setting {name} in the environment; accepted are {accepted}")
+    try:
+        return Settings(**{key: value for key, value in given.items() if value is not None})
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg'].lower()}" for item in error.errors()
+        )
+        raise InvalidInput(f"settings: {problems}") from None
+    except (ValueError, OSError) as error:
+        raise InvalidInput(f"settings cannot be read: {error}") from None
