@@ -1,0 +1,287 @@
+"""The two front doors: `Acontext` here and `AsyncAcontext` beside it. Same resources, same names, one engine.
+
+`Acontext()` works embedded on `~/.acontext/acontext.db`; `Acontext("sqlite:///path.db")` on a file of your choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+from acontext_store.types import (
+    Block,
+    BlockType,
+    Json,
+    LearningStatus,
+    Page,
+    Session,
+    Skill,
+    SkillVersion,
+    Space,
+    StoredMessage,
+    Task,
+)
+
+from .client_async import AsyncAcontext, AsyncBlocks, AsyncSessions, AsyncSpaces, Blob, Mode
+from .connection import Client, Connection, default_door
+from .formats import Format
+from .service import FlushResult, MessagesPage, SpaceSearchResult
+from .settings import Settings
+
+__all__ = ["Acontext", "AsyncAcontext", "default_door"]
+
+T = TypeVar("T")
+
+
+class _Resource:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._connection.home().loop.run(work)
+
+
+class Sessions(_Resource):
+    """Conversations."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._async = AsyncSessions(connection)
+
+    def list(
+        self,
+        *,
+        space_id: str | None = None,
+        not_connected: bool | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        time_desc: bool | None = None,
+    ) -> Page[Session]:
+        """A page of sessions by time of creation; `not_connected` = only those without a space."""
+        return self._run(
+            self._async.list(
+                space_id=space_id, not_connected=not_connected, limit=limit, cursor=cursor, time_desc=time_desc
+            )
+        )
+
+    def create(
+        self,
+        *,
+        space_id: str | None = None,
+        disable_task_tracking: bool | None = None,
+        configs: Json | None = None,
+        key: str | None = None,
+        principal: str | None = None,
+    ) -> Session:
+        """A new session; `key` is your own name for it, `principal` whose words it holds. Raises NotFound."""
+        return self._run(
+            self._async.create(
+                space_id=space_id,
+                disable_task_tracking=disable_task_tracking,
+                configs=configs,
+                key=key,
+                principal=principal,
+            )
+        )
+
+    def delete(self, session_id: str) -> None:
+        """With its messages and tasks. Raises NotFound."""
+        return self._run(self._async.delete(session_id))
+
+    def update_configs(self, session_id: str, *, configs: Json) -> None:
+        """Replace the whole object. Raises NotFound."""
+        return self._run(self._async.update_configs(session_id, configs=configs))
+
+    def get_configs(self, session_id: str) -> Session:
+        """The session, its configs in `.configs`. Raises NotFound."""
+        return self._run(self._async.get_configs(session_id))
+
+    def connect_to_space(self, session_id: str, *, space_id: str) -> None:
+        """Learn from this session into that space from now on. Raises NotFound for either."""
+        return self._run(self._async.connect_to_space(session_id, space_id=space_id))
+
+    def send_message(self, session_id: str, *, blob: Blob, format: Format = "openai") -> StoredMessage:
+        """Keep one message; durable when it returns.
+
+        `blob` is a message of that format: a dict, or the framework's own pydantic object. Secrets are scrubbed.
+        Raises NotFound for the session, InvalidInput for the message.
+        """
+        return self._run(self._async.send_message(session_id, blob=blob, format=format))
+
+    store_message = send_message
+
+    def get_messages(
+        self,
+        session_id: str,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        format: Format = "openai",
+        time_desc: bool | None = None,
+    ) -> MessagesPage:
+        """Messages, oldest first, as plain dicts of that format, ready to be sent to a model.
+
+        No `limit` = all. `time_desc` with a `limit` gives the newest ones.
+        """
+        return self._run(
+            self._async.get_messages(session_id, limit=limit, cursor=cursor, format=format, time_desc=time_desc)
+        )
+
+    def get_tasks(
+        self,
+        session_id: str,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        time_desc: bool | None = None,
+    ) -> Page[Task]:
+        """The session's tasks in order, as far as they have been observed. Raises NotFound."""
+        return self._run(self._async.get_tasks(session_id, limit=limit, cursor=cursor, time_desc=time_desc))
+
+    def flush(self, session_id: str) -> FlushResult:
+        """Observe all that was sent so far; return when the tasks are up to date. Raises NotFound."""
+        return self._run(self._async.flush(session_id))
+
+    def get_learning_status(self, session_id: str) -> LearningStatus:
+        """How many finished tasks have been learned from, and how many wait. Raises NotFound."""
+        return self._run(self._async.get_learning_status(session_id))
+
+    def report(self, session_id: str, *, status: Literal["success", "failed"], reason: str = "") -> None:
+        """Say how the session turned out; outranks every other sign. Raises NotFound."""
+        return self._run(self._async.report(session_id, status=status, reason=reason))
+
+
+class Spaces(_Resource):
+    """Where skills gather."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._async = AsyncSpaces(connection)
+
+    def list(
+        self, *, limit: int | None = None, cursor: str | None = None, time_desc: bool | None = None
+    ) -> Page[Space]:
+        """A page of spaces by time of creation."""
+        return self._run(self._async.list(limit=limit, cursor=cursor, time_desc=time_desc))
+
+    def create(self, *, configs: Json | None = None, name: str | None = None) -> Space:
+        """A new space. Raises Conflict for a name that is taken."""
+        return self._run(self._async.create(configs=configs, name=name))
+
+    def get(self, name: str, *, create: bool = False) -> Space:
+        """The space of that name. Raises NotFound, or makes it."""
+        return self._run(self._async.get(name, create=create))
+
+    def delete(self, space_id: str) -> None:
+        """With its skills; its sessions stay. Raises NotFound."""
+        return self._run(self._async.delete(space_id))
+
+    def update_configs(self, space_id: str, *, configs: Json) -> None:
+        """Replace the whole object. Raises NotFound."""
+        return self._run(self._async.update_configs(space_id, configs=configs))
+
+    def get_configs(self, space_id: str) -> Space:
+        """The space, its configs in `.configs`. Raises NotFound."""
+        return self._run(self._async.get_configs(space_id))
+
+    def experience_search(
+        self, space_id: str, *, query: str, limit: int | None = None, mode: Mode | None = None
+    ) -> SpaceSearchResult:
+        """The skills that fit `query`, best first; none where nothing is relevant. Raises NotFound."""
+        return self._run(self._async.experience_search(space_id, query=query, limit=limit, mode=mode))
+
+    def skills(self, space_id: str, *, candidates: bool = False) -> Sequence[Skill]:
+        """The active skills, and with `candidates` those that wait for more evidence too. Raises NotFound."""
+        return self._run(self._async.skills(space_id, candidates=candidates))
+
+    def skill_versions(self, skill_id: str) -> Sequence[SkillVersion]:
+        """All states that a skill has had, oldest first. Raises NotFound."""
+        return self._run(self._async.skill_versions(skill_id))
+
+
+class Blocks(_Resource):
+    """The tree of folders, pages and skills of a space."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._async = AsyncBlocks(connection)
+
+    def list(
+        self,
+        space_id: str,
+        *,
+        parent_id: str | None = None,
+        block_type: BlockType | None = None,
+        tree: bool = False,
+    ) -> Sequence[Block]:
+        """What stands under `parent_id` (None = at the root); `tree` fills `children` all the way down."""
+        return self._run(self._async.list(space_id, parent_id=parent_id, block_type=block_type, tree=tree))
+
+    def create(
+        self,
+        space_id: str,
+        *,
+        block_type: BlockType,
+        parent_id: str | None = None,
+        title: str | None = None,
+        props: Json | None = None,
+    ) -> Block:
+        """A new block at the end of its siblings. Raises InvalidInput where that type cannot stand there."""
+        return self._run(
+            self._async.create(space_id, block_type=block_type, parent_id=parent_id, title=title, props=props)
+        )
+
+    def get_properties(self, space_id: str, block_id: str) -> Block:
+        """The block. Raises NotFound."""
+        return self._run(self._async.get_properties(space_id, block_id))
+
+    def update_properties(
+        self, space_id: str, block_id: str, *, title: str | None = None, props: Json | None = None
+    ) -> None:
+        """Change title or props. An edited skill is a person's from then on: automation leaves it alone."""
+        return self._run(self._async.update_properties(space_id, block_id, title=title, props=props))
+
+    def move(self, space_id: str, block_id: str, *, parent_id: str | None = None, sort: int | None = None) -> None:
+        """Under another parent (None = the root), at place `sort` or at the end."""
+        return self._run(self._async.move(space_id, block_id, parent_id=parent_id, sort=sort))
+
+    def update_sort(self, space_id: str, block_id: str, *, sort: int) -> None:
+        """To another place among its siblings."""
+        return self._run(self._async.update_sort(space_id, block_id, sort=sort))
+
+    def delete(self, space_id: str, block_id: str) -> None:
+        """With all that stands below it."""
+        return self._run(self._async.delete(space_id, block_id))
+
+
+class Acontext(Client):
+    """The synchronous client. Use it with `with`, or call `close()`; it closes itself at exit."""
+
+    def __init__(self, url: str | None = None, *, project: str | None = None, settings: Settings | None = None) -> None:
+        super().__init__(url, project, settings)
+        self.sessions = Sessions(self.door)
+        self.spaces = Spaces(self.door)
+        self.blocks = Blocks(self.door)
+
+    def ping(self) -> str:
+        """ "pong", when the database answers."""
+        home = self.door.home()
+        return home.loop.run(home.engine.ping())
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """True when all that was recorded is durable and all due work is done; False when `timeout` s ran out."""
+        home = self.door.home()
+        return home.loop.run(home.engine.flush(timeout))
+
+    def close(self) -> None:
+        """Write what is recorded and let go of the database. Safe to call twice."""
+        self.door.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

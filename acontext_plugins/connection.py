@@ -1,0 +1,238 @@
+"""Connections: how clients and adapters reach an engine, also across a fork, also before it is open."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from concurrent.futures import Future
+
+from acontext_store.errors import AcontextError, Closed, InvalidInput
+
+from .embedded import Home, open_home
+from .loop import close_at_exit
+from .service import Recall, RecallQuery, Recording
+from .settings import Settings, load_settings
+
+log = logging.getLogger("acontext")
+
+
+class Connection:
+    """A home that is opened when it is first needed, and opened anew in a forked child."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._home: Home | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+        _connections.add(self)
+
+    def home(self) -> Home:
+        """The engine and its loop. Raises StoreUnavailable where it cannot be opened, Closed after `close`."""
+        home = self._home
+        if home is not None and home.pid == os.getpid():
+            return home
+        with self._lock:
+            if self._closed:
+                raise Closed("this client is closed: open another")
+            if self._home is None or self._home.pid != os.getpid():
+                self._home = open_home(self.settings)
+            return self._home
+
+    def after_fork(self) -> None:
+        """In a forked child: a lock that nobody holds, and none of the parent's handles."""
+        self._lock = threading.Lock()
+        if self._home is not None:
+            _inherited.append(self._home)
+            self._home = None
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            home, self._home = self._home, None
+        if home is not None:
+            home.close()
+
+    # -- the door that adapters use
+    def record(self, recording: Recording) -> None:
+        self.home().engine.record(recording)
+
+    def recall(self, query: RecallQuery) -> Future[Recall]:
+        home = self.home()
+        return home.loop.submit(home.engine.recall(query))
+
+
+_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+#: Homes of the parent, kept so that a child never closes what it did not open.
+_inherited: list[Home] = []
+
+
+class BackgroundDoor:
+    """A door that opens itself in the background, so that an agent never waits for a database to open.
+
+    What is recorded before it is open waits in memory (bounded). A database that cannot be opened is tried again
+    every `retry` seconds, and said once a minute; the agent runs on without memory.
+    """
+
+    def __init__(self, *, settings: Settings | None = None, waiting: int = 10_000, retry: float = 5.0) -> None:
+        self._settings = settings
+        self._connection: Connection | None = None
+        self._waiting: deque[Recording] = deque()
+        self._limit = waiting
+        self._retry = retry
+        self._lock = threading.Lock()
+        self._opening: threading.Thread | None = None
+        self._tried = 0.0
+        self._pid = os.getpid()
+        self._calls: list[tuple[RecallQuery, Future[Recall]]] = []
+        self.dropped = 0
+        #: Why it could not be opened, the last time it was tried.
+        self.error: Exception | None = None
+
+    def open(self) -> None:
+        """Begin to open, if that has not begun; returns at once."""
+        with self._lock:
+            if self._connection is not None or self._opening is not None:
+                return
+            if self.error is not None and time.monotonic() - self._tried < self._retry:
+                return
+            self._tried = time.monotonic()
+            self._opening = threading.Thread(target=self._open, name="acontext-open", daemon=True)
+            self._opening.start()
+
+    def _open(self) -> None:
+        connection: Connection | None = None
+        try:
+            connection = Connection(self._settings or load_settings())
+            connection.home()
+            self.error = None
+        except Exception as error:
+            self.error = error
+            log.warning("acontext: agents run without memory: %s", error)
+        with self._lock:
+            self._opening = None
+            calls, self._calls = self._calls, []
+            if self.error is None and connection is not None:
+                while self._waiting:
+                    connection.record(self._waiting.popleft())
+                self._connection = connection
+                close_at_exit(connection)
+        for query, future in calls:
+            self._answer(query, future)
+
+    def _answer(self, query: RecallQuery, future: Future[Recall]) -> None:
+        connection = self._connection
+        if connection is None:
+            future.set_result(Recall())
+            return
+
+        def copy(inner: Future[Recall]) -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            error = inner.exception() if not inner.cancelled() else None
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(Recall() if inner.cancelled() else inner.result())
+
+        try:
+            connection.recall(query).add_done_callback(copy)
+        except AcontextError:
+            future.set_result(Recall())
+
+    def record(self, recording: Recording) -> None:
+        connection = self._connection
+        if connection is not None:
+            connection.record(recording)
+            return
+        with self._lock:
+            if self._connection is None:
+                if len(self._waiting) >= self._limit:
+                    self.dropped += 1
+                else:
+                    self._waiting.append(recording)
+                connection = None
+            else:
+                connection = self._connection
+        if connection is not None:
+            connection.record(recording)
+        else:
+            self.open()
+
+    def recall(self, query: RecallQuery) -> Future[Recall]:
+        connection = self._connection
+        if connection is not None:
+            return connection.recall(query)
+        future: Future[Recall] = Future()
+        self.open()
+        with self._lock:
+            if self._connection is None and self._opening is not None:
+                self._calls.append((query, future))
+                return future
+        self._answer(query, future)
+        return future
+
+    def connection(self, timeout: float | None = None) -> Connection:
+        """The open connection, for one who can wait. Raises what opening raised."""
+        while self._connection is None:
+            self._tried = 0.0
+            self.error = None
+            self.open()
+            thread = self._opening
+            if thread is not None:
+                thread.join(timeout)
+            if self.error is not None:
+                raise self.error
+            if timeout is not None and self._connection is None:
+                raise Closed("the database is not open yet")
+        return self._connection
+
+    def after_fork(self) -> None:
+        """In a forked child: nothing is opening here, and what waited belongs to the parent."""
+        self._lock = threading.Lock()
+        self._opening = None
+        self._calls = []
+        self._waiting.clear()
+
+
+_default: BackgroundDoor | None = None
+_default_lock = threading.Lock()
+
+
+def default_door() -> BackgroundDoor:
+    """The door of this process for agents that were given no client: settings from the environment."""
+    global _default
+    if _default is None:
+        with _default_lock:
+            if _default is None:
+                _default = BackgroundDoor()
+    return _default
+
+
+def _after_fork() -> None:
+    global _default_lock
+    _default_lock = threading.Lock()
+    if _default is not None:
+        _default.after_fork()
+    for connection in list(_connections):
+        connection.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class Client:
+    """What both front doors share: settings, and the connection behind them (`door`)."""
+
+    def __init__(self, url: str | None, project: str | None, settings: Settings | None) -> None:
+        if settings is None:
+            settings = load_settings(url=url, project=project)
+        elif url is not None or project is not None:
+            raise InvalidInput("give settings, or url and project, not both")
+        self.settings = settings
+        self.door = Connection(settings)
+        self.door.home()
+        close_at_exit(self.door)
