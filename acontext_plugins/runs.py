@@ -179,9 +179,7 @@ class Run:
                 payload = [_with_run(message, run_id) for message in messages]
             self.runtime.door.record(Recording(self.session, payload, size=size))
 
-    def record_tool(
-        self, name: str, arguments: dict[str, Any], result: object, *, error: bool = False
-    ) -> None:
+    def record_tool(self, name: str, arguments: dict[str, Any], result: object, *, error: bool = False) -> None:
         """A tool call that no adapter sees, with its result: for hand-written loops."""
         call_id = f"call_{new_id()}"
         with self.runtime.guard("record_tool"):
@@ -234,9 +232,7 @@ class Run:
             with self.runtime.guard("recall"):
                 future = self._ask(query, tools)
                 if future is not None:
-                    self._recall = await asyncio.wait_for(
-                        asyncio.wrap_future(future), self.runtime.options.deadline
-                    )
+                    self._recall = await asyncio.wait_for(asyncio.wrap_future(future), self.runtime.options.deadline)
         return self._recall.text
 
     def recall(self, query: str, tools: Collection[str] | None = None) -> str:

@@ -77,6 +77,8 @@ class RecallQuery:
     with_trace: bool = False
     session_key: str | None = None
     run_id: str | None = None
+    #: Keep a row of what was injected; off for a look from outside of any run.
+    log: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +194,7 @@ class Service(Protocol):
 
     async def space_by_name(self, name: str, *, create: bool = False) -> Space: ...
 
-    async def spaces(
-        self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
-    ) -> Page[Space]: ...
+    async def spaces(self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False) -> Page[Space]: ...
 
     async def update_space(self, space_id: str, *, configs: Json) -> Space: ...
 
@@ -204,9 +204,7 @@ class Service(Protocol):
         self, space_id: str, *, query: str, limit: int = 10, mode: Literal["fast", "agentic"] = "fast"
     ) -> SpaceSearchResult: ...
 
-    async def skills(
-        self, space_id: str, *, statuses: Collection[SkillStatus] | None = None
-    ) -> list[Skill]: ...
+    async def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> list[Skill]: ...
 
     async def skill_versions(self, skill_id: str) -> list[SkillVersion]: ...
 

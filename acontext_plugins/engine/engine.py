@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 from acontext_plugins.service import (
@@ -48,7 +48,7 @@ from .injector import render, tokens
 from .protocols import Learner, Observer
 from .recorder import Recorder, Scrubber, is_uuid, restore, session_id_of
 from .retriever import Retriever
-from .worker import Worker
+from .worker import Worker, all_tasks
 
 log = logging.getLogger("acontext")
 
@@ -103,11 +103,11 @@ class Engine:
         space_id = await self._known_space(query.space)
         if space_id is None:
             return Recall()
-        found = await self._retriever.search(space_id, query.text, limit=query.limit, tools=query.tools)
+        found = await self.find_skills(space_id, query.text, limit=query.limit, tools=query.tools)
         text, shown = render(
             [skill for skill, _ in found], token_budget=query.token_budget, with_trace=query.with_trace
         )
-        if shown:
+        if shown and query.log:
             self._log(query, space_id, text, shown)
         scores = {skill.id: score for skill, score in found}
         return Recall(text=text, skills=shown, scores=tuple(scores[skill.id] for skill in shown))
@@ -139,6 +139,38 @@ class Engine:
         if is_uuid(name_or_id):
             return await self.store.space(name_or_id)
         return await self.store.space_by_name(name_or_id, create=create)
+
+    async def find_skills(
+        self, space_id: str, query: str, *, limit: int, tools: Collection[str] | None = None
+    ) -> list[tuple[Skill, float]]:
+        """Active skills that fit `query`, best first, with their scores; none where nothing is relevant."""
+        return await self._retriever.search(space_id, query, limit=limit, tools=tools)
+
+    async def find_session(self, key_or_id: str) -> Session:
+        """A session by its id or by the host's own key. Raises NotFound."""
+        return await self.store.session(session_id_of(self.store.project_id, key_or_id))
+
+    async def all_tasks(self, session_id: str) -> list[Task]:
+        """All pages of `tasks`."""
+        return await all_tasks(self.store, session_id)
+
+    async def work_off(self, step: Callable[[str, int], None] = lambda kind, left: None) -> None:
+        """Do all due work here and now: first every observation, then every lesson, so that each is done once.
+
+        `step` is told what is being done and how many lanes are left. Work that fails stays for a later worker.
+        """
+        for kind in ("observe", "learn"):
+            while True:
+                lanes = [lane for lane in await self.store.lanes(dead=False) if lane.kind == kind]
+                fresh = [lane for lane in lanes if lane.attempts == 0]
+                step("observing" if kind == "observe" else "learning", len(lanes))
+                if not fresh:
+                    break
+                for lane in fresh:
+                    if lane.due_at > time.time():
+                        await self.store.make_due(lane.kind, lane.key)
+                while await self.worker.work_once(kinds=(kind,)):
+                    step("observing" if kind == "observe" else "learning", -1)
 
     async def flush(self, timeout: float | None = None) -> bool:
         """Make all that was recorded durable, and do all the due work, also what would be due later."""
@@ -226,9 +258,7 @@ class Engine:
     async def delete_session(self, session_id: str) -> None:
         await self.store.delete_session(session_id)
 
-    async def append(
-        self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome] = ()
-    ) -> Appended:
+    async def append(self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome] = ()) -> Appended:
         return await self.recorder.append(session_id, messages, outcomes)
 
     async def messages(
@@ -268,9 +298,7 @@ class Engine:
     async def space_by_name(self, name: str, *, create: bool = False) -> Space:
         return await self.store.space_by_name(name, create=create)
 
-    async def spaces(
-        self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
-    ) -> Page[Space]:
+    async def spaces(self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False) -> Page[Space]:
         return await self.store.spaces(limit=limit, cursor=cursor, time_desc=time_desc)
 
     async def update_space(self, space_id: str, *, configs: Json) -> Space:
@@ -304,9 +332,7 @@ class Engine:
             ]
         )
 
-    async def skills(
-        self, space_id: str, *, statuses: Collection[SkillStatus] | None = None
-    ) -> list[Skill]:
+    async def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> list[Skill]:
         return await self.store.skills(space_id, statuses=statuses)
 
     async def skill_versions(self, skill_id: str) -> list[SkillVersion]:

@@ -9,7 +9,7 @@ import os
 import random
 import time
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 from acontext_store.base import Store
 from acontext_store.errors import Closed, LeaseLost, NotFound, StoreUnavailable
@@ -73,10 +73,10 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def work_once(self) -> int:
+    async def work_once(self, *, kinds: Collection[LaneKind] = _KINDS) -> int:
         """Claim what is due now, do it, and tell how much it was."""
         claims = await self._store.claim(
-            self.owner, kinds=_KINDS, lease=self._settings.lease, limit=self._settings.concurrency
+            self.owner, kinds=kinds, lease=self._settings.lease, limit=self._settings.concurrency
         )
         for claim in claims:
             await self._handle(claim)
@@ -169,20 +169,10 @@ class Worker:
                 session=session,
                 messages=messages.items,
                 outcomes=outcomes,
-                tasks=await self._tasks(claim.key),
+                tasks=await all_tasks(self._store, claim.key),
             )
         )
         await self._store.apply_tasks(claim, ops, learn_after=self._learn.quiet)
-
-    async def _tasks(self, session_id: str) -> list[Task]:
-        found: list[Task] = []
-        cursor: str | None = None
-        while True:
-            page = await self._store.tasks(session_id, limit=200, cursor=cursor)
-            found += page.items
-            if not page.has_more:
-                return found
-            cursor = page.next_cursor
 
     async def _learn_space(self, claim: Claim) -> None:
         space = await self._store.space(claim.key)
@@ -207,3 +197,15 @@ class Worker:
         count = task.last_seq - task.first_seq + 1
         page = await self._store.messages(task.session_id, after_seq=task.first_seq - 1, limit=count)
         return page.items
+
+
+async def all_tasks(store: Store, session_id: str) -> list[Task]:
+    """All pages of a session's tasks."""
+    found: list[Task] = []
+    cursor: str | None = None
+    while True:
+        page = await store.tasks(session_id, limit=200, cursor=cursor)
+        found += page.items
+        if not page.has_more:
+            return found
+        cursor = page.next_cursor

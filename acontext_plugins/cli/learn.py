@@ -1,0 +1,168 @@
+"""`acontext learn`: conversations from files into a space, and skills out of them."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator
+
+import click
+
+from acontext_plugins.conversations import Conversation, Problem, read_conversations
+from acontext_plugins.embedded import Home
+from acontext_plugins.service import SessionRef
+from acontext_store.base import Pending
+from acontext_store.errors import AcontextError
+from acontext_store.types import Appended, Outcome, Skill, stable_id
+
+from .common import database_options, emit, json_option, opened, say, space_option
+
+_IN_FLIGHT = 64
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@space_option
+@click.option(
+    "--outcome-field",
+    default="outcome",
+    show_default=True,
+    metavar="FIELD",
+    help="The field that says how a conversation ended: success/failed, true/false, 1/0, or null.",
+)
+@json_option
+@database_options
+@click.pass_context
+def learn(
+    ctx: click.Context,
+    files: tuple[str, ...],
+    space: str,
+    outcome_field: str,
+    as_json: bool,
+    url: str | None,
+    project: str | None,
+) -> None:
+    """Learn skills from recorded conversations.
+
+    FILE holds JSON Lines (gzip too, - is stdin), one conversation a line: id, messages (OpenAI chat), outcome.
+    Conversations that are known by their id are not learned twice. A line that cannot be taken is reported with
+    file, line and reason; the rest goes on, and the exit code is 1.
+    """
+    with opened(url, project) as home:
+        before = _versions(home, space)
+        counts = _import(home, files, space, outcome_field, as_json)
+        _settle(home)
+        after = _versions(home, space)
+        counts["tasks"] = home.engine.worker.done
+        counts["skills_active"] = sum(skill.status == "active" for skill in after.values())
+        counts["skills_waiting"] = sum(
+            skill.status in ("candidate", "pending_confirmation") for skill in after.values()
+        )
+        counts["skills_changed"] = sum(
+            id not in before or before[id].version != skill.version for id, skill in after.items()
+        )
+        dead = home.loop.run(_dead(home))
+    counts.pop("tasks")
+    if as_json:
+        emit({"event": "done", "space": space, **counts})
+    say(
+        f"{counts['conversations']} conversations ({counts['new']} new), {counts['problems']} lines left out; "
+        f"{counts['skills_active']} active skills, {counts['skills_waiting']} waiting for evidence, "
+        f"{counts['skills_changed']} new or changed"
+    )
+    for lane in dead:
+        say(f"learning failed: {lane}; see `acontext doctor`")
+    ctx.exit(1 if counts["problems"] or dead else 0)
+
+
+def _import(home: Home, files: tuple[str, ...], space: str, outcome_field: str, as_json: bool) -> dict[str, int]:
+    counts = {"conversations": 0, "new": 0, "messages": 0, "problems": 0}
+    waiting: collections.deque[tuple[Conversation, Pending[Appended]]] = collections.deque()
+
+    def problem(file: str, line: int | None, reason: str) -> None:
+        counts["problems"] += 1
+        say(f"{file}:{line}: {reason}" if line else f"{file}: {reason}")
+        if as_json:
+            emit({"event": "problem", "file": file, "line": line, "reason": reason})
+
+    def collect(keep: int) -> None:
+        while len(waiting) > keep:
+            conversation, pending = waiting.popleft()
+            try:
+                appended = pending.result()
+            except AcontextError as error:
+                problem(conversation.file, conversation.line, str(error))
+                continue
+            counts["conversations"] += 1
+            counts["new"] += appended.new > 0
+            counts["messages"] += appended.new
+
+    for item in _with_progress(files, outcome_field):
+        if isinstance(item, Problem):
+            problem(item.file, item.line, item.reason)
+            continue
+        reference = SessionRef(key=item.id, space=space, principal=item.principal, agent=item.agent)
+        waiting.append((item, home.engine.recorder.append(reference, item.messages, _outcomes(item))))
+        collect(_IN_FLIGHT)
+    collect(0)
+    return counts
+
+
+def _outcomes(item: Conversation) -> tuple[Outcome, ...]:
+    if item.outcome is None:
+        return ()
+    outcome = Outcome(
+        id=stable_id(item.id, "outcome", item.outcome), status=item.outcome, source="import", run_id=item.id
+    )
+    return (outcome,)
+
+
+def _with_progress(files: tuple[str, ...], outcome_field: str) -> Iterator[Conversation | Problem]:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    reader = read_conversations(files, outcome_field=outcome_field)
+    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("reading", total=reader.total_bytes or None)
+        for item in reader:
+            progress.update(bar, completed=reader.bytes_read)
+            yield item
+
+
+def _settle(home: Home) -> None:
+    """Observe what is new, then learn from it: in this order, so that each space is learned once."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    engine = home.engine
+    engine.recorder.flush()
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        total = len(home.loop.run(_due(home)))
+        bar = progress.add_task("observing", total=total)
+
+        def step(kind: str, left: int) -> None:
+            progress.update(bar, description=kind, completed=max(0, total - left), total=total)
+
+        home.loop.run(engine.work_off(step))
+
+
+async def _due(home: Home) -> list[object]:
+    return list(await home.engine.store.lanes(dead=False))
+
+
+async def _dead(home: Home) -> list[str]:
+    return [
+        f"{lane.kind} {lane.key}: {(lane.last_error or '').strip().splitlines()[-1:] or ['?']}"
+        for lane in await home.engine.store.lanes(dead=True)
+    ]
+
+
+def _versions(home: Home, space: str) -> dict[str, Skill]:
+    async def read() -> dict[str, Skill]:
+        found = await home.engine.find_space(space, create=True)
+        return {skill.id: skill for skill in await home.engine.store.skills(found.id)}
+
+    return home.loop.run(read())
