@@ -315,8 +315,12 @@ class Skill(Record):
 
     @property
     def source_ids(self) -> tuple[str, ...]:
-        """The conversations that taught it: the run behind its body first, each once."""
-        ordered = sorted(self.evidence, key=lambda e: "body" not in e.gave)
+        """The conversations it was learned from: the run behind its body first, each once.
+
+        Failures that only gave it a warning stand in `evidence`, not here, unless there is nothing else.
+        """
+        worked = [e for e in self.evidence if e.outcome != "failed"] or list(self.evidence)
+        ordered = sorted(worked, key=lambda e: "body" not in e.gave)
         return tuple(dict.fromkeys(e.session_key or e.session_id for e in ordered))
 
 

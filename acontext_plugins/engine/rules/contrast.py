@@ -1,0 +1,68 @@
+"""Contrast: what failures did that successes of the same procedure did not, and the other way round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .statistics import benjamini_hochberg, fisher_exact, log_odds
+from .templates import Run
+
+#: Runs needed on each side, and the false discovery rate that is accepted.
+SIDE, Q = 5, 0.1
+ORDER_RUNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A feature that goes with success ("do") or with failure ("avoid")."""
+
+    feature: str
+    verdict: str
+    strength: float
+
+
+def contrast(successes: Sequence[Run], failures: Sequence[Run]) -> list[Finding]:
+    """Tools whose presence separates the two sides, strongest first."""
+    if len(successes) < SIDE or len(failures) < SIDE:
+        return []
+    good = [set(run.tools) for run in successes]
+    bad = [set(run.tools) for run in failures]
+    tools = sorted(set().union(*good, *bad))
+    tables = []
+    for tool in tools:
+        a, c = sum(tool in run for run in bad), sum(tool in run for run in good)
+        tables.append((a, len(bad) - a, c, len(good) - c))
+    q_values = benjamini_hochberg([fisher_exact(*table) for table in tables])
+    found = []
+    for tool, table, q in zip(tools, tables, q_values, strict=True):
+        if q < Q:
+            strength = log_odds(*table)
+            found.append(Finding(tool, "avoid" if strength > 0 else "do", abs(strength)))
+    return sorted(found, key=lambda finding: (-finding.strength, finding.feature))
+
+
+def order_rules(successes: Sequence[Run], failures: Sequence[Run]) -> list[tuple[str, str]]:
+    """Pairs (first, then) that hold in every one of at least three successes and are broken in some failure."""
+    if len(successes) < ORDER_RUNS or not failures:
+        return []
+    places = [_first_places(run.tools) for run in successes]
+    common = sorted(set.intersection(*(set(place) for place in places)))
+    if len(common) > 12:
+        common = common[:12]
+    wrong = [_first_places(run.tools) for run in failures]
+    found = []
+    for first in common:
+        for then in common:
+            if first == then or not all(place[first] < place[then] for place in places):
+                continue
+            if any(then in place and place.get(first, len(place) + 1) > place[then] for place in wrong):
+                found.append((first, then))
+    return found
+
+
+def _first_places(tools: Sequence[str]) -> dict[str, int]:
+    places: dict[str, int] = {}
+    for at, tool in enumerate(tools):
+        places.setdefault(tool, at)
+    return places

@@ -1,0 +1,133 @@
+"""What a user's turn is for: a request, an answer, a thank-you, a correction, a standing wish.
+
+Short lists of the commonest wordings, not a language model: what they miss is taken for a request. A list that finds
+too little costs a segmentation; one that finds too much would invent an outcome, so they err on the side of too little.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+Turn = Literal["request", "answer", "thanks", "correction", "confirmation"]
+
+_SENTENCE = re.compile(r"[^.!?\n。！？]+[.!?。！？]*")
+_LEAD = r"^\s*(?:(?:hi|hello|hey|ok|okay|well|so|oh|hmm|um|sorry|but|and|also|wait|actually)\b[\s,.!-]*)*"
+_CORRECTION = re.compile(
+    _LEAD + r"(?:no\b(?!\s+(?:problem|worries|thanks|thank|need|more|other|rush))[\s,.!-]"
+    r"|no$|nope\b|that(?:['’]s| is| was)(?: still)? (?:wrong|not (?:right|correct|what|it)|incorrect|a mistake)"
+    r"|(?:this|it)(?:['’]s| is| was)(?: still)? (?:wrong|not (?:right|correct|what|working)|incorrect|broken)"
+    r"|not what i (?:asked|wanted|meant)|wrong\b|incorrect\b|you (?:forgot|missed|misunderstood|got it wrong"
+    r"|didn['’]?t)\b"
+    r"|you (?:should(?:n['’]t| not)? have|were supposed to|used the wrong|did the wrong)"
+    r"|i (?:said|meant|asked for)\b|undo\b|revert\b|stop\b|that didn['’]?t work|(?:it|this|that) (?:doesn"
+    r"|didn)['’]?t work"
+    r"|still (?:wrong|broken|failing|not working)|try again\b|redo\b|please fix\b|falsch\b|nein\b|nicht richtig"
+    r"|incorrecto\b|eso no\b|mal\b|c['’]est faux|non,|不对|错了|違い?ます|ちがう)",
+    re.IGNORECASE,
+)
+_CORRECTION_ANYWHERE = re.compile(
+    r"\b(?:that(?:['’]s| is| was) (?:wrong|incorrect|not (?:right|correct|what i (?:asked|wanted|meant)))"
+    r"|not what i (?:asked|wanted|meant)|you (?:used|picked|chose|did|cancelled|booked) the wrong"
+    r"|(?:still|it) (?:doesn|didn)['’]?t work|you (?:forgot|misunderstood)|you should(?:n['’]t| not)? have)\b",
+    re.IGNORECASE,
+)
+_THANKS = re.compile(
+    r"\b(?:thanks|thank you|thx|cheers|perfect|awesome|excellent|well done|great (?:job|work)|(?:that|it"
+    r"|this) work(?:s|ed)"
+    r"|works (?:now|great|fine|perfectly)|looks (?:good|great)|exactly what i (?:wanted|needed)|lgtm"
+    r"|that(?:['’]s| is) (?:all|it|right"
+    r"|correct|great|perfect)|danke|gracias|merci|obrigad[oa]|grazie|спасибо)\b|谢谢|多谢|ありがとう|감사|👍|🎉",
+    re.IGNORECASE,
+)
+_CONFIRMATION = re.compile(
+    _LEAD
+    + r"(?:yes|yeah|yep|yup|sure|correct|right|confirmed?|i confirm|go ahead|proceed|please (?:do|proceed|go ahead|continue)"
+    r"|do it|continue|sounds (?:good|great)|that works|that would be|agreed|approved?|fine|ok(?:ay)?[.!,]?$"
+    r"|ja\b|s[ií]\b|oui\b|是的?|好的?|はい)",
+    re.IGNORECASE,
+)
+_MORE = re.compile(
+    r"\b(?:can|could|would|will) you\b|\bi(?:['’]d| would| also| want| need)\b.{0,12}\b(?:like|want|need|to)\b"
+    r"|\balso\b|\bnext\b|\banother\b|\bone more\b|\bplease (?!do\b|proceed|go ahead|continue)\w+|\bhow (?:do"
+    r"|can|much|many)\b",
+    re.IGNORECASE,
+)
+_STANDING = re.compile(
+    r"^\s*(?:and|also|but|so|oh|well|please|pls|ok|okay|by the way|btw|important|note)?[\s,:]*(?:please\s+)?"
+    r"(?:always|never|remember(?:\s+(?:that|to|this))?\b(?!\?)|from now on|in (?:the )?future|going forward"
+    r"|every time|whenever"
+    r"|next time|don['’]?t ever|do not ever|make sure (?:to always|you always|to never|you never)|keep in mind"
+    r"|you (?:must|should|have to|need to) (?:always|never)|we always|we never)\b",
+    re.IGNORECASE,
+)
+_WISH = re.compile(
+    r"\bi(?:['’]d| would)? (?:always |generally |usually |really )?prefer\b|\bmy preference is\b"
+    r"|\bi(?:['’]d| would) (?:like|want|love|need)\b.{2,120}\b(?:before|first|beforehand)\b"
+    r"|\bi (?:always|never) want\b|\bplease (?:always|never)\b|\b(?:use|write|keep|answer|reply"
+    r"|respond)\b.{1,60}\b(?:from now on|in future|every time)\b",
+    re.IGNORECASE,
+)
+#: "Anything else?" ends a task; whatever follows is no answer to it.
+_OFFER = re.compile(
+    r"\b(?:anything else|something else|any other|further (?:assistance|help|questions)|need (?:more|further"
+    r"|additional) "
+    r"(?:help|assistance)|else i can|other questions)\b",
+    re.IGNORECASE,
+)
+_ASKING = re.compile(r"\?\s*[\"'”’)*_`]*\s*$|[?？]")
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of `text`, trimmed."""
+    return [piece for found in _SENTENCE.findall(text) if (piece := found.strip())]
+
+
+def asks(text: str) -> bool:
+    """Whether the agent's turn ends by asking the user something."""
+    tail = text.rstrip()[-300:]
+    if _OFFER.search(tail):
+        return False
+    return bool(_ASKING.search(tail)) or bool(
+        re.search(
+            r"\b(?:please (?:provide|confirm|share|specify|let me know)|could you|let me know)\b", tail, re.IGNORECASE
+        )
+    )
+
+
+def kind_of_turn(text: str, *, asked: bool) -> Turn:
+    """What `text` is for, after an agent's turn that did or did not ask something."""
+    head = text.strip()[:2000]
+    short = len(head) <= 160
+    if _CORRECTION.match(head) or _CORRECTION_ANYWHERE.search(head[:400]):
+        # "No" to a question is an answer, unless it also says what was wrong.
+        if asked and not _CORRECTION_ANYWHERE.search(head[:400]):
+            return "answer"
+        return "correction"
+    wants_more = _MORE.search(head) is not None
+    if _THANKS.search(head) and not wants_more and len(head) <= 300 and not (asked and _CONFIRMATION.match(head)):
+        return "thanks"
+    if _CONFIRMATION.match(head) and (asked or short):
+        return "confirmation"
+    if asked:
+        return "answer"
+    return "request"
+
+
+def is_thankful(text: str) -> bool:
+    """Whether it says that what was done is good, even if it then asks for something else."""
+    head = text.strip()[:300]
+    return bool(_THANKS.search(head)) and not _CORRECTION.match(head) and not _CORRECTION_ANYWHERE.search(head)
+
+
+def standing_wishes(text: str) -> list[tuple[str, bool]]:
+    """Sentences that wish something beyond this task, verbatim, each with whether it is an explicit teaching."""
+    found: list[tuple[str, bool]] = []
+    for sentence in sentences(text[:20_000]):
+        if len(sentence) > 300 or sentence.endswith("?"):
+            continue
+        if _STANDING.match(sentence):
+            found.append((sentence, True))
+        elif _WISH.search(sentence):
+            found.append((sentence, False))
+    return found
