@@ -1,4 +1,4 @@
-"""Retriever: which skills fit what is about to be done. Reads the store, leaves the judgement to `ranking`."""
+"""Retriever: which skills fit what is about to be done. Reads the store; `ranking` judges."""
 
 from __future__ import annotations
 
@@ -23,4 +23,22 @@ class Retriever:
 
         With `tools`, only skills all of whose tools are among them.
         """
-        raise NotImplementedError
+        asked = ranking.query_terms(query)
+        if not asked:
+            return []
+        texts, frequencies = await self._store.frequencies(space_id, asked)
+        terms = ranking.choose_terms(asked, frequencies)
+        if not terms:
+            return []
+        hits = await self._store.search(space_id, terms, limit=ranking.HITS)
+        wanted = limit if tools is None else limit * 4
+        ranked = ranking.rank(query, hits, texts, frequencies, limit=wanted)
+        if not ranked:
+            return []
+        skills = {skill.id: skill for skill in await self._store.skills_by_id([id for id, _ in ranked])}
+        found = [(skills[id], score) for id, score in ranked if id in skills and _can_run(skills[id], tools)]
+        return found[:limit]
+
+
+def _can_run(skill: Skill, tools: Collection[str] | None) -> bool:
+    return tools is None or all(step.tool_name in tools for step in skill.body.tool_sops)

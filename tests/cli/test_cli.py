@@ -1,0 +1,203 @@
+"""The command line, as a person and as a program use it: a real process each time."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Line = dict[str, Any]
+
+
+def acontext(*arguments: str, cwd: Path, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(sys.executable).parent / "acontext"), *arguments],
+        cwd=cwd,
+        env={**os.environ, "HOME": str(cwd), "PYTHONWARNINGS": "error", **environ},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def lines(done: subprocess.CompletedProcess[str]) -> list[Line]:
+    assert "Traceback" not in done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def conversation(id: str, email: str, order: str, *, outcome: str | None = "success") -> Line:
+    """A support case: look up, stumble over an amount, refund, mail."""
+    return {
+        "id": id,
+        "outcome": outcome,
+        "messages": [
+            {"role": "system", "content": "You are the shop's clerk. Canary-system-7781."},
+            {"role": "user", "content": f"I am {email}, please refund my broken espresso cups of order {order}."},
+            call("c1", "find_order", {"email": email}),
+            result("c1", {"order_id": order, "price": "24.50", "note": "Canary-result-5512"}),
+            call("c2", "issue_refund", {"order_id": order, "amount": "24.50"}),
+            result("c2", {"error": "amount must be an integer"}),
+            call("c3", "issue_refund", {"order_id": order, "amount": 2450}),
+            result("c3", {"status": "refunded"}),
+            call("c4", "send_receipt", {"order_id": order}),
+            result("c4", {"status": "sent"}),
+            {"role": "assistant", "content": "Your refund is on its way."},
+        ],
+    }
+
+
+def call(id: str, name: str, arguments: Line) -> Line:
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    return {"role": "assistant", "content": None, "tool_calls": [{"id": id, "type": "function", "function": function}]}
+
+
+def result(id: str, value: Line) -> Line:
+    return {"role": "tool", "tool_call_id": id, "content": json.dumps(value)}
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> Path:
+    rows = [
+        conversation("case-1", "ada@example.com", "A-1001"),
+        conversation("case-2", "grace@example.com", "A-2077"),
+        conversation("case-3", "joan@example.com", "A-3056", outcome="failed"),
+    ]
+    file = tmp_path / "cases.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def test_learn_then_skills_then_search_then_tasks(cases: Path, tmp_path: Path) -> None:
+    done = acontext("learn", "cases.jsonl", "--space", "shop", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    summary = lines(done)[-1]
+    assert (summary["conversations"], summary["new"], summary["problems"]) == (3, 3, 0)
+
+    found = lines(acontext("skills", "--space", "shop", "--json", cwd=tmp_path))
+    (skill,) = found
+    assert [step["tool_name"] for step in skill["tool_sops"]] == ["find_order", "issue_refund", "send_receipt"]
+    assert skill["status"] == "active"
+    assert skill["origin"] == "rules"
+    assert set(skill["source_ids"]) >= {"case-1", "case-2"}
+    assert "Canary" not in json.dumps(found)
+    assert "A-1001" not in json.dumps(found)
+
+    (tmp_path / "queries.jsonl").write_text(
+        '{"query_id": "q1", "query": "my cups are broken, I want a refund"}\n'
+        '{"query_id": "q2", "query": "what is the capital of Peru"}\n'
+    )
+    answers = lines(acontext("search", "--space", "shop", "--queries", "queries.jsonl", "--json", cwd=tmp_path))
+    assert answers[0]["skills"] == [skill["id"]]
+    assert answers[0]["injected"].startswith("<acontext-skills")
+    assert answers[1] == {"query_id": "q2", "skills": [], "injected": ""}
+
+    tasks = lines(acontext("tasks", "--space", "shop", "--json", cwd=tmp_path))
+    assert [(task["session_key"], task["status"]) for task in tasks] == [
+        ("case-1", "success"),
+        ("case-2", "success"),
+        ("case-3", "failed"),
+    ]
+
+
+def test_a_second_run_changes_nothing(cases: Path, tmp_path: Path) -> None:
+    acontext("learn", "cases.jsonl", "--space", "shop", cwd=tmp_path)
+    before = acontext("skills", "--space", "shop", "--all", "--json", cwd=tmp_path).stdout
+    again = lines(acontext("learn", "cases.jsonl", "--space", "shop", "--json", cwd=tmp_path))[-1]
+    assert (again["new"], again["skills_changed"]) == (0, 0)
+    assert acontext("skills", "--space", "shop", "--all", "--json", cwd=tmp_path).stdout == before
+
+
+def test_bad_lines_are_named_the_rest_goes_on_and_the_exit_code_is_one(tmp_path: Path) -> None:
+    good = json.dumps(conversation("good", "ada@example.com", "A-1"))
+    bad_role = conversation("bad", "x@example.com", "A-2")
+    bad_role["messages"][3] = {"content": "a message without a role"}
+    (tmp_path / "mixed.jsonl").write_text("\n".join([good, '{"id": "broken', json.dumps(bad_role)]) + "\n")
+    done = acontext("learn", "mixed.jsonl", "--space", "s", "--json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "mixed.jsonl:2:" in done.stderr
+    assert "mixed.jsonl:3:" in done.stderr
+    assert "role" in done.stderr
+    summary = lines(done)[-1]
+    assert (summary["conversations"], summary["problems"]) == (1, 2)
+    tasks = lines(acontext("tasks", "--space", "s", "--json", cwd=tmp_path))
+    assert {task["session_key"] for task in tasks} == {"good"}
+
+
+def test_a_truncated_gzip_keeps_what_came_before(tmp_path: Path) -> None:
+    rows = "".join(json.dumps(conversation(f"case-{n}", f"u{n}@example.com", f"A-{n}")) + "\n" for n in range(200))
+    packed = gzip.compress(rows.encode())
+    (tmp_path / "cut.jsonl.gz").write_bytes(packed[: len(packed) * 2 // 3])
+    done = acontext("learn", "cut.jsonl.gz", "--space", "s", "--json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "cut.jsonl.gz" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert 0 < lines(done)[-1]["conversations"] < 200
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("skills", "--space", "nowhere"),
+        ("search", "--space", "nowhere", "anything"),
+        ("tasks", "--space", "nowhere"),
+        ("tasks", "--session", "nobody"),
+    ],
+)
+def test_what_is_not_there_is_said_in_one_line(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    done = acontext(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("acontext: no s")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    done = acontext("learn", "nothing.jsonl", "--space", "s", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "nothing.jsonl" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_query_line_that_is_none_is_named(cases: Path, tmp_path: Path) -> None:
+    acontext("learn", "cases.jsonl", "--space", "shop", cwd=tmp_path)
+    (tmp_path / "q.jsonl").write_text('{"query_id": "1", "query": "fine"}\n{"query": "no id"}\n')
+    done = acontext("search", "--space", "shop", "--queries", "q.jsonl", "--json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "q.jsonl:2" in done.stderr
+
+
+def test_doctor_is_content_with_a_fresh_machine(tmp_path: Path) -> None:
+    done = acontext("doctor", "--json", cwd=tmp_path)
+    checks = {check["check"]: check for check in lines(done)}
+    assert done.returncode == 0, done.stdout
+    assert "0 sessions" in checks["kept"]["detail"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX here")
+def test_doctor_says_what_is_wrong_with_a_database_it_cannot_open(tmp_path: Path) -> None:
+    (tmp_path / ".acontext").write_text("a file where the folder should be")
+    done = acontext("doctor", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "FAIL  open" in done.stdout
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_the_database_is_for_its_owners_eyes_only(cases: Path, tmp_path: Path) -> None:
+    acontext("learn", "cases.jsonl", "--space", "shop", cwd=tmp_path)
+    assert stat.S_IMODE((tmp_path / ".acontext").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / ".acontext" / "acontext.db").stat().st_mode) == 0o600
+
+
+def test_help_is_quick_and_lists_every_command(tmp_path: Path) -> None:
+    done = acontext("--help", cwd=tmp_path)
+    for command in ("learn", "skills", "search", "tasks", "doctor", "demo", "bench"):
+        assert command in done.stdout
