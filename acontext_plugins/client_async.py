@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel
 
 from acontext_store.types import (
+    ACTIVE,
     Block,
     BlockType,
     Json,
@@ -205,7 +206,7 @@ class AsyncSpaces(_AsyncResource):
 
     async def skills(self, space_id: str, *, candidates: bool = False) -> Sequence[Skill]:
         """The active skills, and with `candidates` those that wait for more evidence too. Raises NotFound."""
-        return await self._service.skills(space_id, statuses=None if candidates else ("active",))
+        return await self._service.skills(space_id, statuses=None if candidates else ACTIVE)
 
     async def skill_versions(self, skill_id: str) -> Sequence[SkillVersion]:
         """All states that a skill has had, oldest first. Raises NotFound."""

@@ -29,7 +29,18 @@ import click
 from acontext_plugins.embedded import Home, open_home
 from acontext_plugins.service import Recording, SessionRef
 from acontext_plugins.settings import ObserveSettings, RecorderSettings, Settings, WorkerSettings
-from acontext_store.types import Message, Part, SearchText, Session, SkillBody, SkillEdit, SkillOps, Step, new_id
+from acontext_store.types import (
+    LaneKind,
+    Message,
+    Part,
+    SearchText,
+    Session,
+    SkillBody,
+    SkillEdit,
+    SkillOps,
+    Step,
+    new_id,
+)
 
 from .common import emit, json_option
 
@@ -413,6 +424,7 @@ async def _grown_project(home: Home, sizes: Sequence[int]) -> tuple[list[float],
 
 # ------------------------------------------------------------------------------------------------ search
 
+_LEARN: tuple[LaneKind, ...] = ("learn",)
 _VERBS = "cancel refund return exchange update book reserve change open close order check verify send move copy".split()
 _THINGS = "order flight ticket invoice account address password subscription booking parcel payment folder".split()
 _MANNERS = "urgent partial delayed broken duplicate missing expired corporate international digital monthly".split()
@@ -468,7 +480,7 @@ async def _searched(home: Home, texts: Sequence[str]) -> list[float]:
     space = await engine.create_space(name="bench")
     for start in range(0, len(texts), 2_000):
         await engine.store.make_due("learn", space.id)
-        (claim,) = await engine.store.claim("bench", kinds=("learn",), lease=600)
+        (claim,) = await engine.store.claim("bench", kinds=_LEARN, lease=600)
         edits = tuple(_edit(text) for text in texts[start : start + 2_000])
         await engine.store.apply_skills(claim, SkillOps(space_id=space.id, edits=edits))
     clock = time.perf_counter

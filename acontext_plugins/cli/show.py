@@ -11,7 +11,7 @@ import click
 
 from acontext_plugins.embedded import Home
 from acontext_plugins.service import RecallQuery
-from acontext_store.types import Session, Skill, Task
+from acontext_store.types import ACTIVE, Session, Skill, Task
 
 from .common import database_options, emit, json_option, opened, say, space_option
 
@@ -44,7 +44,7 @@ def skills(space: str, everything: bool, as_json: bool, url: str | None, project
 
     async def read(home: Home) -> list[Skill]:
         found = await home.engine.find_space(space)
-        return await home.engine.store.skills(found.id, statuses=None if everything else ("active",))
+        return await home.engine.store.skills(found.id, statuses=None if everything else ACTIVE)
 
     with opened(url, project) as home:
         found = home.loop.run(read(home))

@@ -29,6 +29,9 @@ SkillStatus = Literal["candidate", "pending_confirmation", "active", "stale", "r
 Origin = Literal["rules", "model", "human", "import"]
 LaneKind = Literal["observe", "learn"]
 
+#: Skills that may be injected.
+ACTIVE: tuple[SkillStatus, ...] = ("active",)
+
 #: How far an outcome may be believed, by who says so (a model's own claim is worth nothing).
 OUTCOME_WEIGHTS: dict[OutcomeSource, float] = {
     "report": 1.0,
