@@ -1,0 +1,1 @@
+"""Blob stores: bytes by their SHA-256."""

@@ -1,0 +1,1 @@
+"""Stores on SQL databases: one schema (`tables`), its history (`migrations`), and what the statements mean."""

@@ -1,0 +1,99 @@
+"""From a URL to a store. What is not asked for is not imported."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote
+
+from .base import BlobStore, Store
+from .errors import InvalidInput, StoreUnavailable
+
+_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def open_store(url: str, *, project_id: str, durability: Literal["normal", "full"] = "normal") -> Store:
+    """Open the store of one project; a SQLite file that is missing is made, with its directories.
+
+    `sqlite:///relative/path`, `sqlite:////absolute/path`, `sqlite:///~/path`. Raises InvalidInput for any other
+    URL, StoreUnavailable where the file cannot be used, IncompatibleStore where a newer version wrote it.
+    """
+    check_project_id(project_id)
+    if durability not in ("normal", "full"):
+        raise InvalidInput(f'durability is {durability!r}: it must be "normal" or "full"')
+    path = _path(url, schemes=("sqlite",))
+    _make_directory(path.parent)
+    _make_private(path)
+    from .sql.sqlite import SqliteStore
+
+    return SqliteStore(path, project_id=project_id, durability=durability)
+
+
+def open_blobs(url: str, *, project_id: str) -> BlobStore:
+    """Open the blobs of one project: `file:///directory`, or the URL of a SQLite store (`PATH.blobs` beside it).
+
+    Raises InvalidInput for any other URL, StoreUnavailable where the directory cannot be used.
+    """
+    check_project_id(project_id)
+    path = _path(url, schemes=("file", "sqlite"))
+    if url.startswith("sqlite:"):
+        path = path.with_name(path.name + ".blobs")
+    from .blobs.local import LocalBlobs
+
+    return LocalBlobs(path / project_id)
+
+
+def check_project_id(project_id: str) -> str:
+    """Return it, or raise InvalidInput: letters, digits, ".", "_" and "-", at most 128, no look-alikes."""
+    if not isinstance(project_id, str) or not _PROJECT.fullmatch(project_id):
+        raise InvalidInput(
+            f"{project_id!r} cannot be a project id: use up to 128 of A-Z, a-z, 0-9, '.', '_' and '-', "
+            "a letter or a digit first"
+        )
+    return project_id
+
+
+def _path(url: str, *, schemes: tuple[str, ...]) -> Path:
+    scheme, separator, rest = url.partition("://")
+    if scheme not in schemes or not separator:
+        known = ", ".join(f"{name}:///path" for name in schemes)
+        raise InvalidInput(f"cannot open {_without_password(url)!r}: what can be opened is {known}")
+    if not rest.startswith("/") or rest == "/":
+        raise InvalidInput(f"{url!r} names no file: write {scheme}:///relative/path or {scheme}:////absolute/path")
+    text = unquote(rest.split("?", 1)[0])
+    if "\0" in text:
+        raise InvalidInput(f"{url!r} holds a NUL character: choose another path")
+    # file: URLs are absolute, as everywhere; sqlite: URLs are as SQLAlchemy has them
+    path = Path(text if scheme == "file" else text[1:])
+    if path.parts and path.parts[0] == os.sep and len(path.parts) > 1 and path.parts[1].startswith("~"):
+        path = Path(*path.parts[1:])
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:
+        raise InvalidInput(f"{url!r}: there is no such home directory; write the whole path") from error
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", url)
+
+
+def _make_directory(path: Path) -> None:
+    """Directories that we make are for their owner only; those that are there stay as they are."""
+    missing = [parent for parent in (path, *path.parents) if not parent.exists()]
+    try:
+        for directory in reversed(missing):
+            directory.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"cannot make the directory {path}: {error.strerror or error}; choose another path, or make its parent "
+            "writable for this user"
+        ) from error
+
+
+def _make_private(path: Path) -> None:
+    """The file holds conversations: make it for its owner only. What cannot be made is reported by opening it."""
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

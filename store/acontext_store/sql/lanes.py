@@ -1,0 +1,230 @@
+"""Due work. A lane is a row for each session (observe) and each space (learn), written in the transaction of its cause.
+
+`due_at` says when there is something to do. A claim takes it away and puts an owner, a lease and a new fencing token
+in its place; what arrives meanwhile sets it again, so a release sees that there is more. A lease that has run out can
+be claimed like due work; that counts as an attempt, so work that kills its worker does not go on for ever.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Row, and_, delete, func, or_, select, update
+
+from ..errors import InvalidInput, LeaseLost, NotFound
+from ..types import Claim, Lane, LaneKind
+from .connect import clean
+from .tables import lanes, messages, sessions, spaces, tasks
+from .tx import Tx
+
+_LATER = """
+INSERT INTO lanes (project_id, kind, key, due_at, deadline, token) VALUES (?, 'observe', ?, min(?, ?), ?, ?)
+ON CONFLICT (project_id, kind, key) DO UPDATE SET
+    due_at = min(excluded.deadline, coalesce(deadline, excluded.deadline), ?),
+    deadline = min(excluded.deadline, coalesce(deadline, excluded.deadline))
+"""
+_AT_THE_LATEST = """
+INSERT INTO lanes (project_id, kind, key, due_at, deadline, token) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (project_id, kind, key) DO UPDATE SET
+    due_at = min(coalesce(due_at, excluded.due_at), excluded.due_at),
+    deadline = min(coalesce(deadline, excluded.due_at), excluded.due_at)
+"""
+_CLAIM = """
+UPDATE lanes SET
+    attempts = attempts + (owner IS NOT NULL),
+    last_error = CASE WHEN owner IS NULL THEN last_error ELSE 'the lease of ' || owner || ' ran out' END,
+    owner = :owner, lease_until = :until, claimed_at = :now, token = token + 1, due_at = NULL, deadline = NULL
+WHERE project_id = :project_id AND (kind, key) IN (
+    SELECT kind, key FROM lanes WHERE project_id = :project_id AND ready_at <= :now AND kind IN ({kinds})
+    ORDER BY ready_at LIMIT :limit
+)
+RETURNING kind, key, token, attempts
+"""
+
+
+def _first_token(moment: float) -> int:
+    """Where a new lane's tokens start: above all that an earlier lane of that name can have had."""
+    return int(moment * 1_000_000)
+
+
+def observe_later(tx: Tx, session_id: str, *, due_at: float, deadline: float) -> None:
+    """Put the session's observe work off until `due_at`, but never beyond the earliest deadline it was given."""
+    tx.raw.execute(
+        _LATER,
+        (tx.project_id, session_id, due_at, deadline, deadline, _first_token(time.time()), due_at),
+    )
+
+
+def at_the_latest(tx: Tx, kind: LaneKind, key: str, at: float) -> None:
+    """The lane's work is due then, or earlier."""
+    tx.raw.execute(_AT_THE_LATEST, (tx.project_id, kind, key, at, at, _first_token(time.time())))
+
+
+def make_due(tx: Tx, kind: LaneKind, key: str, *, at: float | None) -> None:
+    table = sessions if kind == "observe" else spaces
+    if tx.one(select(table.c.id).where(tx.mine(table, id=key))) is None:
+        raise NotFound("session" if kind == "observe" else "space", key)
+    at_the_latest(tx, kind, key, time.time() if at is None else at)
+    dead = tx.mine(lanes, kind=kind, key=key) & lanes.c.dead_at.is_not(None)
+    if tx.run(update(lanes).where(dead).values(dead_at=None, attempts=0)).rowcount and kind == "observe":
+        tx.run(
+            update(messages)
+            .where(tx.mine(messages, session_id=key), messages.c.status == "failed")
+            .values(status="pending")
+        )
+    tx.run(update(lanes).where(tx.mine(lanes, kind=kind, key=key)).values(not_before=0.0))
+
+
+def claim(tx: Tx, owner: str, *, kinds: Collection[LaneKind], lease: float, limit: int) -> list[Claim]:
+    if not kinds or limit < 1:
+        return []
+    if not owner or lease <= 0:
+        raise InvalidInput("a claim needs an owner's name and a lease of more than 0 seconds")
+    moment = time.time()
+    names = {f"kind{n}": kind for n, kind in enumerate(kinds)}
+    rows = tx.raw.execute(
+        _CLAIM.format(kinds=", ".join(f":{name}" for name in names)),
+        {
+            "project_id": tx.project_id,
+            "owner": clean(owner),
+            "until": moment + lease,
+            "now": moment,
+            "limit": limit,
+            **names,
+        },
+    ).fetchall()
+    return [
+        Claim(kind=kind, key=key, owner=owner, token=token, attempts=attempts) for kind, key, token, attempts in rows
+    ]
+
+
+def fence(tx: Tx, claim: Claim) -> Row[Any]:
+    """The claimed lane. Raises LeaseLost where the claim does not hold any more."""
+    row = tx.one(lanes.select().where(_held(tx, claim)))
+    if row is None:
+        raise LeaseLost(f"{claim.kind} {claim.key!r} is not {claim.owner!r}'s any more: another worker does it now")
+    return row
+
+
+def _held(tx: Tx, claim: Claim) -> Any:
+    return tx.mine(lanes, kind=claim.kind, key=claim.key, token=claim.token, owner=clean(claim.owner))
+
+
+def heartbeat(tx: Tx, claim: Claim, *, lease: float) -> None:
+    fence(tx, claim)
+    tx.run(update(lanes).where(_held(tx, claim)).values(lease_until=time.time() + lease))
+
+
+def release(tx: Tx, claim: Claim, *, error: str | None, retry_in: float | None, dead: bool) -> None:
+    lane = fence(tx, claim)
+    moment = time.time()
+    values: dict[str, Any] = {"owner": None, "lease_until": 0.0}
+    if error is not None or dead:
+        values |= {"attempts": lane.attempts + 1, "last_error": clean(error or "")}
+    if dead:
+        values["dead_at"] = moment
+        if claim.kind == "observe":
+            observed = select(sessions.c.observed_seq).where(tx.mine(sessions, id=claim.key)).scalar_subquery()
+            tx.run(
+                update(messages)
+                .where(tx.mine(messages, session_id=claim.key), messages.c.seq > observed)
+                .values(status="failed")
+            )
+    if error is not None or retry_in is not None:
+        retry_at = moment + (retry_in or 0.0)
+        values |= {"due_at": retry_at, "deadline": retry_at, "not_before": retry_at}
+    elif _unfinished(tx, claim):
+        values |= {"due_at": moment, "deadline": moment}
+    tx.run(update(lanes).where(_held(tx, claim)).values(**values))
+
+
+def finish(tx: Tx, claim: Claim) -> None:
+    """Release after the work was done: due again at once if there is more of it, else idle."""
+    values: dict[str, Any] = {
+        "owner": None,
+        "lease_until": 0.0,
+        "attempts": 0,
+        "last_error": None,
+        "not_before": 0.0,
+        "due_at": None,
+        "deadline": None,
+    }
+    if _unfinished(tx, claim):
+        values["due_at"] = values["deadline"] = time.time()
+    tx.run(update(lanes).where(_held(tx, claim)).values(**values))
+
+
+def _unfinished(tx: Tx, claim: Claim) -> bool:
+    """Whether there is more to do: something arrived since the claim, or was there and was not dealt with."""
+    if fence(tx, claim).due_at is not None:
+        return True
+    if claim.kind == "observe":
+        waiting = select(sessions.c.id).where(
+            tx.mine(sessions, id=claim.key),
+            or_(
+                sessions.c.last_seq > sessions.c.observed_seq,
+                sessions.c.outcome_count > sessions.c.observed_outcomes,
+            ),
+        )
+    else:
+        waiting = select(tasks.c.id).where(undigested(tx, claim.key))
+    return tx.run(waiting.limit(1)).first() is not None
+
+
+def undigested(tx: Tx, space_id: str) -> Any:
+    """The condition that a task is finished, and no learner of the space has looked at it."""
+    return and_(
+        tx.mine(tasks, space_id=space_id),
+        tasks.c.space_digested.is_(False),
+        tasks.c.status.in_(("success", "failed")),
+        tasks.c.is_planning.is_(False),
+    )
+
+
+def next_due(tx: Tx, *, kinds: Collection[LaneKind]) -> float | None:
+    query = select(func.min(lanes.c.ready_at)).where(tx.mine(lanes), lanes.c.kind.in_(list(kinds)))
+    value = tx.sql.execute(query).scalar_one()
+    return None if value is None else float(value)
+
+
+def list_lanes(tx: Tx, *, dead: bool | None) -> list[Lane]:
+    query = lanes.select().where(tx.mine(lanes))
+    if dead is True:
+        query = query.where(lanes.c.dead_at.is_not(None))
+    elif dead is False:
+        query = query.where(lanes.c.ready_at.is_not(None))
+    else:
+        query = query.where(or_(lanes.c.ready_at.is_not(None), lanes.c.dead_at.is_not(None)))
+    return [_lane(row) for row in tx.all(query.order_by(lanes.c.ready_at, lanes.c.kind, lanes.c.key))]
+
+
+def _lane(row: Row[Any]) -> Lane:
+    if row.due_at is not None:
+        due_at = max(row.due_at, row.not_before)
+    else:
+        due_at = row.claimed_at
+    return Lane.model_construct(
+        kind=row.kind,
+        key=row.key,
+        due_at=due_at,
+        owner=row.owner,
+        lease_until=row.lease_until,
+        token=row.token,
+        attempts=row.attempts,
+        last_error=row.last_error,
+        dead_at=row.dead_at,
+    )
+
+
+def counts(tx: Tx) -> tuple[int, int]:
+    """Lanes with work that can be claimed now or later, and dead ones."""
+    alive, dead = tx.sql.execute(
+        select(func.count(lanes.c.ready_at), func.count(lanes.c.dead_at)).where(tx.mine(lanes))
+    ).one()
+    return int(alive), int(dead)
+
+
+def forget_space(tx: Tx, space_id: str) -> None:
+    tx.run(delete(lanes).where(tx.mine(lanes, kind="learn", key=space_id)))

@@ -1,0 +1,71 @@
+"""Bring a database file to the newest schema, or say why that cannot be."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+from ..errors import IncompatibleStore, StoreUnavailable
+from .connect import BUSY_TIMEOUT, Link, is_busy, translated
+from .migrations import HEAD, REVISIONS, VERSION_TABLE
+
+
+def ensure(link: Link, *, busy_timeout: float = BUSY_TIMEOUT) -> None:
+    """Make or migrate the tables. Any number of processes may do so at once: one does, the others wait.
+
+    Raises IncompatibleStore where a newer version of this library wrote the database.
+    """
+    with translated(link.path):
+        if _version(link.raw, link.path) == HEAD:
+            return
+        _begin(link.raw, busy_timeout)
+        try:
+            if _version(link.raw, link.path) != HEAD:
+                _migrate(link)
+            link.raw.execute("COMMIT")
+        except BaseException:
+            if link.raw.in_transaction:
+                link.raw.execute("ROLLBACK")
+            raise
+
+
+def _version(raw: sqlite3.Connection, path: Path) -> str | None:
+    """The version of the schema; None = there is none yet."""
+    tables = {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if VERSION_TABLE not in tables:
+        if tables & {"sessions", "messages", "spaces", "skills", "lanes"}:
+            raise StoreUnavailable(f"cannot use {path}: it is the database of another program; choose another path")
+        return None
+    row = raw.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()
+    if row is None:
+        return None
+    version = str(row[0])
+    if version not in REVISIONS:
+        raise IncompatibleStore(
+            f"{path} was written by a newer version of acontext-plugins (schema {version}; this one knows up to "
+            f"{HEAD}): upgrade with `pip install -U acontext-plugins`, or choose another path"
+        )
+    return version
+
+
+def _begin(raw: sqlite3.Connection, busy_timeout: float) -> None:
+    deadline = time.monotonic() + max(busy_timeout, 30.0)
+    while True:
+        try:
+            raw.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() > deadline:
+                raise
+
+
+def _migrate(link: Link) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = link.sql
+    command.upgrade(config, "head")

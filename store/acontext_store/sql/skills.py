@@ -1,0 +1,358 @@
+"""Skills and their versions: reading them, and what people do to them. What a learner does stands in `learned`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import Row, delete, select, update
+
+from ..errors import InvalidInput
+from ..types import (
+    Block,
+    Evidence,
+    Json,
+    Origin,
+    SearchText,
+    Skill,
+    SkillBody,
+    SkillStatus,
+    SkillVersion,
+    now,
+)
+from .connect import dump, load
+from .search import Index
+from .tables import evidence, skill_versions, skills, spaces, tombstones
+from .tx import Tx
+
+_MANY = 500
+_KNOWN_PROPS = ("use_when", "preferences", "tool_sops", "variables", "pitfalls", "trace")
+
+
+# ------------------------------------------------------------------------------------------------ reading
+
+
+def list_skills(tx: Tx, space_id: str, *, statuses: Collection[SkillStatus] | None) -> list[Skill]:
+    tx.get(spaces, "space", space_id)
+    query = skills.select().where(tx.mine(skills, space_id=space_id))
+    if statuses is not None:
+        query = query.where(skills.c.status.in_(list(statuses)))
+    rows = tx.all(query.order_by(skills.c.created_at, skills.c.id))
+    found = _evidence_of(tx, [row.id for row in rows])
+    return [_skill(row, found.get(row.id, ())) for row in rows]
+
+
+def skill(tx: Tx, skill_id: str) -> Skill:
+    row = tx.get(skills, "skill", skill_id)
+    return _skill(row, _evidence_of(tx, [skill_id]).get(skill_id, ()))
+
+
+def skills_by_id(tx: Tx, skill_ids: Sequence[str]) -> list[Skill]:
+    distinct = list(dict.fromkeys(skill_ids))
+    rows = [
+        row
+        for start in range(0, len(distinct), _MANY)
+        for row in tx.all(skills.select().where(tx.mine(skills), skills.c.id.in_(distinct[start : start + _MANY])))
+    ]
+    found = _evidence_of(tx, [row.id for row in rows])
+    by_id = {row.id: _skill(row, found.get(row.id, ())) for row in rows}
+    return [by_id[id] for id in skill_ids if id in by_id]
+
+
+def skill_versions_of(tx: Tx, skill_id: str) -> list[SkillVersion]:
+    tx.get(skills, "skill", skill_id)
+    rows = tx.all(
+        skill_versions.select().where(tx.mine(skill_versions, skill_id=skill_id)).order_by(skill_versions.c.version)
+    )
+    behind: dict[int, list[Evidence]] = {}
+    for row in tx.all(
+        evidence.select()
+        .where(tx.mine(evidence, skill_id=skill_id), evidence.c.version > 0)
+        .order_by(evidence.c.version, evidence.c.number)
+    ):
+        behind.setdefault(row.version, []).append(_evidence(row.body))
+    return [_version(row, tuple(behind.get(row.version, ()))) for row in rows]
+
+
+def bodies(tx: Tx, skill_ids: Sequence[str]) -> dict[str, Json]:
+    """What the blocks of these skills have as `props`."""
+    found: dict[str, Json] = {}
+    for start in range(0, len(skill_ids), _MANY):
+        query = select(skills.c.id, skills.c.body).where(
+            tx.mine(skills), skills.c.id.in_(skill_ids[start : start + _MANY])
+        )
+        found.update({row.id: props_of(SkillBody.model_validate(load(row.body))) for row in tx.all(query)})
+    return found
+
+
+def props_of(body: SkillBody) -> Json:
+    """A skill as the wire has it; what only we know is added where there is any."""
+    props: Json = {
+        "use_when": body.use_when,
+        "preferences": body.preferences,
+        "tool_sops": [
+            {"order": order, "tool_name": step.tool_name, "action": step.action}
+            for order, step in enumerate(body.tool_sops)
+        ],
+    }
+    if body.variables:
+        props["variables"] = dict(body.variables)
+    if body.pitfalls:
+        props["pitfalls"] = list(body.pitfalls)
+    if body.trace:
+        props["trace"] = list(body.trace)
+    return props
+
+
+def _evidence_of(tx: Tx, skill_ids: Sequence[str]) -> dict[str, tuple[Evidence, ...]]:
+    found: dict[str, list[Evidence]] = {}
+    for start in range(0, len(skill_ids), _MANY):
+        query = (
+            select(evidence.c.skill_id, evidence.c.body)
+            .where(tx.mine(evidence, version=0), evidence.c.skill_id.in_(skill_ids[start : start + _MANY]))
+            .order_by(evidence.c.skill_id, evidence.c.number)
+        )
+        for row in tx.all(query):
+            found.setdefault(row.skill_id, []).append(_evidence(row.body))
+    return {skill_id: tuple(items) for skill_id, items in found.items()}
+
+
+def _evidence(body: str) -> Evidence:
+    return Evidence.model_validate(load(body))
+
+
+def _skill(row: Row[Any], behind: Sequence[Evidence]) -> Skill:
+    return Skill.model_construct(
+        id=row.id,
+        project_id=row.project_id,
+        space_id=row.space_id,
+        block_id=row.id,
+        status=row.status,
+        origin=row.origin,
+        version=row.version,
+        body=SkillBody.model_validate(load(row.body)),
+        evidence=tuple(behind),
+        score=row.score,
+        score_reasons=tuple(load(row.score_reasons)),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _version(row: Row[Any], behind: tuple[Evidence, ...]) -> SkillVersion:
+    return SkillVersion.model_construct(
+        skill_id=row.skill_id,
+        version=row.version,
+        hash=row.hash,
+        parents=tuple(load(row.parents)),
+        status=row.status,
+        origin=row.origin,
+        body=SkillBody.model_validate(load(row.body)),
+        evidence=behind,
+        score=row.score,
+        score_reasons=tuple(load(row.score_reasons)),
+        reason=load(row.reason),
+        created_at=row.created_at,
+    )
+
+
+# ------------------------------------------------------------------------------------------------ writing
+
+
+def write(
+    tx: Tx,
+    before: Row[Any] | None,
+    *,
+    skill_id: str,
+    space_id: str,
+    status: SkillStatus,
+    origin: Origin,
+    body: SkillBody,
+    evidence: Sequence[Evidence],
+    score: float,
+    score_reasons: Sequence[str],
+    reason: str,
+    by_person: bool,
+) -> None:
+    """A new version, and the head at it. Versions are only ever added."""
+    version = 1 if before is None else before.version + 1
+    moment = now()
+    content = {"body": dump(body.model_dump()), "hash": body.hash}
+    judged = {"score": score, "score_reasons": dump(list(score_reasons))}
+    head = {"status": status, "version": version, "updated_at": moment, **content, **judged}
+    if before is None:
+        tx.run(
+            skills.insert().values(
+                project_id=tx.project_id,
+                id=skill_id,
+                space_id=space_id,
+                origin=origin,
+                human=by_person,
+                created_at=moment,
+                **head,
+            )
+        )
+    else:
+        tx.run(
+            update(skills)
+            .where(tx.mine(skills, id=skill_id))
+            .values(origin=origin, human=before.human or by_person, **head)
+        )
+    tx.run(
+        skill_versions.insert().values(
+            project_id=tx.project_id,
+            skill_id=skill_id,
+            version=version,
+            parents=dump([] if before is None else [before.version]),
+            status=status,
+            origin="human" if by_person else origin,
+            reason=dump(reason),
+            created_at=moment,
+            **content,
+            **judged,
+        )
+    )
+    put_evidence(tx, skill_id, evidence, version=version)
+    put_evidence(tx, skill_id, evidence)
+
+
+def put_evidence(tx: Tx, skill_id: str, items: Iterable[Evidence], *, version: int = 0) -> None:
+    """This is what stands behind the skill (`version` 0 = now, else when that version was written)."""
+    wanted = {number: (item.session_id, dump(item.model_dump())) for number, item in enumerate(items)}
+    here = tx.mine(evidence, skill_id=skill_id, version=version)
+    for row in tx.all(evidence.select().where(here)) if version == 0 else []:
+        if wanted.get(row.number) == (row.session_id, row.body):
+            del wanted[row.number]
+        else:
+            tx.run(delete(evidence).where(here, evidence.c.number == row.number))
+    if wanted:
+        tx.run(
+            evidence.insert().values(
+                [
+                    {
+                        "project_id": tx.project_id,
+                        "skill_id": skill_id,
+                        "version": version,
+                        "number": number,
+                        "session_id": session_id,
+                        "body": body,
+                    }
+                    for number, (session_id, body) in wanted.items()
+                ]
+            )
+        )
+
+
+# ------------------------------------------------------------------------------------------------ by hand
+
+
+def set_status(tx: Tx, skill_id: str, status: SkillStatus, *, reason: str) -> Skill:
+    before = tx.get(skills, "skill", skill_id)
+    current = skill(tx, skill_id)
+    write(
+        tx,
+        before,
+        skill_id=skill_id,
+        space_id=before.space_id,
+        status=status,
+        origin=current.origin,
+        body=current.body,
+        evidence=current.evidence,
+        score=current.score,
+        score_reasons=current.score_reasons,
+        reason=reason,
+        by_person=True,
+    )
+    return skill(tx, skill_id)
+
+
+def create_by_hand(tx: Tx, block: Block) -> None:
+    body = _body(SkillBody(use_when=block.title), block.title or None, block.props)
+    write(
+        tx,
+        None,
+        skill_id=block.id,
+        space_id=block.space_id,
+        status="active",
+        origin="human",
+        body=body,
+        evidence=(),
+        score=0.0,
+        score_reasons=(),
+        reason="written by a person",
+        by_person=True,
+    )
+    _index(tx, block.space_id, block.id, body)
+
+
+def change_by_hand(tx: Tx, skill_id: str, *, title: str | None, props: Json | None) -> SkillBody:
+    before = tx.get(skills, "skill", skill_id)
+    current = skill(tx, skill_id)
+    body = _body(current.body, title, props or {})
+    if not before.human or body.hash != before.hash:
+        write(
+            tx,
+            before,
+            skill_id=skill_id,
+            space_id=before.space_id,
+            status=current.status,
+            origin="human",
+            body=body,
+            evidence=current.evidence,
+            score=current.score,
+            score_reasons=current.score_reasons,
+            reason="edited by a person",
+            by_person=True,
+        )
+        _index(tx, before.space_id, skill_id, body)
+    return body
+
+
+def delete_by_hand(tx: Tx, space_id: str, block_ids: Sequence[str]) -> None:
+    """Remove those of the blocks that are skills, for good: automation will not bring them back."""
+    index = Index(tx, space_id)
+    for id in block_ids:
+        if tx.run(delete(skills).where(tx.mine(skills, id=id, space_id=space_id))).rowcount:
+            index.put(id, ())
+            tx.run(
+                tombstones.insert().values(project_id=tx.project_id, skill_id=id, space_id=space_id, created_at=now())
+            )
+    index.done()
+
+
+def own_text(body: SkillBody) -> SearchText:
+    return SearchText(kind="skill", text=body.use_when)
+
+
+def _index(tx: Tx, space_id: str, skill_id: str, body: SkillBody) -> None:
+    """Find it by its own words; the requests it was learned from stay."""
+    index = Index(tx, space_id)
+    index.put(skill_id, [own_text(body), *index.requests(skill_id)])
+    index.done()
+
+
+def _body(before: SkillBody, title: str | None, props: Json) -> SkillBody:
+    """The body after a person's change; what `props` does not mention, or has as null, stays."""
+    given = {name: props[name] for name in _KNOWN_PROPS if props.get(name) is not None}
+    if title is not None:
+        given["use_when"] = title
+    try:
+        if "tool_sops" in given:
+            given["tool_sops"] = [
+                {name: step[name] for name in ("tool_name", "action", "support") if step.get(name) is not None}
+                | ({} if step.get("action") is not None else {"action": ""})
+                for step in given["tool_sops"]
+            ]
+        return SkillBody.model_validate(before.model_dump() | given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"props.{where} cannot be taken: {first['msg']}") from error
+    except (AttributeError, TypeError) as error:
+        raise InvalidInput('props.tool_sops must be a list of {"tool_name": ..., "action": ...}') from error
+
+
+def extra_props(props: Json) -> Json:
+    """What a person put beside what a skill says."""
+    return {name: value for name, value in props.items() if name not in _KNOWN_PROPS}

@@ -1,0 +1,418 @@
+"""The store in one SQLite file: nothing to install, nothing to run, safe for many threads and processes at once."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+
+from ..base import Pending
+from ..errors import Closed
+from ..types import (
+    Appended,
+    Block,
+    BlockType,
+    Claim,
+    Episode,
+    Injection,
+    Json,
+    Lane,
+    LaneKind,
+    LearningStatus,
+    Message,
+    Outcome,
+    Page,
+    SearchHit,
+    Session,
+    Skill,
+    SkillOps,
+    SkillStatus,
+    SkillVersion,
+    Space,
+    StoredMessage,
+    StoreStats,
+    Task,
+    TaskOps,
+)
+from . import conversations, lanes, learned, schema, search, skills, spaces, tables, tasks
+from .connect import BUSY_TIMEOUT, Durability, writing
+from .migrations import HEAD
+from .reader import Readers
+from .tx import Tx
+from .writer import Writer, nothing
+
+class SqliteStore:
+    """`Store` on a SQLite file in write-ahead mode.
+
+    One thread writes and commits many writes at once; two threads read. A commit is on the operating system's side
+    when its Pending resolves: it outlives the process, killed or not; with `durability="full"` it also outlives the
+    machine's power. After `os.fork` the child opens the file anew by itself; what was queued in the parent stays
+    the parent's.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        project_id: str,
+        durability: Durability = "normal",
+        busy_timeout: float = BUSY_TIMEOUT,
+    ) -> None:
+        """Open the file, or make it. Raises StoreUnavailable or IncompatibleStore."""
+        self.project_id = project_id
+        self.path = Path(path).absolute()
+        self._durability: Durability = durability
+        self._busy_timeout = busy_timeout
+        self._closed = False
+        self._door = threading.Lock()
+        self._writer: Writer | None = None
+        self._readers: Readers | None = None
+        self._open()
+        _stores.add(self)
+
+    def _open(self) -> None:
+        link = writing(self.path, durability=self._durability, busy_timeout=self._busy_timeout)
+        try:
+            schema.ensure(link, busy_timeout=self._busy_timeout)
+        except BaseException:
+            link.close()
+            raise
+        self._writer = Writer(link, self.project_id, busy_timeout=self._busy_timeout)
+        self._readers = Readers(self.path, self.project_id, busy_timeout=self._busy_timeout)
+        _writers.add(self._writer)
+        self._finalizer = weakref.finalize(self, _let_go, self._writer, self._readers)
+        self._finalizer.atexit = False
+
+    def _write(self, work: Callable[..., Any], *arguments: Any, **options: Any) -> Pending[Any]:
+        writer = self._writer
+        if writer is None:
+            self._reopen()
+            assert self._writer is not None
+            writer = self._writer
+        return writer.submit(work, arguments, options)
+
+    def _read(self, work: Callable[..., Any], *arguments: Any, **options: Any) -> Pending[Any]:
+        readers = self._readers
+        if readers is None:
+            self._reopen()
+            assert self._readers is not None
+            readers = self._readers
+        return readers.submit(work, arguments, options)
+
+    def _reopen(self) -> None:
+        """The first call in a forked child."""
+        with self._door:
+            if self._closed:
+                raise Closed("the store is closed: open it again")
+            if self._writer is None or self._readers is None:
+                self._open()
+
+    # -- sessions
+    def create_session(self, session: Session) -> Pending[Session]:
+        return self._write(conversations.create_session, session)
+
+    def session(self, session_id: str) -> Pending[Session]:
+        return self._read(conversations.session, session_id)
+
+    def sessions(
+        self,
+        *,
+        space_id: str | None = None,
+        not_connected: bool = False,
+        key: str | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+        time_desc: bool = False,
+    ) -> Pending[Page[Session]]:
+        return self._read(
+            conversations.list_sessions,
+            space_id=space_id,
+            not_connected=not_connected,
+            key=key,
+            limit=limit,
+            cursor=cursor,
+            time_desc=time_desc,
+        )
+
+    def update_session(
+        self, session_id: str, *, configs: Json | None = None, space_id: str | None = None
+    ) -> Pending[Session]:
+        return self._write(conversations.update_session, session_id, configs=configs, space_id=space_id)
+
+    def delete_session(self, session_id: str) -> Pending[None]:
+        return self._write(conversations.delete_session, session_id)
+
+    # -- messages
+    def append(
+        self,
+        session_id: str,
+        messages: Sequence[Message] = (),
+        outcomes: Sequence[Outcome] = (),
+        *,
+        ensure: Session | None = None,
+        quiet: float = 0.0,
+        max_wait: float = 0.0,
+    ) -> Pending[Appended]:
+        return self._write(conversations.append, session_id, messages, outcomes, ensure, quiet, max_wait)
+
+    def messages(
+        self,
+        session_id: str,
+        *,
+        after_seq: int = 0,
+        limit: int | None = None,
+        cursor: str | None = None,
+        time_desc: bool = False,
+    ) -> Pending[Page[StoredMessage]]:
+        return self._read(
+            conversations.list_messages,
+            session_id,
+            after_seq=after_seq,
+            limit=limit,
+            cursor=cursor,
+            time_desc=time_desc,
+        )
+
+    def outcomes(self, session_id: str, *, after_seq: int = 0) -> Pending[list[Outcome]]:
+        return self._read(conversations.list_outcomes, session_id, after_seq=after_seq)
+
+    # -- tasks
+    def tasks(
+        self, session_id: str, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
+    ) -> Pending[Page[Task]]:
+        return self._read(tasks.list_tasks, session_id, limit=limit, cursor=cursor, time_desc=time_desc)
+
+    def task(self, task_id: str) -> Pending[Task]:
+        return self._read(tasks.task, task_id)
+
+    def resume_seq(self, session_id: str) -> Pending[int]:
+        return self._read(tasks.resume_seq, session_id)
+
+    def apply_tasks(self, claim: Claim, ops: TaskOps, *, learn_after: float = 0.0) -> Pending[None]:
+        return self._write(tasks.apply, claim, ops, learn_after=learn_after)
+
+    def undigested(self, space_id: str, *, limit: int = 1000) -> Pending[list[Task]]:
+        return self._read(tasks.undigested, space_id, limit=limit)
+
+    def learning_status(self, session_id: str) -> Pending[LearningStatus]:
+        return self._read(tasks.learning_status, session_id)
+
+    # -- spaces and blocks
+    def create_space(self, space: Space) -> Pending[Space]:
+        return self._write(spaces.create_space, space)
+
+    def space(self, space_id: str) -> Pending[Space]:
+        return self._read(spaces.space, space_id)
+
+    def space_by_name(self, name: str, *, create: bool = False) -> Pending[Space]:
+        door = self._write if create else self._read
+        return door(spaces.space_by_name, name, create=create)
+
+    def spaces(self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False) -> Pending[Page[Space]]:
+        return self._read(spaces.list_spaces, limit=limit, cursor=cursor, time_desc=time_desc)
+
+    def update_space(self, space_id: str, *, configs: Json) -> Pending[Space]:
+        return self._write(spaces.update_space, space_id, configs=configs)
+
+    def delete_space(self, space_id: str) -> Pending[None]:
+        return self._write(spaces.delete_space, space_id)
+
+    def blocks(
+        self, space_id: str, *, parent_id: str | None = None, type: BlockType | None = None, tree: bool = False
+    ) -> Pending[list[Block]]:
+        return self._read(spaces.list_blocks, space_id, parent_id=parent_id, type=type, tree=tree)
+
+    def block(self, space_id: str, block_id: str) -> Pending[Block]:
+        return self._read(spaces.block, space_id, block_id)
+
+    def create_block(self, block: Block) -> Pending[Block]:
+        return self._write(spaces.create_block, block)
+
+    def update_block(
+        self, space_id: str, block_id: str, *, title: str | None = None, props: Json | None = None
+    ) -> Pending[Block]:
+        return self._write(spaces.update_block, space_id, block_id, title=title, props=props)
+
+    def move_block(
+        self, space_id: str, block_id: str, *, parent_id: str | None = None, sort: int | None = None
+    ) -> Pending[Block]:
+        return self._write(spaces.move_block, space_id, block_id, parent_id=parent_id, sort=sort)
+
+    def sort_block(self, space_id: str, block_id: str, sort: int) -> Pending[Block]:
+        return self._write(spaces.sort_block, space_id, block_id, sort)
+
+    def delete_block(self, space_id: str, block_id: str) -> Pending[None]:
+        return self._write(spaces.delete_block, space_id, block_id)
+
+    # -- skills
+    def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> Pending[list[Skill]]:
+        return self._read(skills.list_skills, space_id, statuses=statuses)
+
+    def skill(self, skill_id: str) -> Pending[Skill]:
+        return self._read(skills.skill, skill_id)
+
+    def skills_by_id(self, skill_ids: Sequence[str]) -> Pending[list[Skill]]:
+        return self._read(skills.skills_by_id, tuple(skill_ids))
+
+    def skill_versions(self, skill_id: str) -> Pending[list[SkillVersion]]:
+        return self._read(skills.skill_versions_of, skill_id)
+
+    def set_skill_status(self, skill_id: str, status: SkillStatus, *, reason: str = "") -> Pending[Skill]:
+        return self._write(skills.set_status, skill_id, status, reason=reason)
+
+    def episodes(self, space_id: str) -> Pending[list[Episode]]:
+        return self._read(learned.list_episodes, space_id)
+
+    def apply_skills(self, claim: Claim, ops: SkillOps) -> Pending[int]:
+        return self._write(learned.apply, claim, ops)
+
+    def frequencies(self, space_id: str, terms: Iterable[str]) -> Pending[tuple[int, dict[str, int]]]:
+        return self._read(search.frequencies, space_id, tuple(terms))
+
+    def search(
+        self,
+        space_id: str,
+        terms: Sequence[str],
+        *,
+        statuses: Collection[SkillStatus] | None = None,
+        limit: int = 50,
+    ) -> Pending[list[SearchHit]]:
+        return self._read(search.search, space_id, tuple(terms), statuses=statuses, limit=limit)
+
+    def log_injection(self, injection: Injection) -> Pending[None]:
+        return self._write(learned.log_injection, injection)
+
+    def injections(self, space_id: str, *, limit: int = 100) -> Pending[list[Injection]]:
+        return self._read(learned.list_injections, space_id, limit=limit)
+
+    # -- work
+    def make_due(self, kind: LaneKind, key: str, *, at: float | None = None) -> Pending[None]:
+        return self._write(lanes.make_due, kind, key, at=at)
+
+    def claim(self, owner: str, *, kinds: Collection[LaneKind], lease: float, limit: int = 1) -> Pending[list[Claim]]:
+        return self._write(lanes.claim, owner, kinds=tuple(kinds), lease=lease, limit=limit)
+
+    def heartbeat(self, claim: Claim, *, lease: float) -> Pending[None]:
+        return self._write(lanes.heartbeat, claim, lease=lease)
+
+    def release(
+        self, claim: Claim, *, error: str | None = None, retry_in: float | None = None, dead: bool = False
+    ) -> Pending[None]:
+        return self._write(lanes.release, claim, error=error, retry_in=retry_in, dead=dead)
+
+    def next_due(self, *, kinds: Collection[LaneKind]) -> Pending[float | None]:
+        return self._read(lanes.next_due, kinds=tuple(kinds))
+
+    def lanes(self, *, dead: bool | None = None) -> Pending[list[Lane]]:
+        return self._read(lanes.list_lanes, dead=dead)
+
+    def stats(self) -> Pending[StoreStats]:
+        return self._read(_stats)
+
+    def flush(self) -> Pending[None]:
+        return self._write(nothing)
+
+    def close(self) -> None:
+        with self._door:
+            self._closed = True
+            readers, writer = self._readers, self._writer
+        self._finalizer.detach()
+        if readers is not None:
+            readers.close()
+        if writer is not None:
+            writer.close()
+
+    # -- forks
+    def _before_fork(self) -> list[threading.Lock]:
+        """Wait until no thread is inside SQLite: a child would inherit its locks, held for ever."""
+        held = []
+        if self._writer is not None and self._readers is not None:
+            for lock in [self._writer.quiet, *self._readers.quiet]:
+                if lock.acquire(timeout=1.0):
+                    held.append(lock)
+        return held
+
+    def _after_fork_in_child(self) -> None:
+        """Leave the parent's connections alone (closing them would harm the parent), and open our own when needed."""
+        self._finalizer.detach()
+        _inherited.append((self._writer, self._readers))
+        self._writer = self._readers = None
+        self._door = threading.Lock()
+
+
+def _stats(tx: Tx) -> StoreStats:
+    by_status = tx.all(
+        select(tables.skills.c.status, func.count().label("number"))
+        .where(tx.mine(tables.skills))
+        .group_by(tables.skills.c.status)
+    )
+    kept = tx.sql.execute(
+        select(
+            func.coalesce(func.sum(tables.sessions.c.last_seq), 0), func.coalesce(func.sum(tables.sessions.c.bytes), 0)
+        ).where(tx.mine(tables.sessions))
+    ).one()
+    due, dead = lanes.counts(tx)
+    return StoreStats(
+        schema_version=HEAD,
+        sessions=conversations.count(tx, tables.sessions),
+        messages=int(kept[0]),
+        tasks=conversations.count(tx, tables.tasks),
+        spaces=conversations.count(tx, tables.spaces),
+        skills={row.status: row.number for row in by_status},
+        lanes_due=due,
+        lanes_dead=dead,
+        injections=conversations.count(tx, tables.injections),
+        bytes=int(kept[1]),
+    )
+
+
+# ---------------------------------------------------------------------------------- the end, and children
+
+_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
+_writers: weakref.WeakSet[Writer] = weakref.WeakSet()
+_inherited: list[object] = []
+_held: list[threading.Lock] = []
+
+
+def _let_go(writer: Writer, readers: Readers) -> None:
+    """A store that nobody closed and nobody has any more: its threads write what is queued, and end."""
+    readers.close(wait=False)
+    writer.close(wait=False)
+
+
+def _at_exit() -> None:
+    """Write what is queued. Nothing is closed: who registered earlier may still have something to write."""
+    for writer in list(_writers):
+        writer.drain()
+
+
+def _before_fork() -> None:
+    for store in list(_stores):
+        _held.extend(store._before_fork())
+
+
+def _after_fork_in_parent() -> None:
+    while _held:
+        _held.pop().release()
+
+
+def _after_fork_in_child() -> None:
+    _held.clear()
+    _writers.clear()
+    for store in list(_stores):
+        store._after_fork_in_child()
+
+
+atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

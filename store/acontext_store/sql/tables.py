@@ -1,0 +1,371 @@
+"""The schema. `project_id` is the first column of every key, so no statement can leave its project by accident.
+
+JSON is kept as ASCII text (`\\uXXXX`), because user text may hold NULs and halves of surrogate pairs that databases
+refuse. Times are RFC 3339 text, but the times of lanes, which are computed with, are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def key(name: str, kind: Any = Text) -> Column[Any]:
+    return Column(name, kind, primary_key=True, nullable=False, autoincrement=False)
+
+
+def must(name: str, kind: Any = Text) -> Column[Any]:
+    return Column(name, kind, nullable=False)
+
+
+def may(name: str, kind: Any = Text) -> Column[Any]:
+    return Column(name, kind, nullable=True)
+
+
+def number(name: str, start: int = 0) -> Column[Any]:
+    return Column(name, Integer, nullable=False, server_default=str(start))
+
+
+def big(name: str) -> Column[Any]:
+    return Column(name, BigInteger, nullable=False, server_default="0")
+
+
+def flag(name: str) -> Column[Any]:
+    return Column(name, Boolean(create_constraint=False), nullable=False, server_default=text("false"))
+
+
+def seconds(name: str) -> Column[Any]:
+    return Column(name, Float(53), nullable=False, server_default="0")
+
+
+def of_session() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(
+        ["project_id", "session_id"], ["sessions.project_id", "sessions.id"], ondelete="CASCADE"
+    )
+
+
+def of_space() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["project_id", "space_id"], ["spaces.project_id", "spaces.id"], ondelete="CASCADE")
+
+
+# ------------------------------------------------------------------------------------------ conversations
+
+sessions = Table(
+    "sessions",
+    metadata,
+    key("project_id"),
+    key("id"),
+    may("space_id"),
+    may("key"),
+    may("principal"),
+    may("agent"),
+    flag("disable_task_tracking"),
+    may("configs"),
+    # counters, so that an append costs the same in a long conversation as in a short one
+    number("last_seq"),
+    may("last_message_id"),
+    number("outcome_count"),
+    big("bytes"),
+    # how far the observer has come
+    number("observed_seq"),
+    number("observed_outcomes"),
+    number("resume_seq", 1),
+    must("created_at"),
+    must("updated_at"),
+    ForeignKeyConstraint(["project_id", "space_id"], ["spaces.project_id", "spaces.id"]),
+    Index("uq_sessions_key", "project_id", "key", unique=True),
+    Index("ix_sessions_created", "project_id", "created_at", "id"),
+    Index("ix_sessions_space", "project_id", "space_id", "created_at", "id"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    key("project_id"),
+    key("session_id"),
+    key("seq", Integer),
+    must("id"),
+    must("role"),
+    may("run_id"),
+    may("parent_id"),
+    must("body"),
+    may("task_id"),
+    Column("status", Text, nullable=False, server_default="pending"),
+    must("created_at"),
+    may("updated_at"),
+    of_session(),
+    Index("uq_messages_id", "project_id", "session_id", "id", unique=True),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    key("project_id"),
+    key("session_id"),
+    key("number", Integer),
+    must("id"),
+    must("status"),
+    must("source"),
+    must("reason"),
+    may("run_id"),
+    must("after_seq", Integer),
+    must("created_at"),
+    of_session(),
+    Index("uq_outcomes_id", "project_id", "session_id", "id", unique=True),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    key("project_id"),
+    key("id"),
+    must("session_id"),
+    must("position", Integer),
+    must("status"),
+    flag("is_planning"),
+    must("data"),
+    may("outcome"),
+    must("first_seq", Integer),
+    must("last_seq", Integer),
+    # the space that learns from it: the session's when the task last changed; so connecting learns nothing old
+    may("space_id"),
+    flag("space_digested"),
+    # the fencing token of the space's learn lane when the task last changed: a learner that claimed before that
+    # has not seen the change
+    big("learn_token"),
+    must("created_at"),
+    must("updated_at"),
+    of_session(),
+    Index("ix_tasks_session", "project_id", "session_id", "position", "id"),
+    Index("ix_tasks_space", "project_id", "space_id", "space_digested", "created_at", "id"),
+)
+
+# ------------------------------------------------------------------------------------------------- skills
+
+spaces = Table(
+    "spaces",
+    metadata,
+    key("project_id"),
+    key("id"),
+    # stands for the space in the search tables, where its id would be most of every row
+    must("number", Integer),
+    may("name"),
+    may("configs"),
+    number("text_count"),
+    number("word_count"),
+    number("last_text"),
+    must("created_at"),
+    must("updated_at"),
+    Index("uq_spaces_number", "project_id", "number", unique=True),
+    Index("uq_spaces_name", "project_id", "name", unique=True),
+    Index("ix_spaces_created", "project_id", "created_at", "id"),
+)
+
+blocks = Table(
+    "blocks",
+    metadata,
+    key("project_id"),
+    key("space_id"),
+    key("id"),
+    # "" = the root
+    Column("parent_id", Text, nullable=False, server_default=""),
+    must("type"),
+    must("title"),
+    must("props"),
+    must("sort", Integer),
+    flag("is_archived"),
+    must("created_at"),
+    must("updated_at"),
+    of_space(),
+    Index("ix_blocks_place", "project_id", "space_id", "parent_id", "sort"),
+    Index("ix_blocks_title", "project_id", "space_id", "parent_id", "title"),
+)
+
+skills = Table(
+    "skills",
+    metadata,
+    key("project_id"),
+    key("id"),
+    must("space_id"),
+    must("status"),
+    must("origin"),
+    must("version", Integer),
+    must("hash"),
+    must("body"),
+    # a person made it or a version of it: automation leaves it alone
+    flag("human"),
+    Column("score", Float(53), nullable=False, server_default="0"),
+    must("score_reasons"),
+    must("created_at"),
+    must("updated_at"),
+    of_space(),
+    Index("ix_skills_space", "project_id", "space_id", "created_at", "id"),
+)
+
+skill_versions = Table(
+    "skill_versions",
+    metadata,
+    key("project_id"),
+    key("skill_id"),
+    key("version", Integer),
+    must("hash"),
+    must("parents"),
+    must("status"),
+    must("origin"),
+    must("body"),
+    Column("score", Float(53), nullable=False, server_default="0"),
+    must("score_reasons"),
+    must("reason"),
+    must("created_at"),
+    ForeignKeyConstraint(["project_id", "skill_id"], ["skills.project_id", "skills.id"], ondelete="CASCADE"),
+)
+
+evidence = Table(
+    "evidence",
+    metadata,
+    key("project_id"),
+    key("skill_id"),
+    # 0 = what stands behind the skill now; n = what stood behind version n when it was written
+    key("version", Integer),
+    key("number", Integer),
+    must("session_id"),
+    must("body"),
+    ForeignKeyConstraint(["project_id", "skill_id"], ["skills.project_id", "skills.id"], ondelete="CASCADE"),
+    Index("ix_evidence_session", "project_id", "session_id"),
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    key("project_id"),
+    key("skill_id"),
+    must("space_id"),
+    must("created_at"),
+    of_space(),
+    Index("ix_tombstones_space", "project_id", "space_id"),
+)
+
+episodes = Table(
+    "episodes",
+    metadata,
+    key("project_id"),
+    key("task_id"),
+    must("session_id"),
+    must("space_id"),
+    must("body"),
+    must("created_at"),
+    of_space(),
+    Index("ix_episodes_space", "project_id", "space_id", "created_at", "task_id"),
+    Index("ix_episodes_session", "project_id", "session_id"),
+)
+
+injections = Table(
+    "injections",
+    metadata,
+    key("project_id"),
+    key("id"),
+    must("space_id"),
+    may("session_id"),
+    may("run_id"),
+    must("body"),
+    must("created_at"),
+    of_space(),
+    Index("ix_injections_space", "project_id", "space_id", "created_at", "id"),
+    Index("ix_injections_session", "project_id", "session_id"),
+)
+
+# ------------------------------------------------------------------------------------------------- search
+# An inverted index per space in plain tables: exact document frequencies, scores that other spaces and projects
+# cannot influence, and a deleted text is really gone.
+
+search_texts = Table(
+    "search_texts",
+    metadata,
+    key("project_id"),
+    key("space_number", Integer),
+    key("number", Integer),
+    must("skill_id"),
+    must("kind"),
+    must("text"),
+    must("words"),
+    Index("ix_search_texts_skill", "project_id", "skill_id"),
+)
+
+search_words = Table(
+    "search_words",
+    metadata,
+    key("project_id"),
+    key("space_number", Integer),
+    key("word"),
+    key("text_number", Integer),
+    must("occurrences", Integer),
+    must("text_length", Integer),
+    sqlite_with_rowid=False,
+)
+
+search_frequencies = Table(
+    "search_frequencies",
+    metadata,
+    key("project_id"),
+    key("space_number", Integer),
+    key("word"),
+    must("texts", Integer),
+    sqlite_with_rowid=False,
+)
+
+# --------------------------------------------------------------------------------------------------- work
+
+lanes = Table(
+    "lanes",
+    metadata,
+    key("project_id"),
+    key("kind"),
+    key("key"),
+    # when it is to be done; NULL = nothing to do (what a worker holds is not counted, until more arrives)
+    may("due_at", Float(53)),
+    # however often `due_at` is put off: not beyond this
+    may("deadline", Float(53)),
+    # failed work is not tried again before this
+    seconds("not_before"),
+    may("owner"),
+    seconds("lease_until"),
+    seconds("claimed_at"),
+    big("token"),
+    number("attempts"),
+    may("last_error"),
+    may("dead_at", Float(53)),
+    # when it can be claimed
+    Column(
+        "ready_at",
+        Float(53),
+        Computed(
+            "CASE WHEN dead_at IS NOT NULL THEN NULL WHEN owner IS NOT NULL THEN lease_until "
+            "WHEN due_at < not_before THEN not_before ELSE due_at END",
+            persisted=True,
+        ),
+    ),
+    Index("ix_lanes_ready", "project_id", "ready_at"),
+)

@@ -1,0 +1,195 @@
+"""Tasks: what an observer decided about a session, and what waits to be learned from."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sqlalchemy import Row, and_, delete, func, or_, select, update
+
+from ..errors import Conflict, InvalidInput
+from ..types import Claim, LearningStatus, Outcome, Page, Task, TaskOps, now
+from . import lanes
+from .connect import dump, load
+from .paging import check_limit, page
+from .tables import episodes, messages, sessions, tasks
+from .tables import lanes as lanes_table
+from .tx import Tx
+
+_FINAL = ("success", "failed")
+
+
+def list_tasks(tx: Tx, session_id: str, *, limit: int, cursor: str | None, time_desc: bool) -> Page[Task]:
+    tx.get(sessions, "session", session_id)
+    query = tasks.select().where(tx.mine(tasks, session_id=session_id), tasks.c.is_planning.is_(False))
+    return page(tx, query, tasks.c.position, tasks.c.id, _task, limit=limit, cursor=cursor, time_desc=time_desc)
+
+
+def task(tx: Tx, task_id: str) -> Task:
+    return _task(tx.get(tasks, "task", task_id))
+
+
+def resume_seq(tx: Tx, session_id: str) -> int:
+    return int(tx.get(sessions, "session", session_id).resume_seq)
+
+
+def undigested(tx: Tx, space_id: str, *, limit: int) -> list[Task]:
+    query = (
+        tasks.select()
+        .where(lanes.undigested(tx, space_id))
+        .order_by(tasks.c.created_at, tasks.c.id)
+        .limit(check_limit(limit, most=None))
+    )
+    return [_task(row) for row in tx.all(query)]
+
+
+def learning_status(tx: Tx, session_id: str) -> LearningStatus:
+    tx.get(sessions, "session", session_id)
+    query = (
+        select(tasks.c.space_digested, func.count().label("number"))
+        .where(
+            tx.mine(tasks, session_id=session_id),
+            tasks.c.space_id.is_not(None),
+            tasks.c.status.in_(_FINAL),
+            tasks.c.is_planning.is_(False),
+        )
+        .group_by(tasks.c.space_digested)
+    )
+    found = {bool(row.space_digested): int(row.number) for row in tx.all(query)}
+    return LearningStatus(space_digested_count=found.get(True, 0), not_space_digested_count=found.get(False, 0))
+
+
+def apply(tx: Tx, claim: Claim, ops: TaskOps, *, learn_after: float) -> None:
+    """What an observer decided, and the release of its lane."""
+    if claim.kind != "observe" or claim.key != ops.session_id:
+        raise InvalidInput(f"a claim on {claim.kind} {claim.key!r} cannot change session {ops.session_id!r}")
+    for task in ops.tasks:
+        if (task.project_id, task.session_id) != (tx.project_id, ops.session_id):
+            raise InvalidInput(f"task {task.id!r} is of another session than {ops.session_id!r}, or another project")
+    lane = lanes.fence(tx, claim)
+    session = tx.get(sessions, "session", ops.session_id)
+    _remove(tx, ops)
+    changed = [task for task in ops.tasks if _store(tx, session.space_id, task)]
+    for task in changed:
+        _link(tx, task)
+    _mark_observed(tx, session, ops, nothing_new=lane.due_at is None)
+    if session.space_id is not None:
+        _learn_later(tx, session, [task.id for task in changed], learn_after)
+    lanes.finish(tx, claim)
+
+
+def _remove(tx: Tx, ops: TaskOps) -> None:
+    for task_id in ops.removed:
+        if tx.run(delete(tasks).where(tx.mine(tasks, id=task_id, session_id=ops.session_id))).rowcount:
+            _unlink(tx, ops.session_id, task_id)
+            tx.run(delete(episodes).where(tx.mine(episodes, task_id=task_id)))
+
+
+def _unlink(tx: Tx, session_id: str, task_id: str, first: int = 0, last: int | None = None) -> None:
+    linked = tx.mine(messages, session_id=session_id, task_id=task_id) & (messages.c.seq >= first)
+    if last is not None:
+        linked = linked & (messages.c.seq <= last)
+    tx.run(update(messages).where(linked).values(task_id=None, updated_at=now()))
+
+
+def _store(tx: Tx, space_id: str | None, task: Task) -> bool:
+    """Insert or replace it. False where it is there already and says the same."""
+    content = {
+        "status": task.status,
+        "is_planning": task.is_planning,
+        "data": dump(task.data),
+        "outcome": None if task.outcome is None else dump(task.outcome.model_dump()),
+        "first_seq": task.first_seq,
+        "last_seq": task.last_seq,
+    }
+    before = tx.one(tasks.select().where(tx.mine(tasks, id=task.id)))
+    if before is None:
+        tx.run(
+            tasks.insert().values(
+                project_id=tx.project_id,
+                id=task.id,
+                session_id=task.session_id,
+                space_id=space_id,
+                position=task.order,
+                space_digested=task.space_digested,
+                created_at=task.created_at,
+                updated_at=task.updated_at,
+                **content,
+            )
+        )
+        return True
+    if before.session_id != task.session_id:
+        raise Conflict(f"task {task.id!r} belongs to session {before.session_id!r}, not to {task.session_id!r}")
+    if before.position != task.order:
+        tx.run(update(tasks).where(tx.mine(tasks, id=task.id)).values(position=task.order))
+    if all(before._mapping[name] == value for name, value in content.items()):
+        return False
+    tx.run(
+        update(tasks)
+        .where(tx.mine(tasks, id=task.id))
+        .values(space_id=space_id, space_digested=False, updated_at=now(), **content)
+    )
+    if (before.first_seq, before.last_seq) != (task.first_seq, task.last_seq):
+        _unlink(tx, task.session_id, task.id, before.first_seq, before.last_seq)
+    return True
+
+
+def _link(tx: Tx, task: Task) -> None:
+    within = and_(
+        tx.mine(messages, session_id=task.session_id),
+        messages.c.seq.between(task.first_seq, task.last_seq),
+        or_(messages.c.task_id.is_(None), messages.c.task_id != task.id),
+    )
+    tx.run(update(messages).where(within).values(task_id=task.id, updated_at=now()))
+
+
+def _mark_observed(tx: Tx, session: Row[Any], ops: TaskOps, *, nothing_new: bool) -> None:
+    observed = max(session.observed_seq, min(ops.observed_seq, session.last_seq))
+    values = {"observed_seq": observed, "resume_seq": max(ops.resume_seq, 1)}
+    if nothing_new:
+        values["observed_outcomes"] = session.outcome_count
+    tx.run(update(sessions).where(tx.mine(sessions, id=session.id)).values(**values))
+    seen = and_(
+        tx.mine(messages, session_id=session.id),
+        messages.c.seq.between(session.observed_seq + 1, observed),
+        messages.c.status != "success",
+    )
+    tx.run(update(messages).where(seen).values(status="success", updated_at=now()))
+
+
+def _learn_later(tx: Tx, session: Row[Any], changed: list[str], learn_after: float) -> None:
+    waiting = select(tasks.c.id).where(lanes.undigested(tx, session.space_id), tasks.c.session_id == session.id)
+    if tx.run(waiting.limit(1)).first() is None:
+        return
+    lanes.at_the_latest(tx, "learn", session.space_id, time.time() + learn_after)
+    # a learner that holds the lane now has not seen these changes: see `digest`
+    token = (
+        select(lanes_table.c.token).where(tx.mine(lanes_table, kind="learn", key=session.space_id)).scalar_subquery()
+    )
+    for task_id in changed:
+        tx.run(update(tasks).where(tx.mine(tasks, id=task_id)).values(learn_token=token))
+
+
+def digest(tx: Tx, claim: Claim, task_ids: tuple[str, ...]) -> None:
+    """They have been looked at, but for those that changed after the learner claimed its lane."""
+    for task_id in task_ids:
+        seen = and_(tx.mine(tasks, id=task_id, space_id=claim.key), tasks.c.learn_token < claim.token)
+        tx.run(update(tasks).where(seen).values(space_digested=True))
+
+
+def _task(row: Row[Any]) -> Task:
+    return Task.model_construct(
+        id=row.id,
+        session_id=row.session_id,
+        project_id=row.project_id,
+        order=row.position,
+        data=load(row.data),
+        status=row.status,
+        is_planning=bool(row.is_planning),
+        space_digested=bool(row.space_digested),
+        first_seq=row.first_seq,
+        last_seq=row.last_seq,
+        outcome=None if row.outcome is None else Outcome(**load(row.outcome)),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
