@@ -16,7 +16,7 @@ from .tables import search_frequencies, search_texts, search_words, skills, spac
 from .tx import Tx
 
 _K1, _B = 1.2, 0.75
-_ACTIVE: Collection[SkillStatus] = ("active",)
+_ACTIVE: tuple[SkillStatus, ...] = ("active",)
 #: Words of one query; more would not make it more precise.
 _MOST_WORDS = 100
 

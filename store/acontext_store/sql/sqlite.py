@@ -47,6 +47,7 @@ from .reader import Readers
 from .tx import Tx
 from .writer import Writer, nothing
 
+
 class SqliteStore:
     """`Store` on a SQLite file in write-ahead mode.
 
