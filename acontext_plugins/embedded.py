@@ -38,7 +38,7 @@ def open_home(settings: Settings) -> Home:
     url = settings.store_url
     store = open_store(url, project_id=settings.project, durability=settings.durability)
     try:
-        blobs = open_blobs(url)
+        blobs = open_blobs(url, project_id=settings.project)
         engine = Engine(
             store,
             blobs,

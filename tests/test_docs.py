@@ -1,4 +1,4 @@
-"""Every fence of README and docs runs: Python one file at a time, in order, in one namespace; shell in a fresh folder."""
+"""Every fence of README and docs runs: Python a file at a time, in order; shell in a fresh folder."""
 
 from __future__ import annotations
 
