@@ -1,0 +1,109 @@
+"""What comes in: turn it into plain JSON that every store can keep, or say what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from acontext_store.errors import InvalidInput
+from acontext_store.types import Json
+
+#: JSON that is nested deeper than this is refused.
+DEEPEST = 100
+
+
+def plain(blob: object, what: str = "message") -> Json:
+    """`blob` as a dict of plain JSON values: pydantic objects dumped, lone surrogates replaced by U+FFFD.
+
+    Raises InvalidInput for anything that is no JSON object, or is nested more than 100 levels deep.
+    """
+    value = _plain(blob, what, 0)
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{what}: found {_named(blob)}, expected an object with a role (a dict or a pydantic model)")
+    return value
+
+
+def _plain(value: Any, what: str, depth: int) -> Any:
+    if isinstance(value, str):
+        return value if value.isascii() else _paired(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if depth >= DEEPEST:
+        raise InvalidInput(f"{what}: nested more than {DEEPEST} levels deep; flatten it, or send it as text")
+    if isinstance(value, dict):
+        return {_key(key, what): _plain(item, what, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, what, depth + 1) for item in value]
+    dump = getattr(value, "model_dump", None)
+    if callable(dump) and not isinstance(value, type):
+        return _plain(_dumped(dump), what, depth)
+    raise InvalidInput(f"{what}: found {_named(value)}, which is no JSON value")
+
+
+def _dumped(dump: Any) -> Any:
+    try:
+        return dump(mode="json", exclude_none=True)
+    except TypeError:
+        return dump()
+
+
+def _key(key: Any, what: str) -> str:
+    if not isinstance(key, str):
+        raise InvalidInput(f"{what}: the key {key!r} is no string")
+    return key if key.isascii() else _paired(key)
+
+
+def _paired(text: str) -> str:
+    """Without lone surrogates, which no UTF-8 can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def copied(value: Any) -> Any:
+    """A copy that may be changed without changing the message it came from."""
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [copied(item) for item in value]
+    return value
+
+
+def _named(value: object) -> str:
+    if value is None:
+        return "null"
+    shown = repr(value) if isinstance(value, str | int | float | bool) else ""
+    return f"{type(value).__name__} {shown[:60]}".strip()
+
+
+def found(value: object) -> str:
+    """How to name a value in an error."""
+    return _named(value)
+
+
+def as_text(value: Any) -> str:
+    """A JSON value as text: strings as they are, the rest as JSON."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def as_arguments(value: Any, what: str) -> str:
+    """The arguments of a call as the JSON text that they are."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    raise InvalidInput(f"{what}: found {_named(value)}, expected JSON text or an object")
+
+
+def text_at(blob: Json, key: str, what: str) -> str | None:
+    """A field that is text or absent."""
+    value = blob.get(key)
+    if value is None or isinstance(value, str):
+        return value
+    raise InvalidInput(f"{what}.{key}: found {_named(value)}, expected text")

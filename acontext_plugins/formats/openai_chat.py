@@ -1,0 +1,310 @@
+"""OpenAI chat completions messages, to and from Message. Pure, and lossless there and back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from acontext_store.errors import InvalidInput
+from acontext_store.types import Json, Message, Part, Role
+
+from .blob import as_arguments, as_text, copied, found, plain, text_at
+
+FORMAT = "openai"
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+_URL_PARTS = {"image_url": "image", "video_url": "video", "document_url": "file", "audio_url": "audio"}
+_REASONING = ("reasoning_content", "reasoning")
+
+
+def from_openai(blob: object, **fields: Any) -> Message:
+    """One chat message as a Message. `fields` are set on it: id, run_id, created_at.
+
+    The dict itself is kept as `native` only where the parts could not give it back exactly.
+    Raises InvalidInput that names the field, what was found there and what is accepted.
+    """
+    item = plain(blob)
+    role = _role(item)
+    if role == "tool":
+        parts = _result_parts(item)
+    else:
+        parts = _content_parts(item, role)
+        if role == "assistant":
+            parts = _assistant_parts(item, parts)
+        elif item.get("content") is None:
+            raise InvalidInput(f"message.content: found null, expected text or a list of parts (role {item['role']!r})")
+    meta = dict(fields.pop("meta", None) or {})
+    if role != "tool" and (name := text_at(item, "name", "message")) is not None:
+        meta["name"] = name
+    message = Message(role=role, parts=tuple(parts), format=FORMAT, meta=meta, **fields)
+    if _gives_back(message, item):
+        return message
+    return message.model_copy(update={"native": item})
+
+
+def to_openai(message: Message) -> Json:
+    """The chat message that it came from, or the one that says the same.
+
+    Raises InvalidInput where one chat message cannot: several tool results take `to_openai_messages`.
+    """
+    items = to_openai_messages(message)
+    if len(items) != 1:
+        raise InvalidInput(
+            f"message {message.id}: needs {len(items)} chat messages, one for each tool result; use from_messages"
+        )
+    return items[0]
+
+
+def to_openai_messages(message: Message) -> list[Json]:
+    """As `to_openai`, but one chat message for each tool result where there are several."""
+    if message.native is not None and message.format == FORMAT:
+        return [copied(message.native)]
+    results = [part for part in message.parts if part.type == "tool-result"]
+    if not results:
+        return [_rendered(message)]
+    rest = tuple(part for part in message.parts if part.type != "tool-result")
+    if len(results) == 1 and message.role == "tool":
+        return [_rendered_result(results[0], rest)]
+    items = [_rendered_result(part, ()) for part in results]
+    if any(part.type != "thinking" for part in rest):
+        others = _rendered(message.model_copy(update={"parts": rest}))
+        items = [others, *items] if message.role == "assistant" else [*items, others]
+    return items
+
+
+# ------------------------------------------------------------------------------------------------- in
+
+
+def _role(item: Json) -> Role:
+    role = item.get("role")
+    if not isinstance(role, str) or role not in _ROLES:
+        what = "nothing" if role is None else found(role)
+        raise InvalidInput(f"message.role: found {what}, expected one of {', '.join(_ROLES)}")
+    return _ROLES[role]
+
+
+def _content_parts(item: Json, role: Role) -> list[Part]:
+    content = item.get("content")
+    if content is None:
+        return []
+    if isinstance(content, str):
+        return [Part(type="text", text=content)]
+    if isinstance(content, list):
+        return [_content_part(piece, f"message.content[{at}]") for at, piece in enumerate(content)]
+    raise InvalidInput(f"message.content: found {found(content)}, expected text or a list of parts (role {role!r})")
+
+
+def _content_part(piece: Any, what: str) -> Part:
+    if isinstance(piece, str):
+        return Part(type="text", text=piece)
+    if not isinstance(piece, dict):
+        raise InvalidInput(f"{what}: found {found(piece)}, expected an object with a type")
+    kind = piece.get("type")
+    if kind is None and isinstance(piece.get("text"), str):
+        kind = "text"
+    if not isinstance(kind, str):
+        raise InvalidInput(
+            f"{what}.type: found {found(kind)}, expected text, image_url, input_audio, file, refusal or another name"
+        )
+    rest = {key: value for key, value in piece.items() if key != "type" and value is not None}
+    if kind == "text":
+        text = text_at(piece, "text", what)
+        if text is None:
+            raise InvalidInput(f"{what}.text: found null, expected text")
+        rest.pop("text")
+        return Part(type="text", text=text, meta=rest or None)
+    if kind == "refusal":
+        return Part(type="text", text=text_at(piece, "refusal", what) or "", meta={"is_refusal": True})
+    if kind == "thinking":
+        return Part(type="thinking", text=_thought(piece.get("thinking")))
+    if kind in _URL_PARTS:
+        inner = piece.get(kind)
+        meta = {"url": inner} if isinstance(inner, str) else dict(inner) if isinstance(inner, dict) else {}
+        return Part(type=_URL_PARTS[kind], meta=meta or None)  # type: ignore[arg-type]
+    inner = piece.get(kind)
+    if kind == "input_audio" and isinstance(inner, dict):
+        return Part(type="audio", meta=dict(inner))
+    if kind == "file" and isinstance(inner, dict):
+        name = inner.get("filename")
+        return Part(type="file", meta=dict(inner), filename=name if isinstance(name, str) else None)
+    return Part(type="data", meta={**rest, "data_type": kind})
+
+
+def _thought(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        texts = [piece.get("text") for piece in value if isinstance(piece, dict)]
+        return "\n".join(text for text in texts if isinstance(text, str))
+    return ""
+
+
+def _assistant_parts(item: Json, content: list[Part]) -> list[Part]:
+    parts: list[Part] = []
+    for key in _REASONING:
+        thought = item.get(key)
+        if isinstance(thought, str) and thought:
+            parts.append(Part(type="thinking", text=thought))
+            break
+    parts += content
+    refusal = text_at(item, "refusal", "message")
+    if refusal is not None:
+        parts.append(Part(type="text", text=refusal, meta={"is_refusal": True}))
+    audio = item.get("audio")
+    if isinstance(audio, dict):
+        said = audio.get("transcript")
+        parts.append(Part(type="audio", text=said if isinstance(said, str) else None, meta=dict(audio)))
+    calls = item.get("tool_calls")
+    if calls is not None:
+        if not isinstance(calls, list):
+            raise InvalidInput(f"message.tool_calls: found {found(calls)}, expected a list of calls")
+        parts += [_call_part(call, f"message.tool_calls[{at}]") for at, call in enumerate(calls)]
+    legacy = item.get("function_call")
+    if isinstance(legacy, dict) and not (calls and isinstance(calls, list)):
+        name = text_at(legacy, "name", "message.function_call")
+        if name is not None:
+            arguments = as_arguments(legacy.get("arguments"), "message.function_call.arguments")
+            parts.append(Part(type="tool-call", meta={"id": "", "name": name, "arguments": arguments, "type": "function"}))
+    elif legacy is not None and not isinstance(legacy, dict):
+        raise InvalidInput(f"message.function_call: found {found(legacy)}, expected an object with a name")
+    if not parts and item.get("content") is None and calls is None:
+        raise InvalidInput(
+            "message.content: found null, expected text, a list of parts, or tool_calls beside it (role 'assistant')"
+        )
+    return parts
+
+
+def _call_part(call: Any, what: str) -> Part:
+    if not isinstance(call, dict):
+        raise InvalidInput(f"{what}: found {found(call)}, expected an object with id and function")
+    id = text_at(call, "id", what) or ""
+    custom = call.get("custom")
+    if isinstance(custom, dict):
+        name = text_at(custom, "name", f"{what}.custom")
+        if name is None:
+            raise InvalidInput(f"{what}.custom.name: found null, expected the name of a tool")
+        arguments = json.dumps({"input": custom.get("input")}, ensure_ascii=False)
+        return Part(type="tool-call", meta={"id": id, "name": name, "arguments": arguments, "type": "custom"})
+    function = call.get("function")
+    if isinstance(function, dict):
+        name = text_at(function, "name", f"{what}.function")
+        if name is None:
+            raise InvalidInput(f"{what}.function.name: found null, expected the name of a tool")
+        arguments = as_arguments(function.get("arguments"), f"{what}.function.arguments")
+        return Part(type="tool-call", meta={"id": id, "name": name, "arguments": arguments, "type": "function"})
+    raise InvalidInput(f"{what}.function: found {found(function)}, expected an object with name and arguments")
+
+
+def _result_parts(item: Json) -> list[Part]:
+    meta: Json = {"tool_call_id": text_at(item, "tool_call_id", "message") or ""}
+    name = text_at(item, "name", "message")
+    if name is not None:
+        meta["name"] = name
+    content = item.get("content")
+    if content is None or isinstance(content, str):
+        return [Part(type="tool-result", text=content or "", meta=meta)]
+    if not isinstance(content, list):
+        if isinstance(content, dict):
+            return [Part(type="tool-result", text=as_text(content), meta=meta)]
+        raise InvalidInput(f"message.content: found {found(content)}, expected text or a list of parts (role 'tool')")
+    pieces = [_content_part(piece, f"message.content[{at}]") for at, piece in enumerate(content)]
+    text = "\n".join(piece.text or "" for piece in pieces if piece.type == "text")
+    return [Part(type="tool-result", text=text, meta=meta), *(p for p in pieces if p.type != "text")]
+
+
+def _gives_back(message: Message, item: Json) -> bool:
+    """Whether the parts alone give exactly this dict back."""
+    if message.role == "tool":
+        first = message.parts[0]
+        return (
+            len(message.parts) == 1
+            and item.get("role") == "tool"
+            and _rendered_result(first, ()) == item
+        )
+    return item["role"] == message.role and _rendered(message) == item
+
+
+# ------------------------------------------------------------------------------------------------ out
+
+
+def _rendered(message: Message) -> Json:
+    item: Json = {"role": "user" if message.role == "tool" else message.role}
+    calls = [part for part in message.parts if part.type == "tool-call"]
+    pieces = [part for part in message.parts if part.type not in ("tool-call", "thinking", "tool-result")]
+    if message.format != FORMAT:
+        pieces = [part for part in pieces if part.type != "data"]
+    if message.role == "assistant":
+        item["content"] = _rendered_content(pieces) if pieces else None
+        if calls:
+            item["tool_calls"] = [_rendered_call(part, at) for at, part in enumerate(calls)]
+        elif not pieces:
+            item["content"] = ""
+    else:
+        item["content"] = _rendered_content(pieces)
+    name = message.meta.get("name")
+    if isinstance(name, str):
+        item["name"] = name
+    return item
+
+
+def _rendered_content(parts: list[Part]) -> Any:
+    if len(parts) == 1 and parts[0].type == "text" and not parts[0].meta:
+        return parts[0].text or ""
+    if not parts:
+        return ""
+    return [_rendered_piece(part) for part in parts]
+
+
+def _rendered_piece(part: Part) -> Json:
+    meta = copied(part.meta or {})
+    if part.type == "text":
+        if meta.pop("is_refusal", False):
+            return {"type": "refusal", "refusal": part.text or ""}
+        return {"type": "text", "text": part.text or "", **meta}
+    if part.type == "image":
+        return {"type": "image_url", "image_url": _image(meta)}
+    if part.type == "audio":
+        return {"type": "input_audio", "input_audio": meta}
+    if part.type == "video":
+        return {"type": "video_url", "video_url": meta}
+    if part.type == "data":
+        return {"type": str(meta.pop("data_type", "data")), **meta}
+    return {"type": "file", "file": meta}
+
+
+def _image(meta: Json) -> Json:
+    if "url" not in meta and isinstance(meta.get("data"), str):  # base64, as Anthropic has it
+        kind = meta.get("media_type") or "image/png"
+        return {"url": f"data:{kind};base64,{meta['data']}"}
+    return meta
+
+
+def _rendered_call(part: Part, at: int) -> Json:
+    meta = part.meta or {}
+    id = str(meta.get("id") or f"call_{at}")
+    name, arguments = str(meta.get("name") or ""), meta.get("arguments")
+    text = arguments if isinstance(arguments, str) else as_text(arguments if arguments is not None else {})
+    if meta.get("type") == "custom":
+        try:
+            words = json.loads(text)["input"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            words = text
+        return {"id": id, "type": "custom", "custom": {"name": name, "input": words}}
+    return {"id": id, "type": "function", "function": {"name": name, "arguments": text}}
+
+
+def _rendered_result(part: Part, others: tuple[Part, ...]) -> Json:
+    meta = part.meta or {}
+    content: Any = part.text or ""
+    if others:
+        content = [{"type": "text", "text": content}, *(_rendered_piece(other) for other in others)]
+    item: Json = {"role": "tool", "tool_call_id": str(meta.get("tool_call_id") or ""), "content": content}
+    if isinstance(meta.get("name"), str):
+        item["name"] = meta["name"]
+    return item

@@ -1,0 +1,333 @@
+"""Items of the OpenAI Responses API (and of the OpenAI Agents SDK), to and from Message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from acontext_store.errors import InvalidInput
+from acontext_store.types import Json, Message, Part, Role
+
+from .blob import as_arguments, as_text, copied, found, plain, text_at
+
+FORMAT = "openai_responses"
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+}
+#: Calls of tools that the provider runs, with the fields that hold what came out of them.
+_HOSTED: dict[str, tuple[str, ...]] = {
+    "web_search_call": ("results",),
+    "file_search_call": ("results",),
+    "code_interpreter_call": ("outputs",),
+    "image_generation_call": ("result",),
+    "mcp_call": ("output", "error"),
+    "computer_call": (),
+    "local_shell_call": (),
+    "shell_call": (),
+    "apply_patch_call": (),
+    "tool_search_call": (),
+}
+#: Fields of an item that are no arguments of its call.
+_ENVELOPE = frozenset(
+    "id type status call_id name server_label approval_request_id container_id pending_safety_checks arguments "
+    "namespace caller environment execution".split()
+)
+_OUTPUTS = frozenset(
+    "function_call_output custom_tool_call_output computer_call_output local_shell_call_output shell_call_output "
+    "apply_patch_call_output tool_search_output program_output".split()
+)
+#: Items that the user's side says, among those that are data to us.
+_FROM_USER = frozenset({"mcp_approval_response"})
+
+
+def from_responses(blob: object, **fields: Any) -> Message:
+    """One item, or the text of a user, as a Message. `fields` are set on it: id, run_id, created_at.
+
+    The item itself is kept as `native` where the parts could not give it back exactly.
+    Raises InvalidInput that names the field, what was found there and what is accepted.
+    """
+    if isinstance(blob, str):
+        blob = {"role": "user", "content": blob}
+    item = plain(blob, "item")
+    role, parts = _read(item)
+    return _message(role, parts, [item], single=True, fields=fields)
+
+
+def from_response_output(items: Iterable[object], **fields: Any) -> list[Message]:
+    """What one response of a model said: its thoughts, words and calls together are one assistant message.
+
+    Results that stand among them are messages of their own. `fields` are set on the first message.
+    """
+    messages: list[Message] = []
+    group: list[Json] = []
+    parts: list[Part] = []
+
+    def close() -> None:
+        if group:
+            mine = fields if not messages else {}
+            messages.append(_message("assistant", parts, group, single=len(group) == 1, fields=mine))
+            group.clear()
+            parts.clear()
+
+    for at, blob in enumerate(items):
+        item = plain(blob, f"output[{at}]")
+        role, said = _read(item)
+        if role == "assistant":
+            group.append(item)
+            parts += said
+            continue
+        close()
+        messages.append(_message(role, said, [item], single=True, fields=fields if not messages else {}))
+    close()
+    return messages
+
+
+def to_responses(message: Message) -> Json:
+    """The item that it came from, or the one that says the same.
+
+    Raises InvalidInput where one item cannot (words and a call, several calls): use `to_response_items`.
+    """
+    items = to_response_items(message)
+    if len(items) != 1:
+        raise InvalidInput(f"message {message.id}: needs {len(items)} items; use from_messages")
+    return items[0]
+
+
+def to_response_items(message: Message) -> list[Json]:
+    """The items that it came from, or those that say the same, in order."""
+    if message.native is not None and message.format == FORMAT:
+        items = message.native.get("items") if "type" not in message.native else None
+        if isinstance(items, list) and "role" not in message.native:
+            return [copied(item) for item in items]
+        return [copied(message.native)]
+    return _rendered(message.role, message.parts, same=message.format == FORMAT)
+
+
+def _message(
+    role: Role, parts: Sequence[Part], items: Sequence[Json], *, single: bool, fields: dict[str, Any]
+) -> Message:
+    native: Json | None = None
+    if _rendered(role, parts, same=True) != list(items):
+        native = items[0] if single else {"items": list(items)}
+    return Message(role=role, parts=tuple(parts), format=FORMAT, native=native, **fields)
+
+
+# ------------------------------------------------------------------------------------------------- in
+
+
+def _read(item: Json) -> tuple[Role, list[Part]]:
+    kind = item.get("type")
+    if kind is not None and not isinstance(kind, str):
+        raise InvalidInput(f"item.type: found {found(kind)}, expected the name of an item")
+    if kind is None or kind == "message":
+        return _said(item)
+    if kind in ("function_call", "custom_tool_call"):
+        return "assistant", [_call(item, kind)]
+    if kind in _OUTPUTS:
+        return "tool", _result(item)
+    if kind == "reasoning":
+        return "assistant", [Part(type="thinking", text=_thoughts(item))]
+    if kind in _HOSTED:
+        return "assistant", _hosted(item, kind)
+    role = item.get("role")
+    mine: Role = _ROLES.get(role, "assistant") if isinstance(role, str) else "assistant"
+    if kind in _FROM_USER:
+        mine = "user"
+    return mine, [Part(type="data", meta={**{k: v for k, v in item.items() if k != "type"}, "data_type": kind})]
+
+
+def _said(item: Json) -> tuple[Role, list[Part]]:
+    role = item.get("role")
+    if not isinstance(role, str) or role not in _ROLES:
+        what = "nothing" if role is None else found(role)
+        raise InvalidInput(
+            f"item.role: found {what}, expected one of {', '.join(_ROLES)}, or an item with a type such as "
+            "function_call, function_call_output or reasoning"
+        )
+    content = item.get("content")
+    if isinstance(content, str):
+        return _ROLES[role], [Part(type="text", text=content)]
+    if not isinstance(content, list):
+        raise InvalidInput(f"item.content: found {found(content)}, expected text or a list of parts (role {role!r})")
+    return _ROLES[role], [_piece(piece, f"item.content[{at}]") for at, piece in enumerate(content)]
+
+
+def _piece(piece: Any, what: str) -> Part:
+    if isinstance(piece, str):
+        return Part(type="text", text=piece)
+    if not isinstance(piece, dict) or not isinstance(piece.get("type"), str):
+        raise InvalidInput(f"{what}: found {found(piece)}, expected an object with a type")
+    kind = piece["type"]
+    rest = {key: value for key, value in piece.items() if key != "type" and value is not None}
+    if kind in ("input_text", "output_text", "text", "reasoning_text", "summary_text"):
+        return Part(type="text", text=text_at(piece, "text", what) or "")
+    if kind == "refusal":
+        return Part(type="text", text=text_at(piece, "refusal", what) or "", meta={"is_refusal": True})
+    if kind in ("input_image", "computer_screenshot"):
+        url = rest.pop("image_url", None)
+        return Part(type="image", meta={**({"url": url} if url is not None else {}), **rest} or None)
+    if kind == "input_audio":
+        inner = piece.get("input_audio")
+        return Part(type="audio", meta=dict(inner) if isinstance(inner, dict) else rest or None)
+    if kind == "input_file":
+        url = rest.pop("file_url", None)
+        name = rest.get("filename")
+        meta = {**({"url": url} if url is not None else {}), **rest}
+        return Part(type="file", meta=meta or None, filename=name if isinstance(name, str) else None)
+    return Part(type="data", meta={**rest, "data_type": kind})
+
+
+def _call(item: Json, kind: str) -> Part:
+    name = text_at(item, "name", "item")
+    if name is None:
+        raise InvalidInput(f"item.name: found null, expected the name of a tool (type {kind!r})")
+    meta: Json = {"id": text_at(item, "call_id", "item") or text_at(item, "id", "item") or "", "name": name}
+    if kind == "custom_tool_call":
+        meta |= {"arguments": json.dumps({"input": item.get("input")}, ensure_ascii=False), "type": "custom"}
+    else:
+        meta |= {"arguments": as_arguments(item.get("arguments"), "item.arguments"), "type": "function"}
+    return Part(type="tool-call", meta=meta)
+
+
+def _result(item: Json) -> list[Part]:
+    meta: Json = {"tool_call_id": text_at(item, "call_id", "item") or text_at(item, "id", "item") or ""}
+    name = item.get("name")
+    if isinstance(name, str):
+        meta["name"] = name
+    output = item.get("output", item.get("tools", item.get("result")))
+    if item.get("status") in ("failed", "incomplete"):
+        meta["is_error"] = True
+    if output is None or isinstance(output, str):
+        return [Part(type="tool-result", text=output or "", meta=meta)]
+    if isinstance(output, list) and all(isinstance(p, dict) and isinstance(p.get("type"), str) for p in output):
+        if item["type"] in ("function_call_output", "custom_tool_call_output"):
+            pieces = [_piece(piece, f"item.output[{at}]") for at, piece in enumerate(output)]
+            text = "\n".join(piece.text or "" for piece in pieces if piece.type == "text")
+            return [Part(type="tool-result", text=text, meta=meta), *(p for p in pieces if p.type != "text")]
+    if isinstance(output, dict) and output.get("type") == "computer_screenshot":
+        return [Part(type="tool-result", text="", meta=meta), _piece(output, "item.output")]
+    return [Part(type="tool-result", text=as_text(output), meta=meta)]
+
+
+def _thoughts(item: Json) -> str:
+    texts: list[str] = []
+    for key in ("summary", "content"):
+        pieces = item.get(key)
+        for piece in pieces if isinstance(pieces, list) else ():
+            text = piece.get("text") if isinstance(piece, dict) else piece
+            if isinstance(text, str) and text:
+                texts.append(text)
+    return "\n".join(texts)
+
+
+def _hosted(item: Json, kind: str) -> list[Part]:
+    id = text_at(item, "call_id", "item") or text_at(item, "id", "item") or ""
+    name = text_at(item, "name", "item") or kind.removesuffix("_call")
+    outputs = _HOSTED[kind]
+    arguments = item.get("arguments")
+    if arguments is None:
+        arguments = {k: v for k, v in item.items() if k not in _ENVELOPE and k not in outputs and v is not None}
+    parts = [
+        Part(
+            type="tool-call",
+            meta={"id": id, "name": name, "arguments": as_arguments(arguments, "item.arguments"), "type": kind},
+        )
+    ]
+    for key in outputs:
+        output = item.get(key)
+        if output is None:
+            continue
+        if kind == "image_generation_call":
+            parts.append(Part(type="tool-result", text="", meta={"tool_call_id": id, "name": name}))
+            break
+        meta: Json = {"tool_call_id": id, "name": name}
+        if key == "error":
+            meta["is_error"] = True
+        parts.append(Part(type="tool-result", text=as_text(output), meta=meta))
+    return parts
+
+
+# ------------------------------------------------------------------------------------------------ out
+
+
+def _rendered(role: Role, parts: Sequence[Part], *, same: bool) -> list[Json]:
+    """Items that say what the parts do. `same`: they came from this format, so data parts are its items."""
+    items: list[Json] = []
+    pieces: list[Part] = []
+
+    def close() -> None:
+        if pieces:
+            items.append({"role": "user" if role == "tool" else role, "content": _content(pieces, role)})
+            pieces.clear()
+
+    if role == "tool" and sum(part.type == "tool-result" for part in parts) == 1:
+        first = next(part for part in parts if part.type == "tool-result")
+        others = [part for part in parts if part is not first]
+        return [_output(first, others)]
+    for part in parts:
+        if part.type == "thinking":
+            continue
+        if part.type == "tool-call":
+            close()
+            items.append(_call_item(part, len(items)))
+        elif part.type == "tool-result":
+            close()
+            items.append(_output(part, []))
+        elif part.type == "data":
+            if same and role == "assistant" and len(parts) == 1:
+                meta = copied(part.meta or {})
+                items.append({"type": str(meta.pop("data_type", "data")), **meta})
+            elif same:
+                pieces.append(part)
+        else:
+            pieces.append(part)
+    close()
+    return items
+
+
+def _content(parts: Sequence[Part], role: Role) -> Any:
+    if len(parts) == 1 and parts[0].type == "text" and not parts[0].meta:
+        return parts[0].text or ""
+    return [_content_item(part, role) for part in parts]
+
+
+def _content_item(part: Part, role: Role) -> Json:
+    meta = copied(part.meta or {})
+    if part.type == "text":
+        if meta.get("is_refusal"):
+            return {"type": "refusal", "refusal": part.text or ""}
+        return {"type": "output_text" if role == "assistant" else "input_text", "text": part.text or ""}
+    if part.type == "data":
+        return {"type": str(meta.pop("data_type", "data")), **meta}
+    url = meta.pop("url", None)
+    if part.type == "image":
+        return {"type": "input_image", **({"image_url": url} if url is not None else {}), **meta}
+    if part.type == "audio":
+        return {"type": "input_audio", "input_audio": meta}
+    return {"type": "input_file", **({"file_url": url} if url is not None else {}), **meta}
+
+
+def _call_item(part: Part, at: int) -> Json:
+    meta = part.meta or {}
+    id, name = str(meta.get("id") or f"call_{at}"), str(meta.get("name") or "")
+    arguments = as_text(meta.get("arguments") if meta.get("arguments") is not None else {})
+    if meta.get("type") == "custom":
+        try:
+            words = json.loads(arguments)["input"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            words = arguments
+        return {"type": "custom_tool_call", "call_id": id, "name": name, "input": words}
+    return {"type": "function_call", "call_id": id, "name": name, "arguments": arguments}
+
+
+def _output(part: Part, others: Sequence[Part]) -> Json:
+    meta = part.meta or {}
+    output: Any = part.text or ""
+    if others:
+        text = [{"type": "input_text", "text": output}] if output else []
+        output = [*text, *(_content_item(other, "user") for other in others)]
+    return {"type": "function_call_output", "call_id": str(meta.get("tool_call_id") or ""), "output": output}
