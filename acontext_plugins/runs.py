@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import time
@@ -67,6 +68,23 @@ class _Warnings:
             log.warning("acontext skipped a step: %s (the agent goes on without it)", step, exc_info=True)
 
 
+class _Guard:
+    __slots__ = ("_runtime", "_step")
+
+    def __init__(self, runtime: Runtime, step: str) -> None:
+        self._runtime = runtime
+        self._step = step
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if error is None or not isinstance(error, Exception) or self._runtime.options.strict:
+            return False
+        self._runtime.warnings.say(self._step)
+        return True
+
+
 class Runtime:
     """What an adapter stands on: starts runs, guards the host."""
 
@@ -75,20 +93,18 @@ class Runtime:
         self._door = door
         self.warnings = _Warnings()
 
+    def same_as(self, other: Runtime) -> bool:
+        """Whether `other` has the same options and the same client."""
+        return self.options == other.options and self._door == other._door
+
     @property
     def door(self) -> Door:
         """The client, opened on first use. May raise: call it inside `guard`."""
         return self._door()
 
-    @contextlib.contextmanager
-    def guard(self, step: str) -> Iterator[None]:
+    def guard(self, step: str) -> _Guard:
         """Memory trouble inside this block is logged and counted, not raised, unless `strict`."""
-        try:
-            yield
-        except Exception:
-            if self.options.strict:
-                raise
-            self.warnings.say(step)
+        return _Guard(self, step)
 
     def start(
         self,
@@ -97,15 +113,17 @@ class Runtime:
         kind: RunKind = "agent",
         session_key: str | None = None,
         run_id: str | None = None,
+        parent: Run | None = None,
         parent_call_id: str | None = None,
         nested: bool = True,
     ) -> Run:
         """A new run. Inside a container's run it becomes part of that run; inside an agent's run it is a child.
 
         `session_key` is the host's own id of the conversation; without one, the options' `session`, else a new
-        conversation. `run_id` continues a run that was interrupted. `nested=False` ignores an active run.
+        conversation. `run_id` continues a run that was interrupted. `parent` is for adapters that know better than
+        the context which run is around this one; `nested=False` ignores an active run.
         """
-        outer = _current.get() if nested else None
+        outer = parent or (_current.get() if nested else None)
         return Run(self, label, kind, outer, session_key, run_id, parent_call_id)
 
 
@@ -170,11 +188,9 @@ class Run:
             if not frame:
                 self._touch()
             run_id = self.id
+            payload: Sequence[Message] | Callable[[], Sequence[Message]]
             if make is not None:
-                inner = make
-                payload: Sequence[Message] | Callable[[], Sequence[Message]] = lambda: [
-                    _with_run(message, run_id) for message in inner()
-                ]
+                payload = functools.partial(_made_with_run, make, run_id)
             else:
                 payload = [_with_run(message, run_id) for message in messages]
             self.runtime.door.record(Recording(self.session, payload, size=size))
@@ -292,6 +308,10 @@ class Run:
             self.leave(token)
 
 
+def _made_with_run(make: Callable[[], Sequence[Message]], run_id: str) -> list[Message]:
+    return [_with_run(message, run_id) for message in make()]
+
+
 def _with_run(message: Message, run_id: str) -> Message:
     return message if message.run_id else message.model_copy(update={"run_id": run_id})
 
@@ -307,7 +327,6 @@ def report(status: Literal["success", "failed"], reason: str = "") -> None:
     if run is None:
         log.warning("acontext: report(%r) was called outside of a run, so it is about nothing", status)
         return
-    top = run
-    while top.parent is not None and not (top.kind == "agent" and not top.adopted and top.parent is None):
-        top = top.parent
-    top.report(status, reason)
+    while run.parent is not None:
+        run = run.parent
+    run.report(status, reason)

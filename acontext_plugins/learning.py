@@ -1,0 +1,205 @@
+"""learning(): wrap an agent, a client or a function, so that its runs are recorded and its skills injected.
+
+Adapters are found by entry point (group `acontext_plugins.adapters`, a factory without arguments each); the ones
+in `acontext_adapters` are registered the same way as a third party's.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Protocol, TypeVar, overload, runtime_checkable
+
+from .runs import Door, RunOptions, Runtime, current_run, report
+from .service import InjectAs
+
+log = logging.getLogger("acontext")
+
+T = TypeVar("T")
+GROUP = "acontext_plugins.adapters"
+
+__all__ = ["Adapter", "HasDoor", "current_run", "learning", "report"]
+
+
+class HasDoor(Protocol):
+    """A client, by what `learning` needs of it."""
+
+    @property
+    def door(self) -> Door: ...
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """How runs of one framework's objects are recorded.
+
+    `matches` must not import the framework: what is not in `sys.modules` cannot have made the object. `wrap` returns
+    an object of the same type and leaves the one it is given as it is; wrapped again with the same options, it
+    returns it, with other options it wraps the original anew. Adapters are asked by priority, highest first.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def priority(self) -> int: ...
+
+    def matches(self, target: object) -> bool: ...
+
+    def wrap(self, target: Any, runtime: Runtime) -> Any: ...
+
+
+class _Decorator(Protocol):
+    def __call__(self, target: T, /) -> T: ...
+
+
+@dataclass(frozen=True, slots=True)
+class door_of:  # noqa: N801
+    """The door of the client that was given, or of this process where none was."""
+
+    client: HasDoor | Door | None
+
+    def __call__(self) -> Door:
+        if self.client is None:
+            from .client import default_door
+
+            return default_door()
+        client: Any = self.client
+        door: Door = getattr(client, "door", client)
+        return door
+
+
+@dataclass(frozen=True, slots=True)
+class _Adapters:
+    found: tuple[Adapter, ...]
+    #: Why an adapter could not be loaded, by its name.
+    failed: dict[str, str]
+
+
+@functools.cache
+def _adapters() -> _Adapters:
+    found: list[Adapter] = []
+    failed: dict[str, str] = {}
+    for point in entry_points(group=GROUP):
+        try:
+            adapter = point.load()()
+            if not isinstance(adapter, Adapter):
+                raise TypeError(f"{point.value} gave a {type(adapter).__qualname__}, which is no Adapter")
+            found.append(adapter)
+        except Exception as error:
+            failed[point.name] = f"{type(error).__name__}: {error}"
+            log.warning("acontext: the adapter %r could not be loaded: %s", point.name, failed[point.name])
+    found.sort(key=lambda adapter: -adapter.priority)
+    return _Adapters(tuple(found), failed)
+
+
+@overload
+def learning(
+    target: T,
+    /,
+    *,
+    space: str | None,
+    client: HasDoor | Door | None = None,
+    session: str | None = None,
+    principal: str | None = None,
+    inject: bool = True,
+    inject_as: InjectAs = "system",
+    limit: int = 3,
+    token_budget: int = 400,
+    with_trace: bool = False,
+    deadline: float = 0.3,
+    strict: bool = False,
+) -> T: ...
+
+
+@overload
+def learning(
+    *,
+    space: str | None,
+    client: HasDoor | Door | None = None,
+    session: str | None = None,
+    principal: str | None = None,
+    inject: bool = True,
+    inject_as: InjectAs = "system",
+    limit: int = 3,
+    token_budget: int = 400,
+    with_trace: bool = False,
+    deadline: float = 0.3,
+    strict: bool = False,
+) -> _Decorator: ...
+
+
+def learning(
+    target: Any = None,
+    /,
+    *,
+    space: str | None,
+    client: HasDoor | Door | None = None,
+    session: str | None = None,
+    principal: str | None = None,
+    inject: bool = True,
+    inject_as: InjectAs = "system",
+    limit: int = 3,
+    token_budget: int = 400,
+    with_trace: bool = False,
+    deadline: float = 0.3,
+    strict: bool = False,
+) -> Any:
+    """Record the runs of `target`, and inject what was learned in `space` into the next ones. Returns its type.
+
+    `target` is an agent of a supported framework, or a function; without it, a decorator. `space` names where the
+    skills gather (None = record only). `client` is an `Acontext` or `AsyncAcontext`; without it, the settings of the
+    environment. `session` is the conversation's key where the framework has none; `principal` the user on whose
+    behalf the agent runs. `inject=False` records only; `inject_as="user"` puts skills into the newest user turn
+    instead of the instructions. `limit` skills at most, `token_budget` tokens at most, `with_trace` adds the shortest
+    run that worked. A run waits `deadline` seconds for its skills, then goes without. Trouble with the memory is
+    logged and never reaches the agent, unless `strict`.
+
+    Raises TypeError for a class, and for an object that no adapter knows.
+    """
+    options = RunOptions(
+        space=space,
+        session=session,
+        principal=principal,
+        inject=inject,
+        inject_as=inject_as,
+        limit=limit,
+        token_budget=token_budget,
+        with_trace=with_trace,
+        deadline=deadline,
+        strict=strict,
+    )
+    runtime = Runtime(options, door_of(client))
+    if target is None:
+        return functools.partial(_wrap, runtime=runtime)
+    return _wrap(target, runtime=runtime)
+
+
+def _wrap(target: Any, /, *, runtime: Runtime) -> Any:
+    adapters = _adapters()
+    if isinstance(target, type):
+        raise TypeError(
+            f"learning() wraps objects, not classes: give it an instance of {target.__module__}.{target.__qualname__}"
+        )
+    for adapter in adapters.found:
+        if adapter.matches(target):
+            return adapter.wrap(target, runtime)
+    kind = type(target)
+    supported = ", ".join(adapter.name for adapter in adapters.found) or "nothing"
+    words = f"learning() does not know {kind.__module__}.{kind.__qualname__}; it wraps: {supported}"
+    if adapters.failed:
+        words += "; not loaded: " + ", ".join(f"{name} ({why})" for name, why in adapters.failed.items())
+    raise TypeError(words)
+
+
+def loaded(module: str, name: str) -> Callable[[object], bool]:
+    """A test for instances of a framework's class that imports nothing: for an adapter's `matches`."""
+    import sys
+
+    def matches(target: object) -> bool:
+        kind = getattr(sys.modules.get(module), name, None)
+        return isinstance(kind, type) and isinstance(target, kind)
+
+    return matches

@@ -1,0 +1,51 @@
+"""OpenAI Agents SDK: `learning(agent)`, and a `Runner` that knows every outcome.
+
+Importing this loads nothing of the SDK: `Runner` and `hooks` are resolved when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from acontext_plugins.learning import loaded
+from acontext_plugins.runs import Runtime
+
+if TYPE_CHECKING:
+    from .runner import Runner
+    from .wrap import hooks
+
+__all__ = ["Runner", "adapter", "hooks"]
+
+_HOMES = {"Runner": "runner", "hooks": "wrap"}
+
+
+class OpenAIAgents:
+    """The adapter: `learning` gives it agents."""
+
+    name = "openai-agents"
+    priority = 100
+
+    def __init__(self) -> None:
+        self._is_agent = loaded("agents", "Agent")
+
+    def matches(self, target: object) -> bool:
+        return self._is_agent(target)
+
+    def wrap(self, target: Any, runtime: Runtime) -> Any:
+        from .wrap import wrap_agent
+
+        return wrap_agent(target, runtime)
+
+
+def adapter() -> OpenAIAgents:
+    """The entry point."""
+    return OpenAIAgents()
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value

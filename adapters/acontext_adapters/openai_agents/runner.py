@@ -1,0 +1,251 @@
+"""A `Runner` that knows how each run ends, with tracing on or off, and which conversation it belongs to."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import agents
+from agents import Agent, ItemHelpers, RunConfig, RunResult, RunResultStreaming, RunState, TResponseInputItem
+from agents.run_config import CallModelData, ModelInputData
+from typing_extensions import Unpack
+
+from .watch import Call, Watch, current_call, desk
+from .wrap import runtime_of
+
+if TYPE_CHECKING:
+    from agents.run import RunOptions
+
+TContext = TypeVar("TContext")
+Input = str | list[TResponseInputItem] | RunState[Any]
+
+
+class Runner(agents.Runner):
+    """`agents.Runner` with the same arguments and results. An agent that is not wrapped runs as ever.
+
+    Beyond what the wrapped agent records by itself, it says how runs end that tracing would have to say, keeps a
+    conversation (`session`, `conversation_id`, `previous_response_id`, `group_id`) in one session, places skills
+    in the user's turn (`inject_as="user"`), and makes `current_run()` the run in all that the run calls.
+    """
+
+    @classmethod
+    async def run(
+        cls, starting_agent: Agent[TContext], input: Input, **options: Unpack[RunOptions[TContext]]
+    ) -> RunResult:
+        """As `agents.Runner.run`."""
+        with _call(starting_agent, input, options) as call:
+            result = await agents.Runner.run(starting_agent, input, **options)
+            if call is not None:
+                call.returned(result)
+            return result
+
+    @classmethod
+    def run_sync(
+        cls, starting_agent: Agent[TContext], input: Input, **options: Unpack[RunOptions[TContext]]
+    ) -> RunResult:
+        """As `agents.Runner.run_sync`."""
+        with _call(starting_agent, input, options) as call:
+            result = agents.Runner.run_sync(starting_agent, input, **options)
+            if call is not None:
+                call.returned(result)
+            return result
+
+    @classmethod
+    def run_streamed(  # type: ignore[override]
+        cls, starting_agent: Agent[TContext], input: Input, **options: Unpack[RunOptions[TContext]]
+    ) -> RunResultStreaming:
+        """As `agents.Runner.run_streamed`. A stream that nobody reads to its end still ends as it really does."""
+        with _call(starting_agent, input, options) as call:
+            result = agents.Runner.run_streamed(starting_agent, input, **options)
+            if call is not None:
+                call.streams(result)
+            return result
+
+
+class _Call(Call):
+    """One call of our `Runner` on a wrapped agent."""
+
+    def __init__(self, agent: Agent[Any], watch: Watch) -> None:
+        super().__init__(agent)
+        self.watch: Watch = watch
+        self.open = True
+
+    def returned(self, result: RunResult) -> None:
+        self.watch.finished = not result.interruptions
+        self.end(interrupted=bool(result.interruptions))
+
+    def streams(self, result: RunResultStreaming) -> None:
+        task = result.run_loop_task
+        if task is None:
+            return
+        self.open = False
+        watch = self.watch
+
+        def done(_: object) -> None:
+            with watch.runtime.guard("stream end"):
+                if task.cancelled():
+                    self.end(cancelled=True)
+                    return
+                error = task.exception()
+                tripped = [guard for guard in result.input_guardrail_results if guard.output.tripwire_triggered]
+                reason = None
+                if error is None and tripped:
+                    kind = type(tripped[0].guardrail).__name__
+                    reason = f"InputGuardrailTripwireTriggered: Guardrail {kind} triggered tripwire"
+                elif error is None and result.max_turns is not None and result.current_turn > result.max_turns:
+                    reason = f"MaxTurnsExceeded: Max turns ({result.max_turns}) exceeded"
+                    reason = None if watch.finished else reason
+                self.end(error, reason=reason, interrupted=bool(result.interruptions))
+
+        task.add_done_callback(done)
+
+    def end(
+        self,
+        error: BaseException | None = None,
+        *,
+        reason: str | None = None,
+        interrupted: bool = False,
+        cancelled: bool = False,
+    ) -> None:
+        self.open = False
+        watch = self.watch
+        watch.call = None
+        if cancelled:
+            import asyncio
+
+            error = asyncio.CancelledError()
+        desk.end(watch, error, reason=reason, interrupted=interrupted)
+
+
+@contextlib.contextmanager
+def _call(agent: Agent[Any], input: Input, options: Any) -> Iterator[_Call | None]:
+    """What our runner does around the SDK's. `options` are changed where skills or error handlers need it."""
+    call: _Call | None = None
+    runtime = runtime_of(agent)
+    if runtime is not None:
+        with runtime.guard("run start"):
+            call = _prepare(agent, input, options)
+    if call is None:
+        yield None
+        return
+    token = current_call.set(call)
+    run = call.watch.run
+    entered = run.enter() if run is not None else None
+    try:
+        yield call
+    except BaseException as error:
+        if call.open:
+            call.end(error)
+        raise
+    finally:
+        if run is not None and entered is not None:
+            run.leave(entered)
+        current_call.reset(token)
+
+
+def _prepare(agent: Agent[Any], input: Input, options: Any) -> _Call:
+    runtime = runtime_of(agent)
+    assert runtime is not None
+    watch: Watch | None = None
+    items: list[Any] = []
+    if isinstance(input, RunState):
+        call_ids = [getattr(item.raw_item, "call_id", None) for item in input.get_interruptions()]
+        watch = desk.interrupted(call_id for call_id in call_ids if call_id)
+        if watch is not None:
+            desk.resume(watch, None)
+    else:
+        items = list(ItemHelpers.input_to_new_input_list(input))
+    if watch is None:
+        watch = Watch(runtime, agent, items)
+        key, chained = _session_key(options)
+        watch.begin(desk.conversations, session_key=key, new=items if chained else None)
+        watch.said = isinstance(input, RunState)  # another process has recorded the user's turn
+        watch.expected = agent
+    call = _Call(agent, watch)
+    watch.call = call
+    handlers = options.get("error_handlers")
+    if handlers:
+        options["error_handlers"] = {kind: _noting(handler, watch) for kind, handler in handlers.items()}
+    if runtime.options.inject and runtime.options.inject_as == "user" and runtime.options.space is not None:
+        options["run_config"] = _with_filter(options.get("run_config"), watch)
+    return call
+
+
+def _session_key(options: Any) -> tuple[str | None, bool]:
+    """The host's own id of the conversation, and whether `input` is only what is new in it."""
+    session, conversation = options.get("session"), options.get("conversation_id")
+    if session is not None:
+        return str(session.session_id), True
+    if conversation is not None:
+        return str(conversation), True
+    config = options.get("run_config")
+    group = config.get("group_id") if isinstance(config, dict) else getattr(config, "group_id", None)
+    previous = options.get("previous_response_id")
+    if previous is not None:
+        return group or desk.responses.get(previous) or None, True
+    return group, False
+
+
+def _noting(handler: Callable[[Any], Any], watch: Watch) -> Callable[[Any], Any]:
+    """The user's error handler; when it gives an output, the run has failed all the same."""
+
+    def note(data: Any, outcome: Any) -> Any:
+        if outcome is not None:
+            watch.handled = f"{type(data.error).__name__}: {data.error}; an error handler gave the final output"
+        return outcome
+
+    def handle(data: Any) -> Any:
+        outcome = handler(data)
+        if inspect.isawaitable(outcome):
+
+            async def wait() -> Any:
+                return note(data, await outcome)
+
+            return wait()
+        return note(data, outcome)
+
+    return handle
+
+
+def _with_filter(config: RunConfig | dict[str, Any] | None, watch: Watch) -> RunConfig | dict[str, Any]:
+    """The run's configuration with a filter that puts the skills into the newest turn of the user."""
+    before = config.get("call_model_input_filter") if isinstance(config, dict) else None
+    if isinstance(config, RunConfig):
+        before = config.call_model_input_filter
+
+    async def inject(data: CallModelData[Any]) -> ModelInputData:
+        model_data: Any = data.model_data
+        if before is not None:
+            model_data = before(data)
+            if inspect.isawaitable(model_data):
+                model_data = await model_data
+        if isinstance(model_data, ModelInputData) and watch.agent is data.agent:
+            with watch.runtime.guard("skills"):
+                text = await watch.skills(data.agent)
+                if text:
+                    return ModelInputData(input=_appended(model_data.input, text), instructions=model_data.instructions)
+        return model_data  # type: ignore[no-any-return]
+
+    if isinstance(config, RunConfig):
+        return dataclasses.replace(config, call_model_input_filter=inject)
+    return {**(config or {}), "call_model_input_filter": inject}
+
+
+def _appended(items: list[Any], text: str) -> list[Any]:
+    """`items` with `text` at the end of the newest user turn; the items given are not changed."""
+    for place in range(len(items) - 1, -1, -1):
+        item = items[place]
+        if not isinstance(item, dict) or item.get("role") != "user":
+            continue
+        content = item.get("content")
+        if isinstance(content, str):
+            changed: Any = f"{content}\n\n{text}"
+        elif isinstance(content, list):
+            changed = [*content, {"type": "input_text", "text": text}]
+        else:
+            return items
+        return [*items[:place], {**item, "content": changed}, *items[place + 1 :]]
+    return items

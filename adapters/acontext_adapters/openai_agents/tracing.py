@@ -1,0 +1,130 @@
+"""The trace as a witness: how runs end that the hooks hear no more of, and which run a tool belongs to.
+
+The SDK calls processors in line, in the context of the code that the span is around, and while the exception that
+ends a span is still being handled.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextvars import Token
+from typing import Any
+
+from agents import Span, Trace, TracingProcessor, add_trace_processor
+from agents.tracing import get_current_span
+
+from acontext_plugins.runs import Run
+
+from .watch import Desk, Watch
+
+
+class _AgentSpan:
+    __slots__ = ("handed_off", "span", "watch")
+
+    def __init__(self, span: Span[Any], watch: Watch | None) -> None:
+        self.span = span
+        self.watch = watch
+        #: The run goes on in another agent's span.
+        self.handed_off = False
+
+
+class Witness(TracingProcessor):
+    """Links agent spans to watches; nothing of a trace is kept beyond its end, nothing is exported."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        #: Spans that are open, and the agent span that each is inside of.
+        self._owners: dict[str, _AgentSpan] = {}
+        self._tokens: dict[str, tuple[Run, Token[Run | None]]] = {}
+        #: Runs between two agents, by the trace and the span around both.
+        self._between: dict[tuple[str, str | None], Watch] = {}
+        self._added = False
+
+    def attach(self) -> None:
+        """Become one of the SDK's processors, if that is not so yet."""
+        if not self._added:
+            self._added = True
+            add_trace_processor(self)
+
+    def link(self, watch: Watch) -> None:
+        """Called in a hook: the agent span around it is this run's."""
+        span = get_current_span()
+        if span is None or span.started_at is None:
+            return
+        owner = self._owners.get(span.span_id)
+        if owner is None:
+            # somebody has replaced the SDK's processors: be one of them again, for the runs to come
+            self._added = False
+            self.attach()
+            return
+        owner.watch = watch
+        watch.traced = True
+
+    def handed_off(self, watch: Watch) -> None:
+        """Called in a hook: the agent span around it will end, and the run not."""
+        span = get_current_span()
+        owner = self._owners.get(span.span_id) if span is not None else None
+        if owner is not None and owner.watch is watch:
+            owner.handed_off = True
+
+    def error_at(self, watch: Watch) -> dict[str, Any] | None:
+        """What the agent span of this run has noted by now."""
+        span = get_current_span()
+        owner = self._owners.get(span.span_id) if span is not None else None
+        return dict(owner.span.error) if owner is not None and owner.watch is watch and owner.span.error else None
+
+    # -- the SDK's side
+    def on_trace_start(self, trace: Trace) -> None:
+        pass
+
+    def on_trace_end(self, trace: Trace) -> None:
+        for key in [key for key in self._between if key[0] == trace.trace_id]:
+            self._desk.end(self._between.pop(key))
+
+    def on_span_start(self, span: Span[Any]) -> None:
+        kind = span.span_data.type
+        if kind == "agent":
+            watch = self._between.pop((span.trace_id, span.parent_id), None)
+            self._owners[span.span_id] = _AgentSpan(span, watch)
+            return
+        owner = self._owners.get(span.parent_id or "")
+        if owner is None:
+            return
+        self._owners[span.span_id] = owner
+        if kind == "function" and owner.watch is not None and owner.watch.run is not None:
+            run = owner.watch.run
+            self._tokens[span.span_id] = (run, run.enter())
+
+    def on_span_end(self, span: Span[Any]) -> None:
+        owner = self._owners.pop(span.span_id, None)
+        entered = self._tokens.pop(span.span_id, None)
+        if entered is not None:
+            run, token = entered
+            run.leave(token)
+        if span.span_data.type != "agent" or owner is None or owner.watch is None:
+            return
+        watch = owner.watch
+        if watch.call is not None:
+            return  # our Runner says how it ends
+        error = sys.exc_info()[1]
+        if owner.handed_off and error is None:
+            self._between[span.trace_id, span.parent_id] = watch
+            return
+        self._desk.end(watch, error, reason=None if error is not None else reason_of(span.error))
+
+    def shutdown(self) -> None:
+        pass
+
+    def force_flush(self) -> None:
+        pass
+
+
+def reason_of(error: Any) -> str | None:
+    """An agent span's error in the words of the exception that is behind it."""
+    if not error:
+        return None
+    data = error.get("data") or {}
+    if error["message"] == "Max turns exceeded":
+        return f"MaxTurnsExceeded: Max turns ({data.get('max_turns')}) exceeded"
+    detail = data.get("error") or data.get("guardrail") or ""
+    return f"{error['message']}: {detail}" if detail else str(error["message"])
