@@ -25,8 +25,7 @@ from acontext_store.types import (
 
 from .client_async import AsyncAcontext, AsyncBlocks, AsyncSessions, AsyncSpaces, Blob, Mode
 from .connection import Client, Connection, default_door
-from .formats import Format
-from .service import FlushResult, MessagesPage, SpaceSearchResult
+from .service import FlushResult, Format, MessagesPage, SpaceSearchResult
 from .settings import Settings
 
 __all__ = ["Acontext", "AsyncAcontext", "default_door"]

@@ -25,8 +25,8 @@ from acontext_store.types import (
 )
 
 from .connection import Client, Connection
-from .formats import Format, from_message, to_message
-from .service import FlushResult, MessagesPage, Service, SpaceSearchResult
+from .formats import from_messages, to_message
+from .service import FlushResult, Format, MessagesPage, Service, SpaceSearchResult
 from .settings import Settings
 
 Blob = dict[str, Any] | BaseModel
@@ -132,9 +132,10 @@ class AsyncSessions(_AsyncResource):
         No `limit` = all. `time_desc` with a `limit` gives the newest ones.
         """
         page = await self._service.messages(session_id, limit=limit or None, cursor=cursor, time_desc=bool(time_desc))
+        items = [(message.id, item) for message in page.items for item in from_messages([message], format)]
         return MessagesPage(
-            items=[from_message(message, format) for message in page.items],
-            ids=[message.id for message in page.items],
+            items=[item for _, item in items],
+            ids=[id for id, _ in items],
             has_more=page.has_more,
             next_cursor=page.next_cursor,
         )

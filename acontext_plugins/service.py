@@ -30,6 +30,8 @@ from acontext_store.types import (
 )
 
 InjectAs = Literal["system", "user"]
+#: The formats that messages are sent and read in.
+Format = Literal["openai", "acontext", "openai_responses"]
 
 
 @dataclass(frozen=True, slots=True)

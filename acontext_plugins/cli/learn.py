@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from acontext_plugins.conversations import Conversation, Problem, read_conversations
+from acontext_plugins.conversations import Conversation, ConversationReader, Problem
 from acontext_plugins.embedded import Home
 from acontext_plugins.service import SessionRef
 from acontext_store.base import Pending
@@ -121,7 +121,7 @@ def _with_progress(files: tuple[str, ...], outcome_field: str) -> Iterator[Conve
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    reader = read_conversations(files, outcome_field=outcome_field)
+    reader = ConversationReader(files, outcome_field=outcome_field)
     columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("reading", total=reader.total_bytes or None)

@@ -26,6 +26,8 @@ log = logging.getLogger("acontext")
 _BATCH = 256
 _KNOWN_SESSIONS = 10_000
 _PREVIEW = 4_096
+#: Characters that are prepared on the caller's own thread.
+_SMALL = 4_096
 
 
 class Scrubber(Protocol):
@@ -86,6 +88,7 @@ class Recorder:
         self.stats = RecorderStats()
         self._queue: queue.SimpleQueue[_Entry | threading.Event | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._scrubbing = threading.Lock()
         self._pending = 0
         self._pending_bytes = 0
         self._known: OrderedDict[str, None] = OrderedDict()
@@ -127,7 +130,12 @@ class Recorder:
         if self._closing or self._pid != os.getpid():
             waiter.set_exception(Closed("this client is closed, or was opened before os.fork(): open one here"))
             return waiter
-        size = 512 * len(messages)
+        size = sum(_rough_size([part.text for part in message.parts]) + 512 for message in messages)
+        if isinstance(session, str) and self._pending == 0 and size <= _SMALL:
+            # nothing is ahead of it: two thread switches less than by way of the queue
+            _, session_id, prepared, said = self._prepare(_Entry(session, messages, outcomes, size))
+            self.stats.recorded += len(messages)
+            return self._append(None, session_id, prepared, said)
         with self._lock:
             self._pending += 1
             self._pending_bytes += size
@@ -210,18 +218,22 @@ class Recorder:
         try:
             if entry.prepared is None:
                 entry.prepared = self._prepare(entry)
-            session, session_id, messages, outcomes = entry.prepared
-            entry.write = self._store.append(
-                session_id,
-                messages,
-                outcomes,
-                ensure=session,
-                quiet=self._observe.quiet,
-                max_wait=self._observe.max_wait,
-            )
+            entry.write = self._append(*entry.prepared)
         except BaseException as error:
             entry.write = Pending()
             entry.write.set_exception(error)
+
+    def _append(
+        self, session: Session | None, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome]
+    ) -> Pending[Appended]:
+        return self._store.append(
+            session_id,
+            messages,
+            outcomes,
+            ensure=session,
+            quiet=self._observe.quiet,
+            max_wait=self._observe.max_wait,
+        )
 
     def _settle(self, entries: list[_Entry]) -> list[_Entry]:
         """Wait for the writes; those to try again, in order: once one of a session waits, its later ones do too."""
@@ -273,7 +285,8 @@ class Recorder:
     def _prepare(self, entry: _Entry) -> tuple[Session | None, str, Sequence[Message], Sequence[Outcome]]:
         messages = entry.messages() if callable(entry.messages) else entry.messages
         session, session_id = self._resolve(entry.ref)
-        messages, outcomes, redacted = self._scrubber.redact(session_id, messages, entry.outcomes)
+        with self._scrubbing:
+            messages, outcomes, redacted = self._scrubber.redact(session_id, messages, entry.outcomes)
         self.stats.redacted += redacted
         return session, session_id, [self._outsource(message) for message in messages], outcomes
 

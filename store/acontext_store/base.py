@@ -9,9 +9,12 @@ A store belongs to one project: nothing of another project can be read, changed 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections import deque
 from collections.abc import Collection, Generator, Iterable, Sequence
 from concurrent.futures import Future
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from weakref import WeakKeyDictionary, ref
 
 from .types import (
     Appended,
@@ -47,7 +50,54 @@ class Pending(Future[T]):
     """A result that is on its way: `await pending` on an event loop, `pending.result()` in a thread."""
 
     def __await__(self) -> Generator[Any, None, T]:
-        return asyncio.wrap_future(self).__await__()
+        if not self.done():
+            loop = asyncio.get_running_loop()
+            waiter: asyncio.Future[None] = loop.create_future()
+            inbox = _Inbox.of(loop)
+            self.add_done_callback(lambda _: inbox.post(waiter))
+            try:
+                yield from waiter
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
+        return self.result()
+
+
+class _Inbox:
+    """Wakes the waiters of one event loop: one call into the loop for all that are ready, not one each.
+
+    `call_soon_threadsafe` writes to a socket, which is most of what a group commit of many small writes costs.
+    """
+
+    _all: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, _Inbox]] = WeakKeyDictionary()
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = ref(loop)
+        self._ready: deque[asyncio.Future[None]] = deque()
+        self._called = False
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> _Inbox:
+        inbox = cls._all.get(loop)
+        if inbox is None:
+            inbox = cls._all[loop] = _Inbox(loop)
+        return inbox
+
+    def post(self, waiter: asyncio.Future[None]) -> None:
+        """From any thread."""
+        self._ready.append(waiter)
+        loop = self._loop()
+        if not self._called and loop is not None:
+            self._called = True
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        self._called = False  # before the first is taken: what is posted from here on calls again
+        while self._ready:
+            waiter = self._ready.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 @runtime_checkable
@@ -228,7 +278,10 @@ class Store(Protocol):
         statuses: Collection[SkillStatus] | None = None,
         limit: int = 50,
     ) -> Pending[list[SearchHit]]:
-        """Texts with any of the terms, best BM25 first; of skills with these statuses (None = active ones). Terms are what `acontext_store.words.words` makes."""
+        """Texts with any of the terms, best BM25 first; of skills with these statuses (None = active ones).
+
+        Terms are what `acontext_store.words.words` makes.
+        """
 
     def log_injection(self, injection: Injection) -> Pending[None]: ...
 
@@ -239,9 +292,7 @@ class Store(Protocol):
     def make_due(self, kind: LaneKind, key: str, *, at: float | None = None) -> Pending[None]:
         """At the latest at that Unix time (None = now). A dead lane comes alive again."""
 
-    def claim(
-        self, owner: str, *, kinds: Collection[LaneKind], lease: float, limit: int = 1
-    ) -> Pending[list[Claim]]:
+    def claim(self, owner: str, *, kinds: Collection[LaneKind], lease: float, limit: int = 1) -> Pending[list[Claim]]:
         """Lease due lanes for `lease` seconds. One lane has one owner at a time, over all processes."""
 
     def heartbeat(self, claim: Claim, *, lease: float) -> Pending[None]:
