@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from acontext_plugins.engine.rules.markers import strip_injected
-from acontext_store.types import Json, Message, Part, Role, stable_id
+from acontext_plugins.formats import from_response_output, from_responses
+from acontext_store.types import Json, Message, stable_id
 
 log = logging.getLogger("acontext")
 
@@ -49,23 +49,21 @@ def rough_size(item: Any) -> int:
 
 def output_messages(items: Sequence[Any], *ids: str) -> list[Message]:
     """What a model said, with ids that belong to `ids` and the place in it."""
-    return _named(_from_response_output([as_dict(item) for item in items]), *ids)
+    try:
+        messages = from_response_output([as_dict(item) for item in items])
+    except Exception:
+        messages = [message for item in items for message in _tried(item)]
+    return _named(messages, *ids)
 
 
 def input_messages(items: Sequence[Any], *ids: str) -> list[Message]:
     """What a model was given: turns of the user, results of tools. Our own injected text is taken out."""
-    messages = []
-    for item in items:
-        try:
-            messages.append(_without_injected(_from_item(as_dict(item))))
-        except Exception:
-            log.warning("acontext: an input item could not be converted and was left out", exc_info=True)
-    return _named(messages, *ids)
+    return _named([_without_injected(message) for item in items for message in _tried(item)], *ids)
 
 
 def result_message(item: Json, id: str, *, name: str | None, error: bool) -> Message:
     """The result of a tool call."""
-    message = _from_item(item)
+    message = from_responses(item)
     parts = []
     for part in message.parts:
         if part.type == "tool-result":
@@ -79,6 +77,14 @@ def result_message(item: Json, id: str, *, name: str | None, error: bool) -> Mes
     return message.model_copy(update={"id": id, "parts": tuple(parts)})
 
 
+def _tried(item: Any) -> list[Message]:
+    try:
+        return [from_responses(as_dict(item))]
+    except Exception:
+        log.warning("acontext: an item could not be converted and was left out", exc_info=True)
+        return []
+
+
 def _named(messages: Sequence[Message], *ids: str) -> list[Message]:
     return [message.model_copy(update={"id": stable_id(*ids, str(number))}) for number, message in enumerate(messages)]
 
@@ -90,52 +96,3 @@ def _without_injected(message: Message) -> Message:
         part.model_copy(update={"text": strip_injected(part.text)}) if part.text else part for part in message.parts
     )
     return message.model_copy(update={"parts": parts, "native": None})
-
-
-# -- until `acontext_plugins.formats.openai_responses` is there
-def _formats(name: str) -> Callable[..., Any] | None:
-    try:
-        from acontext_plugins.formats import openai_responses  # type: ignore[attr-defined,unused-ignore]
-    except ImportError:
-        return None
-    found: Callable[..., Any] | None = getattr(openai_responses, name, None)
-    return found
-
-
-def _from_response_output(items: Sequence[Json]) -> list[Message]:
-    convert = _formats("from_response_output")
-    if convert is not None:
-        return list(convert(items))
-    return [_from_item(item) for item in items]
-
-
-def _from_item(item: Json) -> Message:
-    convert = _formats("from_item")
-    if convert is not None:
-        message: Message = convert(item)
-        return message
-    kind = item.get("type", "message")
-    if kind == "function_call":
-        meta = {"id": item["call_id"], "name": item["name"], "arguments": item["arguments"]}
-        return Message(role="assistant", parts=(Part(type="tool-call", meta=meta),), format="openai_responses")
-    if str(kind).endswith("_output"):
-        output = item.get("output")
-        text = output if isinstance(output, str) else json.dumps(output, default=str)
-        return Message(
-            role="tool",
-            parts=(Part(type="tool-result", text=text, meta={"tool_call_id": item["call_id"]}),),
-            format="openai_responses",
-        )
-    if kind == "reasoning":
-        text = "\n".join(part.get("text", "") for part in item.get("summary") or [])
-        return Message(role="assistant", parts=(Part(type="thinking", text=text),), format="openai_responses")
-    content = item.get("content")
-    role: Role = "assistant" if item.get("role") == "assistant" else "user"
-    if isinstance(content, str):
-        return Message(role=role, parts=(Part(type="text", text=content),), format="openai_responses")
-    parts = [
-        Part(type="text", text=str(part.get("text") or part.get("refusal") or json.dumps(part)))
-        for part in content or []
-        if isinstance(part, dict)
-    ]
-    return Message(role=role, parts=tuple(parts), format="openai_responses", native=item)

@@ -321,9 +321,10 @@ class Desk:
         for watch in reversed(there):
             if call_id in watch.pending or call_id in watch.running:
                 return watch
-        if call_id is not None and (watch := self._interrupted.get(call_id)) is not None:
-            self.resume(watch, context.usage)
-            return watch
+        waiting = self._interrupted.get(call_id) if call_id is not None else None
+        if waiting is not None:
+            self.resume(waiting, context.usage)
+            return waiting
         return there[-1] if there and call_id is None else None
 
     def ending(self, context: RunContextWrapper[Any], agent: Agent[Any]) -> Watch | None:
