@@ -11,11 +11,20 @@ _WORD = re.compile(rf"[{_IDEOGRAPHS}]+|(?:(?![{_IDEOGRAPHS}])[^\W_])+", re.UNICO
 _IDEOGRAPH = re.compile(rf"[{_IDEOGRAPHS}]")
 _STOPWORDS = frozenset(
     """
-    a about also am an and any are as at be because been but by can could did do does doing don for from get
-    had has have having he her here him his how i if in into is it its just let like ll m me my no not now
-    of off on or our out please re s she should so some such t that the their them then there these they
-    this those to too up us ve very want was we were what when where which who why will with would yes yet
-    you your yours
+    a able about across actually after again against ago all along already also always am an and another any anyone
+    anything are aren around as ask at away back be because been before being best better between both bring but by
+    came can come could couldn d did didn do does doesn doing don down during each either else enough even ever
+    every everything far feel few first for from gave get give given go goes going gone good got great had happen
+    happy has hasn have haven having he hello her here hey hi him his hope how however i if in into is isn it its
+    just kind know known later least less let like ll lot lots m made make makes making maybe me mean might mine
+    more most much must my myself need needed needs never next no none not nothing now of off often oh ok okay on
+    once one only onto or other others otherwise our out over own per perhaps please possible quite rather re really
+    right s said same say saying see seem seems sense she should shouldn since so some someone something soon still
+    such sure t take taken tell than thank thanks that the their them then there these they thing things think this
+    those though thought through thus to today together told too took toward tried trying two under unless until up
+    upon us usually ve very via wait want was wasn way ways we well went were what whatever when where whether which
+    while who whole why will wish with within without won wonder working worry worth would wouldn yeah yes yet you
+    your yours yourself
     """.split()
 )
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import Row, delete, func, select, update
 
 from ..errors import Conflict, InvalidInput, NotFound
@@ -16,7 +17,7 @@ from .paging import check_limit, decode_number_cursor, encode_cursor
 from .paging import page as page_of
 from .tables import episodes, evidence, injections, messages, outcomes, sessions, spaces, tasks
 from .tables import lanes as lanes_table
-from .tx import Counters, Tx
+from .tx import Tail, Tx
 
 # ----------------------------------------------------------------------------------------------- sessions
 
@@ -24,7 +25,7 @@ from .tx import Counters, Tx
 def create_session(tx: Tx, session: Session) -> Session:
     _check_project(tx, session)
     _check_space(tx, session.space_id)
-    if tx.one(select(sessions.c.id).where(tx.mine(sessions, id=session.id))) is not None:
+    if tx.has(sessions, session.id):
         raise Conflict(f"there is a session {session.id!r} already: use another id, or go on with that one")
     _insert_session(tx, session)
     return session
@@ -36,7 +37,7 @@ def _check_project(tx: Tx, session: Session) -> None:
 
 
 def _check_space(tx: Tx, space_id: str | None) -> None:
-    if space_id is not None and tx.one(select(spaces.c.id).where(tx.mine(spaces, id=space_id))) is None:
+    if space_id is not None and not tx.has(spaces, space_id):
         raise NotFound("space", space_id)
 
 
@@ -119,6 +120,7 @@ def delete_session(tx: Tx, session_id: str) -> None:
         tx.run(delete(table).where(tx.mine(table, session_id=session_id)))
     tx.run(update(injections).where(tx.mine(injections, session_id=session_id)).values(session_id=None))
     tx.run(delete(sessions).where(tx.mine(sessions, id=session_id)))
+    tx.tails.pop(session_id, None)
     tx.purged = True
 
 
@@ -139,21 +141,16 @@ def _session(row: Row[Any]) -> Session:
 
 # ----------------------------------------------------------------------------------------------- messages
 
-_COUNTERS = (
-    "SELECT disable_task_tracking, last_seq, last_message_id, outcome_count, bytes FROM sessions "
-    "WHERE project_id = ? AND id = ?"
-)
+_TRACKED = "SELECT disable_task_tracking FROM sessions WHERE project_id = ? AND id = ?"
+_LAST_MESSAGE = "SELECT seq, id FROM messages WHERE project_id = ? AND session_id = ? ORDER BY seq DESC LIMIT 1"
+_LAST_OUTCOME = "SELECT max(number) FROM outcomes WHERE project_id = ? AND session_id = ?"
 _INSERT_MESSAGE = (
     "INSERT INTO messages (project_id, session_id, seq, id, role, run_id, parent_id, body, created_at) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (project_id, session_id, id) DO NOTHING"
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (project_id, id, session_id) DO NOTHING"
 )
 _INSERT_OUTCOME = (
     "INSERT INTO outcomes (project_id, session_id, number, id, status, source, reason, run_id, after_seq, created_at) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (project_id, session_id, id) DO NOTHING"
-)
-_SET_COUNTERS = (
-    "UPDATE sessions SET last_seq = ?, last_message_id = ?, outcome_count = ?, bytes = ? "
-    "WHERE project_id = ? AND id = ?"
 )
 
 
@@ -166,31 +163,26 @@ def append(
     quiet: float,
     max_wait: float,
 ) -> Appended:
-    counters = tx.counters.get(session_id) or _load_counters(tx, session_id, ensure)
-    project_id, insert = tx.project_id, tx.raw.execute
-    seq, parent, size, fresh = counters.last_seq, counters.last_message_id, counters.bytes, 0
+    tail = tx.tails.get(session_id) or _find_tail(tx, session_id, ensure)
+    project_id, execute = tx.project_id, tx.raw.execute
+    seq, last_id = tail.last_seq, tail.last_message_id
     for message in new_messages:
-        body = message_body(message)
-        run_id = message.run_id
         row = (
             project_id,
             session_id,
             seq + 1,
             message.id,
             message.role,
-            run_id,
-            parent,
-            body,
+            message.run_id,
+            last_id,
+            message_body(message),
             message.created_at,
         )
-        if insert(_INSERT_MESSAGE, row).rowcount:
+        if execute(_INSERT_MESSAGE, row).rowcount:
             seq += 1
-            fresh += 1
-            parent = message.id
-            size += len(body)
-    said = counters.outcome_count
+            last_id = message.id
+    said = tail.outcome_count
     for outcome in new_outcomes:
-        reason = dump(outcome.reason)
         values = (
             project_id,
             session_id,
@@ -198,53 +190,45 @@ def append(
             outcome.id,
             outcome.status,
             outcome.source,
-            reason,
+            dump(outcome.reason),
             outcome.run_id,
             seq,
             outcome.created_at,
         )
-        if insert(_INSERT_OUTCOME, values).rowcount:
+        if execute(_INSERT_OUTCOME, values).rowcount:
             said += 1
-            size += len(reason)
-    if fresh or said != counters.outcome_count:
-        counters.last_seq, counters.last_message_id = seq, parent
-        counters.outcome_count, counters.bytes = said, size
-        if counters.tracked:
-            moment = time.time()
-            counters.due_at, counters.deadline = moment + quiet, moment + max_wait
-        tx.counters[session_id] = counters
-    return Appended.model_construct(
+    new = seq - tail.last_seq
+    # from here on nothing fails: what is remembered must not run ahead of what is written
+    tx.tails[session_id] = tail
+    if tail.tracked and (new or said != tail.outcome_count):
+        moment = time.time()
+        tx.due[session_id] = (moment + quiet, moment + max_wait)
+    tail.last_seq, tail.last_message_id, tail.outcome_count = seq, last_id, said
+    return Appended(
         session_id=session_id,
-        message_ids=tuple(message.id for message in new_messages),
-        new=fresh,
+        message_ids=tuple([message.id for message in new_messages]),
+        new=new,
         last_seq=seq,
     )
 
 
+def is_one_insert(tx: Tx, arguments: tuple[Any, ...]) -> bool:
+    """Whether an append with these arguments is one statement, which needs no savepoint to be all or nothing."""
+    session_id, new_messages, new_outcomes, *_ = arguments
+    return session_id in tx.tails and len(new_messages) + len(new_outcomes) <= 1
+
+
 def settle(tx: Tx) -> None:
-    """Write what the appends so far have changed on their sessions, and make their observe work due."""
-    if not tx.counters:
-        return
-    for session_id, counters in tx.counters.items():
-        tx.raw.execute(
-            _SET_COUNTERS,
-            (
-                counters.last_seq,
-                counters.last_message_id,
-                counters.outcome_count,
-                counters.bytes,
-                tx.project_id,
-                session_id,
-            ),
-        )
-        if counters.due_at is not None:
-            lanes.observe_later(tx, session_id, due_at=counters.due_at, deadline=counters.deadline)
-    tx.counters.clear()
+    """Make due what the appends so far have put off: once a session, however many they were."""
+    for session_id, (due_at, deadline) in tx.due.items():
+        lanes.observe_later(tx, session_id, due_at=due_at, deadline=deadline)
+    tx.due.clear()
 
 
-def _load_counters(tx: Tx, session_id: str, ensure: Session | None) -> Counters:
-    row = tx.raw.execute(_COUNTERS, (tx.project_id, session_id)).fetchone()
-    if row is None:
+def _find_tail(tx: Tx, session_id: str, ensure: Session | None) -> Tail:
+    of_session = (tx.project_id, session_id)
+    found = tx.raw.execute(_TRACKED, of_session).fetchone()
+    if found is None:
         if ensure is None:
             raise NotFound("session", session_id)
         if ensure.id != session_id:
@@ -252,8 +236,10 @@ def _load_counters(tx: Tx, session_id: str, ensure: Session | None) -> Counters:
         _check_project(tx, ensure)
         _check_space(tx, ensure.space_id)
         _insert_session(tx, ensure)
-        return Counters(not ensure.disable_task_tracking, 0, None, 0, 0)
-    return Counters(not row[0], row[1], row[2], row[3], row[4])
+        return Tail(not ensure.disable_task_tracking, 0, None, 0)
+    last_seq, last_id = tx.raw.execute(_LAST_MESSAGE, of_session).fetchone() or (0, None)
+    (outcome_count,) = tx.raw.execute(_LAST_OUTCOME, of_session).fetchone()
+    return Tail(not found[0], last_seq, last_id, outcome_count or 0)
 
 
 def message_body(message: Message) -> str:
@@ -281,57 +267,63 @@ def _part(part: Part) -> dict[str, Any]:
     return packed
 
 
-def _message(row: Row[Any]) -> StoredMessage:
-    body = load(row.body)
-    return StoredMessage.model_construct(
-        id=row.id,
-        role=row.role,
-        parts=tuple(
-            Part.model_construct(
-                type=part["type"],
-                text=part.get("text"),
-                meta=part.get("meta"),
-                asset=part.get("asset"),
-                filename=part.get("filename"),
-            )
-            for part in body["parts"]
-        ),
-        format=body.get("format", "openai"),
-        native=body.get("native"),
-        meta=body.get("meta", {}),
-        run_id=row.run_id,
-        created_at=row.created_at,
-        project_id=row.project_id,
-        session_id=row.session_id,
-        seq=row.seq,
-        parent_id=row.parent_id,
-        task_id=row.task_id,
-        session_task_process_status=row.status,
-        updated_at=row.updated_at or row.created_at,
-    )
+_PAGE = """
+SELECT id, role, body, run_id, created_at, seq, parent_id, task_id, status, updated_at FROM messages
+WHERE project_id = ? AND session_id = ? AND seq {beyond} ? {bound} ORDER BY seq {way} LIMIT ?
+"""
 
 
 def list_messages(
     tx: Tx, session_id: str, *, after_seq: int, limit: int | None, cursor: str | None, time_desc: bool
 ) -> Page[StoredMessage]:
-    tx.get(sessions, "session", session_id)
-    query = messages.select().where(tx.mine(messages, session_id=session_id), messages.c.seq > after_seq)
-    if cursor is not None:
-        at, _ = decode_number_cursor(cursor)
-        query = query.where(messages.c.seq < at if time_desc else messages.c.seq > at)
-    query = query.order_by(messages.c.seq.desc() if time_desc else messages.c.seq)
-    if limit is not None:
-        query = query.limit(check_limit(limit, most=None) + 1)
-    rows = tx.all(query)
+    if tx.raw.execute(_TRACKED, (tx.project_id, session_id)).fetchone() is None:
+        raise NotFound("session", session_id)
+    at = after_seq if cursor is None else decode_number_cursor(cursor)[0]
+    values: list[object] = [tx.project_id, session_id]
+    if time_desc and cursor is not None:
+        query = _PAGE.format(beyond="<", bound="AND seq > ?", way="DESC")
+        values += [at, after_seq]
+    else:
+        query = _PAGE.format(beyond=">", bound="", way="DESC" if time_desc else "ASC")
+        values += [max(at, after_seq)]
+    values.append(-1 if limit is None else check_limit(limit, most=None) + 1)
+    rows = tx.raw.execute(query, values).fetchall()
     more = limit is not None and len(rows) > limit
     if more:
         rows = rows[:limit]
-    following = encode_cursor(rows[-1].seq, rows[-1].id) if more else None
+    following = encode_cursor(rows[-1][5], rows[-1][0]) if more else None
     if time_desc:
         rows.reverse()
-    return Page[StoredMessage].model_construct(
-        items=[_message(row) for row in rows], next_cursor=following, has_more=more
-    )
+    items = [_message(tx.project_id, session_id, row) for row in rows]
+    return Page[StoredMessage].model_construct(items=items, next_cursor=following, has_more=more)
+
+
+def _message(project_id: str, session_id: str, row: tuple[Any, ...]) -> StoredMessage:
+    id, role, text, run_id, created_at, seq, parent_id, task_id, status, updated_at = row
+    body = load(text)
+    values = {
+        "id": id,
+        "role": role,
+        "parts": body["parts"],
+        "format": body.get("format", "openai"),
+        "native": body.get("native"),
+        "meta": body.get("meta", {}),
+        "run_id": run_id,
+        "created_at": created_at,
+        "project_id": project_id,
+        "session_id": session_id,
+        "seq": seq,
+        "parent_id": parent_id,
+        "task_id": task_id,
+        "session_task_process_status": status,
+        "updated_at": updated_at or created_at,
+    }
+    try:
+        return StoredMessage(**values)
+    except ValidationError:
+        # it was made past validation, and kept (half a surrogate pair in a text): give it back as it came
+        parts = tuple(Part.model_construct(**part) for part in body["parts"])
+        return StoredMessage.model_construct(**values | {"parts": parts})
 
 
 def list_outcomes(tx: Tx, session_id: str, *, after_seq: int) -> list[Outcome]:

@@ -16,7 +16,7 @@ from sqlalchemy import Row, and_, delete, func, or_, select, update
 from ..errors import InvalidInput, LeaseLost, NotFound
 from ..types import Claim, Lane, LaneKind
 from .connect import clean
-from .tables import lanes, messages, sessions, spaces, tasks
+from .tables import lanes, messages, outcomes, sessions, spaces, tasks
 from .tx import Tx
 
 _LATER = """
@@ -64,7 +64,7 @@ def at_the_latest(tx: Tx, kind: LaneKind, key: str, at: float) -> None:
 
 def make_due(tx: Tx, kind: LaneKind, key: str, *, at: float | None) -> None:
     table = sessions if kind == "observe" else spaces
-    if tx.one(select(table.c.id).where(tx.mine(table, id=key))) is None:
+    if not tx.has(table, key):
         raise NotFound("session" if kind == "observe" else "space", key)
     at_the_latest(tx, kind, key, time.time() if at is None else at)
     dead = tx.mine(lanes, kind=kind, key=key) & lanes.c.dead_at.is_not(None)
@@ -161,16 +161,19 @@ def _unfinished(tx: Tx, claim: Claim) -> bool:
     if fence(tx, claim).due_at is not None:
         return True
     if claim.kind == "observe":
-        waiting = select(sessions.c.id).where(
-            tx.mine(sessions, id=claim.key),
-            or_(
-                sessions.c.last_seq > sessions.c.observed_seq,
-                sessions.c.outcome_count > sessions.c.observed_outcomes,
-            ),
-        )
-    else:
-        waiting = select(tasks.c.id).where(undigested(tx, claim.key))
+        session = tx.get(sessions, "session", claim.key)
+        last_seq, outcome_count = ends(tx, claim.key)
+        return bool(last_seq > session.observed_seq or outcome_count > session.observed_outcomes)
+    waiting = select(tasks.c.id).where(undigested(tx, claim.key))
     return tx.run(waiting.limit(1)).first() is not None
+
+
+def ends(tx: Tx, session_id: str) -> tuple[int, int]:
+    """The place of the session's last message, and of its last outcome."""
+    last_seq = select(func.max(messages.c.seq)).where(tx.mine(messages, session_id=session_id)).scalar_subquery()
+    last = select(func.max(outcomes.c.number)).where(tx.mine(outcomes, session_id=session_id)).scalar_subquery()
+    row = tx.sql.execute(select(func.coalesce(last_seq, 0), func.coalesce(last, 0))).one()
+    return int(row[0]), int(row[1])
 
 
 def undigested(tx: Tx, space_id: str) -> Any:

@@ -38,7 +38,7 @@ _MAY_HOLD: dict[str, tuple[str, ...]] = {
 def create_space(tx: Tx, space: Space) -> Space:
     if space.project_id != tx.project_id:
         raise InvalidInput(f"the space belongs to project {space.project_id!r}, this store to {tx.project_id!r}")
-    if tx.one(select(spaces.c.id).where(tx.mine(spaces, id=space.id))) is not None:
+    if tx.has(spaces, space.id):
         raise Conflict(f"there is a space {space.id!r} already: use another id, or go on with that one")
     if space.name is not None and tx.one(select(spaces.c.id).where(tx.mine(spaces, name=space.name))) is not None:
         raise Conflict(f"there is a space named {space.name!r} already: use another name, or go on with that one")

@@ -353,23 +353,19 @@ def _stats(tx: Tx) -> StoreStats:
         .where(tx.mine(tables.skills))
         .group_by(tables.skills.c.status)
     )
-    kept = tx.sql.execute(
-        select(
-            func.coalesce(func.sum(tables.sessions.c.last_seq), 0), func.coalesce(func.sum(tables.sessions.c.bytes), 0)
-        ).where(tx.mine(tables.sessions))
-    ).one()
+    size = select(func.coalesce(func.sum(func.length(tables.messages.c.body)), 0)).where(tx.mine(tables.messages))
     due, dead = lanes.counts(tx)
     return StoreStats(
         schema_version=HEAD,
         sessions=conversations.count(tx, tables.sessions),
-        messages=int(kept[0]),
+        messages=conversations.count(tx, tables.messages),
         tasks=conversations.count(tx, tables.tasks),
         spaces=conversations.count(tx, tables.spaces),
         skills={row.status: row.number for row in by_status},
         lanes_due=due,
         lanes_dead=dead,
         injections=conversations.count(tx, tables.injections),
-        bytes=int(kept[1]),
+        bytes=int(tx.sql.execute(size).scalar_one()),
     )
 
 

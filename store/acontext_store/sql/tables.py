@@ -84,11 +84,6 @@ sessions = Table(
     may("agent"),
     flag("disable_task_tracking"),
     may("configs"),
-    # counters, so that an append costs the same in a long conversation as in a short one
-    number("last_seq"),
-    may("last_message_id"),
-    number("outcome_count"),
-    big("bytes"),
     # how far the observer has come
     number("observed_seq"),
     number("observed_outcomes"),
@@ -117,7 +112,8 @@ messages = Table(
     must("created_at"),
     may("updated_at"),
     of_session(),
-    Index("uq_messages_id", "project_id", "session_id", "id", unique=True),
+    # by id first: ids that grow with time (`new_id`) then meet on one page, whatever their session
+    Index("uq_messages_id", "project_id", "id", "session_id", unique=True),
 )
 
 outcomes = Table(

@@ -144,10 +144,11 @@ def _link(tx: Tx, task: Task) -> None:
 
 
 def _mark_observed(tx: Tx, session: Row[Any], ops: TaskOps, *, nothing_new: bool) -> None:
-    observed = max(session.observed_seq, min(ops.observed_seq, session.last_seq))
+    last_seq, outcome_count = lanes.ends(tx, session.id)
+    observed = max(session.observed_seq, min(ops.observed_seq, last_seq))
     values = {"observed_seq": observed, "resume_seq": max(ops.resume_seq, 1)}
     if nothing_new:
-        values["observed_outcomes"] = session.outcome_count
+        values["observed_outcomes"] = outcome_count
     tx.run(update(sessions).where(tx.mine(sessions, id=session.id)).values(**values))
     seen = and_(
         tx.mine(messages, session_id=session.id),

@@ -7,24 +7,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, CursorResult, Executable, Row, Table
+from sqlalchemy import ColumnElement, Connection, CursorResult, Executable, Row, Table, select
 
 from ..errors import NotFound
 from .connect import Link
 
 
 @dataclass(slots=True)
-class Counters:
-    """What an append changes on its session's row; written once for all appends that follow one another."""
+class Tail:
+    """Where a session ends, so that the next append need not ask."""
 
     tracked: bool
     last_seq: int
     last_message_id: str | None
     outcome_count: int
-    bytes: int
-    # when the observe work is due, seconds; None = nothing new
-    due_at: float | None = None
-    deadline: float = 0.0
 
 
 @dataclass(slots=True)
@@ -34,14 +30,19 @@ class Tx:
     sql: Connection
     raw: sqlite3.Connection
     project_id: str
-    #: Sessions that appends of this transaction have touched and whose rows are still to be written.
-    counters: dict[str, Counters] = field(default_factory=dict)
+    #: The ends of sessions, known for as long as nobody else writes to the database.
+    tails: dict[str, Tail] = field(default_factory=dict)
+    #: Sessions whose observe work the appends so far put off: when it is due, and when at the latest.
+    due: dict[str, tuple[float, float]] = field(default_factory=dict)
     #: Set when text was deleted: the log is emptied after the commit, so that it holds none of it.
     purged: bool = False
 
     @classmethod
     def on(cls, link: Link, project_id: str) -> Tx:
         return cls(link.sql, link.raw, project_id)
+
+    def has(self, table: Table, id: str) -> bool:
+        return self.one(select(table.c.id).where(self.mine(table, id=id))) is not None
 
     def run(self, statement: Executable) -> CursorResult[Any]:
         return self.sql.execute(statement)

@@ -156,10 +156,6 @@ def upgrade() -> None:
         sa.Column("agent", sa.Text, nullable=True),
         sa.Column("disable_task_tracking", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("configs", sa.Text, nullable=True),
-        sa.Column("last_seq", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("last_message_id", sa.Text, nullable=True),
-        sa.Column("outcome_count", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("bytes", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("observed_seq", sa.Integer(), server_default="0", nullable=False),
         sa.Column("observed_outcomes", sa.Integer(), server_default="0", nullable=False),
         sa.Column("resume_seq", sa.Integer(), server_default="1", nullable=False),
@@ -248,7 +244,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("project_id", "session_id", "seq", name="pk_messages"),
     )
-    op.create_index("uq_messages_id", "messages", ["project_id", "session_id", "id"], unique=True)
+    op.create_index("uq_messages_id", "messages", ["project_id", "id", "session_id"], unique=True)
     op.create_table(
         "outcomes",
         sa.Column("project_id", sa.Text, nullable=False),
