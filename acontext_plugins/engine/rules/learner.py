@@ -21,6 +21,7 @@ from acontext_store.types import (
 )
 
 from ..protocols import Lesson
+from ..ranking import searchable
 from .contrast import contrast, order_rules
 from .distil import distil
 from .gate import Judgement, judge
@@ -80,7 +81,7 @@ class _Wanted:
             trace=trace_of(chosen, literals),
         )
         self.evidence = _evidence(chosen, successes, failures, warned, wished)
-        self.texts = _texts(chosen, successes)
+        self.texts = _texts(chosen, successes, self.body)
         self.tasks = frozenset(run.task_id for run in successes)
 
 
@@ -210,7 +211,9 @@ def _evidence(
     return tuple(found)
 
 
-def _texts(chosen: Run, successes: Sequence[Run]) -> tuple[SearchText, ...]:
+def _texts(chosen: Run, successes: Sequence[Run], body: SkillBody) -> tuple[SearchText, ...]:
+    """The requests behind the skill, each with the tools that make it what it is."""
+    tools = chosen.writes or tuple(step.tool_name for step in body.tool_sops)
     found: dict[str, None] = {}
     for run in sorted(successes, key=lambda run: (run.task_id != chosen.task_id, run.task_id)):
         said = run.body.get("said")
@@ -218,7 +221,7 @@ def _texts(chosen: Run, successes: Sequence[Run]) -> tuple[SearchText, ...]:
             found.setdefault(said.strip())
             if len(found) >= MOST_TEXTS:
                 break
-    return tuple(SearchText(kind="request", text=text) for text in found)
+    return tuple(SearchText(kind="request", text=searchable(text, tools)) for text in found)
 
 
 # ------------------------------------------------------------------------------------------------- edits

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from acontext_store.types import SearchHit, SearchText
 from acontext_store.words import words
 
+from ..ranking import HITS, choose_terms
+
 _K1, _B = 1.2, 0.75
 
 
@@ -52,6 +54,7 @@ class MemoryIndex:
         ]
 
     def gather(self, space_id: str, terms: Sequence[str]) -> tuple[list[SearchHit], int, dict[str, int]]:
-        """What `rank` wants to know."""
+        """What `rank` wants to know about a query of these terms."""
         total, frequencies = self.frequencies(space_id, terms)
-        return self.search(space_id, terms, limit=100), total, frequencies
+        chosen = choose_terms(terms, frequencies)
+        return self.search(space_id, chosen, limit=HITS), total, frequencies
