@@ -93,7 +93,8 @@ class Watch:
         if self.run is not None:
             return self.run
         options = self.runtime.options
-        self._scope = json.dumps([options.space, options.principal, options.session])
+        # what two clients, spaces or users have in common is no sign of one conversation
+        self._scope = json.dumps([id(self.runtime.door), options.space, options.principal, options.session])
         known, found = conversations.split(self._scope, self.turn_input)
         self._new = found if new is None else [item for item in new if not by_host(item)]
         self._whole = new is None
@@ -243,8 +244,8 @@ class Watch:
             run.end("cancelled")
         elif error is not None:
             run.end("failed", f"{type(error).__name__}: {error}")
-        elif reason or self.handled:
-            run.end("failed", reason or self.handled or "")
+        elif self.handled or reason:
+            run.end("failed", self.handled or reason or "")
         elif self.finished:
             run.end("success")
         elif interrupted or self.pending:
