@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-INSTALL = $(if $(shell command -v uv 2>/dev/null),uv pip install -q -p $(BIN)/python,$(BIN)/python -m pip install -q --disable-pip-version-check)
+INSTALL = $(if $(shell command -v uv 2>/dev/null),uv pip install -q --compile-bytecode -p $(BIN)/python,$(BIN)/python -m pip install -q --disable-pip-version-check)
 
 .PHONY: demo test lint bench clean
 

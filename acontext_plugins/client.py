@@ -38,7 +38,12 @@ class _Resource:
         self._connection = connection
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self._connection.home().loop.run(work)
+        try:
+            loop = self._connection.home().loop
+        except BaseException:
+            work.close()
+            raise
+        return loop.run(work)
 
 
 class Sessions(_Resource):

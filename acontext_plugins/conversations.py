@@ -66,7 +66,7 @@ class Problem:
         return f"{place}: {self.reason}"
 
 
-class _Unreadable(Exception):
+class _UnreadableError(Exception):
     """The rest of the file cannot be read."""
 
 
@@ -98,9 +98,7 @@ class ConversationReader:
         for file in self.files:
             yield from self._read_file(file, seen)
 
-    def _read_file(
-        self, file: str, seen: dict[str, tuple[bytes, str, int]]
-    ) -> Iterator[Conversation | Problem]:
+    def _read_file(self, file: str, seen: dict[str, tuple[bytes, str, int]]) -> Iterator[Conversation | Problem]:
         name = "<stdin>" if file == "-" else file
         line = 0
         try:
@@ -133,7 +131,7 @@ class ConversationReader:
                 given = self._conversation(raw, name, line, seen)
                 if given is not None:
                     yield given
-        except _Unreadable as error:
+        except _UnreadableError as error:
             yield Problem(name, line + 1 if line else 0, f"{error}; lines before this one were read ({line})")
         except OSError as error:
             yield Problem(name, line + 1, f"cannot be read on: {error.strerror or error}; {line} lines were read")
@@ -183,7 +181,7 @@ class ConversationReader:
             return
         for magic, kind in _OTHER_ARCHIVES.items():
             if first.startswith(magic):
-                raise _Unreadable(f"is {kind}; expected JSON Lines in UTF-8, plain or gzip")
+                raise _UnreadableError(f"is {kind}; expected JSON Lines in UTF-8, plain or gzip")
         if first:
             yield first
         yield from raw
@@ -259,7 +257,7 @@ def _inflated(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
             waiting = next(rest, b"")
             if not waiting:
                 if not fresh:
-                    raise _Unreadable("the gzip data ends too early, the rest of the file is missing")
+                    raise _UnreadableError("the gzip data ends too early, the rest of the file is missing")
                 return
         if fresh and waiting.strip(b"\0") == b"":  # padding behind the last member
             waiting = b""
@@ -267,7 +265,7 @@ def _inflated(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
         try:
             data = member.decompress(waiting, _CHUNK)
         except zlib.error as error:
-            raise _Unreadable(f"the gzip data is damaged, the rest of the file is unreadable ({error})") from error
+            raise _UnreadableError(f"the gzip data is damaged, the rest of the file is unreadable ({error})") from error
         fresh = False
         waiting = member.unconsumed_tail
         if data:
@@ -320,7 +318,7 @@ def _outcome(value: Any, field: str) -> OutcomeStatus | None:
     if isinstance(value, str):
         word = value.strip().lower()
         if word in _STATUSES:
-            return word  # type: ignore[return-value]
+            return word
         value = {"1": 1, "0": 0, "true": 1, "false": 0, "1.0": 1, "0.0": 0}.get(word, value)
     if isinstance(value, bool | int | float) and value in (0, 1):
         return "success" if value else "failed"

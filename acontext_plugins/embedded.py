@@ -28,8 +28,9 @@ class Home:
         if self.pid != os.getpid() or not self.loop.alive:
             return
         try:
-            self.loop.run(self.engine.aclose())
+            self.loop.run(self.engine.stop(), timeout=10)
         finally:
+            self.engine.close()
             self.loop.close()
 
 

@@ -37,7 +37,8 @@ class HomeLoop:
         finally:
             self._loop.run_until_complete(self._cancel_all())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            with contextlib.suppress(RuntimeError):  # no threads can be started while Python exits
+                self._loop.run_until_complete(self._loop.shutdown_default_executor())
             self._loop.close()
 
     async def _cancel_all(self) -> None:

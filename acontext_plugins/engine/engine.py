@@ -391,15 +391,23 @@ class Engine:
         await self.store.delete_block(space_id, block_id)
 
     # -- the end
-    async def aclose(self) -> None:
-        """Stop the worker (what it had claimed is claimed again later), write what is recorded, close the store."""
+    async def stop(self) -> None:
+        """Stop the worker; what it had claimed is claimed again later. On the loop that `start` ran on."""
         if self._work is not None:
             self._work.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._work
             self._work = None
-        await asyncio.to_thread(self.recorder.close)
-        await asyncio.to_thread(self.store.close)
+
+    def close(self) -> None:
+        """Write what is recorded, then close the store. Uses no executor: it must work while Python exits."""
+        self.recorder.close()
+        self.store.close()
+
+    async def aclose(self) -> None:
+        """`stop`, then `close`."""
+        await self.stop()
+        await asyncio.to_thread(self.close)
 
 
 def _props(skill: Skill) -> Json:

@@ -34,11 +34,11 @@ RARITY = 0.05
 #: How much a skill's own votes count beside the fit of its tools.
 OWN_VOTES = 0.6
 #: Relevance below which nothing is answered.
-RELEVANT = 0.58
+RELEVANT = 0.98
 #: Rarity is measured as if a space had at least this many texts, so that a new space is not deaf.
 BACKGROUND = 200
 MOST_TERMS = 256
-_LENGTH = 0.9
+_LENGTH = 0.75
 _K1, _B = 1.2, 0.75
 
 
@@ -116,7 +116,7 @@ def relevance(nearness: Sequence[float], terms: int) -> float:
     if not nearness:
         return 0.0
     nearest = nearness[:5]
-    return (nearest[0] + sum(nearest) / len(nearest)) / 2 / max(3, terms) ** _LENGTH
+    return (nearest[0] + 3 * sum(nearest) / len(nearest)) / 4 / max(3, terms) ** _LENGTH
 
 
 def _idf(total: int, frequency: int) -> float:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from acontext_store.errors import InvalidInput
-from acontext_store.types import Json, Message, Part, Role
+from acontext_store.types import Json, Message, Part, PartType, Role
 
 from .blob import as_arguments, as_text, copied, found, plain, text_at
 
@@ -19,7 +19,12 @@ _ROLES: dict[str, Role] = {
     "tool": "tool",
     "function": "tool",
 }
-_URL_PARTS = {"image_url": "image", "video_url": "video", "document_url": "file", "audio_url": "audio"}
+_URL_PARTS: dict[str, PartType] = {
+    "image_url": "image",
+    "video_url": "video",
+    "document_url": "file",
+    "audio_url": "audio",
+}
 _REASONING = ("reasoning_content", "reasoning")
 
 
@@ -126,7 +131,7 @@ def _content_part(piece: Any, what: str) -> Part:
     if kind in _URL_PARTS:
         inner = piece.get(kind)
         meta = {"url": inner} if isinstance(inner, str) else dict(inner) if isinstance(inner, dict) else {}
-        return Part(type=_URL_PARTS[kind], meta=meta or None)  # type: ignore[arg-type]
+        return Part(type=_URL_PARTS[kind], meta=meta or None)
     inner = piece.get(kind)
     if kind == "input_audio" and isinstance(inner, dict):
         return Part(type="audio", meta=dict(inner))
@@ -170,7 +175,8 @@ def _assistant_parts(item: Json, content: list[Part]) -> list[Part]:
         name = text_at(legacy, "name", "message.function_call")
         if name is not None:
             arguments = as_arguments(legacy.get("arguments"), "message.function_call.arguments")
-            parts.append(Part(type="tool-call", meta={"id": "", "name": name, "arguments": arguments, "type": "function"}))
+            meta = {"id": "", "name": name, "arguments": arguments, "type": "function"}
+            parts.append(Part(type="tool-call", meta=meta))
     elif legacy is not None and not isinstance(legacy, dict):
         raise InvalidInput(f"message.function_call: found {found(legacy)}, expected an object with a name")
     if not parts and item.get("content") is None and calls is None:
@@ -222,11 +228,7 @@ def _gives_back(message: Message, item: Json) -> bool:
     """Whether the parts alone give exactly this dict back."""
     if message.role == "tool":
         first = message.parts[0]
-        return (
-            len(message.parts) == 1
-            and item.get("role") == "tool"
-            and _rendered_result(first, ()) == item
-        )
+        return len(message.parts) == 1 and item.get("role") == "tool" and _rendered_result(first, ()) == item
     return item["role"] == message.role and _rendered(message) == item
 
 

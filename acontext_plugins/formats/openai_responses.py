@@ -203,11 +203,11 @@ def _result(item: Json) -> list[Part]:
         meta["is_error"] = True
     if output is None or isinstance(output, str):
         return [Part(type="tool-result", text=output or "", meta=meta)]
-    if isinstance(output, list) and all(isinstance(p, dict) and isinstance(p.get("type"), str) for p in output):
-        if item["type"] in ("function_call_output", "custom_tool_call_output"):
-            pieces = [_piece(piece, f"item.output[{at}]") for at, piece in enumerate(output)]
-            text = "\n".join(piece.text or "" for piece in pieces if piece.type == "text")
-            return [Part(type="tool-result", text=text, meta=meta), *(p for p in pieces if p.type != "text")]
+    is_pieces = isinstance(output, list) and all(isinstance(p, dict) and "type" in p for p in output)
+    if is_pieces and item["type"] in ("function_call_output", "custom_tool_call_output"):
+        pieces = [_piece(piece, f"item.output[{at}]") for at, piece in enumerate(output)]
+        text = "\n".join(piece.text or "" for piece in pieces if piece.type == "text")
+        return [Part(type="tool-result", text=text, meta=meta), *(p for p in pieces if p.type != "text")]
     if isinstance(output, dict) and output.get("type") == "computer_screenshot":
         return [Part(type="tool-result", text="", meta=meta), _piece(output, "item.output")]
     return [Part(type="tool-result", text=as_text(output), meta=meta)]

@@ -45,7 +45,7 @@ _TOGETHER = {
     "appsecret": "secret",
 }
 _COOKIES = frozenset(
-    "cookie setcookie sessioncookie phpsessid jsessionid sessionid_cookie aspsessionid connectsid laravelsession".split()
+    "cookie setcookie sessioncookie phpsessid jsessionid aspsessionid connectsid laravelsession".split()
 )
 _PHRASES = frozenset("seedphrase recoveryphrase mnemonicphrase secretphrase walletmnemonic".split())
 _CODES = frozenset("otp totp mfacode otpcode twofactorcode 2facode recoverycode backupcode".split())

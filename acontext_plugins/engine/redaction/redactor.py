@@ -13,8 +13,8 @@ from urllib.parse import quote
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Message, Outcome, Part
 
-from .names import is_no_secret, kind_of_name, worth_masking, worth_remembering
-from .scanner import PLACEHOLDER, Span, is_media, occurrences, secrets_in, windows
+from .names import kind_of_name, worth_masking, worth_remembering
+from .scanner import PLACEHOLDER, Span, is_json_like, is_media, names_a_secret, occurrences, secrets_in, windows
 
 __all__ = ["Redacted", "Redactor", "placeholder"]
 
@@ -30,6 +30,11 @@ _STRUCTURE = frozenset(
 )
 #: What stands under these belongs to the agent's task: any key in there may hold a secret.
 _PAYLOAD = frozenset("arguments args input output result results parameters params response kwargs".split())
+#: Kinds of secrets that may be numbers.
+_NUMBERS = frozenset({"password", "pin", "card-code", "one-time-code", "credit-card"})
+_RESULT_KEYS = frozenset({"tool_call_id", "name", "is_error"})
+_CALL_KEYS = frozenset({"id", "name", "arguments", "type"})
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+\-]?\d+)?")
 _BYTES = frozenset("data file_data b64_json bytes".split())
 
 
@@ -38,7 +43,7 @@ class Redacted(NamedTuple):
 
     messages: tuple[Message, ...]
     outcomes: tuple[Outcome, ...]
-    count: int
+    masked: int
 
 
 def placeholder(kind: str) -> str:
@@ -139,7 +144,7 @@ class _Batch:
     def __init__(self, redactor: Redactor, known: OrderedDict[str, str]) -> None:
         self._redactor = redactor
         self._known = known
-        self._scanned: dict[str, list[Span]] = {}
+        self._scanned: dict[str, Sequence[Span]] = {}
         self._count = 0
         self._learned = False
 
@@ -164,9 +169,11 @@ class _Batch:
 
     def _message(self, message: Message) -> Message:
         changes: dict[str, Any] = {}
-        parts = tuple([self._part(part) for part in message.parts])
-        if any(new is not old for new, old in zip(parts, message.parts, strict=True)):
-            changes["parts"] = parts
+        parts = message.parts
+        for at, part in enumerate(parts):
+            clean = self._part(part)
+            if clean is not part:
+                changes["parts"] = (*changes.get("parts", parts)[:at], clean, *parts[at + 1 :])
         if message.native is not None:
             native = self._value(message.native, 0, payload=False)
             if native is not message.native:
@@ -178,20 +185,21 @@ class _Batch:
         return message.model_copy(update=changes) if changes else message
 
     def _part(self, part: Part) -> Part:
-        changes: dict[str, Any] = {}
-        if part.text:
-            text = self._text(part.text)
-            if text is not part.text:
-                changes["text"] = text
-        if part.meta:
-            meta = self._value(part.meta, 0, payload=False)
-            if meta is not part.meta:
-                changes["meta"] = meta
-        if part.filename:
-            filename = self._text(part.filename)
-            if filename is not part.filename:
-                changes["filename"] = filename
-        return part.model_copy(update=changes) if changes else part
+        text, meta, filename = part.text, part.meta, part.filename
+        if text:
+            text = self._text(text)
+        if meta and not (part.type == "tool-result" and meta.keys() <= _RESULT_KEYS):
+            if part.type == "tool-call" and meta.keys() <= _CALL_KEYS and isinstance(meta["arguments"], str):
+                arguments = self._json(meta["arguments"], 0)
+                if arguments is not meta["arguments"]:
+                    meta = {**meta, "arguments": arguments}
+            else:
+                meta = self._value(meta, 0, payload=False)
+        if filename:
+            filename = self._text(filename)
+        if text is part.text and meta is part.meta and filename is part.filename:
+            return part
+        return part.model_copy(update={"text": text, "meta": meta, "filename": filename})
 
     def _outcome(self, outcome: Outcome) -> Outcome:
         if not outcome.reason:
@@ -205,6 +213,12 @@ class _Batch:
         """A JSON value without its secrets; the very value that came, where there are none."""
         if isinstance(value, str):
             return self._text(value)
+        if isinstance(value, int) and self._known and not isinstance(value, bool) and abs(value) < 10**20:
+            known = self._known.get(str(value))
+            if known is None:
+                return value
+            self._count += 1
+            return placeholder(known)
         if isinstance(value, dict):
             if depth > _DEEPEST:
                 self._count += 1
@@ -296,13 +310,12 @@ class _Batch:
             self._count += 1
             return value[: len(value) - len(plain)] + placeholder(kind)
         if isinstance(value, int) and not isinstance(value, bool):
-            digits = str(value) if abs(value) < 10**20 else ""
-            if kind in ("password", "pin", "card-code", "one-time-code", "credit-card") and len(digits) >= 3:
-                if worth_masking(kind, digits, "quoted"):
-                    self._remember(digits, kind)
-                    self._count += 1
-                    return placeholder(kind)
-            return value
+            digits = str(value) if 0 <= value < 10**20 else ""
+            if kind not in _NUMBERS or len(digits) < 3 or not worth_masking(kind, digits, "quoted"):
+                return value
+            self._remember(digits, kind)
+            self._count += 1
+            return placeholder(kind)
         if isinstance(value, list):
             items = [
                 self._named(kind, item, depth + 1, payload=payload)
@@ -329,10 +342,16 @@ class _Batch:
         return self._text(text)
 
     def _suspicious(self, text: str) -> bool:
-        return "\\u" in text or bool(self._scan(text)) or any(value in text for value in self._spellings())
+        return (
+            bool(self._scan(text))
+            or any(value in text for value in self._known)
+            or (len(text) <= _LONGEST_JSON and ("\\u" in text or names_a_secret(text)))
+        )
 
     def _text(self, text: str) -> str:
         """A text without its secrets; the very text that came, where there are none."""
+        if not self._scan(text) and not self._known:
+            return text
         original = text
         for _ in range(3):
             spans = self._scan(text)
@@ -345,7 +364,7 @@ class _Batch:
                 return original
         return text
 
-    def _scan(self, text: str) -> list[Span]:
+    def _scan(self, text: str) -> Sequence[Span]:
         if len(text) < 4:
             return []
         spans = self._scanned.get(text)
@@ -358,7 +377,7 @@ class _Batch:
                 self._remember(text[span.start : span.end], span.kind)
                 for value in span.also:
                     self._remember(value, "password")
-            if spans and text[:1] in "{[" and len(text) <= _LONGEST_JSON:
+            if is_json_like(text) and len(text) <= _LONGEST_JSON and (spans or _holds_pairs(text)):
                 parsed = _parsed(text)
                 if parsed is not None:  # values behind escapes: found here, masked by value
                     before = self._count
@@ -366,10 +385,7 @@ class _Batch:
                     self._count = before
         return spans
 
-    def _spellings(self) -> Iterable[str]:
-        return self._known
-
-    def _with_known(self, text: str, spans: list[Span]) -> list[Span]:
+    def _with_known(self, text: str, spans: Sequence[Span]) -> Sequence[Span]:
         extra: list[Span] = []
         for value, kind in self._known.items():
             if len(text) <= 65_536 and value not in text:
@@ -380,12 +396,17 @@ class _Batch:
                 end = at + len(value)
                 if len(value) < 16 and (_joins(text, at, value[0]) or _joins_after(text, end, value[-1])):
                     continue
-                extra.append(Span(at, end, kind, 0))
+                mark = ""
+                if _NUMBER.fullmatch(value):
+                    if text[end : end + 1] == "." or text[at - 1 : at] in (".", "-"):
+                        continue
+                    mark = '"' if is_json_like(text) and not _in_string(text, at) else ""
+                extra.append(Span(at, end, kind, 0, mark))
         if not extra:
             return spans
         return _merged(text, [*spans, *extra])
 
-    def _masked(self, text: str, spans: list[Span]) -> str:
+    def _masked(self, text: str, spans: Sequence[Span]) -> str:
         pieces: list[str] = []
         at = 0
         for span in spans:
@@ -407,12 +428,18 @@ class _Batch:
             self._redactor._keep(self._known, spelling, kind)
 
 
+def _holds_pairs(text: str) -> bool:
+    """Whether JSON may hold secrets that only its structure tells: a name beside a value, a name behind escapes."""
+    return ('"value"' in text and names_a_secret(text)) or "\\u00" in text
+
+
 def _spellings(value: str) -> Iterable[str]:
+    """The ways in which a value is written: as it is, in JSON, in a URL."""
     yield value
     if "\\" in value:
         decoded = _parsed(f'"{value}"')
-        if isinstance(decoded, str) and len(decoded) >= 5 and not is_no_secret(decoded):
-            yield decoded
+        if isinstance(decoded, str) and decoded != value and worth_remembering(decoded):
+            yield from _spellings(decoded)
     if not value.isalnum():
         written = json.dumps(value, ensure_ascii=False)[1:-1]
         if written != value:
@@ -423,6 +450,11 @@ def _spellings(value: str) -> Iterable[str]:
             return
         if in_url != value:
             yield in_url
+
+
+def _in_string(text: str, at: int) -> bool:
+    """Whether a place in JSON is inside a string: an odd number of quotes stands before it."""
+    return bool((text.count('"', 0, at) - text.count('\\"', 0, at)) % 2)
 
 
 def _joins(text: str, at: int, first: str) -> bool:
@@ -438,7 +470,7 @@ def _joins_after(text: str, end: int, last: str) -> bool:
     return end < len(text) and last.isalnum() and text[end].isalnum()
 
 
-def _merged(text: str, spans: list[Span]) -> list[Span]:
+def _merged(text: str, spans: Sequence[Span]) -> Sequence[Span]:
     masked = (
         [
             (m.start(), m.end())

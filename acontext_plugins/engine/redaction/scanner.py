@@ -21,7 +21,7 @@ from .names import (
     looks_random,
     worth_masking,
 )
-from .shapes import LONGEST, shapes_in
+from .shapes import GATE, LONGEST, shapes_in
 
 #: How much text one call into C may search.
 WINDOW = 32_768
@@ -56,14 +56,13 @@ _KEYWORD_REACH = 16
 _NAME_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
 _NAME_REST = re.compile(r"[\w\-.]{0,64}")
 #: Names that are two words when spoken: what stands before them decides.
-_SPOKEN = frozenset("key keys token tokens phrase number code secret id pin".split())
+_SPOKEN = frozenset("key keys token tokens phrase number code secret id".split())
 
 _ASSIGN = re.compile(
     r"""(?P<close>\\{0,3}["'`]|\*\*|)(?:\]|)[ \t]{0,8}"""
     r"""(?P<sep>:[ \t]?[A-Za-z_][\w.]{0,40}(?:\[[\w, ]{0,40}\])?[ \t]=[ \t]|=>|:=|={1,3}(?!>)|:(?!:))"""
     r"""(?:\*\*|)(?P<gap>[ \t]{0,16})"""
 )
-_FOR = r"(?:[ \t]{1,4}(?:for|to|of|on|at|in|is)[ \t]{1,4}[^\n.:;?!\"'=]{1,60}?|)"
 _SAID = re.compile(
     r"(?:[ \t]{1,4}(?:for|to|of|on|at|in)[ \t]{1,4}[^\n.:;?!\"'=]{1,60}?|)"
     r"(?:[ \t]{1,4}(?:is|was|are|to be|to|as|will be|should be|would be|must be)[ \t]{0,4}:?[ \t]{1,4}"
@@ -72,7 +71,9 @@ _SAID = re.compile(
 )
 _TO = re.compile(r"[ \t]to[ \t]{1,4}$", re.IGNORECASE)
 _BESIDE = re.compile(r"[ \t]{1,4}\(?")
+_QUOTING = re.compile(r"""["'`\\()\[\]{}<>]""")
 _QUOTE = re.compile(r"""[rbfuRBFU]{0,2}(\\{0,3}["'`]|[“‘«])""")
+_QUOTE_IN_JSON = re.compile(r'(?<!\\)"')
 _CLOSING = {"“": "”", "‘": "’", "«": "»"}
 _BARE = re.compile(r"""[^\s"'`<>\\,;&]{1,4096}""")
 _SPOKEN_BARE = re.compile(r"""[^\s"'`<>\\]{1,512}""")
@@ -87,7 +88,7 @@ _COOKIE_LINE = re.compile(r"""[^\s=;:"'\\]{1,128}=[^\r\n"'\\]{4,4096}""")
 _COOKIE_FIRST = re.compile(r"""[^\s=;:"'\\]{1,128}=[^\r\n"'\\;]{4,4096}""")
 _BASIC = re.compile(r"[A-Za-z0-9+/]{8,1024}={0,2}")
 _SIGNATURE = re.compile(r"[A-Za-z0-9+/_\-]{20,512}(?:[A-Za-z0-9+/%_\-]{0,40})={0,2}")
-_CARD_NUMBER = re.compile(r"(?<![\w.\-])\d(?:[ \-]?\d){12,18}(?![\w\-])")
+_CARD_NUMBER = re.compile(r"\d(?<![\w.\-]\d)(?:[ \-]?\d){12,18}(?![\w\-])")
 _WORDS_PHRASE = re.compile(r"[a-z]{3,8}(?:[ ,]{1,2}[a-z]{3,8}){11,23}")
 
 _URL_SECRET = re.compile(r"://([^\s:/@\"'`<>\\\[\]{}]{0,128}):([^\s/\"'`<>\\]{1,256})@(?=[\w\[.\-$])")
@@ -113,6 +114,11 @@ _PII = (
     ("phone", re.compile(r"(?<![\w.\-/#])(?:\+\d{1,3}[ .\-]?)?\(?\d{3}\)?[ .\-]\d{3}[ .\-]\d{4}(?![\w\-])")),
     ("phone", re.compile(r"(?<![\w.\-/#])\+\d{1,3}(?:[ .\-]?\d{2,4}){2,5}(?![\w\-])")),
 )
+
+
+def names_a_secret(text: str) -> bool:
+    """Whether a text of at most a window holds a word that may announce a secret."""
+    return _KEYWORD.search(text.lower()) is not None
 
 
 def is_media(text: str) -> bool:
@@ -143,12 +149,25 @@ def occurrences(text: str, needle: str) -> list[int]:
     return found
 
 
-def secrets_in(text: str, *, extra: Sequence[re.Pattern[str]] = (), pii: bool = False) -> list[Span]:
+def secrets_in(text: str, *, extra: Sequence[re.Pattern[str]] = (), pii: bool = False) -> Sequence[Span]:
     """All secrets of a text, in order and without overlaps."""
-    if len(text) < 4 or is_media(text):
-        return []
+    length = len(text)
+    if length < 4:
+        return ()
+    if length <= WINDOW and not extra and not pii:
+        # The common case: two searches over a text without secrets, and nothing else.
+        lower = text.lower()
+        if (
+            GATE.search(text) is None
+            and _KEYWORD.search(lower) is None
+            and "://" not in text
+            and "-----BEGIN" not in text
+        ):
+            return ()
+    if is_media(text):
+        return ()
     found: list[Span] = []
-    for start, end in windows(len(text)):
+    for start, end in windows(length):
         _scan(text, start, end, found)
         if pii:
             for kind, pattern in _PII:
@@ -158,7 +177,7 @@ def secrets_in(text: str, *, extra: Sequence[re.Pattern[str]] = (), pii: bool = 
                 group = 1 if pattern.groups and match.group(1) else 0
                 if match.group(group):
                     found.append(Span(match.start(group), match.end(group), "custom", 3))
-    return _settled(text, found) if found else found
+    return _settled(text, found) if found else ()
 
 
 def _hits(pattern: re.Pattern[str], text: str, start: int, end: int) -> Iterable[re.Match[str]]:
@@ -285,9 +304,9 @@ def _assigned(text: str, begin: int, assign: re.Match[str], kind: str, found: li
     at = assign.end()
     if at < len(text) and text[at] in "\r\n":
         return
-    if _quoted(text, at, kind, found):
-        return
     separator, gap, close = assign["sep"], assign["gap"], assign["close"]
+    if _quoted(text, at, kind, found, named=close == '"'):
+        return
     if close and close != "**":  # a key in quotes: JSON or a literal of a program; bare values are numbers or names
         number = _NUMBER.match(text, at)
         if number and kind in ("password", "pin", "card-code", "one-time-code"):
@@ -344,13 +363,21 @@ def _end_of(text: str, match: re.Match[str]) -> int:
     return end
 
 
-def _quoted(text: str, at: int, kind: str, found: list[Span], form: Form = "quoted") -> bool:
-    """Whether something in quotes stands here; masks it where it is a secret."""
+def is_json_like(text: str) -> bool:
+    """Whether a text is an object or a list: there a quote may be the end of a string, not the start of one."""
+    return text[:32].lstrip()[:1] in ("{", "[")
+
+
+def _quoted(text: str, at: int, kind: str, found: list[Span], form: Form = "quoted", *, named: bool = False) -> bool:
+    """Whether something in quotes stands here; masks it where it is a secret. `named`: its name is in quotes too."""
     opening = _QUOTE.match(text, at)
     if opening is None:
         return False
     quote = opening.group(1)
     start = opening.end()
+    in_json = is_json_like(text)
+    if in_json and quote == '"' and not named:
+        return True
     closing = _CLOSING.get(quote, quote)
     end = text.find(closing, start, start + LONGEST)
     while end > 0 and len(closing) == 1 and _escaped(text, start, end):
@@ -358,6 +385,9 @@ def _quoted(text: str, at: int, kind: str, found: list[Span], form: Form = "quot
     if end <= start:
         return end == start
     value = text[start:end]
+    if in_json and quote != '"' and (cut := _QUOTE_IN_JSON.search(value)) is not None:
+        end = start + cut.start()
+        value = text[start:end]
     if "\n" in value:
         return True
     if kind == "authorization":
@@ -388,11 +418,9 @@ def _spoken(text: str, at: int, kind: str, form: Form, found: list[Span]) -> boo
     value = text[at:end]
     if not worth_masking(kind, value, form):
         return False
-    if kind == "password" and form == "said" and not looks_random(value) and not any(c.isdigit() for c in value):
-        if not value.isalpha() and is_reference_in_code(value):
-            pass
-        if not _SENTENCE_GOES_ON.match(text, end):
-            return False
+    plain = not looks_random(value) and not any(char.isdigit() for char in value)
+    if kind == "password" and form == "said" and plain and not _SENTENCE_GOES_ON.match(text, end):
+        return False
     found.append(Span(at, end, kind))
     return True
 
@@ -410,7 +438,7 @@ def _said_before(text: str, begin: int, kind: str, found: list[Span]) -> None:
         return
     if not words:
         return
-    value = words[-1].strip("\"'`.,;:()")
+    value = _QUOTING.split(words[-1].rstrip("\"'`.,;:()[]{}"))[-1]
     at = text.rfind(value, max(0, begin - 160), begin) if value else -1
     if at >= 0 and worth_masking(kind, value, "beside"):
         found.append(Span(at, at + len(value), kind))
@@ -481,12 +509,13 @@ def _blocks(text: str, start: int, end: int, found: list[Span]) -> None:
             limit = at + _LONGEST_BLOCK
             again = text.find("-----BEGIN", header.end(), limit)
             close = text.find("-----END", header.end(), limit if again < 0 else again)
-            if close > 0:
+            if close > 0 and _QUOTE_IN_JSON.search(text, header.end(), close) is None:
                 tail = text.find("-----", close + 8, close + 80)
                 following = close + 8 if tail < 0 else tail + 5
                 found.append(Span(at, following, "private-key", 4))
             else:
-                body = _BLOCK_BODY.match(text, header.end(), len(text) if again < 0 else again)
+                stop = len(text) if again < 0 else again
+                body = _BLOCK_BODY.match(text, header.end(), stop if close < 0 else min(stop, close))
                 if body is not None:
                     following = body.end()
                     found.append(Span(at, following, "private-key", 4))

@@ -15,7 +15,7 @@ LONGEST = 4096
 
 _LEFT = r"(?<![A-Za-z0-9])"
 #: For shapes without any punctuation in their prefix: not inside base64.
-_LEFT_STRICT = r"(?<![A-Za-z0-9+/=_\-])"
+_LEFT_STRICT = r"(?<![A-Za-z0-9+/_\-])"
 _RIGHT = r"(?![A-Za-z0-9])"
 _RIGHT_STRICT = r"(?![A-Za-z0-9+/_\-])"
 
@@ -40,107 +40,101 @@ _WORD = r"[A-Za-z0-9_\-]"
 _ALNUM = r"[A-Za-z0-9]"
 _HEX = r"[0-9a-f]"
 
-SHAPES: tuple[Shape, ...] = tuple(
-    [
-        *_prefixed("github-token", "ghp_ gho_ ghu_ ghs_ ghr_", rf"{_ALNUM}{{36,251}}"),
-        *_prefixed("github-token", "github_pat_", r"[A-Za-z0-9_]{40,251}"),
-        *_prefixed(
-            "gitlab-token",
-            "glpat- gldt- glrt- glcbt- glptt- glft- glsoat- gloas- glimt- glagent- glffct-",
-            r"[A-Za-z0-9_\-.]{20,300}",
-        ),
-        *_prefixed(
-            "slack-token",
-            "xoxb- xoxp- xoxa- xoxr- xoxs- xoxe- xoxc- xoxd- xapp-",
-            r"[A-Za-z0-9\-%]{10,300}",
-            needs_digit=True,
-        ),
-        *_prefixed("stripe-key", "sk_live_ rk_live_ sk_test_ rk_test_ sk_prod_ rk_prod_", rf"{_ALNUM}{{10,247}}"),
-        *_prefixed("stripe-webhook-secret", "whsec_", r"[A-Za-z0-9+/=]{24,128}"),
-        *_prefixed("acontext-key", "sk-ac-", rf"{_WORD}{{8,255}}"),
-        *_prefixed("anthropic-key", "sk-ant-", rf"{_WORD}{{20,300}}"),
-        *_prefixed("openrouter-key", "sk-or-", rf"{_WORD}{{20,300}}"),
-        *_prefixed("langfuse-key", "sk-lf-", rf"{_WORD}{{20,300}}"),
-        *_prefixed("openai-key", "sk-", rf"(?!ac-|ant-|or-|lf-){_WORD}{{20,300}}", needs_digit=True),
-        *_prefixed("google-oauth-secret", "GOCSPX-", rf"{_WORD}{{20,40}}"),
-        *_prefixed("google-oauth-token", "ya29.", r"[A-Za-z0-9_\-.]{20,2000}"),
-        *_prefixed("huggingface-token", "hf_ api_org_", rf"{_ALNUM}{{30,128}}"),
-        *_prefixed("npm-token", "npm_", rf"{_ALNUM}{{36,128}}"),
-        *_prefixed("pypi-token", "pypi-", r"AgE[A-Za-z0-9_\-]{40,1000}"),
-        *_prefixed("rubygems-key", "rubygems_", rf"{_HEX}{{40,64}}"),
-        *_prefixed("docker-token", "dckr_pat_ dckr_oat_", rf"{_WORD}{{20,128}}"),
-        *_prefixed("sendgrid-key", "SG.", rf"{_WORD}{{16,32}}\.{_WORD}{{30,64}}"),
-        *_prefixed("brevo-key", "xkeysib- xsmtpsib-", r"[0-9a-f]{40,64}-[A-Za-z0-9]{10,32}"),
-        *_prefixed("resend-key", "re_", r"[A-Za-z0-9]{6,12}_[A-Za-z0-9]{20,32}", needs_digit=True),
-        *_prefixed("mailgun-key", "key-", rf"{_HEX}{{32}}{_RIGHT}"),
-        *_prefixed("shopify-token", "shpat_ shpca_ shppa_ shpss_", r"[0-9a-fA-F]{32,64}"),
-        *_prefixed("square-token", "sq0atp- sq0csp- sq0idp-", rf"{_WORD}{{20,64}}"),
-        *_prefixed("paypal-token", "access_token$production$ access_token$sandbox$", r"[0-9a-z]{10,32}\$[0-9a-f]{32}"),
-        *_prefixed("digitalocean-token", "dop_v1_ doo_v1_ dor_v1_", rf"{_HEX}{{64}}"),
-        *_prefixed("heroku-key", "HRKU-", rf"{_WORD}{{30,100}}"),
-        *_prefixed("linear-key", "lin_api_ lin_oauth_", rf"{_ALNUM}{{32,64}}"),
-        *_prefixed("notion-token", "ntn_", rf"{_ALNUM}{{40,64}}"),
-        *_prefixed("notion-token", "secret_", rf"{_ALNUM}{{43}}{_RIGHT}"),
-        *_prefixed("figma-token", "figd_ figo_ figu_", rf"{_WORD}{{30,64}}"),
-        *_prefixed("newrelic-key", "NRAK- NRJS- NRII- NRAL-", rf"{_WORD}{{16,64}}"),
-        *_prefixed("grafana-token", "glc_ glsa_", r"[A-Za-z0-9_+/=]{32,400}"),
-        *_prefixed("vault-token", "hvs. hvb. hvr.", rf"{_WORD}{{20,300}}"),
-        *_prefixed("pulumi-token", "pul-", rf"{_HEX}{{40}}"),
-        *_prefixed("planetscale-token", "pscale_tkn_ pscale_pw_ pscale_oauth_", r"[A-Za-z0-9_\-.=]{32,64}"),
-        *_prefixed("doppler-token", "dp.pt. dp.ct. dp.sa. dp.scim. dp.audit.", rf"{_ALNUM}{{40,44}}"),
-        *_prefixed("doppler-token", "dp.st.", r"(?:[a-z0-9\-_]{2,35}\.)?[A-Za-z0-9]{40,44}"),
-        *_prefixed("postman-key", "PMAK-", r"[0-9a-f]{24}-[0-9a-f]{34}"),
-        *_prefixed("sentry-token", "sntrys_ sntryu_", r"[A-Za-z0-9+/=_\-]{40,600}"),
-        *_prefixed("replicate-token", "r8_", rf"{_ALNUM}{{37,40}}"),
-        *_prefixed("groq-key", "gsk_", rf"{_ALNUM}{{40,64}}"),
-        *_prefixed("xai-key", "xai-", rf"{_ALNUM}{{60,100}}"),
-        *_prefixed("perplexity-key", "pplx-", rf"{_ALNUM}{{40,64}}"),
-        *_prefixed("fireworks-key", "fw_", rf"{_ALNUM}{{22,28}}{_RIGHT}", needs_digit=True),
-        *_prefixed("langsmith-key", "lsv2_pt_ lsv2_sk_", r"[0-9a-f]{32}_[0-9a-f]{10}"),
-        *_prefixed("voyage-key", "pa-", rf"{_WORD}{{43}}{_RIGHT}", needs_digit=True),
-        *_prefixed("tavily-key", "tvly-", rf"{_WORD}{{20,64}}", needs_digit=True),
-        *_prefixed("firecrawl-key", "fc-", rf"{_HEX}{{32}}{_RIGHT}"),
-        *_prefixed("e2b-key", "e2b_", rf"{_HEX}{{40}}"),
-        *_prefixed("jina-key", "jina_", rf"{_WORD}{{40,80}}"),
-        *_prefixed("nvidia-key", "nvapi-", rf"{_WORD}{{40,80}}"),
-        *_prefixed("elevenlabs-key", "sk_", rf"{_HEX}{{48}}{_RIGHT}"),
-        *_prefixed("pinecone-key", "pcsk_", r"[A-Za-z0-9_]{40,100}"),
-        *_prefixed("wandb-key", "wandb_v1_", r"[A-Za-z0-9_]{40,120}"),
-        *_prefixed("supabase-key", "sbp_", rf"{_HEX}{{40}}"),
-        *_prefixed("supabase-key", "sb_secret_", rf"{_WORD}{{20,64}}"),
-        *_prefixed("vercel-token", "vcp_ vci_ vca_ vcr_ vck_", rf"{_ALNUM}{{24,80}}", needs_digit=True),
-        *_prefixed("netlify-token", "nfp_ nfc_ nfo_ nfu_", rf"{_ALNUM}{{36,64}}"),
-        *_prefixed("fly-token", "fm2_ fm1r_ fm1a_ fo1_", r"[A-Za-z0-9+/=_\-]{40,2000}"),
-        *_prefixed("cloudflare-key", "v1.0-", r"[0-9a-f]{24}-[0-9a-f]{146}"),
-        *_prefixed("cloudflare-token", "cfut_ cfat_ cfk_", rf"{_WORD}{{36,80}}"),
-        *_prefixed("flutterwave-key", "FLWSECK_TEST- FLWSECK-", r"[0-9A-Za-z\-]{12,64}"),
-        *_prefixed("dropbox-token", "sl.", rf"(?:u\.)?{_WORD}{{100,2000}}"),
-        *_prefixed("prefect-key", "pnu_ pnb_", rf"{_ALNUM}{{36}}"),
-        *_prefixed("readme-key", "rdme_", r"[0-9a-z]{60,80}"),
-        *_prefixed("shippo-token", "shippo_live_ shippo_test_", rf"{_HEX}{{40}}"),
-        *_prefixed("duffel-token", "duffel_live_ duffel_test_", rf"{_WORD}{{43}}"),
-        *_prefixed("adafruit-key", "aio_", rf"{_ALNUM}{{28}}{_RIGHT}"),
-        *_prefixed("buildkite-token", "bkua_ bkaj_ bkct_", rf"{_HEX}{{40}}"),
-        *_prefixed("circleci-token", "CCIPAT_ CCIPRJ_", rf"{_ALNUM}{{16,32}}_[0-9a-f]{{40}}"),
-        *_prefixed("clojars-token", "CLOJARS_", r"[0-9a-z]{60}"),
-        *_prefixed("contentful-token", "CFPAT-", rf"{_WORD}{{40,64}}"),
-        *_prefixed(
-            "hubspot-token", "pat-na1- pat-na2- pat-eu1- pat-ap1-", r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-        ),
-        *_prefixed("launchdarkly-key", "sdk- api-", r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
-        *_prefixed("sourcegraph-token", "sgp_", r"(?:[0-9a-f]{16}_|local_)?[0-9a-f]{40}"),
-        *_prefixed("typeform-token", "tfp_", r"[A-Za-z0-9_\-.=]{40,80}"),
-        *_prefixed(
-            "tailscale-key", "tskey-", r"(?:auth|api|client|scim|webhook)?-?[A-Za-z0-9]{6,24}-[A-Za-z0-9]{16,64}"
-        ),
-        *_prefixed("infracost-key", "ico-", rf"{_ALNUM}{{32}}{_RIGHT}"),
-        *_prefixed("databricks-token", "dkea-", rf"{_HEX}{{32}}"),
-        *_prefixed("age-key", "AGE-SECRET-KEY-", r"1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{50,60}"),
-        *_prefixed("zapier-key", "zpka_", rf"{_WORD}{{30,64}}"),
-        *_prefixed("crates-token", "cio_", rf"{_ALNUM}{{32}}"),
-        *_prefixed("mongodb-key", "mdb_sa_sk_", rf"{_WORD}{{30,64}}"),
-        *_prefixed("snowflake-token", "ver:1-hint:", r"[A-Za-z0-9\-_:+/=]{40,600}"),
-    ]
+SHAPES: tuple[Shape, ...] = (
+    *_prefixed("github-token", "ghp_ gho_ ghu_ ghs_ ghr_", rf"{_ALNUM}{{36,251}}"),
+    *_prefixed("github-token", "github_pat_", r"[A-Za-z0-9_]{40,251}"),
+    *_prefixed(
+        "gitlab-token",
+        "glpat- gldt- glrt- glcbt- glptt- glft- glsoat- gloas- glimt- glagent- glffct-",
+        r"[A-Za-z0-9_\-.]{20,300}",
+    ),
+    *_prefixed(
+        "slack-token",
+        "xoxb- xoxp- xoxa- xoxr- xoxs- xoxe- xoxc- xoxd- xapp-",
+        r"[A-Za-z0-9\-%]{10,300}",
+        needs_digit=True,
+    ),
+    *_prefixed("stripe-key", "sk_live_ rk_live_ sk_test_ rk_test_ sk_prod_ rk_prod_", rf"{_ALNUM}{{10,247}}"),
+    *_prefixed("stripe-webhook-secret", "whsec_", r"[A-Za-z0-9+/=]{24,128}"),
+    *_prefixed("acontext-key", "sk-ac-", rf"{_WORD}{{8,255}}"),
+    *_prefixed("anthropic-key", "sk-ant-", rf"{_WORD}{{20,300}}"),
+    *_prefixed("openrouter-key", "sk-or-", rf"{_WORD}{{20,300}}"),
+    *_prefixed("langfuse-key", "sk-lf-", rf"{_WORD}{{20,300}}"),
+    *_prefixed("openai-key", "sk-", rf"(?!ac-|ant-|or-|lf-){_WORD}{{20,300}}", needs_digit=True),
+    *_prefixed("google-oauth-secret", "GOCSPX-", rf"{_WORD}{{20,40}}"),
+    *_prefixed("google-oauth-token", "ya29.", r"[A-Za-z0-9_\-.]{20,2000}"),
+    *_prefixed("huggingface-token", "hf_ api_org_", rf"{_ALNUM}{{30,128}}"),
+    *_prefixed("npm-token", "npm_", rf"{_ALNUM}{{36,128}}"),
+    *_prefixed("pypi-token", "pypi-", r"AgE[A-Za-z0-9_\-]{40,1000}"),
+    *_prefixed("rubygems-key", "rubygems_", rf"{_HEX}{{40,64}}"),
+    *_prefixed("docker-token", "dckr_pat_ dckr_oat_", rf"{_WORD}{{20,128}}"),
+    *_prefixed("sendgrid-key", "SG.", rf"{_WORD}{{16,32}}\.{_WORD}{{30,64}}"),
+    *_prefixed("brevo-key", "xkeysib- xsmtpsib-", r"[0-9a-f]{40,64}-[A-Za-z0-9]{10,32}"),
+    *_prefixed("resend-key", "re_", r"[A-Za-z0-9]{6,12}_[A-Za-z0-9]{20,32}", needs_digit=True),
+    *_prefixed("mailgun-key", "key-", rf"{_HEX}{{32}}{_RIGHT}"),
+    *_prefixed("shopify-token", "shpat_ shpca_ shppa_ shpss_", r"[0-9a-fA-F]{32,64}"),
+    *_prefixed("square-token", "sq0atp- sq0csp- sq0idp-", rf"{_WORD}{{20,64}}"),
+    *_prefixed("paypal-token", "access_token$production$ access_token$sandbox$", r"[0-9a-z]{10,32}\$[0-9a-f]{32}"),
+    *_prefixed("digitalocean-token", "dop_v1_ doo_v1_ dor_v1_", rf"{_HEX}{{64}}"),
+    *_prefixed("heroku-key", "HRKU-", rf"{_WORD}{{30,100}}"),
+    *_prefixed("linear-key", "lin_api_ lin_oauth_", rf"{_ALNUM}{{32,64}}"),
+    *_prefixed("notion-token", "ntn_", rf"{_ALNUM}{{40,64}}"),
+    *_prefixed("notion-token", "secret_", rf"{_ALNUM}{{43}}{_RIGHT}"),
+    *_prefixed("figma-token", "figd_ figo_ figu_", rf"{_WORD}{{30,64}}"),
+    *_prefixed("newrelic-key", "NRAK- NRJS- NRII- NRAL-", rf"{_WORD}{{16,64}}"),
+    *_prefixed("grafana-token", "glc_ glsa_", r"[A-Za-z0-9_+/=]{32,400}"),
+    *_prefixed("vault-token", "hvs. hvb. hvr.", rf"{_WORD}{{20,300}}"),
+    *_prefixed("pulumi-token", "pul-", rf"{_HEX}{{40}}"),
+    *_prefixed("planetscale-token", "pscale_tkn_ pscale_pw_ pscale_oauth_", r"[A-Za-z0-9_\-.=]{32,64}"),
+    *_prefixed("doppler-token", "dp.pt. dp.ct. dp.sa. dp.scim. dp.audit.", rf"{_ALNUM}{{40,44}}"),
+    *_prefixed("doppler-token", "dp.st.", r"(?:[a-z0-9\-_]{2,35}\.)?[A-Za-z0-9]{40,44}"),
+    *_prefixed("postman-key", "PMAK-", r"[0-9a-f]{24}-[0-9a-f]{34}"),
+    *_prefixed("sentry-token", "sntrys_ sntryu_", r"[A-Za-z0-9+/=_\-]{40,600}"),
+    *_prefixed("replicate-token", "r8_", rf"{_ALNUM}{{37,40}}"),
+    *_prefixed("groq-key", "gsk_", rf"{_ALNUM}{{40,64}}"),
+    *_prefixed("xai-key", "xai-", rf"{_ALNUM}{{60,100}}"),
+    *_prefixed("perplexity-key", "pplx-", rf"{_ALNUM}{{40,64}}"),
+    *_prefixed("fireworks-key", "fw_", rf"{_ALNUM}{{22,28}}{_RIGHT}", needs_digit=True),
+    *_prefixed("langsmith-key", "lsv2_pt_ lsv2_sk_", r"[0-9a-f]{32}_[0-9a-f]{10}"),
+    *_prefixed("voyage-key", "pa-", rf"{_WORD}{{43}}{_RIGHT}", needs_digit=True),
+    *_prefixed("tavily-key", "tvly-", rf"{_WORD}{{20,64}}", needs_digit=True),
+    *_prefixed("firecrawl-key", "fc-", rf"{_HEX}{{32}}{_RIGHT}"),
+    *_prefixed("e2b-key", "e2b_", rf"{_HEX}{{40}}"),
+    *_prefixed("jina-key", "jina_", rf"{_WORD}{{40,80}}"),
+    *_prefixed("nvidia-key", "nvapi-", rf"{_WORD}{{40,80}}"),
+    *_prefixed("elevenlabs-key", "sk_", rf"{_HEX}{{48}}{_RIGHT}"),
+    *_prefixed("pinecone-key", "pcsk_", r"[A-Za-z0-9_]{40,100}"),
+    *_prefixed("wandb-key", "wandb_v1_", r"[A-Za-z0-9_]{40,120}"),
+    *_prefixed("supabase-key", "sbp_", rf"{_HEX}{{40}}"),
+    *_prefixed("supabase-key", "sb_secret_", rf"{_WORD}{{20,64}}"),
+    *_prefixed("vercel-token", "vcp_ vci_ vca_ vcr_ vck_", rf"{_ALNUM}{{24,80}}", needs_digit=True),
+    *_prefixed("netlify-token", "nfp_ nfc_ nfo_ nfu_", rf"{_ALNUM}{{36,64}}"),
+    *_prefixed("fly-token", "fm2_ fm1r_ fm1a_ fo1_", r"[A-Za-z0-9+/=_\-]{40,2000}"),
+    *_prefixed("cloudflare-key", "v1.0-", r"[0-9a-f]{24}-[0-9a-f]{146}"),
+    *_prefixed("cloudflare-token", "cfut_ cfat_ cfk_", rf"{_WORD}{{36,80}}"),
+    *_prefixed("flutterwave-key", "FLWSECK_TEST- FLWSECK-", r"[0-9A-Za-z\-]{12,64}"),
+    *_prefixed("dropbox-token", "sl.", rf"(?:u\.)?{_WORD}{{100,2000}}"),
+    *_prefixed("prefect-key", "pnu_ pnb_", rf"{_ALNUM}{{36}}"),
+    *_prefixed("readme-key", "rdme_", r"[0-9a-z]{60,80}"),
+    *_prefixed("shippo-token", "shippo_live_ shippo_test_", rf"{_HEX}{{40}}"),
+    *_prefixed("duffel-token", "duffel_live_ duffel_test_", rf"{_WORD}{{43}}"),
+    *_prefixed("adafruit-key", "aio_", rf"{_ALNUM}{{28}}{_RIGHT}"),
+    *_prefixed("buildkite-token", "bkua_ bkaj_ bkct_", rf"{_HEX}{{40}}"),
+    *_prefixed("circleci-token", "CCIPAT_ CCIPRJ_", rf"{_ALNUM}{{16,32}}_[0-9a-f]{{40}}"),
+    *_prefixed("clojars-token", "CLOJARS_", r"[0-9a-z]{60}"),
+    *_prefixed("contentful-token", "CFPAT-", rf"{_WORD}{{40,64}}"),
+    *_prefixed("hubspot-token", "pat-na1- pat-na2- pat-eu1- pat-ap1-", r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+    *_prefixed("launchdarkly-key", "sdk- api-", r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+    *_prefixed("sourcegraph-token", "sgp_", r"(?:[0-9a-f]{16}_|local_)?[0-9a-f]{40}"),
+    *_prefixed("typeform-token", "tfp_", r"[A-Za-z0-9_\-.=]{40,80}"),
+    *_prefixed("tailscale-key", "tskey-", r"(?:auth|api|client|scim|webhook)?-?[A-Za-z0-9]{6,24}-[A-Za-z0-9]{16,64}"),
+    *_prefixed("infracost-key", "ico-", rf"{_ALNUM}{{32}}{_RIGHT}"),
+    *_prefixed("databricks-token", "dkea-", rf"{_HEX}{{32}}"),
+    *_prefixed("age-key", "AGE-SECRET-KEY-", r"1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{50,60}"),
+    *_prefixed("zapier-key", "zpka_", rf"{_WORD}{{30,64}}"),
+    *_prefixed("crates-token", "cio_", rf"{_ALNUM}{{32}}"),
+    *_prefixed("mongodb-key", "mdb_sa_sk_", rf"{_WORD}{{30,64}}"),
+    *_prefixed("snowflake-token", "ver:1-hint:", r"[A-Za-z0-9\-_:+/=]{40,600}"),
 )
 
 _BY_PREFIX: dict[str, list[Shape]] = {}
@@ -168,13 +162,13 @@ _PLAIN_PATTERNS = tuple((kind, re.compile(pattern)) for kind, pattern in _PLAIN)
 
 
 #: A separator with enough behind it to be a key, or the first letters of a key that has no separator.
-_GATE = re.compile(
+GATE = re.compile(
     r"[_\-.:$~ASELd](?:(?<=[_\-.:$~])(?:[\w.+/$=~\-]{16}|us\d{1,2}(?![\w\-]))"
     r"|KIA[A-Z0-9]{4}|SIA[A-Z0-9]{4}|BSK[A-Za-z0-9]{4}|Iza|TATT|TCTT|TBB|[CK][0-9a-f]{8}|AA[A-Z]|TAI[A-Za-z0-9]{4}"
     r"|Z[AT]K|api[0-9a-f]{4})"
 )
 #: How far the gate looks ahead of where it starts.
-GATE_REACH = 32
+_GATE_REACH = 32
 _PREFIXES = tuple(sorted(_BY_PREFIX, key=len, reverse=True))
 
 _JWT = re.compile(r"eyJ[A-Za-z0-9_\-]{6,2048}\.eyJ[A-Za-z0-9_\-]{4,8192}(?:\.[A-Za-z0-9_\-]{0,2048}){0,3}")
@@ -192,8 +186,8 @@ def shapes_in(text: str, start: int, end: int) -> list[tuple[int, int, str]]:
     """(start, end, kind) of each secret told by its shape that the gate sees between `start` and `end`."""
     found: list[tuple[int, int, str]] = []
     at = start
-    stop = min(len(text), end + GATE_REACH)
-    while (hit := _GATE.search(text, at, stop)) is not None:
+    stop = min(len(text), end + _GATE_REACH)
+    while (hit := GATE.search(text, at, stop)) is not None:
         at = hit.start()
         if at >= end:
             break

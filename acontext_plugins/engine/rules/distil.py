@@ -21,7 +21,7 @@ from .values import ValueFlow, leaves, normal
 
 VERSION = 1
 REQUEST_CHARS = 400
-SAID_CHARS = 2400
+SAID_CHARS = 1400
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _URL = re.compile(r"\b(?:https?://|www\.)\S+", re.IGNORECASE)
 _ID = re.compile(r"(?<![\w{])#?(?=[\w./:+-]*\d)[\w./:+-]{3,}(?![\w}])")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
@@ -60,6 +62,18 @@ def _begin(raw: sqlite3.Connection, busy_timeout: float) -> None:
                 raise
 
 
+#: Alembic keeps what it works on in module globals: one migration at a time in a process.
+_migrating = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _migrating
+    _migrating = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def _migrate(link: Link) -> None:
     from alembic import command
     from alembic.config import Config
@@ -68,4 +82,5 @@ def _migrate(link: Link) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = link.sql
-    command.upgrade(config, "head")
+    with _migrating:
+        command.upgrade(config, "head")
