@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import inspect
@@ -74,8 +75,9 @@ class _Call(Call):
         self.open = True
 
     def returned(self, result: RunResult) -> None:
-        self.watch.finished = not result.interruptions
-        self.end(interrupted=bool(result.interruptions))
+        with self.watch.runtime.guard("run end"):
+            self.watch.finished = not result.interruptions
+            self.end(interrupted=bool(result.interruptions))
 
     def streams(self, result: RunResultStreaming) -> None:
         task = result.run_loop_task
@@ -87,7 +89,7 @@ class _Call(Call):
         def done(_: object) -> None:
             with watch.runtime.guard("stream end"):
                 if task.cancelled():
-                    self.end(cancelled=True)
+                    self.end(asyncio.CancelledError())
                     return
                 error = task.exception()
                 tripped = [guard for guard in result.input_guardrail_results if guard.output.tripwire_triggered]
@@ -108,16 +110,11 @@ class _Call(Call):
         *,
         reason: str | None = None,
         interrupted: bool = False,
-        cancelled: bool = False,
     ) -> None:
         self.open = False
-        watch = self.watch
-        watch.call = None
-        if cancelled:
-            import asyncio
-
-            error = asyncio.CancelledError()
-        desk.end(watch, error, reason=reason, interrupted=interrupted)
+        self.watch.call = None
+        with self.watch.runtime.guard("run end"):
+            desk.end(self.watch, error, reason=reason, interrupted=interrupted)
 
 
 @contextlib.contextmanager
@@ -194,7 +191,8 @@ def _noting(handler: Callable[[Any], Any], watch: Watch) -> Callable[[Any], Any]
 
     def note(data: Any, outcome: Any) -> Any:
         if outcome is not None:
-            watch.handled = f"{type(data.error).__name__}: {data.error}; an error handler gave the final output"
+            with watch.runtime.guard("error handler"):
+                watch.handled = f"{type(data.error).__name__}: {data.error}; an error handler gave the final output"
         return outcome
 
     def handle(data: Any) -> Any:

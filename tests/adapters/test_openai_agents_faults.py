@@ -1,0 +1,224 @@
+"""Whatever goes wrong on our side, the host sees the run that it would have seen without us; and nothing stays."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import weakref
+from typing import Any
+
+import agents
+import pytest
+from acontext_adapters.openai_agents import Runner, convert, history, runner, tracing, watch, wrap
+from acontext_adapters.testing import RecordingDoor
+from acontext_plugins import runs
+from acontext_plugins.learning import learning
+
+from .openai_scenarios import SCENARIOS, SKILLS, Host, calls
+
+WAYS = {"plain runner": agents.Runner, "our runner": Runner}
+SOME = {
+    "success",
+    "success_streamed",
+    "parallel_tools",
+    "max_turns",
+    "max_turns_handled",
+    "approved",
+    "rejected",
+    "handed_off_by_object_streamed",
+    "wrapped_sub_agent",
+    "stream_cancelled",
+    "output_guardrail_trips",
+    "history_sent_again",
+}
+DRIVEN = [scenario for scenario in SCENARIOS if scenario.name in SOME]
+#: What the host sees without us; the scenarios are the same each time.
+BARE: dict[str, Host] = {}
+#: Everything of ours that is called while a run goes on.
+STEPS = [
+    (watch.Watch, "begin"),
+    (watch.Watch, "say"),
+    (watch.Watch, "responded"),
+    (watch.Watch, "tool_started"),
+    (watch.Watch, "tool_ended"),
+    (watch.Watch, "results_in"),
+    (watch.Watch, "handed_off"),
+    (watch.Watch, "gave"),
+    (watch.Watch, "skills"),
+    (watch.Watch, "end"),
+    (watch.Watch, "remember"),
+    (watch.Desk, "started"),
+    (watch.Desk, "speaking"),
+    (watch.Desk, "working"),
+    (watch.Desk, "ending"),
+    (watch.Desk, "interrupted"),
+    (watch.Desk, "interrupted_in"),
+    (watch.Desk, "resume"),
+    (watch.Desk, "end"),
+    (watch.Desk, "_place"),
+    (watch.Desk, "_remove"),
+    (tracing.Witness, "link"),
+    (tracing.Witness, "handed_off"),
+    (tracing.Witness, "error_at"),
+    (tracing.Witness, "on_span_start"),
+    (tracing.Witness, "on_span_end"),
+    (history.Conversations, "split"),
+    (history.Conversations, "remember"),
+    (history.Chain, "add"),
+    (watch, "frozen"),
+    (watch, "as_dict"),
+    (watch, "rough_size"),
+    (watch, "get_current_trace"),
+    (convert, "from_responses"),
+    (convert, "from_response_output"),
+    (runner, "_prepare"),
+    (runner, "_session_key"),
+    (runner, "_with_filter"),
+    (runner, "_appended"),
+    (wrap._Wrapping, "_target"),
+    (runs.Runtime, "start"),
+    (runs.Run, "record"),
+    (runs.Run, "end"),
+    (runs.Run, "arecall"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "acontext")
+    caplog.set_level(logging.CRITICAL, "openai.agents")
+
+
+async def same_as_bare(way: str, door: RecordingDoor, scenarios: Any = DRIVEN, **options: Any) -> None:
+    for scenario in scenarios:
+        if scenario.name not in BARE:
+            host = Host(agents.Runner, lambda agent: agent)
+            await scenario.drive(host)
+            BARE[scenario.name] = host
+        bare = BARE[scenario.name]
+        wrapped = Host(WAYS[way], lambda agent: learning(agent, space="s", client=door, deadline=0.01, **options))
+        await scenario.drive(wrapped)
+        assert wrapped.seen.events == bare.seen.events, scenario.name
+        assert wrapped.models_saw() == bare.models_saw(), scenario.name
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("owner", "step"), STEPS, ids=lambda value: getattr(value, "__name__", value))
+async def test_a_step_of_ours_that_raises_changes_nothing_for_the_host(
+    owner: Any, step: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: list[Any] = []
+
+    def fails(*args: Any, **kwargs: Any) -> Any:
+        learned.append(step)
+        raise RuntimeError(f"{step} fails")
+
+    original = getattr(owner, step)
+    if (owner, step) == (wrap._Wrapping, "_target"):  # fails while a run goes on, not while the agent is wrapped
+        inside = lambda *args, **kwargs: original(*args, **kwargs) if not _running() else fails()  # noqa: E731
+        monkeypatch.setattr(owner, step, inside)
+    else:
+        monkeypatch.setattr(owner, step, fails)
+    door = RecordingDoor(SKILLS)
+    await same_as_bare(way, door, inject_as="user" if owner is runner and way == "our runner" else "system")
+    with contextlib.suppress(RuntimeError):  # where the recorder's thread would meet it, and go on
+        assert all(session.ref.key for session in door.sessions.values())
+    only_ours = owner is runner
+    assert learned or (only_ours and way == "plain runner") or step in ("interrupted_in", "_target")
+
+
+def _running() -> bool:
+    return agents.get_current_trace() is not None
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "door",
+    [
+        RecordingDoor(record_error=RuntimeError("disk")),
+        RecordingDoor(recall_error=RuntimeError("index")),
+        RecordingDoor(hang=True),
+        RecordingDoor(SKILLS, delay=0.05),
+    ],
+    ids=["record raises", "recall raises", "recall hangs", "recall is late"],
+)
+async def test_a_memory_in_trouble_changes_nothing_for_the_host(door: RecordingDoor, way: str) -> None:
+    await same_as_bare(way, door)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_client_that_cannot_be_opened_changes_nothing_for_the_host(way: str) -> None:
+    class Closed:
+        @property
+        def door(self) -> Any:
+            raise RuntimeError("no database")
+
+    closed: Any = Closed()
+    await same_as_bare(way, closed)
+
+
+async def test_tracing_processors_that_are_replaced_cost_one_outcome_and_no_more() -> None:
+    door = RecordingDoor(SKILLS)
+    host = Host(agents.Runner, lambda agent: learning(agent, space="s", client=door, strict=True))
+    agent = host.wrap(host.agent(calls("one", "two", RuntimeError("503"))))
+    try:
+        agents.set_trace_processors([])
+        await host.run(agent)
+        await host.run(agent, "second")
+        await host.run(agent, "third")
+    finally:
+        agents.set_trace_processors([wrap.witness])
+    sessions = list(door.sessions.values())
+    assert [session.lines for session in sessions] == [
+        ["user: weather in Oslo?", "assistant: one"],
+        ["user: second", "assistant: two"],
+        ["user: third"],
+    ]
+    assert sessions[2].outcome is not None
+    assert sessions[2].outcome.status == "failed"
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_two_hundred_runs_leave_nothing_behind(way: str) -> None:
+    refs: list[weakref.ref[Any]] = []
+
+    class Door(RecordingDoor):
+        def record(self, recording: Any) -> None:
+            pass
+
+    by_name = {scenario.name: scenario for scenario in SCENARIOS}
+    names = ("success", "success_streamed", "max_turns", "wrapped_sub_agent", "handed_off", "stream_cancelled", "rejected")
+
+    async def drive(count: int) -> None:
+        for number in range(count):
+            door = Door(SKILLS)
+            host = Host(WAYS[way], lambda agent, door=door: learning(agent, space="s", client=door, strict=True))
+            await by_name[names[number % len(names)]].drive(host)
+            context_of(host)
+            if number % 20 == 0:
+                refs.append(weakref.ref(host))
+
+    async def settle() -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+            gc.collect()
+
+    def kept() -> tuple[int, ...]:
+        witness = wrap.witness
+        return len(watch.desk), len(watch.desk._by_usage), *map(len, (witness._owners, witness._tokens, witness._between))
+
+    await drive(20)
+    await settle()
+    before = kept()
+    watches = _count(watch.Watch)
+    await drive(200)
+    await settle()
+    assert kept() == before
+    assert _count(watch.Watch) <= watches + 5
+    assert sum(ref() is not None for ref in refs) <= 1
+
+
+def _count(kind: type) -> int:
+    return sum(isinstance(one, kind) for one in gc.get_objects())
