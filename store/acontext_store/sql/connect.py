@@ -190,6 +190,8 @@ def dump(value: object) -> str:
 
 
 load = json.loads
+#: A text as JSON, the same as `dump` has it.
+quoted = json.encoder.encode_basestring_ascii
 
 
 def clean(text: str) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy import Row, delete, func, select, update
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Appended, Json, Message, Outcome, Page, Part, Session, StoredMessage, now
 from . import lanes
-from .connect import clean, dump, load
+from .connect import clean, dump, load, quoted
 from .paging import check_limit, decode_number_cursor, encode_cursor
 from .paging import page as page_of
 from .tables import episodes, evidence, injections, messages, outcomes, sessions, spaces, tasks
@@ -242,8 +242,15 @@ def _find_tail(tx: Tx, session_id: str, ensure: Session | None) -> Tail:
     return Tail(not found[0], last_seq, last_id, outcome_count or 0)
 
 
+_BARE = (None, None, None)
+
+
 def message_body(message: Message) -> str:
     """What a message says, as JSON: its parts without what is empty."""
+    if len(message.parts) == 1 and message.native is None and not message.meta and message.format == "openai":
+        part = message.parts[0]
+        if part.type == "text" and part.text is not None and (part.meta, part.asset, part.filename) == _BARE:
+            return f'{{"parts":[{{"type":"text","text":{quoted(part.text)}}}]}}'  # most messages are such
     body: dict[str, Any] = {"parts": [_part(part) for part in message.parts]}
     if message.format != "openai":
         body["format"] = message.format

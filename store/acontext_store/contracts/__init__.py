@@ -1,0 +1,1 @@
+"""What every store and blob store promises, as tests. Users take them from `acontext_store.testing`."""
