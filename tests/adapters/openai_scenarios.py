@@ -241,7 +241,9 @@ class Host:
         return result
 
     def result(self, result: Any) -> None:
-        self.seen.add("final", result.final_output, result.last_agent.name, [type(i).__name__ for i in result.new_items])
+        self.seen.add(
+            "final", result.final_output, result.last_agent.name, [type(i).__name__ for i in result.new_items]
+        )
         self.seen.add("input_list", result.to_input_list(), len(result.interruptions), len(result.raw_responses))
         usage = result.context_wrapper.usage
         self.seen.add("usage", usage.requests, usage.input_tokens, usage.output_tokens)
@@ -612,9 +614,7 @@ async def model_refuses(host: Host) -> None:
     await host.run(host.wrap(host.agent(calls([refusal()]))))
 
 
-@scenario(
-    [ASK, 'call: unknown {"city":"Oslo"}'], ("failed", "ModelBehaviorError: Tool unknown not found in agent A")
-)
+@scenario([ASK, 'call: unknown {"city":"Oslo"}'], ("failed", "ModelBehaviorError: Tool unknown not found in agent A"))
 async def unknown_tool(host: Host) -> None:
     await host.run(host.wrap(host.agent(calls(("unknown", "c1"), "never"))))
 

@@ -189,14 +189,21 @@ async def test_two_hundred_runs_leave_nothing_behind(way: str) -> None:
             pass
 
     by_name = {scenario.name: scenario for scenario in SCENARIOS}
-    names = ("success", "success_streamed", "max_turns", "wrapped_sub_agent", "handed_off", "stream_cancelled", "rejected")
+    names = (
+        "success",
+        "success_streamed",
+        "max_turns",
+        "wrapped_sub_agent",
+        "handed_off",
+        "stream_cancelled",
+        "rejected",
+    )
 
     async def drive(count: int) -> None:
         for number in range(count):
             door = Door(SKILLS)
             host = Host(WAYS[way], lambda agent, door=door: learning(agent, space="s", client=door, strict=True))
             await by_name[names[number % len(names)]].drive(host)
-            context_of(host)
             if number % 20 == 0:
                 refs.append(weakref.ref(host))
 
@@ -207,7 +214,11 @@ async def test_two_hundred_runs_leave_nothing_behind(way: str) -> None:
 
     def kept() -> tuple[int, ...]:
         witness = wrap.witness
-        return len(watch.desk), len(watch.desk._by_usage), *map(len, (witness._owners, witness._tokens, witness._between))
+        return (
+            len(watch.desk),
+            len(watch.desk._by_usage),
+            *map(len, (witness._owners, witness._tokens, witness._between)),
+        )
 
     await drive(20)
     await settle()

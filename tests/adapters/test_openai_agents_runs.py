@@ -256,7 +256,9 @@ def test_threads_keep_apart_too(runner: Any) -> None:
 async def test_sub_agents_at_the_same_time_are_children_of_their_calls(runner: Any) -> None:
     door = RecordingDoor("S")
     sub = learned(agent(calls(("weather", "s1"), ("weather", "s2"), "warm", "warm"), "SUB"), door)
-    model = calls([function_call("ask", {"input": "a"}, call_id="t1"), function_call("ask", {"input": "b"}, call_id="t2")], "fin")
+    model = calls(
+        [function_call("ask", {"input": "a"}, call_id="t1"), function_call("ask", {"input": "b"}, call_id="t2")], "fin"
+    )
     await runner.run(learned(agent(model, tools=[sub.as_tool("ask", "asks")]), door), "both")
     sessions = list(door.sessions.values())
     assert len(sessions) == 3

@@ -38,9 +38,7 @@ else:
     def function_call(name: str, arguments: Any = None, *, call_id: str = "call-1") -> Any:
         """A tool that the model calls."""
         text = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, separators=(",", ":"))
-        return ResponseFunctionToolCall(
-            id=call_id, call_id=call_id, type="function_call", name=name, arguments=text
-        )
+        return ResponseFunctionToolCall(id=call_id, call_id=call_id, type="function_call", name=name, arguments=text)
 
     @dataclass
     class _Call:

@@ -1,0 +1,571 @@
+"""Functions: whatever is called, awaited or iterated is one run, and behaves as it always did."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from acontext_adapters.testing import RecordingDoor
+from acontext_plugins.learning import current_run, learning, report
+
+SUCCESS = ("success", "")
+
+
+@pytest.fixture
+def door() -> RecordingDoor:
+    return RecordingDoor("skills")
+
+
+def learned(target: Any, door: RecordingDoor, **options: Any) -> Any:
+    return learning(target, space="s", client=door, strict=True, **options)
+
+
+# -- kinds
+def test_a_function_is_one_run(door: RecordingDoor) -> None:
+    def answer(question: str, /, times: int = 1, *, loud: bool = False) -> str:
+        """Answers."""
+        assert current_run() is not None
+        return question.upper() if loud else question * times
+
+    wrapped = learned(answer, door)
+    assert wrapped("ab", 2) == "abab"
+    assert current_run() is None
+    assert door.lines == ["user: question: ab\ntimes: 2", "assistant: abab"]
+    assert door.outcome == SUCCESS
+    assert (wrapped.__name__, wrapped.__doc__) == ("answer", "Answers.")
+    assert inspect.signature(wrapped) == inspect.signature(answer)
+
+
+async def test_a_coroutine_function_is_one_run(door: RecordingDoor) -> None:
+    async def answer(question: str) -> dict[str, int]:
+        await asyncio.sleep(0)
+        assert current_run() is not None
+        return {"length": len(question)}
+
+    wrapped = learned(answer, door)
+    assert inspect.iscoroutinefunction(wrapped)
+    assert await wrapped("four") == {"length": 4}
+    assert door.lines == ["user: four", "assistant: {'length': 4}"]
+
+
+def words(text: str) -> Generator[str, str | None, int]:
+    count = 0
+    for word in text.split():
+        got = yield word
+        while got is not None:
+            got = yield got
+        count += 1
+    return count
+
+
+def test_a_generator_is_one_run_and_keeps_its_return_value(door: RecordingDoor) -> None:
+    wrapped = learned(words, door)
+    assert inspect.isgeneratorfunction(wrapped)
+
+    def consume() -> Iterator[Any]:
+        yield (yield from wrapped("a b"))
+
+    assert list(consume()) == ["a", "b", 2]
+    assert door.lines == ["user: a b", "assistant: ab2"]
+    assert door.outcome == SUCCESS
+
+
+def test_what_is_sent_and_thrown_into_a_generator_reaches_it(door: RecordingDoor) -> None:
+    def stubborn() -> Generator[str, str | None, str]:
+        try:
+            got = yield "first"
+        except KeyError as error:
+            got = str(error)
+        got = yield f"got {got}"
+        return f"end {got}"
+
+    steps = learned(stubborn, door)()
+    assert next(steps) == "first"
+    assert steps.throw(KeyError("k")) == "got 'k'"
+    with pytest.raises(StopIteration) as stop:
+        steps.send("x")
+    assert stop.value.value == "end x"
+    steps = learned(stubborn, door)()
+    assert next(steps) == "first"
+    assert steps.send("y") == "got y"
+
+
+async def test_an_async_generator_is_one_run(door: RecordingDoor) -> None:
+    async def stream(text: str) -> AsyncIterator[str]:
+        for word in text.split():
+            await asyncio.sleep(0)
+            assert current_run() is not None
+            yield word
+
+    wrapped = learned(stream, door)
+    assert inspect.isasyncgenfunction(wrapped)
+    assert [word async for word in wrapped("a b")] == ["a", "b"]
+    assert door.lines == ["user: a b", "assistant: ab"]
+    assert door.outcome == SUCCESS
+
+
+async def test_what_is_sent_and_thrown_into_an_async_generator_reaches_it(door: RecordingDoor) -> None:
+    async def stubborn() -> Any:
+        try:
+            got = yield "first"
+        except KeyError as error:
+            got = str(error)
+        yield f"got {got}"
+
+    steps = learned(stubborn, door)()
+    assert await steps.asend(None) == "first"
+    assert await steps.athrow(KeyError("k")) == "got 'k'"
+    await steps.aclose()
+    steps = learned(stubborn, door)()
+    await anext(steps)
+    assert await steps.asend("y") == "got y"
+    await steps.aclose()
+    assert [session.outcome.status for session in door.sessions.values() if session.outcome] == ["cancelled"] * 2
+
+
+@pytest.mark.parametrize("kind", ["generator", "async generator"])
+async def test_the_run_is_never_current_in_the_consumer(kind: str, door: RecordingDoor) -> None:
+    inside, outside = [], []
+
+    def steps() -> Iterator[int]:
+        for number in range(3):
+            inside.append(current_run())
+            yield number
+
+    async def async_steps() -> AsyncIterator[int]:
+        for number in range(3):
+            inside.append(current_run())
+            await asyncio.sleep(0)
+            yield number
+
+    if kind == "generator":
+        for _ in learned(steps, door)():
+            outside.append(current_run())
+    else:
+        async for _ in learned(async_steps, door)():
+            outside.append(current_run())
+    assert outside == [None] * 3
+    assert None not in inside
+    assert len(set(inside)) == 1
+
+
+class Shop:
+    def __init__(self, city: str) -> None:
+        self.city = city
+        self.asked: list[str] = []
+
+    def method(self, question: str) -> str:
+        self.asked.append(question)
+        return f"{self.city}: {question}"
+
+    def __call__(self, question: str) -> str:
+        return self.method(question)
+
+
+def test_a_bound_method_stays_one(door: RecordingDoor) -> None:
+    shop = Shop("Oslo")
+    wrapped = learned(shop.method, door)
+    assert wrapped("open?") == "Oslo: open?"
+    assert wrapped.__self__ is shop
+    assert shop.asked == ["open?"]
+    assert door.lines == ["user: open?", "assistant: Oslo: open?"]
+
+
+def test_a_decorated_method_does_not_record_itself(door: RecordingDoor) -> None:
+    class Desk:
+        @learning(space="s", client=door, strict=True)
+        def ask(self, question: str) -> str:
+            return question
+
+        @staticmethod
+        @learning(space="s", client=door, strict=True)
+        def tell(word: str) -> str:
+            return word
+
+        @classmethod
+        @learning(space="s", client=door, strict=True)
+        def name(cls, word: str) -> str:
+            return f"{cls.__name__} {word}"
+
+    assert (Desk().ask("a"), Desk.tell("b"), Desk.name("c")) == ("a", "b", "Desk c")
+    assert [session.lines[0] for session in door.sessions.values()] == ["user: a", "user: b", "user: c"]
+
+
+def test_an_object_that_can_be_called_stays_of_its_type(door: RecordingDoor) -> None:
+    shop = Shop("Oslo")
+    wrapped = learned(shop, door)
+    assert wrapped("open?") == "Oslo: open?"
+    assert isinstance(wrapped, Shop)
+    assert wrapped.city == "Oslo"
+    assert type(shop) is Shop
+    assert door.lines == ["user: open?", "assistant: Oslo: open?"]
+    assert learned(wrapped, door) is wrapped
+    assert learned(wrapped, door, limit=1)("again") == "Oslo: again"
+    assert len(door.sessions) == 2
+
+
+async def test_an_object_with_an_async_call_is_awaited(door: RecordingDoor) -> None:
+    class Later:
+        async def __call__(self, word: str) -> str:
+            await asyncio.sleep(0)
+            return word * 2
+
+    assert await learned(Later(), door)("a") == "aa"
+    assert door.lines == ["user: a", "assistant: aa"]
+
+
+async def test_a_partial_stays_one(door: RecordingDoor) -> None:
+    async def scale(number: int, factor: int) -> int:
+        return number * factor
+
+    wrapped = learned(functools.partial(scale, factor=3), door)
+    assert isinstance(wrapped, functools.partial)
+    assert inspect.iscoroutinefunction(wrapped)
+    assert await wrapped(2) == 6
+    assert door.lines == ["user: number: 2\nfactor: 3", "assistant: 6"]
+
+
+def test_a_builtin_can_be_wrapped(door: RecordingDoor) -> None:
+    assert learned(len, door)([1, 2]) == 2
+    assert door.lines == ["user: obj: [1, 2]", "assistant: 2"]
+
+
+# -- plain functions that give something that goes on
+async def test_the_run_ends_when_the_coroutine_that_was_given_ends(door: RecordingDoor) -> None:
+    async def later(word: str) -> str:
+        assert current_run() is not None
+        return word * 2
+
+    def start(word: str) -> Awaitable[str]:
+        return later(word)
+
+    given = learned(start, door)("a")
+    assert door.recordings == []
+    assert await given == "aa"
+    assert door.lines == ["user: a", "assistant: aa"]
+    assert current_run() is None
+
+
+async def test_the_run_ends_when_the_task_that_was_given_ends(door: RecordingDoor) -> None:
+    async def later(word: str) -> str:
+        assert current_run() is not None
+        await asyncio.sleep(0)
+        return word * 2
+
+    task = learned(lambda word: asyncio.ensure_future(later(word)), door)("a")
+    assert isinstance(task, asyncio.Task)
+    assert await task == "aa"
+    await asyncio.sleep(0)
+    assert door.outcome == SUCCESS
+
+
+def test_the_run_ends_when_the_future_that_was_given_ends(door: RecordingDoor) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        future = learned(lambda: pool.submit(lambda: 1 / 0), door)()
+        assert isinstance(future.exception(), ZeroDivisionError)
+    assert door.outcome == ("failed", "ZeroDivisionError: division by zero")
+
+
+async def test_the_run_ends_when_the_generator_that_was_given_ends(door: RecordingDoor) -> None:
+    async def async_words(text: str) -> AsyncIterator[str]:
+        for word in text.split():
+            yield word
+
+    given = learned(lambda text: words(text), door)("a b")
+    assert inspect.isgenerator(given)
+    assert list(given) == ["a", "b"]
+    given = learned(lambda text: async_words(text), door)("a b")
+    assert inspect.isasyncgen(given)
+    assert [word async for word in given] == ["a", "b"]
+    assert [session.lines for session in door.sessions.values()] == [
+        ["user: a b", "assistant: ab2"],
+        ["user: a b", "assistant: ab"],
+    ]
+
+
+class Stream:
+    """As clients have them: iterated, closed, entered; with attributes of their own."""
+
+    def __init__(self, *items: Any) -> None:
+        self.items = list(items)
+        self.closed = False
+        self.color = "green"
+
+    def __iter__(self) -> Stream:
+        return self
+
+    def __next__(self) -> Any:
+        if not self.items:
+            raise StopIteration
+        item = self.items.pop(0)
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    def close(self) -> None:
+        self.closed = True
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+
+class AsyncStream:
+    def __init__(self, *items: Any) -> None:
+        self.inner = Stream(*items)
+
+    def __aiter__(self) -> AsyncStream:
+        return self
+
+    async def __anext__(self) -> Any:
+        assert current_run() is not None
+        try:
+            return next(self.inner)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+    async def aclose(self) -> None:
+        self.inner.close()
+
+    async def __aenter__(self) -> AsyncStream:
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        await self.aclose()
+
+
+def test_the_run_ends_when_the_stream_that_was_given_ends(door: RecordingDoor) -> None:
+    with learned(lambda: Stream("a", "b"), door)() as stream:
+        assert isinstance(stream, Stream)
+        assert stream.color == "green"
+        assert list(stream) == ["a", "b"]
+    assert stream.closed
+    assert door.lines == ["assistant: ab"]
+    assert door.outcome == SUCCESS
+
+
+def test_a_stream_that_is_closed_early_was_cancelled_and_one_that_fails_has_failed(door: RecordingDoor) -> None:
+    stream = learned(lambda: Stream("a", "b"), door)()
+    assert next(stream) == "a"
+    stream.close()
+    with pytest.raises(ValueError, match="bad chunk"):
+        list(learned(lambda: Stream("a", ValueError("bad chunk")), door)())
+    outcomes = [session.outcome for session in door.sessions.values()]
+    assert [(outcome.status, outcome.reason) for outcome in outcomes if outcome] == [
+        ("cancelled", ""),
+        ("failed", "ValueError: bad chunk"),
+    ]
+
+
+async def test_an_async_function_that_gives_a_stream_ends_with_it(door: RecordingDoor) -> None:
+    async def ask(question: str) -> AsyncStream:
+        return AsyncStream(question, "!")
+
+    async with await learned(ask, door)("hi") as stream:
+        assert isinstance(stream, AsyncStream)
+        assert [item async for item in stream] == ["hi", "!"]
+    assert door.lines == ["user: hi", "assistant: hi!"]
+    assert door.outcome == SUCCESS
+
+
+def test_collections_and_files_are_returned_as_they_are(door: RecordingDoor, tmp_path: Any) -> None:
+    given = [1, 2]
+    assert learned(lambda: given, door)() is given
+    with (tmp_path / "file").open("w") as file:
+        assert learned(lambda: file, door)() is file
+
+
+# -- outcomes
+def test_an_exception_is_a_failure_and_the_same_exception(door: RecordingDoor) -> None:
+    error = ValueError("no such city")
+
+    def fails(city: str) -> None:
+        raise error
+
+    with pytest.raises(ValueError, match="no such city") as caught:
+        learned(fails, door)("Oslo")
+    assert caught.value is error
+    assert error.__cause__ is None
+    assert error.__context__ is None
+    assert "raise error" in "".join(traceback.format_exception(error))
+    assert door.lines == ["user: Oslo"]
+    assert door.outcome == ("failed", "ValueError: no such city")
+
+
+@pytest.mark.parametrize("kind", ["generator", "async generator", "coroutine"])
+async def test_an_exception_in_a_step_is_a_failure(kind: str, door: RecordingDoor) -> None:
+    def steps() -> Iterator[str]:
+        yield "a"
+        raise ValueError("bad")
+
+    async def async_steps() -> AsyncIterator[str]:
+        yield "a"
+        raise ValueError("bad")
+
+    async def later() -> None:
+        raise ValueError("bad")
+
+    with pytest.raises(ValueError, match="bad"):
+        if kind == "generator":
+            list(learned(steps, door)())
+        elif kind == "async generator":
+            _ = [item async for item in learned(async_steps, door)()]
+        else:
+            await learned(later, door)()
+    assert door.outcome == ("failed", "ValueError: bad")
+
+
+async def test_a_cancelled_task_is_cancelled_not_failed(door: RecordingDoor) -> None:
+    started = asyncio.Event()
+
+    async def wait() -> None:
+        started.set()
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(learned(wait, door)())
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert door.outcome == ("cancelled", "")
+
+
+def test_an_interrupt_is_cancelled_not_failed(door: RecordingDoor) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learned(stop, door)()
+    assert door.outcome == ("cancelled", "")
+
+
+def test_a_generator_that_is_left_early_was_cancelled_and_cleans_up(door: RecordingDoor) -> None:
+    cleaned = []
+
+    def steps() -> Iterator[str]:
+        try:
+            yield "a"
+            yield "b"
+        finally:
+            cleaned.append(current_run())
+
+    given = learned(steps, door)()
+    next(given)
+    given.close()
+    assert cleaned[0] is not None
+    assert door.lines == ["assistant: a"]
+    assert door.outcome == ("cancelled", "")
+
+
+def test_what_the_host_reports_is_said_too(door: RecordingDoor) -> None:
+    def pay() -> None:
+        report("failed", "the total is wrong")
+
+    learned(pay, door)()
+    assert [(outcome.source, outcome.status) for outcome in door.session.outcomes] == [
+        ("report", "failed"),
+        ("framework", "success"),
+    ]
+
+
+# -- containers
+def test_what_is_recorded_inside_stands_alone(door: RecordingDoor) -> None:
+    def pay(invoice: str) -> str:
+        run = current_run()
+        assert run is not None
+        run.record_tool("open_invoice", {"id": invoice}, {"total": 3})
+        run.record_tool("approve", {"id": invoice}, "not allowed", error=True)
+        return "done"
+
+    learned(pay, door)("A1")
+    assert door.lines == [
+        'call: open_invoice {"id": "A1"}',
+        'result: {"total": 3}',
+        'call: approve {"id": "A1"}',
+        "error: not allowed",
+    ]
+
+
+def test_a_function_inside_of_a_function_is_part_of_its_run(door: RecordingDoor) -> None:
+    inner = learned(lambda word: word * 2, door)
+    outer = learned(lambda word: inner(word) + "!", door)
+    assert outer("a") == "aa!"
+    assert door.lines == ["user: a", "assistant: aa!"]
+    assert len(door.session.outcomes) == 1
+
+
+def test_skills_can_be_asked_for_inside(door: RecordingDoor) -> None:
+    def pay() -> tuple[str, str, str]:
+        run = current_run()
+        assert run is not None
+        return run.skills_text, run.recall("pay an invoice"), run.skills_text
+
+    assert learned(pay, door)() == ("", "skills", "skills")
+    assert [query.text for query in door.queries] == ["pay an invoice"]
+
+
+async def test_calls_at_the_same_time_keep_apart(door: RecordingDoor) -> None:
+    async def ask(number: int) -> None:
+        run = current_run()
+        assert run is not None
+        await asyncio.sleep(0)
+        run.record_tool("t", {"n": number}, str(number))
+        assert current_run() is run
+
+    await asyncio.gather(*(learned(ask, door)(number) for number in range(20)))
+    assert sorted(session.lines[1] for session in door.sessions.values()) == sorted(f"result: {n}" for n in range(20))
+
+
+# -- wrapping
+def test_wrapping_twice_gives_the_same_and_other_options_wrap_anew(door: RecordingDoor) -> None:
+    def double(word: str) -> str:
+        return word * 2
+
+    wrapped = learned(double, door)
+    assert learned(wrapped, door) is wrapped
+    other = learned(wrapped, door, session="all")
+    assert other is not wrapped
+    assert other("a") == "aa"
+    assert door.session.ref.key == "all"
+
+
+def test_the_context_of_the_caller_is_left_as_it_was(door: RecordingDoor) -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="outer")
+
+    def sets() -> None:
+        variable.set("inner")
+
+    learned(sets, door)()
+    assert variable.get() == "inner"
+
+
+@pytest.mark.parametrize("door", [RecordingDoor(record_error=RuntimeError("disk"))])
+async def test_a_memory_in_trouble_changes_nothing(door: RecordingDoor) -> None:
+    async def stream() -> AsyncIterator[int]:
+        yield 1
+
+    options: Any = {"space": "s", "client": door}
+    assert learning(lambda word: word, **options)("a") == "a"
+    assert list(learning(words, **options)("a b")) == ["a", "b"]
+    assert [item async for item in learning(stream, **options)()] == [1]
+
+
+def test_odd_values_are_named_and_not_asked(door: RecordingDoor) -> None:
+    class Odd:
+        def __repr__(self) -> str:
+            raise RuntimeError("do not ask")
+
+    assert learned(lambda thing, text: None, door)(Odd(), "x" * 100_000) is None
+    (line,) = door.lines
+    assert line.startswith("user: thing: <")
+    assert "Odd>" in line
+    assert len(line) < 30_000

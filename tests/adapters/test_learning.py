@@ -1,0 +1,194 @@
+"""learning(): what it wraps, what it refuses, and that types stay what they are."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from acontext_adapters.testing import RecordingDoor
+from acontext_plugins import learning as public
+from acontext_plugins.learning import Adapter, _adapters, current_run, learning, report
+
+TYPED = """
+from collections.abc import AsyncIterator, Iterator
+from acontext_plugins import learning
+from agents import Agent
+
+@learning(space="s")
+def plain(x: int, *, y: str = "") -> str: return y * x
+@learning(space="s")
+async def later(x: int) -> bytes: return b""
+@learning(space="s")
+def steps(n: int) -> Iterator[int]:
+    yield n
+@learning(space="s")
+async def async_steps(n: int) -> AsyncIterator[int]:
+    yield n
+class User: ...
+class Shop(Agent[User]): ...
+reveal_type(plain)
+reveal_type(later)
+reveal_type(steps)
+reveal_type(async_steps)
+reveal_type(learning(Agent[User](name="A"), space="s"))
+reveal_type(learning(Shop(name="A"), space="s", limit=1))
+plain("no")
+"""
+
+
+#: Kept from one run of the tests to the next: reading the SDK's types takes a while.
+CACHE = Path(__file__).parents[2] / ".mypy_cache" / "tests"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="needs mypy")
+def test_types_are_kept_exactly(tmp_path: Path) -> None:
+    file = tmp_path / "typed.py"
+    file.write_text(TYPED)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", f"--cache-dir={CACHE}", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    revealed = [
+        line.replace("= ...", "=").split('"')[1] for line in done.stdout.splitlines() if "Revealed type is" in line
+    ]
+    assert revealed == [
+        "def (x: int, *, y: str =) -> str",
+        "def (x: int) -> typing.Coroutine[Any, Any, bytes]",
+        "def (n: int) -> typing.Iterator[int]",
+        "def (n: int) -> typing.AsyncIterator[int]",
+        "agents.agent.Agent[typed.User]",
+        "typed.Shop",
+    ], done.stdout
+    errors = [line for line in done.stdout.splitlines() if ": error:" in line]
+    assert len(errors) == 1
+    assert 'Argument 1 to "plain" has incompatible type "str"; expected "int"' in errors[0]
+
+
+def test_learning_loads_no_framework() -> None:
+    script = (
+        "import sys; from acontext_plugins import learning\n"
+        "f = learning(lambda: 1, space=None)\n"
+        "loaded = [m for m in sys.modules if m.partition('.')[0] in ('agents', 'openai', 'langchain_core', 'agno')]\n"
+        "assert not loaded, loaded"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_class_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match=r"not classes: give it an instance of builtins\.dict"):
+        learning(dict, space="s")
+
+
+def test_what_no_adapter_knows_is_refused_by_name_with_what_is_known() -> None:
+    with pytest.raises(TypeError, match=r"does not know builtins\.int; it wraps: openai-agents, function"):
+        learning(3, space="s")
+
+
+class Point:
+    def __init__(self, name: str, factory: Any) -> None:
+        self.name = name
+        self.value = f"somewhere:{name}"
+        self._factory = factory
+
+    def load(self) -> Any:
+        if isinstance(self._factory, Exception):
+            raise self._factory
+        return self._factory
+
+
+class Bells:
+    name, priority = "bells", 500
+
+    def matches(self, target: object) -> bool:
+        return isinstance(target, int) or callable(target)
+
+    def wrap(self, target: Any, runtime: Any) -> Any:
+        return ("rung", target, runtime.options.space)
+
+
+@pytest.fixture
+def _points(monkeypatch: pytest.MonkeyPatch) -> Any:
+    points: list[Point] = []
+    from importlib.metadata import entry_points
+
+    real = list(entry_points(group="acontext_plugins.adapters"))
+    module = sys.modules["acontext_plugins.learning"]
+    monkeypatch.setattr(module, "entry_points", lambda group: [*points, *real])
+    _adapters.cache_clear()
+    yield points
+    _adapters.cache_clear()
+
+
+def test_a_third_partys_adapter_is_asked_by_its_priority(_points: Any) -> None:
+    _points.append(Point("bells", Bells))
+    assert isinstance(Bells(), Adapter)
+    assert learning(3, space="s") == ("rung", 3, "s")
+    assert learning(len, space="s")[0] == "rung"  # type: ignore[comparison-overlap,index]
+
+
+def test_an_adapter_that_cannot_be_loaded_is_said_once_and_named_where_it_is_missed(
+    _points: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    _points += [Point("broken", ImportError("no module named bells")), Point("odd", lambda: 7)]
+    caplog.set_level(logging.WARNING, "acontext")
+    learning(len, space="s")
+    with pytest.raises(TypeError, match=r"not loaded: broken \(ImportError: no module named bells\), odd \(TypeError"):
+        learning(3, space="s")
+    assert [record.getMessage() for record in caplog.records] == [
+        "acontext: the adapter 'broken' could not be loaded: ImportError: no module named bells",
+        "acontext: the adapter 'odd' could not be loaded: TypeError: somewhere:odd gave a int, which is no Adapter",
+    ]
+
+
+def test_a_client_is_taken_by_its_door() -> None:
+    door = RecordingDoor()
+
+    class Client:
+        def __init__(self) -> None:
+            self.door = door
+
+    @learning(space="s", client=Client())
+    def double(word: str) -> str:
+        return word * 2
+
+    assert double("a") == "aa"
+    assert door.lines == ["user: a", "assistant: aa"]
+
+
+def test_without_a_client_the_door_of_the_process_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    door = RecordingDoor()
+    monkeypatch.setattr("acontext_plugins.client.default_door", lambda: door)
+
+    @learning(space="s")
+    def double(word: str) -> str:
+        return word * 2
+
+    assert door.recordings == []
+    double("a")
+    assert door.session.ref.space == "s"
+
+
+def test_report_outside_of_a_run_is_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    assert current_run() is None
+    report("failed", "nothing")
+    assert "outside of a run" in caplog.text
+
+
+@pytest.mark.parametrize("first", ["acontext_plugins.learning", "acontext_plugins"])
+def test_the_public_name_can_be_called_whoever_imported_what_first(first: str) -> None:
+    script = f"import {first}; from acontext_plugins import learning; assert learning(len, space=None)([1]) == 1"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_decorator_and_the_call_are_the_same() -> None:
+    assert public(space="s")(len)([]) == 0
