@@ -14,7 +14,7 @@ from acontext_store.errors import InvalidInput
 from acontext_store.types import Message, Outcome, Part
 
 from .names import kind_of_name, worth_masking, worth_remembering
-from .scanner import PLACEHOLDER, Span, is_json_like, is_media, names_a_secret, occurrences, secrets_in, windows
+from .scanner import PLACEHOLDER, Span, is_json_like, is_media, names_a_secret, occurrences, secrets_in, settled
 
 __all__ = ["Redacted", "Redactor", "placeholder"]
 
@@ -404,7 +404,7 @@ class _Batch:
                 extra.append(Span(at, end, kind, 0, mark))
         if not extra:
             return spans
-        return _merged(text, [*spans, *extra])
+        return settled(text, [*spans, *extra])
 
     def _masked(self, text: str, spans: Sequence[Span]) -> str:
         pieces: list[str] = []
@@ -468,30 +468,6 @@ def _escape_ends(text: str, at: int) -> bool:
 
 def _joins_after(text: str, end: int, last: str) -> bool:
     return end < len(text) and last.isalnum() and text[end].isalnum()
-
-
-def _merged(text: str, spans: Sequence[Span]) -> Sequence[Span]:
-    masked = (
-        [
-            (m.start(), m.end())
-            for s, e in windows(len(text))
-            for m in PLACEHOLDER.finditer(text, s, e + 64)
-            if m.start() < e
-        ]
-        if "[redacted:" in text
-        else []
-    )
-    merged: list[Span] = []
-    for span in sorted(spans, key=lambda s: (s.start, -s.end)):
-        if any(span.start < end and start < span.end for start, end in masked):
-            continue
-        if merged and span.start < merged[-1].end:
-            last = merged[-1]
-            best = span if span.rank > last.rank else last
-            merged[-1] = Span(last.start, max(last.end, span.end), best.kind, best.rank, last.quote, last.also)
-        else:
-            merged.append(span)
-    return merged
 
 
 def _parsed(text: str) -> Any:

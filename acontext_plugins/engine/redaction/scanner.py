@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -177,7 +178,7 @@ def secrets_in(text: str, *, extra: Sequence[re.Pattern[str]] = (), pii: bool = 
                 group = 1 if pattern.groups and match.group(1) else 0
                 if match.group(group):
                     found.append(Span(match.start(group), match.end(group), "custom", 3))
-    return _settled(text, found) if found else ()
+    return settled(text, found) if found else ()
 
 
 def _hits(pattern: re.Pattern[str], text: str, start: int, end: int) -> Iterable[re.Match[str]]:
@@ -270,7 +271,9 @@ def _announced(text: str, begin: int, stop: int, kind: str, name: str, found: li
     assign = _ASSIGN.match(text, stop)
     if assign is not None:
         if kind == "cookie" or (kind == "authorization" and name == "cookie"):
-            _cookie(text, assign.end(), name, found)
+            quoted = _QUOTE.match(text, assign.end()) is not None
+            if quoted == bool(assign["close"]) or not (quoted or is_json_like(text)):
+                _cookie(text, assign.end(), name, found)
         else:
             _assigned(text, begin, assign, kind, found)
         return
@@ -525,18 +528,17 @@ def _blocks(text: str, start: int, end: int, found: list[Span]) -> None:
 # -------------------------------------------------------------------------------------------- together
 
 
-def _settled(text: str, found: list[Span]) -> list[Span]:
+def settled(text: str, found: Iterable[Span]) -> list[Span]:
     """In order, joined where they overlap, and never inside what has been masked before."""
+    ordered = sorted(found, key=lambda span: (span.start, -span.end))
     if "[redacted:" in text:
-        masked = [(m.start(), m.end()) for w in windows(len(text)) for m in _hits(PLACEHOLDER, text, *w)]
-        found = [s for s in found if not any(s.start < end and start < s.end for start, end in masked)]
-    found.sort(key=lambda span: (span.start, -span.end))
-    settled: list[Span] = []
-    for span in found:
-        if settled and span.start < settled[-1].end:
-            last = settled[-1]
+        ordered = _outside_of_masks(text, ordered)
+    joined: list[Span] = []
+    for span in ordered:
+        if joined and span.start < joined[-1].end:
+            last = joined[-1]
             best = span if span.rank > last.rank else last
-            settled[-1] = Span(
+            joined[-1] = Span(
                 last.start,
                 max(last.end, span.end),
                 best.kind,
@@ -545,5 +547,16 @@ def _settled(text: str, found: list[Span]) -> list[Span]:
                 last.also + span.also,
             )
         else:
-            settled.append(span)
-    return settled
+            joined.append(span)
+    return joined
+
+
+def _outside_of_masks(text: str, ordered: Sequence[Span]) -> list[Span]:
+    masks = [match.span() for cut in windows(len(text)) for match in _hits(PLACEHOLDER, text, *cut)]
+    starts = [start for start, _ in masks]
+    outside: list[Span] = []
+    for span in ordered:
+        before = bisect_left(starts, span.end) - 1  # the last mask that starts before the span ends
+        if before < 0 or masks[before][1] <= span.start:
+            outside.append(span)
+    return outside

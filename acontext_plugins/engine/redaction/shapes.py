@@ -169,7 +169,9 @@ GATE = re.compile(
 )
 #: How far the gate looks ahead of where it starts.
 _GATE_REACH = 32
-_PREFIXES = tuple(sorted(_BY_PREFIX, key=len, reverse=True))
+_PREFIXES = tuple(_BY_PREFIX)
+_LENGTHS = sorted({len(prefix) for prefix in _PREFIXES}, reverse=True)
+_LONGEST_PREFIX = _LENGTHS[0]
 
 _JWT = re.compile(r"eyJ[A-Za-z0-9_\-]{6,2048}\.eyJ[A-Za-z0-9_\-]{4,8192}(?:\.[A-Za-z0-9_\-]{0,2048}){0,3}")
 _DISCORD = re.compile(rf"{_LEFT}[MNO][A-Za-z\d]{{22,27}}\.[\w\-]{{6}}\.[\w\-]{{27,40}}")
@@ -207,9 +209,11 @@ def _shape_at(text: str, at: int) -> tuple[int, int, str] | None:
             if match is not None:
                 return match.start(), match.end(), kind
         return None
-    if text.endswith(_PREFIXES, max(0, at - 24), at + 1):
-        for prefix in _PREFIXES:
-            if text.endswith(prefix, max(0, at - 24), at + 1):
+    head = text[max(0, at - _LONGEST_PREFIX) : at + 1]
+    if head.endswith(_PREFIXES):
+        for length in _LENGTHS:
+            prefix = head[-length:]
+            if prefix in _BY_PREFIX:
                 span = _prefixed_at(text, at + 1 - len(prefix), prefix)
                 if span is not None:
                     return span
