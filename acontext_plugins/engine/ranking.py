@@ -22,19 +22,19 @@ from acontext_store.types import SearchHit
 from acontext_store.words import words
 
 #: How many texts to ask the index for.
-HITS = 200
+HITS = 150
 #: How many postings a search may read; beyond it the commonest words of the query are left out.
 POSTINGS = 20_000
 #: The nearest texts that vote, and how much nearer ones count for more (votes are similarities to this power).
-NEIGHBOURS, SHARPNESS = 40, 2
+NEIGHBOURS, SHARPNESS = 50, 2
 #: A word must occur in about this many texts before what it seems to tell is believed.
-SHRINKAGE = 10.0
+SHRINKAGE = 30.0
 #: How much rarity counts beside what a word tells about tools.
 RARITY = 0.05
 #: How much a skill's own votes count beside the fit of its tools.
 OWN_VOTES = 0.6
 #: Relevance below which nothing is answered.
-RELEVANT = 0.98
+RELEVANT = 0.95
 #: Rarity is measured as if a space had at least this many texts, so that a new space is not deaf.
 BACKGROUND = 200
 MOST_TERMS = 256
@@ -116,7 +116,7 @@ def relevance(nearness: Sequence[float], terms: int) -> float:
     if not nearness:
         return 0.0
     nearest = nearness[:5]
-    return (nearest[0] + 3 * sum(nearest) / len(nearest)) / 4 / max(3, terms) ** _LENGTH
+    return (nearest[0] + 3 * sum(nearest) / len(nearest)) / (4 * float(max(3, terms)) ** _LENGTH)
 
 
 def _idf(total: int, frequency: int) -> float:

@@ -10,7 +10,8 @@ from .templates import Run
 
 #: Runs needed on each side, and the false discovery rate that is accepted.
 SIDE, Q = 5, 0.1
-ORDER_RUNS = 3
+#: Failures that must have broken an order that all successes kept.
+BROKEN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +44,20 @@ def contrast(successes: Sequence[Run], failures: Sequence[Run]) -> list[Finding]
 
 
 def order_rules(successes: Sequence[Run], failures: Sequence[Run]) -> list[tuple[str, str]]:
-    """Pairs (first, then) that hold in every one of at least three successes and are broken in some failure."""
-    if len(successes) < ORDER_RUNS or not failures:
+    """Pairs (look-up, then change) that every success kept and several failures broke."""
+    if len(successes) < SIDE or len(failures) < BROKEN:
         return []
     places = [_first_places(run.tools) for run in successes]
-    common = sorted(set.intersection(*(set(place) for place in places)))
-    if len(common) > 12:
-        common = common[:12]
+    common = sorted(set.intersection(*(set(place) for place in places)))[:12]
+    writes = {tool for run in successes for tool in run.writes}
     wrong = [_first_places(run.tools) for run in failures]
     found = []
     for first in common:
         for then in common:
-            if first == then or not all(place[first] < place[then] for place in places):
+            if first == then or then not in writes or not all(place[first] < place[then] for place in places):
                 continue
-            if any(then in place and place.get(first, len(place) + 1) > place[then] for place in wrong):
+            broken = sum(then in place and place.get(first, len(place)) > place[then] for place in wrong)
+            if broken >= BROKEN:
                 found.append((first, then))
     return found
 

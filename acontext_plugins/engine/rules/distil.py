@@ -17,6 +17,7 @@ from .calls import Call, executed_calls
 from .clean import Cleaned, Pitfall, clean
 from .markers import strip_injected
 from .speech import asks, kind_of_turn, sentences, standing_wishes
+from .speech import corrections as corrections_in
 from .values import ValueFlow, leaves, normal
 
 VERSION = 1
@@ -170,8 +171,10 @@ def _heard(messages: Sequence[StoredMessage], calls: Sequence[Call], flow: Value
         if kind not in ("thanks", "confirmation"):
             said.append(masked)
         if kind == "correction" and acted:
-            corrections.extend(mask(s, masks)[:160] for s in own[:2] if not _echoes(s, earlier, 12))
-            ids["correction"].append(message.id)
+            wrong = [s for s in corrections_in(text) if not _echoes(s, earlier, 12)]
+            if wrong:
+                corrections.extend(mask(s, masks)[:160] for s in wrong)
+                ids["correction"].append(message.id)
         for sentence, taught in standing_wishes(text):
             if not _echoes(sentence, earlier, 12):
                 (teachings if taught else wishes).append(mask(sentence, masks)[:200])
@@ -180,7 +183,6 @@ def _heard(messages: Sequence[StoredMessage], calls: Sequence[Call], flow: Value
         "request": [part[:REQUEST_CHARS] for part in request[:12]],
         "said": _BRACES.sub(" ", " ".join(said))[:SAID_CHARS],
         "corrections": corrections[:6],
-        "corrected": len(ids["correction"]),
         "teachings": list(dict.fromkeys(teachings))[:8],
         "wishes": list(dict.fromkeys(wishes))[:8],
         "heard": {name: list(dict.fromkeys(found))[:20] for name, found in ids.items()},

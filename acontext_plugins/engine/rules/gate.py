@@ -28,7 +28,7 @@ def judge(successes: Sequence[Run]) -> Judgement:
         points.append((float(min(fixes, 3)), "errors that were put right"))
     if any(run.body.get("abandoned") for run in successes):
         points.append((1.0, "a way that was given up"))
-    corrected = any(run.body.get("corrected") for run in successes)
+    corrected = any(run.words("corrections") for run in successes)
     if corrected:
         points.append((2.0, "corrected by the user"))
     told = any(run.words("teachings") for run in successes)

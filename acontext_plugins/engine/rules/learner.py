@@ -33,6 +33,7 @@ MOST_TEXTS = 60
 MOST_PITFALLS = 6
 MOST_PREFERENCES = 4
 PREFERENCE_CHARS = 160
+ALL_PREFERENCES_CHARS = 320
 
 
 class RulesLearner:
@@ -130,8 +131,8 @@ def _pitfalls(successes: Sequence[Run], failures: Sequence[Run]) -> tuple[tuple[
         share = "failed runs called it" if finding.verdict == "avoid" else "failed runs left it out"
         verb = "do not call" if finding.verdict == "avoid" else "do call"
         findings.append(f"{verb} {finding.feature}: {share}")
-    for first, then in order_rules(successes, failures):
-        findings.append(f"{first} before {then}: a run that did not failed")
+    for first, then in order_rules(successes, failures)[:2]:
+        findings.append(f"{first} comes before {then}: runs without it failed")
     if findings:
         for run in failures[:20]:
             gave[run.task_id].add("contrast")
@@ -175,10 +176,13 @@ def _preferences(successes: Sequence[Run]) -> tuple[str, dict[str, set[str]]]:
     lines = sorted(
         (name for name in order if len(sessions[name]) >= worth[name]),
         key=lambda name: (worth[name], -len(sessions[name]), name),
-    )[:MOST_PREFERENCES]
-    chosen = set(lines)
-    givers = {task: {"preference"} for task, names in gave.items() if names & chosen}
-    return "\n".join(order[name] for name in lines), givers
+    )
+    chosen: dict[str, None] = {}
+    for name in lines:
+        if len(chosen) < MOST_PREFERENCES and sum(map(len, chosen)) + len(name) <= ALL_PREFERENCES_CHARS:
+            chosen[name] = None
+    givers = {task: {"preference"} for task, names in gave.items() if names & chosen.keys()}
+    return "\n".join(order[name] for name in chosen), givers
 
 
 def _evidence(
@@ -213,7 +217,8 @@ def _evidence(
 
 def _texts(chosen: Run, successes: Sequence[Run], body: SkillBody) -> tuple[SearchText, ...]:
     """The requests behind the skill, each with the tools that make it what it is."""
-    tools = chosen.writes or tuple(step.tool_name for step in body.tool_sops)
+    # Look-ups alone are one procedure, not several changes: they count as one tool.
+    tools = chosen.writes or ("+".join(dict.fromkeys(step.tool_name for step in body.tool_sops)),)
     found: dict[str, None] = {}
     for run in sorted(successes, key=lambda run: (run.task_id != chosen.task_id, run.task_id)):
         said = run.body.get("said")

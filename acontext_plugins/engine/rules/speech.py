@@ -11,10 +11,13 @@ from typing import Literal
 
 Turn = Literal["request", "answer", "thanks", "correction", "confirmation"]
 
-_SENTENCE = re.compile(r"[^.!?\n。！？]+[.!?。！？]*")
+#: A full stop inside a word ("report.txt", "3.5") ends nothing.
+_SENTENCE = re.compile(r"(?:[^.!?\n。！？]|[.!?](?=[^\s.!?]))+[.!?。！？]*")
 _LEAD = r"^\s*(?:(?:hi|hello|hey|ok|okay|well|so|oh|hmm|um|sorry|but|and|also|wait|actually)\b[\s,.!-]*)*"
 _CORRECTION = re.compile(
-    _LEAD + r"(?:no\b(?!\s+(?:problem|worries|thanks|thank|need|more|other|rush))[\s,.!-]"
+    _LEAD + r"(?:no\b(?![\s,.!-]+(?:problem|worries|thanks|thank|need|more|other|rush|that(?:['’]s| is"
+    r"| will be) (?:all|it|everything)"
+    r"|nothing|i(?:['’]m| am) (?:good|fine|all set)|it(?:['’]s| is) (?:fine|ok|okay)))[\s,.!-]"
     r"|no$|nope\b|that(?:['’]s| is| was)(?: still)? (?:wrong|not (?:right|correct|what|it)|incorrect|a mistake)"
     r"|(?:this|it)(?:['’]s| is| was)(?: still)? (?:wrong|not (?:right|correct|what|working)|incorrect|broken)"
     r"|not what i (?:asked|wanted|meant)|wrong\b|incorrect\b|you (?:forgot|missed|misunderstood|got it wrong"
@@ -41,9 +44,8 @@ _THANKS = re.compile(
     re.IGNORECASE,
 )
 _CONFIRMATION = re.compile(
-    _LEAD
-    + r"(?:yes|yeah|yep|yup|sure|correct|right|confirmed?|i confirm|go ahead|proceed|please (?:do|proceed|go ahead|continue)"
-    r"|do it|continue|sounds (?:good|great)|that works|that would be|agreed|approved?|fine|ok(?:ay)?[.!,]?$"
+    _LEAD + r"(?:yes|yeah|yep|yup|sure|correct|right|confirmed?|i confirm|go ahead|proceed"
+    r"|please (?:do|proceed|go ahead|continue)|do it|continue|sounds (?:good|great)|that works|that would be|agreed|approved?|fine|ok(?:ay)?[.!,]?$"
     r"|ja\b|s[ií]\b|oui\b|是的?|好的?|はい)",
     re.IGNORECASE,
 )
@@ -66,6 +68,14 @@ _WISH = re.compile(
     r"|\bi(?:['’]d| would) (?:like|want|love|need)\b.{2,120}\b(?:before|first|beforehand)\b"
     r"|\bi (?:always|never) want\b|\bplease (?:always|never)\b|\b(?:use|write|keep|answer|reply"
     r"|respond)\b.{1,60}\b(?:from now on|in future|every time)\b",
+    re.IGNORECASE,
+)
+_NO = re.compile(r"^\s*(?:no|nope|nein|non)\b[\s,.!-]*", re.IGNORECASE)
+#: What makes a correction worth keeping: it says what to do, or what not to.
+_INSTRUCTION = re.compile(
+    r"\b(?:not|don['’]?t|never|always|only|instead|rather|should|must|need to|have to|use|wrong|forgot|missed"
+    r"|without|first|before"
+    r"|i (?:said|meant|asked|wanted|want)|make sure|nicht|immer|nur|siempre|nunca|solo)\b|不要|应该|必须",
     re.IGNORECASE,
 )
 #: "Anything else?" ends a task; whatever follows is no answer to it.
@@ -118,6 +128,17 @@ def is_thankful(text: str) -> bool:
     """Whether it says that what was done is good, even if it then asks for something else."""
     head = text.strip()[:300]
     return bool(_THANKS.search(head)) and not _CORRECTION.match(head) and not _CORRECTION_ANYWHERE.search(head)
+
+
+def corrections(text: str) -> list[str]:
+    """The sentences of a correcting turn that say what was wrong, or what is wanted instead; at most two."""
+    found: list[str] = []
+    for sentence in sentences(text[:2000]):
+        wrong = _CORRECTION.match(sentence) or _CORRECTION_ANYWHERE.search(sentence)
+        telling = _INSTRUCTION.search(_NO.sub("", sentence)) is not None
+        if (wrong or found) and telling and not _THANKS.search(sentence) and len(sentence) >= 16:
+            found.append(sentence)
+    return found[:2]
 
 
 def standing_wishes(text: str) -> list[tuple[str, bool]]:

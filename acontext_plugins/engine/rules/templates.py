@@ -7,7 +7,7 @@ look-up on the way: the body keeps the order of the run it is taken from.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,10 @@ from typing import Any
 from acontext_store.types import Episode, Json
 
 Key = tuple[str, ...]
+#: How alike (Jaccard) the look-ups of two runs with the same writes must be for them to be one procedure.
+SAME_READS = 0.25
+#: A step that this share of successes took belongs to the procedure.
+USUAL = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +64,15 @@ class Run:
         return tuple(dict.fromkeys(step["tool"] for step in self.steps if step["write"]))
 
     @property
+    def reads(self) -> set[str]:
+        return {step["tool"] for step in self.steps if not step["write"]}
+
+    @property
     def key(self) -> Key:
         writes = self.writes
         if writes:
             return ("writes", *sorted(writes))
-        return ("reads", *sorted({step["tool"] for step in self.steps}))
+        return ("reads", *sorted(self.reads))
 
     def words(self, field: str) -> list[str]:
         value: Any = self.body.get(field)
@@ -106,17 +114,49 @@ def _span(run: Run) -> tuple[int, int]:
 
 
 def groups_of(runs: Iterable[Run]) -> dict[Key, list[Run]]:
-    """Runs by template; runs that called nothing belong to none."""
-    found: dict[Key, list[Run]] = defaultdict(list)
+    """Runs by template; runs that called nothing belong to none.
+
+    Within one set of writes, runs whose look-ups are too different are different procedures: each distinct set of
+    look-ups, the most frequent first, joins the nearest procedure so far or begins a new one.
+    """
+    by_writes: dict[Key, dict[frozenset[str], list[Run]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         if run.steps:
-            found[run.key].append(run)
-    return dict(sorted(found.items()))
+            by_writes[run.key][frozenset(run.reads)].append(run)
+    found: dict[Key, list[Run]] = {}
+    for key, by_reads in sorted(by_writes.items()):
+        leaders: list[frozenset[str]] = []
+        for reads in sorted(by_reads, key=lambda reads: (-len(by_reads[reads]), sorted(reads))):
+            near = max(leaders, key=lambda leader: _overlap(leader, reads), default=None)
+            if near is None or _overlap(near, reads) < SAME_READS:
+                near = reads
+                leaders.append(reads)
+            place = key if near == leaders[0] else (*key, "with", *sorted(near))
+            found.setdefault(place, []).extend(by_reads[reads])
+    return found
+
+
+def _overlap(one: frozenset[str], other: frozenset[str]) -> float:
+    """Jaccard similarity; two runs without look-ups are alike."""
+    return len(one & other) / len(one | other) if one or other else 1.0
 
 
 def body_of(successes: Sequence[Run]) -> Run:
-    """The run to show: the best believed, of these the shortest, of these the newest."""
+    """The run to show: the best believed, with the steps nearly all share, of these the shortest, then the newest.
+
+    A run that got by without what the others did (a check, a login) is shorter, but no example.
+    """
     best = max(run.weight for run in successes)
     trusted = [run for run in successes if run.weight >= best]
-    shortest = min(len(run.steps) for run in trusted)
-    return max((run for run in trusted if len(run.steps) == shortest), key=lambda run: (run.created_at, run.task_id))
+    users = Counter(tool for run in trusted for tool in {step["tool"] for step in run.steps})
+    usual = {tool for tool, count in users.items() if count >= USUAL * len(trusted)}
+
+    def missing(run: Run) -> int:
+        return len(usual - {step["tool"] for step in run.steps})
+
+    complete = min(map(missing, trusted))
+    shortest = min(len(run.steps) for run in trusted if missing(run) == complete)
+    return max(
+        (run for run in trusted if missing(run) == complete and len(run.steps) == shortest),
+        key=lambda run: (run.created_at, run.task_id),
+    )

@@ -7,16 +7,24 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from acontext_store.types import Json, Step
+from acontext_store.words import words
 
+from .speech import sentences
 from .templates import Run
 from .toolnames import phrase
 
-USE_WHEN_CHARS = 150
-ACTION_CHARS = 110
+USE_WHEN_CHARS = 140
+ACTION_CHARS = 90
 REQUEST_CHARS = 80
+#: Of how many runs the requests are read.
+READ_RUNS = 40
 _GREETING = re.compile(
     r"^(?:(?:hi|hello|hey|dear|good (?:morning|afternoon|evening)|context|question|please)\b[\s,.!:;]*(?:there"
     r"|team)?[\s,.!:;]*)+",
+    re.IGNORECASE,
+)
+_ASKING = re.compile(
+    r"\?\s*$|\b(?:i(?:['’]d| would| want| need| wish)|(?:can|could|would) you|please|help|need to|what|how|which)\b",
     re.IGNORECASE,
 )
 _JUNK = re.compile(r"[<>`|\\]+")
@@ -52,13 +60,29 @@ def use_when_of(body: Run, runs: Sequence[Run]) -> str:
 
 
 def typical_request(body: Run, runs: Sequence[Run]) -> str:
-    """The request of the run behind the body."""
-    for run in (body, *runs):
-        parts = [tidy(part) for part in run.words("request")]
-        parts = [part for part in parts if len(part) >= 8]
-        if parts:
-            return parts[0]
-    return ""
+    """The sentence, of all that asked for this, that names the tools best and is most like what the others said."""
+    asked = [body, *(run for run in runs if run.task_id != body.task_id)][:READ_RUNS]
+    spoken_of = {word for name in (body.writes or body.tools) for word in words(phrase(name))}
+    shared = Counter(word for run in asked for word in {*words(" ".join(run.words("request")))})
+    best, chosen = float("-inf"), ""
+    for run in asked:
+        heard = (s for part in run.words("request") for s in sentences(tidy(part)))
+        for place, sentence in enumerate(heard):
+            if len(sentence) < 8:
+                continue
+            worth = _plainness(sentence, spoken_of, shared, len(asked)) - 0.1 * min(place, 10)
+            if worth > best:
+                best, chosen = worth, sentence
+    return chosen
+
+
+def _plainness(sentence: str, spoken_of: set[str], shared: Mapping[str, int], runs: int) -> float:
+    """How much a sentence sounds like the request for these tools."""
+    said = set(words(sentence))
+    overlap = len(spoken_of & said)
+    typical = sum(shared.get(word, 0) for word in said) / (runs * (len(said) + 1))
+    asked = 1.0 if _ASKING.search(sentence) else 0.0
+    return overlap + 2 * typical + asked - 0.5 * min(2, sentence.count("{")) - (1.0 if len(sentence) < 20 else 0.0)
 
 
 def steps_of(body: Run, successes: Sequence[Run], literals: Mapping[tuple[str, str], str]) -> tuple[Step, ...]:
@@ -111,7 +135,7 @@ def trace_of(body: Run, literals: Mapping[tuple[str, str], str]) -> tuple[str, .
     lines = []
     for step in body.steps:
         arguments = ", ".join(
-            f"{parameter}={literals.get((step['tool'], parameter)) or '{' + _variable(parameter, sources, step['tool']) + '}'}"
+            f"{parameter}={literals.get((step['tool'], parameter)) or _slot(parameter, sources, step['tool'])}"
             for parameter, sources in step["args"].items()
         )
         lines.append(f"{step['tool']}({arguments})")
@@ -133,6 +157,10 @@ def variables_of(body: Run, literals: Mapping[tuple[str, str], str]) -> dict[str
                 ),
             )
     return dict(list(found.items())[:60])
+
+
+def _slot(parameter: str, sources: Sequence[str], tool: str) -> str:
+    return "{" + _variable(parameter, sources, tool) + "}"
 
 
 def _variable(parameter: str, sources: Sequence[str], tool: str) -> str:
