@@ -92,6 +92,11 @@ class BackgroundDoor:
         #: Why it could not be opened, the last time it was tried.
         self.error: Exception | None = None
 
+    @property
+    def opening(self) -> bool:
+        """Whether it is about to be open: worth a little patience."""
+        return self._connection is None and self.error is None
+
     def open(self) -> None:
         """Begin to open, if that has not begun; returns at once."""
         with self._lock:

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import json
 import logging
+import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
@@ -18,6 +19,7 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from acontext_store.errors import AcontextError
 from acontext_store.types import Message, Outcome, OutcomeStatus, Part, new_id
 
 from .service import InjectAs, Recall, RecallQuery, Recording, SessionRef
@@ -50,6 +52,8 @@ class RunOptions:
     with_trace: bool = False
     #: Seconds that a run waits for its skills before it goes without.
     deadline: float = 0.3
+    #: The same while the database is still being opened: the first run of a process, as a rule.
+    opening_deadline: float = 3.0
     strict: bool = False
 
 
@@ -65,7 +69,11 @@ class _Warnings:
         moment = time.monotonic()
         if moment - self.spoken.get(step, -1e9) > 60:
             self.spoken[step] = moment
-            log.warning("acontext skipped a step: %s (the agent goes on without it)", step, exc_info=True)
+            error = sys.exc_info()[1]
+            known = isinstance(error, TimeoutError | AcontextError)  # their own words are enough
+            why = "it took too long" if isinstance(error, TimeoutError) else error
+            text = "acontext skipped a step: %s (the agent goes on without it): %s"
+            log.warning(text, step, why, exc_info=not known)
 
 
 class _Guard:
@@ -248,7 +256,7 @@ class Run:
             with self.runtime.guard("recall"):
                 future = self._ask(query, tools)
                 if future is not None:
-                    self._recall = await asyncio.wait_for(asyncio.wrap_future(future), self.runtime.options.deadline)
+                    self._recall = await asyncio.wait_for(asyncio.wrap_future(future), self._patience())
         return self._recall.text
 
     def recall(self, query: str, tools: Collection[str] | None = None) -> str:
@@ -258,8 +266,13 @@ class Run:
             with self.runtime.guard("recall"):
                 future = self._ask(query, tools)
                 if future is not None:
-                    self._recall = future.result(self.runtime.options.deadline)
+                    self._recall = future.result(self._patience())
         return self._recall.text
+
+    def _patience(self) -> float:
+        options = self.runtime.options
+        opening = getattr(self.runtime.door, "opening", False)
+        return max(options.deadline, options.opening_deadline) if opening else options.deadline
 
     def _ask(self, query: str, tools: Collection[str] | None) -> Future[Recall] | None:
         options = self.runtime.options

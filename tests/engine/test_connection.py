@@ -1,0 +1,191 @@
+"""Doors: an agent never waits for its memory to open, and runs on when it cannot be opened or written."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from acontext_plugins import Acontext
+from acontext_plugins.connection import BackgroundDoor
+from acontext_plugins.errors import StoreUnavailable
+from acontext_plugins.service import Recall, RecallQuery, Recording, SessionRef
+from acontext_plugins.settings import Settings, WorkerSettings
+from acontext_store.errors import IncompatibleStore
+from acontext_store.sql.migrations import VERSION_TABLE
+from acontext_store.types import Message, Part
+
+
+def said(text: str) -> Recording:
+    return Recording(SessionRef("s"), [Message(role="user", parts=(Part(type="text", text=text),))])
+
+
+def settings(path: Path) -> Settings:
+    return Settings(url=f"sqlite:///{path}", worker=WorkerSettings(enabled=False))
+
+
+def wait_for(state: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not state():
+        assert time.monotonic() < end, "the state did not come"
+        time.sleep(0.01)
+
+
+def kept(path: Path) -> list[str]:
+    with Acontext(settings=settings(path)) as client:
+        found = client.sessions.list().items
+        return [item["content"] for item in client.sessions.get_messages(found[0].id).items] if found else []
+
+
+def test_what_is_recorded_before_the_database_is_open_is_kept_in_order(tmp_path: Path) -> None:
+    door = BackgroundDoor(settings=settings(tmp_path / "a.db"))
+    for number in range(50):
+        door.record(said(str(number)))
+    door.connection(20).close()
+    assert kept(tmp_path / "a.db") == [str(number) for number in range(50)]
+
+
+def test_a_recall_that_comes_before_the_database_is_open_is_answered_when_it_is(tmp_path: Path) -> None:
+    door = BackgroundDoor(settings=settings(tmp_path / "a.db"))
+    assert door.recall(RecallQuery("space", "anything")).result(20) == Recall()
+    door.connection(20).close()
+
+
+def test_many_threads_open_one_database_once(tmp_path: Path) -> None:
+    door = BackgroundDoor(settings=settings(tmp_path / "a.db"))
+    threads = [threading.Thread(target=door.record, args=(said(str(number)),)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    door.connection(20).close()
+    assert sorted(kept(tmp_path / "a.db"), key=int) == [str(number) for number in range(20)]
+
+
+@pytest.fixture
+def newer(tmp_path: Path) -> Path:
+    """A database that a later version of this library has written."""
+    path = tmp_path / "newer.db"
+    Acontext(settings=settings(path)).close()
+    connection = sqlite3.connect(path)
+    connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    return path
+
+
+def test_a_database_of_a_newer_version_is_refused_with_the_way_out(newer: Path) -> None:
+    with pytest.raises(IncompatibleStore, match=r"newer version.*upgrade"):
+        Acontext(settings=settings(newer))
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.db").write_bytes(b"this is a text file, not a database" * 100)
+    with pytest.raises(StoreUnavailable, match=r"a\.db"):
+        Acontext(settings=settings(tmp_path / "a.db"))
+
+
+def test_a_door_to_a_database_that_cannot_be_opened_drops_nothing_on_the_host(
+    newer: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = BackgroundDoor(settings=settings(newer), waiting=5, retry=0.0)
+    with caplog.at_level(logging.WARNING, "acontext"):
+        for number in range(10):
+            door.record(said(str(number)))
+        assert door.recall(RecallQuery("space", "anything")).result(20) == Recall()
+        wait_for(lambda: door.error is not None)
+    assert isinstance(door.error, IncompatibleStore)
+    assert door.dropped >= 5
+    assert "run without memory" in caplog.text
+
+
+def test_a_door_opens_when_the_trouble_is_over(tmp_path: Path) -> None:
+    blocked = tmp_path / "folder"
+    blocked.write_text("a file in the way")
+    door = BackgroundDoor(settings=settings(blocked / "a.db"), retry=0.0)
+    door.record(said("first"))
+    wait_for(lambda: door.error is not None)
+    blocked.unlink()
+    door.record(said("second"))
+    door.connection(20).close()
+    assert kept(blocked / "a.db") == ["first", "second"]
+
+
+AGENT = """
+import os, sys
+os.environ["OPENAI_API_KEY"] = "sk-offline"
+from agents import Agent, Runner, function_tool, set_tracing_disabled
+from agents.testing import ScriptedModel, assistant_message, function_call
+from acontext_plugins import learning
+set_tracing_disabled(True)
+
+@function_tool
+def weather(city: str) -> str:
+    return "21C in " + city
+
+steps = [[function_call("weather", {"city": "Oslo"}, call_id="c1")], [assistant_message("It is 21C.")]]
+agent = learning(Agent(name="a", tools=[weather], model=ScriptedModel(steps)), space="s")
+print(Runner.run_sync(agent, "weather in Oslo?").final_output)
+"""
+
+LIMITED = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+"""
+
+
+def run_agent(code: str, url: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "ACONTEXT_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("trouble", ["none", "no directory", "newer version", "no database", "disk full", "bad url"])
+def test_an_agent_run_works_whatever_is_wrong_with_its_memory(trouble: str, tmp_path: Path, newer: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "text.db").write_bytes(b"no database" * 1000)
+    urls = {
+        "none": f"sqlite:///{tmp_path}/a.db",
+        "no directory": f"sqlite:///{tmp_path}/file/a.db",
+        "newer version": f"sqlite:///{newer}",
+        "no database": f"sqlite:///{tmp_path}/text.db",
+        "disk full": f"sqlite:///{tmp_path}/full.db",
+        "bad url": "mysql://localhost/x",
+    }
+    done = run_agent((LIMITED if trouble == "disk full" else "") + AGENT, urls[trouble])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "It is 21C."
+    assert "Traceback" not in done.stderr
+    if trouble not in ("none", "disk full"):
+        assert "acontext" in done.stderr
+
+
+def test_a_disk_that_is_full_is_a_clear_error_for_one_who_asks(tmp_path: Path) -> None:
+    code = LIMITED + (
+        "from acontext_plugins import Acontext\n"
+        "from acontext_plugins.errors import AcontextError\n"
+        "try:\n"
+        f"    client = Acontext('sqlite:///{tmp_path}/full.db')\n"
+        "    session = client.sessions.create()\n"
+        "    for n in range(200):\n"
+        "        client.sessions.send_message(session.id, blob={'role': 'user', 'content': 'x' * 1000})\n"
+        "except AcontextError as error:\n"
+        "    print(type(error).__name__, error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.startswith("StoreUnavailable"), done.stderr
+    assert "full.db" in done.stdout
