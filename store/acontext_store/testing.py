@@ -20,7 +20,9 @@ from .base import Store
 
 pytest.register_assert_rewrite("acontext_store.contracts")
 
+from .contracts.blobs import BlobContract  # noqa: E402
 from .contracts.conversations import MessageContract, SessionContract  # noqa: E402
+from .contracts.lasting import LastingContract  # noqa: E402
 from .contracts.learning import (  # noqa: E402
     DigestContract,
     HumanContract,
@@ -28,6 +30,8 @@ from .contracts.learning import (  # noqa: E402
     SkillContract,
     TaskContract,
 )
+from .contracts.spaces import BlockContract, SpaceContract  # noqa: E402
+from .contracts.tenancy import TenancyContract  # noqa: E402
 from .contracts.work import ClaimContract, DueContract, ReleaseContract  # noqa: E402
 
 
@@ -42,6 +46,10 @@ class StoreContract(
     SkillContract,
     HumanContract,
     SearchContract,
+    SpaceContract,
+    BlockContract,
+    TenancyContract,
+    LastingContract,
 ):
     """What every `Store` promises."""
 
@@ -56,4 +64,4 @@ class StoreContract(
         return open_store_again("p1")
 
 
-__all__ = ["StoreContract"]
+__all__ = ["BlobContract", "StoreContract"]

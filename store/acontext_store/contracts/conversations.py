@@ -10,7 +10,21 @@ import pytest
 from ..base import Store
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Episode, Message, Part, Session, SkillOps
-from .given import a_session, a_space, a_task, an_edit, an_outcome, claimed, done, learned, observed, said, talk, texts
+from .given import (
+    a_session,
+    a_space,
+    a_task,
+    an_edit,
+    an_outcome,
+    claimed,
+    done,
+    each,
+    learned,
+    observed,
+    said,
+    talk,
+    texts,
+)
 
 
 class SessionContract:
@@ -28,7 +42,7 @@ class SessionContract:
         assert done(store.session("s1")) == session
 
     def test_an_unknown_session_is_not_found(self, store: Store) -> None:
-        for pending in (
+        for pending in each(
             store.session("nobody"),
             store.messages("nobody"),
             store.outcomes("nobody"),
@@ -88,14 +102,14 @@ class SessionContract:
 
     @pytest.mark.parametrize("limit", [0, -1, 201])
     def test_a_page_has_1_to_200_items(self, store: Store, limit: int) -> None:
-        for pending in (store.sessions(limit=limit), store.spaces(limit=limit)):
+        for pending in each(store.sessions(limit=limit), store.spaces(limit=limit)):
             with pytest.raises(InvalidInput, match="1 to 200"):
                 done(pending)
 
     @pytest.mark.parametrize("cursor", ["", "%%%", "bm90aGluZw", "fHw", "ß", "AAAA", "/w", "fA" * 400])
     def test_a_malformed_cursor_is_refused(self, store: Store, cursor: str) -> None:
         done(store.create_session(a_session()))
-        for pending in (
+        for pending in each(
             store.sessions(cursor=cursor),
             store.spaces(cursor=cursor),
             store.tasks("s1", cursor=cursor),

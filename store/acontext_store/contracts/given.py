@@ -38,6 +38,11 @@ def done(pending: Pending[T]) -> T:
     return pending.result(60)
 
 
+def each(*pending: Pending[Any]) -> tuple[Pending[Any], ...]:
+    """Answers of different kinds, to be looked at in the same way."""
+    return pending
+
+
 def until(condition: Callable[[], T], *, seconds: float = 30.0) -> T:
     """What `condition` returns as soon as that is true."""
     deadline = time.monotonic() + seconds

@@ -31,6 +31,7 @@ from .given import (
     an_outcome,
     claimed,
     done,
+    each,
     learned,
     observed,
     said,
@@ -121,9 +122,10 @@ class TaskContract:
             talk(store, session_id)
         observed(store, [a_task()])
         done(store.make_due("observe", "s2"))
+        claim = claimed(store, "observe", "s2")
+        ops = TaskOps(session_id="s2", tasks=(a_task(session_id="s2"),), observed_seq=2)
         with pytest.raises(Conflict):
-            ops = TaskOps(session_id="s2", tasks=(a_task(session_id="s2"),), observed_seq=2)
-            done(store.apply_tasks(claimed(store, "observe", "s2"), ops))
+            done(store.apply_tasks(claim, ops))
         assert done(store.task("t1")).session_id == "s1"
 
 
@@ -248,7 +250,7 @@ class SkillContract:
         assert (version.body, version.evidence, version.reason) == (edit.body, edit.evidence, "first seen")
 
     def test_an_unknown_skill_is_not_found(self, store: Store) -> None:
-        for pending in (store.skill("k"), store.skill_versions("k"), store.set_skill_status("k", "active")):
+        for pending in each(store.skill("k"), store.skill_versions("k"), store.set_skill_status("k", "active")):
             with pytest.raises(NotFound):
                 done(pending)
 
@@ -311,8 +313,8 @@ class SkillContract:
         elsewhere = Episode(task_id="t", session_id="s", space_id="elsewhere", body={})
         done(store.make_due("learn", space_id))
         claim = claimed(store, "learn", space_id)
+        ops = SkillOps(space_id=space_id, edits=(an_edit(),), episodes=(elsewhere,))
         with pytest.raises(InvalidInput):
-            ops = SkillOps(space_id=space_id, edits=(an_edit(),), episodes=(elsewhere,))
             done(store.apply_skills(claim, ops))
         assert done(store.skills(space_id)) == []
         assert done(store.blocks(space_id)) == []
@@ -496,6 +498,6 @@ class SearchContract:
         assert done(store.search(space_id, words("book hotel"))) == before
 
     def test_the_space_must_exist(self, store: Store) -> None:
-        for pending in (store.search("nowhere", ["a"]), store.frequencies("nowhere", ["a"])):
+        for pending in each(store.search("nowhere", ["a"]), store.frequencies("nowhere", ["a"])):
             with pytest.raises(NotFound):
                 done(pending)

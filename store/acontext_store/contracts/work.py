@@ -10,7 +10,7 @@ import pytest
 from ..base import Store
 from ..errors import InvalidInput, LeaseLost, NotFound
 from ..types import Claim, Lane, LaneKind, SkillOps, TaskOps
-from .given import a_session, a_space, a_task, an_outcome, claimed, done, observed, said, talk, until
+from .given import a_session, a_space, a_task, an_outcome, claimed, done, each, observed, said, talk, until
 
 _BOTH: tuple[LaneKind, ...] = ("observe", "learn")
 
@@ -30,7 +30,8 @@ class DueContract:
         assert done(store.next_due(kinds=_BOTH)) is None
         talk(store)
         due = done(store.next_due(kinds=["observe"]))
-        assert due is not None and due <= time.time()
+        assert due is not None
+        assert due <= time.time()
         assert done(store.next_due(kinds=["learn"])) is None
 
     def test_an_outcome_makes_its_session_due(self, store: Store) -> None:
@@ -120,7 +121,7 @@ class ClaimContract:
 
     def _is_refused(self, store: Store, claim: Claim) -> None:
         stale = a_task("stale", session_id=claim.key)
-        for pending in (
+        for pending in each(
             store.heartbeat(claim, lease=60),
             store.release(claim),
             store.release(claim, error="x", dead=True),
@@ -164,7 +165,8 @@ class ClaimContract:
         claim = claimed(store, "observe", "s1", lease=5)
         done(store.heartbeat(claim, lease=1000))
         due = done(store.next_due(kinds=_BOTH))
-        assert due is not None and due > time.time() + 900
+        assert due is not None
+        assert due > time.time() + 900
 
     def test_a_lease_that_ran_out_still_holds_while_nobody_took_it(self, store: Store) -> None:
         talk(store)
