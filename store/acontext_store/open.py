@@ -82,6 +82,9 @@ def _without_password(url: str) -> str:
 
 def _make_directory(path: Path) -> None:
     """Directories that we make are for their owner only; those that are there stay as they are."""
+    for above in (path, *path.parents):
+        if above.exists() and not above.is_dir():
+            raise StoreUnavailable(f"cannot use {path}: {above} is a file, not a directory; choose another path")
     missing = [parent for parent in (path, *path.parents) if not parent.exists()]
     try:
         for directory in reversed(missing):

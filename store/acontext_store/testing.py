@@ -17,22 +17,19 @@ from collections.abc import Callable
 import pytest
 
 from .base import Store
-
-pytest.register_assert_rewrite("acontext_store.contracts")
-
-from .contracts.blobs import BlobContract  # noqa: E402
-from .contracts.conversations import MessageContract, SessionContract  # noqa: E402
-from .contracts.lasting import LastingContract  # noqa: E402
-from .contracts.learning import (  # noqa: E402
+from .contracts.blobs import BlobContract
+from .contracts.conversations import MessageContract, SessionContract
+from .contracts.lasting import LastingContract
+from .contracts.learning import (
     DigestContract,
     HumanContract,
     SearchContract,
     SkillContract,
     TaskContract,
 )
-from .contracts.spaces import BlockContract, SpaceContract  # noqa: E402
-from .contracts.tenancy import TenancyContract  # noqa: E402
-from .contracts.work import ClaimContract, DueContract, ReleaseContract  # noqa: E402
+from .contracts.spaces import BlockContract, SpaceContract
+from .contracts.tenancy import TenancyContract
+from .contracts.work import ClaimContract, DueContract, ReleaseContract
 
 
 class StoreContract(

@@ -1,1 +1,6 @@
 """What every store and blob store promises, as tests. Users take them from `acontext_store.testing`."""
+
+import pytest
+
+_CONTRACTS = ("blobs", "conversations", "given", "lasting", "learning", "spaces", "tenancy", "work")
+pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in _CONTRACTS))
