@@ -19,7 +19,7 @@ from .scanner import PLACEHOLDER, Span, is_json_like, is_media, names_a_secret, 
 __all__ = ["Redacted", "Redactor", "placeholder"]
 
 #: Longer JSON is not parsed (that would hold the interpreter): its text is scanned like any other.
-_LONGEST_JSON = 131_072
+_LONGEST_JSON = 65_536
 #: Deeper values are not looked into; they are masked.
 _DEEPEST = 200
 #: Names and handles that a framework needs unchanged: they pair calls with results, or are sealed by the provider.

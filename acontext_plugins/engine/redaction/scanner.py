@@ -25,7 +25,7 @@ from .names import (
 from .shapes import GATE, LONGEST, shapes_in
 
 #: How much text one call into C may search.
-WINDOW = 32_768
+WINDOW = 16_384
 #: Longest private key block that is masked in one piece.
 _LONGEST_BLOCK = 32_768
 
