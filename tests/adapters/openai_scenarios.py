@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from acontext_adapters.openai_agents.scripted import ScriptedModel, assistant_message, function_call
 from agents import (
     Agent,
     AgentHooks,
@@ -25,6 +24,8 @@ from agents import (
 )
 from openai.types.responses import ResponseOutputMessage, ResponseOutputRefusal, ResponseReasoningItem
 from openai.types.responses.response_reasoning_item import Summary
+
+from acontext_adapters.openai_agents.scripted import ScriptedModel, assistant_message, function_call
 
 SKILLS = '<acontext-skills id="5c1115">\nUse when: weather\n1. weather: ask for the city\n</acontext-skills>'
 
@@ -487,14 +488,14 @@ async def stream_abandoned(host: Host) -> None:
     await host.stream(host.wrap(host.agent(calls(("weather", "c1"), "ok"))), stop=lambda result, event: True)
 
 
-class Unreachable(Exception):
+class UnreachableError(Exception):
     pass
 
 
 @scenario([ASK, CALL, "result: 21C in Oslo", "assistant: ok"], SUCCESS)
 async def model_retried(host: Host) -> None:
     retry = ModelRetrySettings(max_retries=2, policy=lambda context: True, backoff={"initial_delay": 0.001})
-    model = calls(Unreachable("x"), ("weather", "c1"), Unreachable("y"), "ok")
+    model = calls(UnreachableError("x"), ("weather", "c1"), UnreachableError("y"), "ok")
     await host.run(host.wrap(host.agent(model, model_settings=ModelSettings(retry=retry))))
 
 

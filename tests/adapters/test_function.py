@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+
 from acontext_adapters.testing import RecordingDoor
 from acontext_plugins.learning import current_run, learning, report
 
@@ -414,13 +415,16 @@ async def test_an_exception_in_a_step_is_a_failure(kind: str, door: RecordingDoo
     async def later() -> None:
         raise ValueError("bad")
 
-    with pytest.raises(ValueError, match="bad"):
+    async def drive() -> None:
         if kind == "generator":
             list(learned(steps, door)())
         elif kind == "async generator":
             _ = [item async for item in learned(async_steps, door)()]
         else:
             await learned(later, door)()
+
+    with pytest.raises(ValueError, match="bad"):
+        await drive()
     assert door.outcome == ("failed", "ValueError: bad")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from acontext_adapters.testing import RecordingDoor
 from acontext_plugins import learning as public
 from acontext_plugins.learning import Adapter, _adapters, current_run, learning, report
@@ -116,7 +117,7 @@ class Bells:
 
 
 @pytest.fixture
-def _points(monkeypatch: pytest.MonkeyPatch) -> Any:
+def points(monkeypatch: pytest.MonkeyPatch) -> Any:
     points: list[Point] = []
     from importlib.metadata import entry_points
 
@@ -128,17 +129,17 @@ def _points(monkeypatch: pytest.MonkeyPatch) -> Any:
     _adapters.cache_clear()
 
 
-def test_a_third_partys_adapter_is_asked_by_its_priority(_points: Any) -> None:
-    _points.append(Point("bells", Bells))
+def test_a_third_partys_adapter_is_asked_by_its_priority(points: Any) -> None:
+    points.append(Point("bells", Bells))
     assert isinstance(Bells(), Adapter)
     assert learning(3, space="s") == ("rung", 3, "s")
     assert learning(len, space="s")[0] == "rung"  # type: ignore[comparison-overlap,index]
 
 
 def test_an_adapter_that_cannot_be_loaded_is_said_once_and_named_where_it_is_missed(
-    _points: Any, caplog: pytest.LogCaptureFixture
+    points: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _points += [Point("broken", ImportError("no module named bells")), Point("odd", lambda: 7)]
+    points += [Point("broken", ImportError("no module named bells")), Point("odd", lambda: 7)]
     caplog.set_level(logging.WARNING, "acontext")
     learning(len, space="s")
     with pytest.raises(TypeError, match=r"not loaded: broken \(ImportError: no module named bells\), odd \(TypeError"):

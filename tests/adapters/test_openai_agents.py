@@ -6,10 +6,11 @@ from typing import Any
 
 import agents
 import pytest
+from agents import Agent
+
 from acontext_adapters.openai_agents import Runner
 from acontext_adapters.testing import RecordingDoor
 from acontext_plugins.learning import learning
-from agents import Agent
 
 from .openai_scenarios import SCENARIOS, SKILLS, Host, Scenario
 

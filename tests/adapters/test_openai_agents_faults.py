@@ -11,6 +11,7 @@ from typing import Any
 
 import agents
 import pytest
+
 from acontext_adapters.openai_agents import Runner, convert, history, runner, tracing, watch, wrap
 from acontext_adapters.testing import RecordingDoor
 from acontext_plugins import runs
@@ -169,7 +170,7 @@ async def test_tracing_processors_that_are_replaced_cost_one_outcome_and_no_more
         await host.run(agent, "second")
         await host.run(agent, "third")
     finally:
-        agents.set_trace_processors([wrap.witness])
+        agents.set_trace_processors([wrap.witness.relay])
     sessions = list(door.sessions.values())
     assert [session.lines for session in sessions] == [
         ["user: weather in Oslo?", "assistant: one"],

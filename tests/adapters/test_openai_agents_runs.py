@@ -9,12 +9,13 @@ from typing import Any
 
 import agents
 import pytest
+from agents import Agent, AgentHooks, RunConfig, SQLiteSession, function_tool, handoff
+from agents.run_config import ModelInputData
+
 from acontext_adapters.openai_agents import Runner, hooks
 from acontext_adapters.openai_agents.scripted import ScriptedModel, assistant_message, function_call
 from acontext_adapters.testing import RecordingDoor
 from acontext_plugins.learning import current_run, learning, report
-from agents import Agent, AgentHooks, RunConfig, SQLiteSession, function_tool, handoff
-from agents.run_config import ModelInputData
 
 from .openai_scenarios import SKILLS, TOOLS, call, calls, weather
 

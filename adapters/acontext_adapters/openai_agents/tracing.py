@@ -28,37 +28,38 @@ class _AgentSpan:
         self.handed_off = False
 
 
-class Witness(TracingProcessor):
+class Witness:
     """Links agent spans to watches; nothing of a trace is kept beyond its end, nothing is exported."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         #: Spans that are open, and the agent span that each is inside of.
-        self._owners: dict[str, _AgentSpan] = {}
+        self._owners: dict[str, _AgentSpan | None] = {}
         self._tokens: dict[str, tuple[Run, Token[Run | None]]] = {}
         #: Runs between two agents, by the trace and the span around both.
         self._between: dict[tuple[str, str | None], Watch] = {}
-        self._added = False
+        self.relay: _Relay | None = None
 
     def attach(self) -> None:
         """Become one of the SDK's processors, if that is not so yet."""
-        if not self._added:
-            self._added = True
-            add_trace_processor(self)
+        if self.relay is None:
+            self.relay = _Relay(self)
+            add_trace_processor(self.relay)
 
     def link(self, watch: Watch) -> None:
         """Called in a hook: the agent span around it is this run's."""
         span = get_current_span()
         if span is None or span.started_at is None:
             return
-        owner = self._owners.get(span.span_id)
-        if owner is None:
+        if span.span_id not in self._owners:
             # somebody has replaced the SDK's processors: be one of them again, for the runs to come
-            self._added = False
+            self.relay = None
             self.attach()
             return
-        owner.watch = watch
-        watch.traced = True
+        owner = self._owners[span.span_id]
+        if owner is not None:
+            owner.watch = watch
+            watch.traced = True
 
     def handed_off(self, watch: Watch) -> None:
         """Called in a hook: the agent span around it will end, and the run not."""
@@ -73,12 +74,9 @@ class Witness(TracingProcessor):
         owner = self._owners.get(span.span_id) if span is not None else None
         return dict(owner.span.error) if owner is not None and owner.watch is watch and owner.span.error else None
 
-    # -- the SDK's side
-    def on_trace_start(self, trace: Trace) -> None:
-        pass
-
-    def on_trace_end(self, trace: Trace) -> None:
-        for key in [key for key in self._between if key[0] == trace.trace_id]:
+    # -- what the SDK tells
+    def on_trace_end(self, trace_id: str) -> None:
+        for key in [key for key in self._between if key[0] == trace_id]:
             self._desk.end(self._between.pop(key))
 
     def on_span_start(self, span: Span[Any]) -> None:
@@ -87,11 +85,8 @@ class Witness(TracingProcessor):
             watch = self._between.pop((span.trace_id, span.parent_id), None)
             self._owners[span.span_id] = _AgentSpan(span, watch)
             return
-        owner = self._owners.get(span.parent_id or "")
-        if owner is None:
-            return
-        self._owners[span.span_id] = owner
-        if kind == "function" and owner.watch is not None and owner.watch.run is not None:
+        owner = self._owners[span.span_id] = self._owners.get(span.parent_id or "")
+        if kind == "function" and owner is not None and owner.watch is not None and owner.watch.run is not None:
             run = owner.watch.run
             self._tokens[span.span_id] = (run, run.enter())
 
@@ -111,6 +106,28 @@ class Witness(TracingProcessor):
             self._between[span.trace_id, span.parent_id] = watch
             return
         self._desk.end(watch, error, reason=None if error is not None else reason_of(span.error))
+
+
+class _Relay(TracingProcessor):
+    """What the SDK knows of the witness. Processors cannot be taken away, so an old relay is deaf instead."""
+
+    def __init__(self, witness: Witness) -> None:
+        self._witness = witness
+
+    def on_trace_start(self, trace: Trace) -> None:
+        pass
+
+    def on_trace_end(self, trace: Trace) -> None:
+        if self._witness.relay is self:
+            self._witness.on_trace_end(trace.trace_id)
+
+    def on_span_start(self, span: Span[Any]) -> None:
+        if self._witness.relay is self:
+            self._witness.on_span_start(span)
+
+    def on_span_end(self, span: Span[Any]) -> None:
+        if self._witness.relay is self:
+            self._witness.on_span_end(span)
 
     def shutdown(self) -> None:
         pass
