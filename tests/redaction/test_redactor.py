@@ -29,8 +29,8 @@ BLOCK = next(secret for name, _, secret in SECRETS if name == "PKCS8 private key
 HIDDEN = placeholder("password")
 
 
-def said(text: str, role: str = "user") -> Message:
-    return Message(role=role, parts=(Part(type="text", text=text),))  # type: ignore[arg-type]
+def said(text: str) -> Message:
+    return Message(role="user", parts=(Part(type="text", text=text),))
 
 
 def called(arguments: str, id: str = "call_1", name: str = "login") -> Message:

@@ -16,8 +16,8 @@ def said(text: str) -> Message:
     return Message(role="user", parts=(Part(type="text", text=text),))
 
 
-def masked(text: str, **options: bool) -> str:
-    return Redactor(**options).redact_text("session", text)
+def masked(text: str, *, pii: bool = False) -> str:
+    return Redactor(pii=pii).redact_text("session", text)
 
 
 @pytest.mark.parametrize(("name", "kind", "secret"), SECRETS, ids=[name for name, _, _ in SECRETS])

@@ -129,7 +129,7 @@ _NOT_SECRETS = frozenset(
     less many few one two three four five case-sensitive case-insensitive sha1 sha224 sha256 sha384 sha512 md5 bcrypt
     scrypt argon2 argon2i argon2id pbkdf2 base32 base64 utf8 utf-8 ascii oauth oauth2 oidc saml saml2 jwt bearer basic
     digest hmac rsa rs256 hs256 es256 ed25519 x509 aes128 aes256 ntlm ldap sso mfa 2fa totp otp http https http2
-    correctly successfully recovery management manager policy policies protection rules field fields page form
+    correctly successfully given recovery management manager policy policies protection rules field fields page form
     """.split()
 )
 _REFERENCE = re.compile(
@@ -138,6 +138,9 @@ _REFERENCE = re.compile(
 )
 _BLANKED = re.compile(r"[*xX•.#_\-=?…]{2,512}$")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z_\-]{0,80}(?:(?:\.|->|::)[A-Za-z_]\w{0,80}){0,6}$")
+_DOTTED = re.compile(r"[A-Za-z_]\w{0,40}(?:(?:\.|->|::)[A-Za-z_]\w{0,80}){0,5}(?:\.|->|::)[A-Za-z_]{1,80}$")
+_CALL = re.compile(r"[A-Za-z_]\w{0,80}(?:\.\w{1,80}){0,6}[(\[]")
+_COLOUR = re.compile(r"#[0-9A-Fa-f]{3,8}$")
 _DIGIT = re.compile(r"\d")
 _LETTER = re.compile(r"[^\W\d_]")
 _SYMBOL = re.compile(r"[^\w\s]")
@@ -166,6 +169,7 @@ def is_no_secret(value: str) -> bool:
         or _REFERENCE.match(value) is not None
         or _BLANKED.match(value) is not None
         or value.startswith("[redacted")
+        or _COLOUR.match(value) is not None
     )
 
 
@@ -214,8 +218,17 @@ def worth_remembering(value: str) -> bool:
 
 
 def is_reference_in_code(value: str) -> bool:
-    """`user.password`, `get_secret`: an expression, where a literal would be the secret."""
-    return _IDENTIFIER.match(value) is not None
+    """`user.password`, `get_secret`, `s3_credentials`: an expression, where a literal would be the secret."""
+    return (
+        _IDENTIFIER.match(value) is not None
+        or _DOTTED.match(value) is not None
+        or (value.isidentifier() and kind_of_name(value) is not None)
+    )
+
+
+def is_call_in_code(value: str) -> bool:
+    """`base64.b64decode(secret)`, `tokens[0]`: computed, not said."""
+    return _CALL.match(value) is not None
 
 
 def is_card_number(value: str) -> bool:

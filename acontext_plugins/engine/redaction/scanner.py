@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from .names import (
     Form,
+    is_call_in_code,
     is_card_number,
     is_no_secret,
     is_reference_in_code,
@@ -346,9 +347,7 @@ def _assigned(text: str, begin: int, assign: re.Match[str], kind: str, found: li
             return
         if colon and not worth_masking(kind, value_text, "said"):
             return
-    elif (cut := value_text.find("(")) > 0 and is_reference_in_code(value_text[:cut]):
-        return
-    elif (cut := value_text.find("[")) > 0 and is_reference_in_code(value_text[:cut]):
+    elif is_call_in_code(value_text):
         return
     if worth_masking(kind, value_text, "assigned"):
         found.append(Span(at, end, kind))
