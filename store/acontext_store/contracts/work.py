@@ -56,9 +56,9 @@ class DueContract:
     def test_each_append_puts_the_work_off_but_not_for_ever(self, store: Store) -> None:
         done(store.create_session(a_session()))
         done(store.append("s1", [said("a")], quiet=100, max_wait=1000))
-        assert 98 < _due_in(store) <= 100
+        assert 99 < _due_in(store) <= 105  # a twentieth late at most, and never early
         done(store.append("s1", [said("b")], quiet=500, max_wait=1000))
-        assert 498 < _due_in(store) <= 500
+        assert 499 < _due_in(store) <= 525
         done(store.append("s1", [said("c")], quiet=5000, max_wait=1000))
         assert 990 < _due_in(store) <= 1000
         done(store.append("s1", [said("d")], quiet=5000, max_wait=5000))

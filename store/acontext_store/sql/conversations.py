@@ -120,7 +120,7 @@ def delete_session(tx: Tx, session_id: str) -> None:
         tx.run(delete(table).where(tx.mine(table, session_id=session_id)))
     tx.run(update(injections).where(tx.mine(injections, session_id=session_id)).values(session_id=None))
     tx.run(delete(sessions).where(tx.mine(sessions, id=session_id)))
-    tx.tails.pop(session_id, None)
+    tx.memory.tails.pop(session_id, None)
     tx.purged = True
 
 
@@ -140,6 +140,9 @@ def _session(row: Row[Any]) -> Session:
 
 
 # ----------------------------------------------------------------------------------------------- messages
+
+#: How much longer than `quiet` the work may wait.
+_SLACK = 1.05
 
 _TRACKED = "SELECT disable_task_tracking FROM sessions WHERE project_id = ? AND id = ?"
 _LAST_MESSAGE = "SELECT seq, id FROM messages WHERE project_id = ? AND session_id = ? ORDER BY seq DESC LIMIT 1"
@@ -163,7 +166,7 @@ def append(
     quiet: float,
     max_wait: float,
 ) -> Appended:
-    tail = tx.tails.get(session_id) or _find_tail(tx, session_id, ensure)
+    tail = tx.memory.tails.get(session_id) or _find_tail(tx, session_id, ensure)
     project_id, execute = tx.project_id, tx.raw.execute
     seq, last_id = tail.last_seq, tail.last_message_id
     for message in new_messages:
@@ -199,10 +202,9 @@ def append(
             said += 1
     new = seq - tail.last_seq
     # from here on nothing fails: what is remembered must not run ahead of what is written
-    tx.tails[session_id] = tail
+    tx.memory.tails[session_id] = tail
     if tail.tracked and (new or said != tail.outcome_count):
-        moment = time.time()
-        tx.due[session_id] = (moment + quiet, moment + max_wait)
+        _put_off(tx, session_id, tail, quiet, max_wait)
     tail.last_seq, tail.last_message_id, tail.outcome_count = seq, last_id, said
     return Appended(
         session_id=session_id,
@@ -212,10 +214,24 @@ def append(
     )
 
 
+def _put_off(tx: Tx, session_id: str, tail: Tail, quiet: float, max_wait: float) -> None:
+    """The observe work is due `quiet` seconds from now: said with some slack, so that not every append must say so."""
+    moment = time.time()
+    due_at, deadline = moment + quiet, moment + max_wait
+    if tail.lane_changes == tx.memory.lane_changes and tail.deadline <= deadline:
+        due_at = min(due_at, tail.deadline)
+        if tail.due_at >= due_at or (tail.due_at <= moment and due_at <= moment):
+            return  # it is so already
+        deadline = tail.deadline
+    tail.due_at, tail.deadline = min(moment + quiet * _SLACK, deadline), deadline
+    tail.lane_changes = tx.memory.lane_changes
+    tx.due[session_id] = (tail.due_at, deadline)
+
+
 def is_one_insert(tx: Tx, arguments: tuple[Any, ...]) -> bool:
     """Whether an append with these arguments is one statement, which needs no savepoint to be all or nothing."""
     session_id, new_messages, new_outcomes, *_ = arguments
-    return session_id in tx.tails and len(new_messages) + len(new_outcomes) <= 1
+    return session_id in tx.memory.tails and len(new_messages) + len(new_outcomes) <= 1
 
 
 def settle(tx: Tx) -> None:

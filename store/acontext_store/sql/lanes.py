@@ -59,6 +59,7 @@ def observe_later(tx: Tx, session_id: str, *, due_at: float, deadline: float) ->
 
 def at_the_latest(tx: Tx, kind: LaneKind, key: str, at: float) -> None:
     """The lane's work is due then, or earlier."""
+    tx.memory.lane_changes += 1
     tx.raw.execute(_AT_THE_LATEST, (tx.project_id, kind, key, at, at, _first_token(time.time())))
 
 
@@ -95,6 +96,7 @@ def claim(tx: Tx, owner: str, *, kinds: Collection[LaneKind], lease: float, limi
             **names,
         },
     ).fetchall()
+    tx.memory.lane_changes += len(rows)
     return [
         Claim(kind=kind, key=key, owner=owner, token=token, attempts=attempts) for kind, key, token, attempts in rows
     ]
@@ -119,6 +121,7 @@ def heartbeat(tx: Tx, claim: Claim, *, lease: float) -> None:
 
 def release(tx: Tx, claim: Claim, *, error: str | None, retry_in: float | None, dead: bool) -> None:
     lane = fence(tx, claim)
+    tx.memory.lane_changes += 1
     moment = time.time()
     values: dict[str, Any] = {"owner": None, "lease_until": 0.0}
     if error is not None or dead:
@@ -142,6 +145,7 @@ def release(tx: Tx, claim: Claim, *, error: str | None, retry_in: float | None, 
 
 def finish(tx: Tx, claim: Claim) -> None:
     """Release after the work was done: due again at once if there is more of it, else idle."""
+    tx.memory.lane_changes += 1
     values: dict[str, Any] = {
         "owner": None,
         "lease_until": 0.0,

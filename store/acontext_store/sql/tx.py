@@ -15,12 +15,30 @@ from .connect import Link
 
 @dataclass(slots=True)
 class Tail:
-    """Where a session ends, so that the next append need not ask."""
+    """Where a session ends, and when it is due, so that the next append need not ask."""
 
     tracked: bool
     last_seq: int
     last_message_id: str | None
     outcome_count: int
+    #: What was last written to its lane, while `Memory.lane_changes` was this.
+    due_at: float = 0.0
+    deadline: float = 0.0
+    lane_changes: int = -1
+
+
+@dataclass(slots=True)
+class Memory:
+    """What the one who writes remembers from one transaction to the next, for as long as nobody else writes."""
+
+    tails: dict[str, Tail] = field(default_factory=dict)
+    #: How often lanes were changed by anything but appends.
+    lane_changes: int = 0
+    #: SQLite's count of the commits of others, as it was last seen.
+    data_version: int = -1
+
+    def forget(self) -> None:
+        self.tails.clear()
 
 
 @dataclass(slots=True)
@@ -30,8 +48,7 @@ class Tx:
     sql: Connection
     raw: sqlite3.Connection
     project_id: str
-    #: The ends of sessions, known for as long as nobody else writes to the database.
-    tails: dict[str, Tail] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
     #: Sessions whose observe work the appends so far put off: when it is due, and when at the latest.
     due: dict[str, tuple[float, float]] = field(default_factory=dict)
     #: Set when text was deleted: the log is emptied after the commit, so that it holds none of it.

@@ -14,7 +14,7 @@ from ..base import Pending
 from ..errors import Closed
 from . import conversations
 from .connect import Link, is_busy, translate
-from .tx import Tail, Tx, Work
+from .tx import Memory, Tx, Work
 
 _BATCH = 256
 _REMEMBERED = 10_000
@@ -51,8 +51,7 @@ class Writer:
         #: Held while a transaction is open, so that a fork never copies one (or a lock inside SQLite) half way.
         self.quiet = threading.Lock()
         link.raw.execute("PRAGMA busy_timeout=0")  # waiting is done here, with `quiet` let go
-        self._tails: dict[str, Tail] = {}
-        self._seen = -1
+        self._memory = Memory()
         self._thread = threading.Thread(target=self._work, name="acontext-store-writer", daemon=True)
         self._thread.start()
 
@@ -107,11 +106,11 @@ class Writer:
 
     def _run(self, batch: list[Job]) -> None:
         jobs = [job for job in batch if job.pending.set_running_or_notify_cancel()]
-        tx = Tx(self._link.sql, self._link.raw, self._project_id, self._tails)
+        tx = Tx(self._link.sql, self._link.raw, self._project_id, self._memory)
         try:
             done = self._transact(tx, jobs)
         except Exception as error:
-            self._tails.clear()
+            self._memory.forget()
             trouble = translate(error, self._link.path)
             for job in jobs:
                 job.pending.set_exception(trouble)
@@ -129,7 +128,7 @@ class Writer:
     def _transact(self, tx: Tx, jobs: list[Job]) -> list[tuple[Any, BaseException | None]]:
         self._begin()
         try:
-            self._check_tails()
+            self._check_memory()
             done = [self._perform(tx, job) for job in jobs]
             conversations.settle(tx)
             self._patiently(lambda: tx.raw.execute("COMMIT"))
@@ -141,12 +140,12 @@ class Writer:
             finally:
                 self.quiet.release()
 
-    def _check_tails(self) -> None:
+    def _check_memory(self) -> None:
         """Forget what is remembered of sessions when another connection has written to the database."""
         (seen,) = self._link.raw.execute("PRAGMA data_version").fetchone()
-        if seen != self._seen or len(self._tails) > _REMEMBERED:
-            self._tails.clear()
-            self._seen = seen
+        if seen != self._memory.data_version or len(self._memory.tails) > _REMEMBERED:
+            self._memory.forget()
+            self._memory.data_version = seen
 
     def _perform(self, tx: Tx, job: Job) -> tuple[Any, BaseException | None]:
         raw = tx.raw
