@@ -201,3 +201,68 @@ def test_help_is_quick_and_lists_every_command(tmp_path: Path) -> None:
     done = acontext("--help", cwd=tmp_path)
     for command in ("learn", "skills", "search", "tasks", "doctor", "demo", "bench"):
         assert command in done.stdout
+
+
+def test_what_is_odd_but_usable_is_kept_whole(tmp_path: Path) -> None:
+    """Repeated call ids, results without calls, 5 MB results, lone surrogates, NULs, unknown keys."""
+    repeated = conversation("repeated", "ada@example.com", "A-1")
+    for message in repeated["messages"]:
+        for made in message.get("tool_calls", []):
+            made["id"] = "same"
+        if "tool_call_id" in message:
+            message["tool_call_id"] = "same"
+    orphan = conversation("orphan", "ada@example.com", "A-2")
+    orphan["messages"].insert(2, result("nobody", {"x": 1}))
+    big = conversation("big", "ada@example.com", "A-3")
+    big["messages"][3]["content"] = json.dumps({"order_id": "A-3", "log": "line of a log file\n" * 280_000})
+    odd = conversation("odd", "ada@example.com", "A-4")
+    odd["messages"][1]["content"] += " \ud800 and \u0000 nothing"
+    odd["messages"][1]["mood"] = {"deep": [1, {"deeper": None}]}
+    rows = [repeated, orphan, big, odd]
+    (tmp_path / "odd.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = acontext("learn", "odd.jsonl", "--space", "s", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert lines(done)[-1]["conversations"] == 4
+    (skill,) = lines(acontext("skills", "--space", "s", "--json", cwd=tmp_path))
+    assert set(skill["source_ids"]) == {"repeated", "orphan", "big", "odd"}
+    assert (tmp_path / ".acontext" / "acontext.db").stat().st_size < 2_000_000
+
+
+def test_what_cannot_be_used_is_refused_line_by_line(tmp_path: Path) -> None:
+    deep: Any = "bottom"
+    for _ in range(500):
+        deep = [deep]
+    bad = [
+        {"id": "1", "messages": "none"},
+        {"id": "2", "messages": [{"role": "wizard", "content": "abracadabra"}]},
+        {"id": "3", "messages": [{"role": "user", "content": deep}]},
+        {"id": "4", "messages": []},
+        {"id": "5", "messages": [{"role": "user", "content": "x"}], "outcome": "splendid"},
+        ["no", "object"],
+    ]
+    (tmp_path / "bad.jsonl").write_text("".join(json.dumps(row) + "\n" for row in bad))
+    done = acontext("learn", "bad.jsonl", "--space", "s", "--json", cwd=tmp_path)
+    assert done.returncode == 1
+    problems = [line for line in lines(done) if line["event"] == "problem"]
+    assert [problem["line"] for problem in problems] == [1, 2, 3, 4, 5, 6]
+    assert "wizard" in problems[1]["reason"]
+    assert lines(acontext("tasks", "--space", "s", "--json", cwd=tmp_path)) == []
+
+
+def test_secrets_in_conversations_never_reach_the_disk_or_the_screen(tmp_path: Path) -> None:
+    secret = "sk" + "_live_" + "4eC39HqLyjWDarjtT1zdp7dc" + "Qq"
+    row = conversation("case", "ada@example.com", "A-1")
+    row["messages"][1]["content"] += f" My key is {secret}."
+    row["messages"][3]["content"] = json.dumps({"order_id": "A-1", "echo": secret})
+    (tmp_path / "cases.jsonl").write_text(json.dumps(row) + "\n")
+    done = acontext("learn", "cases.jsonl", "--space", "s", cwd=tmp_path)
+    shown = acontext("skills", "--space", "s", "--all", "--json", cwd=tmp_path)
+    assert secret not in done.stdout + done.stderr + shown.stdout
+    for file in (tmp_path / ".acontext").rglob("*"):
+        assert not file.is_file() or secret.encode() not in file.read_bytes()
+
+
+def test_standard_input_is_a_file_too(tmp_path: Path) -> None:
+    rows = json.dumps(conversation("case", "ada@example.com", "A-1")) + "\n"
+    done = acontext("learn", "-", "--space", "s", "--json", cwd=tmp_path, stdin=rows)
+    assert lines(done)[-1]["conversations"] == 1
