@@ -31,7 +31,7 @@ _SMALL = 4_096
 
 
 class Scrubber(Protocol):
-    """Takes secrets out of messages before they are written."""
+    """Takes secrets out of messages before they are written. May be called from any thread."""
 
     def redact(
         self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome]
@@ -88,7 +88,6 @@ class Recorder:
         self.stats = RecorderStats()
         self._queue: queue.SimpleQueue[_Entry | threading.Event | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._scrubbing = threading.Lock()
         self._pending = 0
         self._pending_bytes = 0
         self._known: OrderedDict[str, None] = OrderedDict()
@@ -130,7 +129,10 @@ class Recorder:
         if self._closing or self._pid != os.getpid():
             waiter.set_exception(Closed("this client is closed, or was opened before os.fork(): open one here"))
             return waiter
-        size = sum(_rough_size([part.text for part in message.parts]) + 512 for message in messages)
+        size = 0
+        for message in messages:
+            for part in message.parts:
+                size += len(part.text or "") + 512
         if isinstance(session, str) and self._pending == 0 and size <= _SMALL:
             # nothing is ahead of it: two thread switches less than by way of the queue
             _, session_id, prepared, said = self._prepare(_Entry(session, messages, outcomes, size))
@@ -285,8 +287,7 @@ class Recorder:
     def _prepare(self, entry: _Entry) -> tuple[Session | None, str, Sequence[Message], Sequence[Outcome]]:
         messages = entry.messages() if callable(entry.messages) else entry.messages
         session, session_id = self._resolve(entry.ref)
-        with self._scrubbing:
-            messages, outcomes, redacted = self._scrubber.redact(session_id, messages, entry.outcomes)
+        messages, outcomes, redacted = self._scrubber.redact(session_id, messages, entry.outcomes)
         self.stats.redacted += redacted
         return session, session_id, [self._outsource(message) for message in messages], outcomes
 
@@ -331,8 +332,10 @@ class Recorder:
         limit = self._settings.inline_bytes
         changes: dict[str, object] = {}
         # a character is at most 4 bytes: most messages are seen to be short without encoding them
-        if any(part.text is not None and len(part.text) * 4 > limit for part in message.parts):
-            changes["parts"] = tuple(self._shorten(part) for part in message.parts)
+        for part in message.parts:
+            if part.text is not None and len(part.text) * 4 > limit:
+                changes["parts"] = tuple(self._shorten(part) for part in message.parts)
+                break
         if message.native is not None and (changes or _rough_size(message.native) > limit):
             data = json.dumps(message.native).encode()
             if len(data) > limit:
