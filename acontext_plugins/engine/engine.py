@@ -103,7 +103,11 @@ class Engine:
         space_id = await self._known_space(query.space)
         if space_id is None:
             return Recall()
-        found = await self.find_skills(space_id, query.text, limit=query.limit, tools=query.tools)
+        try:
+            found = await self.find_skills(space_id, query.text, limit=query.limit, tools=query.tools)
+        except NotFound:  # deleted meanwhile; another may be made under its name
+            self._space_ids.pop(query.space, None)
+            return Recall()
         text, shown = render(
             [skill for skill, _ in found], token_budget=query.token_budget, with_trace=query.with_trace
         )
