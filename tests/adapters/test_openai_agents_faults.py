@@ -69,7 +69,7 @@ STEPS = [
     (history.Conversations, "remember"),
     (history.Chain, "add"),
     (watch, "frozen"),
-    (watch, "as_dict"),
+    (watch, "field_of"),
     (watch, "rough_size"),
     (watch, "get_current_trace"),
     (convert, "from_responses"),

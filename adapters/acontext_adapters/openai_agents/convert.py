@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from acontext_plugins.formats import from_response_output, from_responses
 from acontext_store.types import Json, Message, stable_id
 
 log = logging.getLogger("acontext")
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def as_dict(item: Any) -> Json:
@@ -25,24 +25,52 @@ def as_dict(item: Any) -> Json:
     return result
 
 
+def field_of(item: Any, name: str) -> Any:
+    """A field of an item of either kind; None where it has none."""
+    if isinstance(item, dict):
+        return item.get(name)
+    fields = getattr(item, "__dict__", None)  # a field that pydantic does not find costs it an exception
+    return fields.get(name) if fields is not None else getattr(item, name, None)
+
+
 def frozen(items: Sequence[Any]) -> list[Any]:
-    """Copies that the host cannot change behind our back."""
-    return [item.model_copy(deep=True) if hasattr(item, "model_copy") else copy.deepcopy(item) for item in items]
+    """Copies that the host cannot change behind our back, as deep as words go."""
+    return [_copied(item) for item in items]
+
+
+def _copied(value: Any) -> Any:
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is dict:
+        return {key: _copied(inner) for key, inner in value.items()}
+    if kind is list:
+        return [_copied(inner) for inner in value]
+    if hasattr(value, "model_copy"):
+        copied = value.model_copy()
+        fields = vars(copied)
+        for name, inner in fields.items():
+            if type(inner) not in _PLAIN:
+                fields[name] = _copied(inner)
+        return copied
+    return value
 
 
 def rough_size(item: Any) -> int:
     """About how many bytes an item takes: for the bound on memory, so cheap before exact."""
-    total, rest, steps = 256, [item], 0
-    while rest and steps < 64:
-        steps += 1
+    total, rest = 256, [item]
+    while rest and total < 1_000_000:
         value = rest.pop()
-        if isinstance(value, str):
+        kind = type(value)
+        if kind is str:
             total += len(value)
-        elif isinstance(value, dict):
+        elif kind in _PLAIN:
+            continue
+        elif kind is dict:
             rest.extend(value.values())
-        elif isinstance(value, list | tuple):
+        elif kind is list:
             rest.extend(value)
-        elif hasattr(value, "__dict__"):
+        elif hasattr(value, "model_copy"):
             rest.extend(vars(value).values())
     return total
 

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from .convert import as_dict
+from .convert import as_dict, field_of
 
 V = TypeVar("V")
 _AMBIGUOUS = ""
@@ -23,15 +23,15 @@ _NO_IDS = frozenset({"__fake_id__", "FAKE_RESPONSES_ID", "scripted-message"})
 
 def by_model(item: Any) -> bool:
     """Whether a model made this item (and not the user, the host or a tool)."""
-    fields = as_dict(item)
-    if fields.get("role"):
-        return bool(fields["role"] == "assistant")
-    return not str(fields.get("type", "")).endswith("_output")
+    role = field_of(item, "role")
+    if role:
+        return bool(role == "assistant")
+    return not str(field_of(item, "type")).endswith("_output")
 
 
 def by_host(item: Any) -> bool:
     """Whether it is a prompt of the host (system, developer): never recorded."""
-    return as_dict(item).get("role") in ("system", "developer")
+    return field_of(item, "role") in ("system", "developer")
 
 
 class Chain:
@@ -45,19 +45,18 @@ class Chain:
         self.models = 0
 
     def add(self, item: Any) -> None:
-        fields = as_dict(item)
-        kind = fields.get("type") or "message"
+        kind = field_of(item, "type") or "message"
         key: list[Any]
         if kind == "message":
-            if fields.get("role") in ("system", "developer"):
+            if by_host(item):
                 return
-            id = fields.get("id")
-            key = [fields.get("role"), None if id in _NO_IDS else id, _words(fields.get("content"))]
+            id = field_of(item, "id")
+            key = [field_of(item, "role"), None if id in _NO_IDS else id, _words(field_of(item, "content"))]
         elif kind == "function_call":
-            key = ["call", fields.get("call_id"), fields.get("name")]
+            key = ["call", field_of(item, "call_id"), field_of(item, "name")]
         else:
             return
-        self.models += by_model(fields)
+        self.models += by_model(item)
         self._hash.update(json.dumps(key, ensure_ascii=False, default=str).encode("utf-8", "replace"))
 
     @property
@@ -70,9 +69,8 @@ def _words(content: Any) -> Any:
         return content
     words = []
     for part in content:
-        fields = as_dict(part)
-        text = fields.get("text", fields.get("refusal"))
-        words.append(text if text is not None else json.dumps(fields, sort_keys=True, default=str))
+        text = field_of(part, "text") or field_of(part, "refusal")
+        words.append(text if text is not None else json.dumps(as_dict(part), sort_keys=True, default=str))
     return words[0] if len(words) == 1 else words
 
 
@@ -115,6 +113,8 @@ class Conversations:
         chain = Chain()
         found: str | None = None
         new = 0
+        if not any(by_model(item) for item in items):
+            return None, [item for item in items if not by_host(item)]
         for number, item in enumerate(items, 1):
             chain.add(item)
             if not chain.models:

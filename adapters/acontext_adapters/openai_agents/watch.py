@@ -7,7 +7,6 @@ desk, and what two of them tell is recorded once.
 from __future__ import annotations
 
 import asyncio
-import copy
 import json
 import threading
 import weakref
@@ -22,7 +21,7 @@ from agents.tracing import get_current_span, get_current_trace
 from acontext_plugins.runs import Run, Runtime, current_run
 from acontext_store.types import Message, Part, new_id, stable_id
 
-from .convert import as_dict, frozen, input_messages, output_messages, result_message, rough_size
+from .convert import field_of, frozen, input_messages, output_messages, result_message, rough_size
 from .history import Bounded, Chain, Conversations, by_host
 
 #: How the SDK's own error function begins: the only sign of a failed tool while tracing is off.
@@ -122,17 +121,15 @@ class Watch:
         self._new = []
         if not items:
             return
-        self.run.record(
-            make=lambda: input_messages(items, self.id, "input"), size=sum(rough_size(item) for item in items)
-        )
+        mine = self.id
+        self.run.record(make=lambda: input_messages(items, mine, "input"), size=sum(rough_size(item) for item in items))
 
     @property
     def query(self) -> str:
         """The newest words of the user."""
         for item in reversed(self.turn_input):
-            fields = as_dict(item)
-            if fields.get("role") == "user":
-                return _text(fields.get("content"))
+            if field_of(item, "role") == "user":
+                return _text(field_of(item, "content"))
         return ""
 
     # -- what hooks tell
@@ -146,11 +143,11 @@ class Watch:
         self._refused = False
         for item in items:
             self._chain.add(item)
-            call_id, kind = _get(item, "call_id"), str(_get(item, "type"))
+            call_id, kind = field_of(item, "call_id"), str(field_of(item, "type"))
             if call_id and not kind.endswith("_output"):
-                self.pending[call_id] = _get(item, "name") or kind.removesuffix("_call")
+                self.pending[call_id] = field_of(item, "name") or kind.removesuffix("_call")
             elif kind == "message":
-                self._refused |= any(_get(part, "type") == "refusal" for part in _get(item, "content") or ())
+                self._refused |= any(field_of(part, "type") == "refusal" for part in field_of(item, "content") or ())
         name, number = self.id, str(self._responses)
         copies = frozen(items)
         self.run.record(
@@ -182,23 +179,25 @@ class Watch:
             return
         self.pending.pop(call_id, None)
         self._answered.add(call_id)
-        item = {"type": "function_call_output", "call_id": call_id, "output": copy.deepcopy(output)}
-        id = stable_id(self.id, "result", call_id)
-        self.run.record(make=lambda: [result_message(item, id, name=name, error=error)], size=rough_size(item))
+        item = {"type": "function_call_output", "call_id": call_id, "output": frozen([output])[0]}
+        mine = self.id
+        self.run.record(
+            make=lambda: [result_message(item, stable_id(mine, "result", call_id), name=name, error=error)],
+            size=rough_size(item),
+        )
 
     def results_in(self, items: Iterable[Any]) -> None:
         """Results that no hook told of (handoffs, rejected calls, shells ...) stand in the model's next input."""
         if not self.pending:
             return
         for item in items:
-            fields = as_dict(item)
-            call_id = fields.get("call_id")
-            if call_id in self.pending and str(fields.get("type", "")).endswith("_output"):
+            call_id, kind = field_of(item, "call_id"), str(field_of(item, "type"))
+            if call_id in self.pending and kind.endswith("_output"):
                 name = self.pending[call_id]
-                plain = fields["type"] == "function_call_output"
+                plain = kind == "function_call_output"
                 # a function tool that never ran to its end, and yet there is an answer: rejected, or not found
                 error = plain and call_id not in self.running and name not in _handoff_names(self.agent)
-                self._answer(call_id, name, fields.get("output"), error=error)
+                self._answer(call_id, name, field_of(item, "output"), error=error)
 
     def handed_off(self, source: Agent[Any], target: Agent[Any]) -> None:
         """The conversation goes to another agent. No tool ends then, so the call is answered here."""
@@ -426,14 +425,10 @@ def _same(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
     return len(ours) == len(theirs) and all(a is b for a, b in zip(ours, theirs, strict=True))
 
 
-def _get(item: Any, name: str) -> Any:
-    return item.get(name) if isinstance(item, dict) else getattr(item, name, None)
-
-
 def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
-    return "\n".join(text for part in content or () if isinstance(text := _get(part, "text"), str))
+    return "\n".join(text for part in content or () if isinstance(text := field_of(part, "text"), str))
 
 
 def _trace_id() -> str:
