@@ -34,12 +34,12 @@ RARITY = 0.05
 #: How much a skill's own votes count beside the fit of its tools.
 OWN_VOTES = 0.6
 #: Relevance below which nothing is answered.
-RELEVANT = 0.95
+RELEVANT = 0.63
 #: Rarity is measured as if a space had at least this many texts, so that a new space is not deaf.
 BACKGROUND = 200
 MOST_TERMS = 256
 _LENGTH = 0.75
-_K1, _B = 1.2, 0.75
+_K1, _B, _USUAL_LENGTH = 1.2, 0.75, 50
 
 
 def searchable(text: str, tools: Iterable[str]) -> str:
@@ -92,10 +92,9 @@ def rank(
     documents = [(hit.skill_id, _counted(hit.text)) for hit in hits]
     if not terms or not documents:
         return []
-    average = sum(document.length for _, document in documents) / len(documents)
     matches = [
         {
-            term: count * (_K1 + 1) / (count + _K1 * (1 - _B + _B * document.length / max(1.0, average)))
+            term: count * (_K1 + 1) / (count + _K1 * (1 - _B + _B * document.length / _USUAL_LENGTH))
             for term in terms
             if (count := document.counts.get(term))
         }
@@ -103,7 +102,8 @@ def rank(
     ]
     total = max(texts, BACKGROUND)
     rarity = {term: _idf(total, frequencies.get(term, 0)) for term in terms}
-    nearness = sorted((sum(rarity[t] * m for t, m in match.items()) for match in matches), reverse=True)
+    damped = {term: math.sqrt(rare) for term, rare in rarity.items()}
+    nearness = sorted((sum(damped[t] * m for t, m in match.items()) for match in matches), reverse=True)
     if relevance(nearness, len(terms)) < relevant:
         return []
     labels = _labels(documents)
@@ -112,11 +112,15 @@ def rank(
 
 
 def relevance(nearness: Sequence[float], terms: int) -> float:
-    """How much of the query the nearest texts account for: their scores against the length of the query."""
+    """How much of the query the nearest texts account for: their scores against the length of the query.
+
+    The nearest text alone may be a chance hit, so the five nearest count more. Scores grow with the number of
+    words in common, which grows slower than a query does: hence the power below 1.
+    """
     if not nearness:
         return 0.0
     nearest = nearness[:5]
-    return (nearest[0] + 3 * sum(nearest) / len(nearest)) / (4 * float(max(3, terms)) ** _LENGTH)
+    return (nearest[0] + 3 * sum(nearest) / len(nearest)) / 4 / math.pow(max(3, terms), _LENGTH)
 
 
 def _idf(total: int, frequency: int) -> float:

@@ -201,7 +201,8 @@ def development(*dropped: str) -> list[FinishedTask]:
 
 def rendered(shelf: Shelf) -> tuple[list[Row], dict[str, int]]:
     """The active skills as the scorer reads them."""
-    task_of = {r["id"]: r["task_id"] for r in rows("trajectories_dev.jsonl.gz")}
+    # The scorer knows nothing of tasks without gold actions (toolbench, swe), and stumbles over them.
+    task_of = {r["id"]: r["task_id"] for r in rows("trajectories_dev.jsonl.gz") if r["gold_actions"]}
     out: list[Row] = []
     place = {}
     for skill in shelf.active:
@@ -212,7 +213,7 @@ def rendered(shelf: Shelf) -> tuple[list[Row], dict[str, int]]:
                 "use_when": skill.body.use_when,
                 "preferences": skill.body.preferences,
                 "tool_sops": [{"tool_name": s.tool_name, "action": s.action} for s in skill.body.tool_sops],
-                "source_task_ids": list(dict.fromkeys(task_of[s] for s in sources)),
+                "source_task_ids": list(dict.fromkeys(task_of[s] for s in sources if s in task_of)),
                 "source_trajectory_id": sources[0] if sources else None,
             }
         )

@@ -18,10 +18,10 @@ from acontext_store.types import Json, Message, Part
 from .toolnames import is_tool_name
 
 _ERROR_START = re.compile(
-    r"""^[\s#"'\[({]*(?:\w+\s*=\s*["'\s]*)?"""
+    r"""^[\s#"'\[(]*(?:\w+\s*=\s*["'\s]*)?"""
     r"(?:[a-z]\w*(?:error|exception)\b|error\b|exception\b|traceback\b|fatal\b|failed to\b|failure\b"
     r"|invalid\b|unauthori[sz]ed\b|forbidden\b|permission denied\b|4\d\d client error|5\d\d server error"
-    r"|[\w./-]+: (?:command not found|no such file))",
+    r"|[\w./-]+: (?:[\w./-]+: )?(?:command not found|no such file))",
     re.IGNORECASE,
 )
 _BAD_STATUS = frozenset(["error", "failed", "failure", "fail", "exception", "invalid"])
@@ -103,11 +103,9 @@ def looks_like_error(text: str) -> bool:
     head = text.lstrip()[:400]
     if not head:
         return False
-    if _ERROR_START.match(head):
-        return True
-    if head[0] != "{":
-        return False
-    return _bad(_object(text), depth=0)
+    if head[0] == "{":
+        return _bad(_object(text), depth=0)
+    return _ERROR_START.match(head) is not None
 
 
 def _bad(value: object, *, depth: int) -> bool:

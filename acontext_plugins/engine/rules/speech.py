@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+#: The longest turn that is taken for a person's own words.
+MOST_SPOKEN = 2000
 Turn = Literal["request", "answer", "thanks", "correction", "confirmation"]
 
 #: A full stop inside a word ("report.txt", "3.5") ends nothing.
@@ -45,7 +47,8 @@ _THANKS = re.compile(
 )
 _CONFIRMATION = re.compile(
     _LEAD + r"(?:yes|yeah|yep|yup|sure|correct|right|confirmed?|i confirm|go ahead|proceed"
-    r"|please (?:do|proceed|go ahead|continue)|do it|continue|sounds (?:good|great)|that works|that would be|agreed|approved?|fine|ok(?:ay)?[.!,]?$"
+    r"|please (?:do|proceed|go ahead|continue)|do it|continue|sounds (?:good|great)|that works|that would be"
+    r"|agreed|approved?|fine|ok(?:ay)?[.!,]?$"
     r"|ja\b|s[ií]\b|oui\b|是的?|好的?|はい)",
     re.IGNORECASE,
 )
@@ -142,9 +145,14 @@ def corrections(text: str) -> list[str]:
 
 
 def standing_wishes(text: str) -> list[tuple[str, bool]]:
-    """Sentences that wish something beyond this task, verbatim, each with whether it is an explicit teaching."""
+    """Sentences that wish something beyond this task, verbatim, each with whether it is an explicit teaching.
+
+    Nobody types pages: what is longer than `MOST_SPOKEN` is a prompt template or a pasted document, not a wish.
+    """
     found: list[tuple[str, bool]] = []
-    for sentence in sentences(text[:20_000]):
+    if len(text) > MOST_SPOKEN:
+        return found
+    for sentence in sentences(text):
         if len(sentence) > 300 or sentence.endswith("?"):
             continue
         if _STANDING.match(sentence):

@@ -27,6 +27,8 @@ _ASKING = re.compile(
     r"\?\s*$|\b(?:i(?:['’]d| would| want| need| wish)|(?:can|could|would) you|please|help|need to|what|how|which)\b",
     re.IGNORECASE,
 )
+#: Data rather than speech.
+_MARKUP = re.compile(r"[\[\]\"=<>/\\_*#]|(?<=\w)\(|\{\s|: \{")
 _JUNK = re.compile(r"[<>`|\\]+")
 
 
@@ -68,7 +70,7 @@ def typical_request(body: Run, runs: Sequence[Run]) -> str:
     for run in asked:
         heard = (s for part in run.words("request") for s in sentences(tidy(part)))
         for place, sentence in enumerate(heard):
-            if len(sentence) < 8:
+            if len(sentence) < 8 or len(_MARKUP.findall(sentence)) > 0.04 * len(sentence):
                 continue
             worth = _plainness(sentence, spoken_of, shared, len(asked)) - 0.1 * min(place, 10)
             if worth > best:
