@@ -206,11 +206,16 @@ def loaded(module: str, name: str) -> Callable[[object], bool]:
     return matches
 
 
-class _Callable(ModuleType):
-    """`acontext_plugins.learning` is the function; or this module, once it was imported by its own name."""
+class _Package(ModuleType):
+    """`acontext_plugins`, whose `learning` stays the function: importing this module would put the module there."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return learning(*args, **kwargs)
+    @property
+    def learning(self) -> Any:
+        return learning
+
+    @learning.setter
+    def learning(self, module: object) -> None:
+        pass
 
 
-sys.modules[__name__].__class__ = _Callable
+sys.modules[__name__.rpartition(".")[0]].__class__ = _Package

@@ -10,9 +10,10 @@ import agents
 from agents import Agent, RunConfig, function_tool
 
 from acontext_adapters.openai_agents import Runner
-from acontext_adapters.openai_agents.scripted import ScriptedModel, assistant_message, function_call
 from acontext_adapters.testing import AdapterContract, Played, RecordingDoor, Tools, Turn
 from acontext_plugins.learning import learning
+
+from .openai_scripted import ScriptedModel, assistant_message, function_call
 
 
 class TestPlainRunner(AdapterContract):

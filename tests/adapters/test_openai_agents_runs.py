@@ -13,11 +13,12 @@ from agents import Agent, AgentHooks, RunConfig, SQLiteSession, function_tool, h
 from agents.run_config import ModelInputData
 
 from acontext_adapters.openai_agents import Runner, hooks
-from acontext_adapters.openai_agents.scripted import ScriptedModel, assistant_message, function_call
+from acontext_adapters.openai_agents.watch import desk
 from acontext_adapters.testing import RecordingDoor
 from acontext_plugins.learning import current_run, learning, report
 
-from .openai_scenarios import SKILLS, TOOLS, call, calls, weather
+from .openai_host import SKILLS, TOOLS, call, calls, weather
+from .openai_scripted import ScriptedModel, assistant_message, function_call
 
 WAYS = {"plain runner": agents.Runner, "our runner": Runner}
 ways = pytest.mark.parametrize("runner", WAYS.values(), ids=WAYS)
@@ -104,9 +105,12 @@ async def test_skills_in_the_users_turn_come_after_the_hosts_own_filter_and_into
     assert given == [{"role": "user", "content": [{"type": "input_text", "text": "hi"}]}]
 
 
-async def test_with_the_plain_runner_nothing_is_put_into_the_users_turn() -> None:
+async def test_with_the_plain_runner_nothing_is_put_into_the_users_turn_and_that_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     model = calls("ok")
     await agents.Runner.run(learned(agent(model), RecordingDoor("S"), inject_as="user"), "hi")
+    assert "nothing is injected" in caplog.text
     assert (model.calls[0].system_instructions, model.calls[0].input[0]["content"]) == ("Base.", "hi")
 
 
@@ -301,6 +305,54 @@ async def test_a_run_that_a_tool_starts_by_itself_is_a_child(runner: Any) -> Non
     sessions = {session.ref.agent: session for session in door.sessions.values()}
     assert sessions["INNER"].ref.key.startswith(sessions["A"].ref.key + "/")
     assert not sessions["INNER"].ref.track_tasks
+
+
+async def test_our_runner_inside_of_our_runner_is_a_child() -> None:
+    door = RecordingDoor("S")
+    inner = learned(agent(calls(("weather", "i1"), "inside"), "INNER"), door)
+
+    @function_tool
+    async def ask() -> str:
+        return str((await Runner.run(inner, "deep")).final_output)
+
+    await Runner.run(learned(agent(calls([function_call("ask", {}, call_id="c1")], "ok"), tools=[ask]), door), "go")
+    sessions = {session.ref.agent: session for session in door.sessions.values()}
+    assert sessions["INNER"].ref.key.startswith(sessions["A"].ref.key + "/")
+    assert sessions["A"].lines == ["user: go", "call: ask {}", "result: inside", "assistant: ok"]
+    assert sessions["INNER"].lines[-1] == "assistant: inside"
+    assert [session.outcome.status for session in sessions.values() if session.outcome] == ["success", "success"]
+
+
+async def test_a_function_that_gives_a_streamed_run_ends_with_it() -> None:
+    door = RecordingDoor("S")
+    wrapped = learned(agent(calls(("weather", "c1"), "ok")), door)
+
+    @learning(space="weather", client=door, strict=True)
+    def ask(question: str) -> Any:
+        return Runner.run_streamed(wrapped, question)
+
+    result = ask("go")
+    assert door.recordings == []
+    async for _ in result.stream_events():
+        pass
+    await asyncio.sleep(0)
+    assert door.lines == ["user: go", 'call: weather {"city":"Oslo"}', "result: 21C in Oslo", "assistant: ok"]
+    assert [outcome.status for outcome in door.session.outcomes] == ["success"]
+
+
+async def test_a_run_that_another_process_interrupted_goes_on_in_its_sdk_session() -> None:
+    door = RecordingDoor("S")
+    session = SQLiteSession("thread-3")
+    wrapped = learned(agent(calls(("risky", "far-1"), "ok"), tools=TOOLS), door)
+    result = await Runner.run(wrapped, "go", session=session)
+    state = result.to_state()
+    state.approve(result.interruptions[0])
+    desk._interrupted.clear()  # as in a process that has not seen it
+    await Runner.run(wrapped, state, session=session)
+    session.close()
+    assert door.session.ref.key == "thread-3"
+    assert door.lines == ["user: go", 'call: risky {"city":"Oslo"}', "result: done Oslo", "assistant: ok"]
+    assert [outcome.status for outcome in door.session.outcomes] == ["interrupted", "success"]
 
 
 @ways

@@ -162,6 +162,7 @@ def _prepare(agent: Agent[Any], input: Input, options: Any) -> _Call:
         watch.said = isinstance(input, RunState)  # another process has recorded the user's turn
         watch.expected = agent
     call = _Call(agent, watch)
+    call.unknown = isinstance(input, RunState) and not watch.started
     watch.call = call
     handlers = options.get("error_handlers")
     if handlers:

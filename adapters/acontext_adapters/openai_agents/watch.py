@@ -35,6 +35,13 @@ class Call:
     def __init__(self, agent: Agent[Any]) -> None:
         self.agent = agent
         self.watch: Watch | None = None
+        #: A run goes on that this process has not seen being interrupted: whichever agent is heard of first is its own.
+        self.unknown = False
+
+    def awaits(self, agent: Agent[Any]) -> bool:
+        """Whether the first hook of this call's run would speak of `agent`."""
+        watch = self.watch
+        return watch is not None and watch.usage is None and (self.unknown or watch.expected is agent)
 
 
 current_call: ContextVar[Call | None] = ContextVar("acontext_openai_agents_call", default=None)
@@ -284,7 +291,7 @@ class Desk:
                 watch.expected, watch.agent, watch.started = None, agent, True
                 return watch
         call = current_call.get()
-        if call is not None and call.watch is not None and not there and call.watch.expected is agent:
+        if call is not None and call.watch is not None and not there and call.awaits(agent):
             watch = call.watch
         else:
             watch = Watch(runtime, agent, context.turn_input)
@@ -325,6 +332,11 @@ class Desk:
         if waiting is not None:
             self.resume(waiting, context.usage)
             return waiting
+        call = current_call.get()
+        if call is not None and call.watch is not None and not there and call.awaits(agent):
+            call.watch.agent, call.watch.started, call.watch.expected = agent, True, agent
+            self._place(call.watch, context.usage)
+            return call.watch
         return there[-1] if there and call_id is None else None
 
     def ending(self, context: RunContextWrapper[Any], agent: Agent[Any]) -> Watch | None:

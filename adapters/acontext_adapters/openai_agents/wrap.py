@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 from collections import OrderedDict
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from acontext_plugins.runs import Door, RunOptions, Runtime
 from .tracing import Witness, reason_of
 from .watch import Watch, desk
 
+log = logging.getLogger("acontext")
 witness = Witness(desk)
 AnyAgent = TypeVar("AnyAgent", bound="Agent[Any]")
 _MARK = "__acontext__"
@@ -26,6 +28,7 @@ class Recorder:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
+        self._said = False
 
     def started(self, context: RunContextWrapper[Any], agent: Agent[Any]) -> None:
         with self.runtime.guard("agent start"):
@@ -34,6 +37,11 @@ class Recorder:
     def calling(self, context: RunContextWrapper[Any], agent: Agent[Any], items: list[Any]) -> None:
         with self.runtime.guard("model start"):
             watch = self._speaking(context, agent, items)
+            if self.runtime.options.inject_as == "user" and watch.call is None and not self._said:
+                self._said = True
+                log.warning(
+                    "acontext: inject_as='user' needs acontext_adapters.openai_agents.Runner; nothing is injected"
+                )
             witness.link(watch)
             watch.say()
             watch.results_in(items)
