@@ -13,6 +13,7 @@ import importlib.util
 import json
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -224,7 +225,10 @@ def evaluate(shelf: Shelf, *, field_name: str = "query", verbose: bool = True) -
     """The scorer's figures for this library and our ranking."""
     s = scorer()
     paths = s.paths(str(DATA))
-    world = s.World(paths["tools"])
+    with warnings.catch_warnings():
+        # The scorer leaves the file open.
+        warnings.simplefilter("ignore", ResourceWarning)
+        world = s.World(paths["tools"])
     library, place = rendered(shelf)
     tasks = rows("gold_tasks_dev.jsonl")
     trajectories = rows("trajectories_dev.jsonl.gz")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import Any
 
-import numpy
 import pytest
 
 from . import quality
+
+numpy = pytest.importorskip("numpy", reason="the scorer needs numpy")
 
 pytestmark = pytest.mark.skipif(
     not quality.DATA.is_dir(), reason="the development trajectories are not beside the repository"
@@ -25,7 +27,7 @@ def figures(shelf: quality.Shelf) -> dict[str, Any]:
 
 
 def mean(rows: list[dict[str, float]], key: str, domain: str | None = None) -> float:
-    return float(numpy.mean([row[key] for row in rows if key in row and domain in (None, row["domain"])]))
+    return fmean(row[key] for row in rows if key in row and domain in (None, row["domain"]))
 
 
 def test_the_best_skill_has_the_tools_that_a_new_task_needs(figures: dict[str, Any]) -> None:

@@ -204,10 +204,10 @@ def test_an_offer_of_more_help_asks_nothing() -> None:
 
 
 def test_standing_wishes_are_verbatim_and_memories_are_not_wishes() -> None:
-    said = "Please always ask before cancelling. I never received it. I can't remember my id. I'd like to see the plan first."
+    said = "Please always ask before cancelling. I never received it. I can't remember my id. I'd like the plan first."
     assert standing_wishes(said) == [
         ("Please always ask before cancelling.", True),
-        ("I'd like to see the plan first.", False),
+        ("I'd like the plan first.", False),
     ]
 
 

@@ -15,6 +15,9 @@ from .toolnames import phrase
 
 USE_WHEN_CHARS = 140
 ACTION_CHARS = 90
+TRACE_CHARS = 240
+MOST_STEPS = 40
+MOST_VARIABLES = 60
 REQUEST_CHARS = 80
 #: Of how many runs the requests are read.
 READ_RUNS = 40
@@ -97,7 +100,7 @@ def steps_of(body: Run, successes: Sequence[Run], literals: Mapping[tuple[str, s
             action=action_of(step, literals),
             support=round(seen[step["tool"]] / total, 3),
         )
-        for step in body.steps
+        for step in body.steps[:MOST_STEPS]
     )
 
 
@@ -135,13 +138,13 @@ def origin_of(sources: Sequence[str], tool: str) -> str:
 def trace_of(body: Run, literals: Mapping[tuple[str, str], str]) -> tuple[str, ...]:
     """The shortest success, values masked: one line a step."""
     lines = []
-    for step in body.steps:
+    for step in body.steps[:MOST_STEPS]:
         arguments = ", ".join(
             f"{parameter}={literals.get((step['tool'], parameter)) or _slot(parameter, sources, step['tool'])}"
             for parameter, sources in step["args"].items()
         )
-        lines.append(f"{step['tool']}({arguments})")
-    return tuple(lines[:40])
+        lines.append(shorten(f"{step['tool']}({arguments})", TRACE_CHARS))
+    return tuple(lines)
 
 
 def variables_of(body: Run, literals: Mapping[tuple[str, str], str]) -> dict[str, str]:
@@ -158,7 +161,7 @@ def variables_of(body: Run, literals: Mapping[tuple[str, str], str]) -> dict[str
                     origin, f"from the result of {origin}"
                 ),
             )
-    return dict(list(found.items())[:60])
+    return dict(list(found.items())[:MOST_VARIABLES])
 
 
 def _slot(parameter: str, sources: Sequence[str], tool: str) -> str:
