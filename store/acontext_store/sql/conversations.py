@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import Row, func, select, update
 
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Appended, Json, Message, Outcome, Page, Part, Session, StoredMessage, now
@@ -25,7 +25,7 @@ from .tx import Tail, Tx
 def create_session(tx: Tx, session: Session) -> Session:
     _check_project(tx, session)
     _check_space(tx, session.space_id)
-    if tx.has(sessions, session.id):
+    if tx.find(sessions, id=session.id) is not None:
         raise Conflict(f"there is a session {session.id!r} already: use another id, or go on with that one")
     _insert_session(tx, session)
     return session
@@ -37,28 +37,30 @@ def _check_project(tx: Tx, session: Session) -> None:
 
 
 def _check_space(tx: Tx, space_id: str | None) -> None:
-    if space_id is not None and not tx.has(spaces, space_id):
+    if space_id is not None and tx.find(spaces, id=space_id) is None:
         raise NotFound("space", space_id)
 
 
 def _insert_session(tx: Tx, session: Session) -> None:
     if session.key is not None:
-        taken = tx.one(select(sessions.c.id).where(tx.mine(sessions, key=session.key)))
+        taken = tx.find(sessions, key=session.key)
         if taken is not None:
             raise Conflict(f"session {taken.id!r} has the key {session.key!r} already: go on with that one")
-    tx.run(
-        sessions.insert().values(
-            project_id=tx.project_id,
-            id=session.id,
-            space_id=session.space_id,
-            key=session.key,
-            principal=None if session.principal is None else clean(session.principal),
-            agent=None if session.agent is None else clean(session.agent),
-            disable_task_tracking=session.disable_task_tracking,
-            configs=None if session.configs is None else dump(session.configs),
-            created_at=session.created_at,
-            updated_at=session.updated_at,
-        )
+    tx.add(
+        sessions,
+        [
+            {
+                "id": session.id,
+                "space_id": session.space_id,
+                "key": session.key,
+                "principal": None if session.principal is None else clean(session.principal),
+                "agent": None if session.agent is None else clean(session.agent),
+                "disable_task_tracking": session.disable_task_tracking,
+                "configs": None if session.configs is None else dump(session.configs),
+                "created_at": session.created_at,
+                "updated_at": session.updated_at,
+            }
+        ],
     )
 
 
@@ -109,17 +111,17 @@ def update_session(tx: Tx, session_id: str, *, configs: Json | None, space_id: s
             .where(tx.mine(tasks, session_id=session_id), tasks.c.space_digested.is_(False))
             .values(space_id=None)
         )
-    tx.run(update(sessions).where(tx.mine(sessions, id=session_id)).values(**values))
+    tx.change(sessions, values, id=session_id)
     return session(tx, session_id)
 
 
 def delete_session(tx: Tx, session_id: str) -> None:
     tx.get(sessions, "session", session_id)
-    tx.run(delete(lanes_table).where(tx.mine(lanes_table, kind="observe", key=session_id)))
+    tx.drop(lanes_table, kind="observe", key=session_id)
     for table in (episodes, evidence, tasks, outcomes, messages):
-        tx.run(delete(table).where(tx.mine(table, session_id=session_id)))
-    tx.run(update(injections).where(tx.mine(injections, session_id=session_id)).values(session_id=None))
-    tx.run(delete(sessions).where(tx.mine(sessions, id=session_id)))
+        tx.drop(table, session_id=session_id)
+    tx.change(injections, {"session_id": None}, session_id=session_id)
+    tx.drop(sessions, id=session_id)
     tx.memory.tails.pop(session_id, None)
     tx.purged = True
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, func, or_, select, update
+from sqlalchemy import Row, and_, func, or_, select, update
 
 from ..errors import InvalidInput, LeaseLost, NotFound
 from ..types import Claim, Lane, LaneKind
@@ -65,7 +65,7 @@ def at_the_latest(tx: Tx, kind: LaneKind, key: str, at: float) -> None:
 
 def make_due(tx: Tx, kind: LaneKind, key: str, *, at: float | None) -> None:
     table = sessions if kind == "observe" else spaces
-    if not tx.has(table, key):
+    if tx.find(table, id=key) is None:
         raise NotFound("session" if kind == "observe" else "space", key)
     at_the_latest(tx, kind, key, time.time() if at is None else at)
     dead = tx.mine(lanes, kind=kind, key=key) & lanes.c.dead_at.is_not(None)
@@ -75,7 +75,7 @@ def make_due(tx: Tx, kind: LaneKind, key: str, *, at: float | None) -> None:
             .where(tx.mine(messages, session_id=key), messages.c.status == "failed")
             .values(status="pending")
         )
-    tx.run(update(lanes).where(tx.mine(lanes, kind=kind, key=key)).values(not_before=0.0))
+    tx.change(lanes, {"not_before": 0.0}, kind=kind, key=key)
 
 
 def claim(tx: Tx, owner: str, *, kinds: Collection[LaneKind], lease: float, limit: int) -> list[Claim]:
@@ -102,21 +102,22 @@ def claim(tx: Tx, owner: str, *, kinds: Collection[LaneKind], lease: float, limi
     ]
 
 
-def fence(tx: Tx, claim: Claim) -> Row[Any]:
+def fence(tx: Tx, claim: Claim) -> Any:
     """The claimed lane. Raises LeaseLost where the claim does not hold any more."""
-    row = tx.one(lanes.select().where(_held(tx, claim)))
+    row = tx.find(lanes, **_held(claim))
     if row is None:
         raise LeaseLost(f"{claim.kind} {claim.key!r} is not {claim.owner!r}'s any more: another worker does it now")
     return row
 
 
-def _held(tx: Tx, claim: Claim) -> Any:
-    return tx.mine(lanes, kind=claim.kind, key=claim.key, token=claim.token, owner=clean(claim.owner))
+def _held(claim: Claim) -> dict[str, object]:
+    """The columns of a lane that is still the claim's."""
+    return {"kind": claim.kind, "key": claim.key, "token": claim.token, "owner": clean(claim.owner)}
 
 
 def heartbeat(tx: Tx, claim: Claim, *, lease: float) -> None:
     fence(tx, claim)
-    tx.run(update(lanes).where(_held(tx, claim)).values(lease_until=time.time() + lease))
+    tx.change(lanes, {"lease_until": time.time() + lease}, **_held(claim))
 
 
 def release(tx: Tx, claim: Claim, *, error: str | None, retry_in: float | None, dead: bool) -> None:
@@ -140,7 +141,7 @@ def release(tx: Tx, claim: Claim, *, error: str | None, retry_in: float | None, 
         values |= {"due_at": retry_at, "deadline": retry_at, "not_before": retry_at}
     elif _unfinished(tx, claim):
         values |= {"due_at": moment, "deadline": moment}
-    tx.run(update(lanes).where(_held(tx, claim)).values(**values))
+    tx.change(lanes, values, **_held(claim))
 
 
 def finish(tx: Tx, claim: Claim) -> None:
@@ -157,7 +158,7 @@ def finish(tx: Tx, claim: Claim) -> None:
     }
     if _unfinished(tx, claim):
         values["due_at"] = values["deadline"] = time.time()
-    tx.run(update(lanes).where(_held(tx, claim)).values(**values))
+    tx.change(lanes, values, **_held(claim))
 
 
 def _unfinished(tx: Tx, claim: Claim) -> bool:
@@ -234,4 +235,4 @@ def counts(tx: Tx) -> tuple[int, int]:
 
 
 def forget_space(tx: Tx, space_id: str) -> None:
-    tx.run(delete(lanes).where(tx.mine(lanes, kind="learn", key=space_id)))
+    tx.drop(lanes, kind="learn", key=space_id)

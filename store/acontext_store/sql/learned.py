@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
-
 from ..errors import Conflict, InvalidInput
 from ..types import Block, Claim, Episode, Injection, SkillBody, SkillEdit, SkillOps, now
 from . import lanes, skills, spaces, tasks
@@ -54,37 +52,38 @@ def apply(tx: Tx, claim: Claim, ops: SkillOps) -> int:
 def _keep(tx: Tx, space_id: str, episode: Episode) -> None:
     if episode.space_id != space_id:
         raise InvalidInput(f"episode {episode.task_id!r} is of space {episode.space_id!r}, not of {space_id!r}")
-    known = select(tasks_table.c.id).where(tx.mine(tasks_table, id=episode.task_id, session_id=episode.session_id))
-    if tx.one(known) is None:
+    if tx.find(tasks_table, id=episode.task_id, session_id=episode.session_id) is None:
         return  # deleted meanwhile, and what it taught with it
-    tx.run(delete(episodes).where(tx.mine(episodes, task_id=episode.task_id)))
-    tx.run(
-        episodes.insert().values(
-            project_id=tx.project_id,
-            task_id=episode.task_id,
-            session_id=episode.session_id,
-            space_id=space_id,
-            body=dump(episode.body),
-            created_at=episode.created_at,
-        )
+    tx.drop(episodes, task_id=episode.task_id)
+    tx.add(
+        episodes,
+        [
+            {
+                "task_id": episode.task_id,
+                "session_id": episode.session_id,
+                "space_id": space_id,
+                "body": dump(episode.body),
+                "created_at": episode.created_at,
+            }
+        ],
     )
 
 
-def _head(tx: Tx, space_id: str, skill_id: str) -> Row[Any] | None:
-    before = tx.one(skills_table.select().where(tx.mine(skills_table, id=skill_id)))
+def _head(tx: Tx, space_id: str, skill_id: str) -> Any | None:
+    before = tx.find(skills_table, id=skill_id)
     if before is not None and before.space_id != space_id:
         raise Conflict(f"skill {skill_id!r} belongs to space {before.space_id!r}, not to {space_id!r}")
     return before
 
 
-def _is_a_persons(tx: Tx, before: Row[Any] | None, skill_id: str) -> bool:
+def _is_a_persons(tx: Tx, before: Any | None, skill_id: str) -> bool:
     """Whether a person wrote, changed, judged or deleted it."""
     if before is not None:
         return bool(before.human)
-    return tx.one(select(tombstones.c.skill_id).where(tx.mine(tombstones, skill_id=skill_id))) is not None
+    return tx.find(tombstones, skill_id=skill_id) is not None
 
 
-def _edit(tx: Tx, index: Index, space_id: str, before: Row[Any] | None, edit: SkillEdit) -> int:
+def _edit(tx: Tx, index: Index, space_id: str, before: Any | None, edit: SkillEdit) -> int:
     """The number of versions written: 1, or 0 where it says what the newest version says."""
     same = before is not None and (before.hash, before.status) == (edit.body.hash, edit.status)
     if same:
@@ -112,27 +111,21 @@ def _edit(tx: Tx, index: Index, space_id: str, before: Row[Any] | None, edit: Sk
 def _judge(tx: Tx, edit: SkillEdit) -> None:
     """The same skill, with what stands behind it now and the newest judgement of it."""
     skills.put_evidence(tx, edit.skill_id, edit.evidence)
-    tx.run(
-        update(skills_table)
-        .where(tx.mine(skills_table, id=edit.skill_id))
-        .values(score=edit.score, score_reasons=dump(list(edit.score_reasons)))
-    )
+    judged = {"score": edit.score, "score_reasons": dump(list(edit.score_reasons))}
+    tx.change(skills_table, judged, id=edit.skill_id)
 
 
-def _place(tx: Tx, space_id: str, before: Row[Any] | None, edit: SkillEdit) -> None:
+def _place(tx: Tx, space_id: str, before: Any | None, edit: SkillEdit) -> None:
     """A new skill gets a block at the end of its page; a known one stays where it is, with its new title."""
     if before is None:
         page_id = spaces.page_for(tx, space_id, edit.page)
         spaces.insert(tx, Block(id=edit.skill_id, space_id=space_id, type="sop", title=edit.title, parent_id=page_id))
     else:
-        tx.run(
-            update(blocks)
-            .where(tx.mine(blocks, space_id=space_id, id=edit.skill_id))
-            .values(title=clean(edit.title), updated_at=now())
-        )
+        titled = {"title": clean(edit.title), "updated_at": now()}
+        tx.change(blocks, titled, space_id=space_id, id=edit.skill_id)
 
 
-def _retire(tx: Tx, before: Row[Any]) -> None:
+def _retire(tx: Tx, before: Any) -> None:
     current = skills.skill(tx, before.id)
     skills.write(
         tx,
@@ -175,19 +168,20 @@ def list_episodes(tx: Tx, space_id: str) -> list[Episode]:
 def log_injection(tx: Tx, injection: Injection) -> None:
     tx.get(spaces_table, "space", injection.space_id)
     body = injection.model_dump(exclude={"id", "space_id", "session_id", "run_id", "created_at"})
-    known = select(injections.c.id).where(tx.mine(injections, id=injection.id))
-    if tx.one(known) is not None:
+    if tx.find(injections, id=injection.id) is not None:
         return
-    tx.run(
-        injections.insert().values(
-            project_id=tx.project_id,
-            id=injection.id,
-            space_id=injection.space_id,
-            session_id=injection.session_id,
-            run_id=None if injection.run_id is None else clean(injection.run_id),
-            body=dump(body),
-            created_at=injection.created_at,
-        )
+    tx.add(
+        injections,
+        [
+            {
+                "id": injection.id,
+                "space_id": injection.space_id,
+                "session_id": injection.session_id,
+                "run_id": None if injection.run_id is None else clean(injection.run_id),
+                "body": dump(body),
+                "created_at": injection.created_at,
+            }
+        ],
     )
 
 

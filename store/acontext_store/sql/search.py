@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from ..types import SearchHit, SearchText, SkillStatus
 from ..words import words
@@ -20,6 +20,7 @@ _ACTIVE: tuple[SkillStatus, ...] = ("active",)
 #: Words of one query; more would not make it more precise.
 _MOST_WORDS = 100
 
+_TEXTS = "SELECT number, kind, text, words FROM search_texts WHERE project_id = ? AND skill_id = ? ORDER BY number"
 _ADD_TEXT = (
     "INSERT INTO search_texts (project_id, space_number, number, skill_id, kind, text, words) "
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -60,13 +61,11 @@ class Index:
     def put(self, skill_id: str, texts: Iterable[SearchText]) -> None:
         """These are the texts of the skill now."""
         wanted = {(text.kind, clean(text.text)): None for text in texts}
-        for row in self._tx.all(
-            search_texts.select().where(self._tx.mine(search_texts, skill_id=skill_id)).order_by(search_texts.c.number)
-        ):
-            if (row.kind, row.text) in wanted:
-                del wanted[row.kind, row.text]
+        for number, kind, text, found in self._tx.raw.execute(_TEXTS, (self._tx.project_id, skill_id)).fetchall():
+            if (kind, text) in wanted:
+                del wanted[kind, text]
             else:
-                self._drop(row.number, row.words.split())
+                self._drop(number, found.split())
         for kind, text in wanted:
             self._add(skill_id, kind, text)
 
@@ -91,7 +90,7 @@ class Index:
 
     def _drop(self, number: int, found: Sequence[str]) -> None:
         project_id = self._tx.project_id
-        self._tx.run(delete(search_texts).where(self._tx.mine(search_texts, space_number=self._number, number=number)))
+        self._tx.drop(search_texts, space_number=self._number, number=number)
         distinct = set(found)
         self._tx.raw.executemany(_DROP_WORD, [(project_id, self._number, word, number) for word in distinct])
         self._frequencies.subtract(distinct)
@@ -112,7 +111,7 @@ class Index:
 
 def forget_space(tx: Tx, number: int) -> None:
     for table in (search_texts, search_words, search_frequencies):
-        tx.run(delete(table).where(tx.mine(table, space_number=number)))
+        tx.drop(table, space_number=number)
 
 
 def frequencies(tx: Tx, space_id: str, terms: Iterable[str]) -> tuple[int, dict[str, int]]:

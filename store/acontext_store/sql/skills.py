@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, select
 
 from ..errors import InvalidInput
 from ..types import (
@@ -122,7 +122,7 @@ def _evidence(body: str) -> Evidence:
     return Evidence.model_validate(load(body))
 
 
-def _skill(row: Row[Any], behind: Sequence[Evidence]) -> Skill:
+def _skill(row: Any, behind: Sequence[Evidence]) -> Skill:
     return Skill.model_construct(
         id=row.id,
         project_id=row.project_id,
@@ -162,7 +162,7 @@ def _version(row: Row[Any], behind: tuple[Evidence, ...]) -> SkillVersion:
 
 def write(
     tx: Tx,
-    before: Row[Any] | None,
+    before: Any | None,
     *,
     skill_id: str,
     space_id: str,
@@ -182,36 +182,25 @@ def write(
     judged = {"score": score, "score_reasons": dump(list(score_reasons))}
     head = {"status": status, "version": version, "updated_at": moment, **content, **judged}
     if before is None:
-        tx.run(
-            skills.insert().values(
-                project_id=tx.project_id,
-                id=skill_id,
-                space_id=space_id,
-                origin=origin,
-                human=by_person,
-                created_at=moment,
-                **head,
-            )
-        )
+        made = {"id": skill_id, "space_id": space_id, "origin": origin, "human": by_person, "created_at": moment}
+        tx.add(skills, [made | head])
     else:
-        tx.run(
-            update(skills)
-            .where(tx.mine(skills, id=skill_id))
-            .values(origin=origin, human=before.human or by_person, **head)
-        )
-    tx.run(
-        skill_versions.insert().values(
-            project_id=tx.project_id,
-            skill_id=skill_id,
-            version=version,
-            parents=dump([] if before is None else [before.version]),
-            status=status,
-            origin="human" if by_person else origin,
-            reason=dump(reason),
-            created_at=moment,
-            **content,
-            **judged,
-        )
+        tx.change(skills, {"origin": origin, "human": bool(before.human) or by_person, **head}, id=skill_id)
+    tx.add(
+        skill_versions,
+        [
+            {
+                "skill_id": skill_id,
+                "version": version,
+                "parents": dump([] if before is None else [before.version]),
+                "status": status,
+                "origin": "human" if by_person else origin,
+                "reason": dump(reason),
+                "created_at": moment,
+                **content,
+                **judged,
+            }
+        ],
     )
     put_evidence(tx, skill_id, evidence, version=version)
     put_evidence(tx, skill_id, evidence)
@@ -220,28 +209,20 @@ def write(
 def put_evidence(tx: Tx, skill_id: str, items: Iterable[Evidence], *, version: int = 0) -> None:
     """This is what stands behind the skill (`version` 0 = now, else when that version was written)."""
     wanted = {number: (item.session_id, dump(item.model_dump())) for number, item in enumerate(items)}
-    here = tx.mine(evidence, skill_id=skill_id, version=version)
-    for row in tx.all(evidence.select().where(here)) if version == 0 else []:
-        if wanted.get(row.number) == (row.session_id, row.body):
-            del wanted[row.number]
-        else:
-            tx.run(delete(evidence).where(here, evidence.c.number == row.number))
-    if wanted:
-        tx.run(
-            evidence.insert().values(
-                [
-                    {
-                        "project_id": tx.project_id,
-                        "skill_id": skill_id,
-                        "version": version,
-                        "number": number,
-                        "session_id": session_id,
-                        "body": body,
-                    }
-                    for number, (session_id, body) in wanted.items()
-                ]
-            )
-        )
+    if version == 0:
+        here = tx.mine(evidence, skill_id=skill_id, version=0)
+        for row in tx.all(select(evidence.c.number, evidence.c.session_id, evidence.c.body).where(here)):
+            if wanted.get(row.number) == (row.session_id, row.body):
+                del wanted[row.number]
+            else:
+                tx.drop(evidence, skill_id=skill_id, version=0, number=row.number)
+    tx.add(
+        evidence,
+        [
+            {"skill_id": skill_id, "version": version, "number": number, "session_id": session_id, "body": body}
+            for number, (session_id, body) in wanted.items()
+        ],
+    )
 
 
 # ------------------------------------------------------------------------------------------------ by hand
@@ -313,11 +294,9 @@ def delete_by_hand(tx: Tx, space_id: str, block_ids: Sequence[str]) -> None:
     """Remove those of the blocks that are skills, for good: automation will not bring them back."""
     index = Index(tx, space_id)
     for id in block_ids:
-        if tx.run(delete(skills).where(tx.mine(skills, id=id, space_id=space_id))).rowcount:
+        if tx.drop(skills, id=id, space_id=space_id):
             index.put(id, ())
-            tx.run(
-                tombstones.insert().values(project_id=tx.project_id, skill_id=id, space_id=space_id, created_at=now())
-            )
+            tx.add(tombstones, [{"skill_id": id, "space_id": space_id, "created_at": now()}])
     index.done()
 
 

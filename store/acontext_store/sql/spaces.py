@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import Row, func, select, update
 
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Block, BlockType, Json, Page, Space, new_id, now
@@ -38,21 +38,23 @@ _MAY_HOLD: dict[str, tuple[str, ...]] = {
 def create_space(tx: Tx, space: Space) -> Space:
     if space.project_id != tx.project_id:
         raise InvalidInput(f"the space belongs to project {space.project_id!r}, this store to {tx.project_id!r}")
-    if tx.has(spaces, space.id):
+    if tx.find(spaces, id=space.id) is not None:
         raise Conflict(f"there is a space {space.id!r} already: use another id, or go on with that one")
-    if space.name is not None and tx.one(select(spaces.c.id).where(tx.mine(spaces, name=space.name))) is not None:
+    if space.name is not None and tx.find(spaces, name=space.name) is not None:
         raise Conflict(f"there is a space named {space.name!r} already: use another name, or go on with that one")
     highest = tx.sql.execute(select(func.max(spaces.c.number)).where(tx.mine(spaces))).scalar_one()
-    tx.run(
-        spaces.insert().values(
-            project_id=tx.project_id,
-            id=space.id,
-            number=(highest or 0) + 1,
-            name=space.name,
-            configs=None if space.configs is None else dump(space.configs),
-            created_at=space.created_at,
-            updated_at=space.updated_at,
-        )
+    tx.add(
+        spaces,
+        [
+            {
+                "id": space.id,
+                "number": (highest or 0) + 1,
+                "name": space.name,
+                "configs": None if space.configs is None else dump(space.configs),
+                "created_at": space.created_at,
+                "updated_at": space.updated_at,
+            }
+        ],
     )
     return space
 
@@ -62,7 +64,7 @@ def space(tx: Tx, space_id: str) -> Space:
 
 
 def space_by_name(tx: Tx, name: str, *, create: bool) -> Space:
-    row = tx.one(spaces.select().where(tx.mine(spaces, name=name)))
+    row = tx.find(spaces, name=name)
     if row is not None:
         return _space(row)
     if not create:
@@ -86,19 +88,19 @@ def list_spaces(tx: Tx, *, limit: int, cursor: str | None, time_desc: bool) -> P
 
 def update_space(tx: Tx, space_id: str, *, configs: Json) -> Space:
     tx.get(spaces, "space", space_id)
-    tx.run(update(spaces).where(tx.mine(spaces, id=space_id)).values(configs=dump(configs), updated_at=now()))
+    tx.change(spaces, {"configs": dump(configs), "updated_at": now()}, id=space_id)
     return space(tx, space_id)
 
 
 def delete_space(tx: Tx, space_id: str) -> None:
     number = tx.get(spaces, "space", space_id).number
-    tx.run(update(sessions).where(tx.mine(sessions, space_id=space_id)).values(space_id=None))
-    tx.run(update(tasks).where(tx.mine(tasks, space_id=space_id)).values(space_id=None))
+    tx.change(sessions, {"space_id": None}, space_id=space_id)
+    tx.change(tasks, {"space_id": None}, space_id=space_id)
     lanes.forget_space(tx, space_id)
     search.forget_space(tx, number)
     for table in (skills_table, blocks, episodes, injections, tombstones):
-        tx.run(delete(table).where(tx.mine(table, space_id=space_id)))
-    tx.run(delete(spaces).where(tx.mine(spaces, id=space_id)))
+        tx.drop(table, space_id=space_id)
+    tx.drop(spaces, id=space_id)
     tx.purged = True
 
 
@@ -150,7 +152,7 @@ def block(tx: Tx, space_id: str, block_id: str) -> Block:
 
 def create_block(tx: Tx, block_: Block) -> Block:
     tx.get(spaces, "space", block_.space_id)
-    if tx.one(select(blocks.c.id).where(tx.mine(blocks, space_id=block_.space_id, id=block_.id))) is not None:
+    if tx.find(blocks, space_id=block_.space_id, id=block_.id) is not None:
         raise Conflict(f"there is a block {block_.id!r} already: use another id, or change that one")
     _check_place(tx, block_.space_id, block_.type, block_.parent_id)
     if block_.type == "sop":
@@ -163,27 +165,31 @@ def insert(tx: Tx, block_: Block) -> None:
     """Put the block at the end of its siblings."""
     parent_id = block_.parent_id or ""
     props = skills.extra_props(block_.props) if block_.type == "sop" else block_.props
-    tx.run(
-        blocks.insert().values(
-            project_id=tx.project_id,
-            space_id=block_.space_id,
-            id=block_.id,
-            parent_id=parent_id,
-            type=block_.type,
-            title=clean(block_.title),
-            props=dump(props),
-            sort=_end(tx, block_.space_id, parent_id),
-            is_archived=block_.is_archived,
-            created_at=block_.created_at,
-            updated_at=block_.updated_at,
-        )
+    tx.add(
+        blocks,
+        [
+            {
+                "space_id": block_.space_id,
+                "id": block_.id,
+                "parent_id": parent_id,
+                "type": block_.type,
+                "title": clean(block_.title),
+                "props": dump(props),
+                "sort": _end(tx, block_.space_id, parent_id),
+                "is_archived": block_.is_archived,
+                "created_at": block_.created_at,
+                "updated_at": block_.updated_at,
+            }
+        ],
     )
 
 
 def _end(tx: Tx, space_id: str, parent_id: str) -> int:
-    siblings = tx.mine(blocks, space_id=space_id, parent_id=parent_id)
-    highest = tx.sql.execute(select(func.max(blocks.c.sort)).where(siblings)).scalar_one()
+    (highest,) = tx.raw.execute(_HIGHEST, (tx.project_id, space_id, parent_id)).fetchone()
     return 0 if highest is None else int(highest) + 1
+
+
+_HIGHEST = "SELECT max(sort) FROM blocks WHERE project_id = ? AND space_id = ? AND parent_id = ?"
 
 
 def page_for(tx: Tx, space_id: str, path: tuple[str, ...]) -> str:
@@ -192,12 +198,11 @@ def page_for(tx: Tx, space_id: str, path: tuple[str, ...]) -> str:
     names = [clean(name).replace("/", "_").strip() or "untitled" for name in path] or ["learned"]
     for depth, name in enumerate(names):
         kind: BlockType = "page" if depth == len(names) - 1 else "folder"
-        here = tx.mine(blocks, space_id=space_id, parent_id=parent_id, title=name, type=kind)
-        found = tx.run(select(blocks.c.id).where(here).order_by(blocks.c.sort).limit(1)).scalar()
+        found = tx.find(blocks, space_id=space_id, parent_id=parent_id, title=name, type=kind)
+        id = new_id() if found is None else found.id
         if found is None:
-            found = new_id()
-            insert(tx, Block(id=found, space_id=space_id, type=kind, title=name, parent_id=parent_id or None))
-        parent_id = found
+            insert(tx, Block(id=id, space_id=space_id, type=kind, title=name, parent_id=parent_id or None))
+        parent_id = id
     return parent_id
 
 
@@ -214,7 +219,7 @@ def update_block(tx: Tx, space_id: str, block_id: str, *, title: str | None, pro
             values["title"] = clean(title)
         if props is not None:
             values["props"] = dump(props)
-    tx.run(update(blocks).where(tx.mine(blocks, space_id=space_id, id=block_id)).values(**values))
+    tx.change(blocks, values, space_id=space_id, id=block_id)
     return block(tx, space_id, block_id)
 
 
@@ -236,15 +241,14 @@ def sort_block(tx: Tx, space_id: str, block_id: str, sort: int) -> Block:
     return block(tx, space_id, block_id)
 
 
-def _arrange(tx: Tx, space_id: str, row: Row[Any], parent_id: str, sort: int | None) -> None:
+def _arrange(tx: Tx, space_id: str, row: Any, parent_id: str, sort: int | None) -> None:
     """Put the block among the children of `parent_id`, and number these, and those it left, from 0."""
     siblings = _children(tx, space_id, parent_id)
     if row.id in siblings:
         siblings.remove(row.id)
     place = len(siblings) if sort is None else min(max(sort, 0), len(siblings))
     siblings.insert(place, row.id)
-    changed = update(blocks).where(tx.mine(blocks, space_id=space_id, id=row.id))
-    tx.run(changed.values(parent_id=parent_id, updated_at=now()))
+    tx.change(blocks, {"parent_id": parent_id, "updated_at": now()}, space_id=space_id, id=row.id)
     _number(tx, space_id, siblings)
     if parent_id != row.parent_id:
         _number(tx, space_id, _children(tx, space_id, row.parent_id))
@@ -272,7 +276,7 @@ def delete_block(tx: Tx, space_id: str, block_id: str) -> None:
         doomed += _children(tx, space_id, parent_id)
     skills.delete_by_hand(tx, space_id, doomed)
     for id in doomed:
-        tx.run(delete(blocks).where(tx.mine(blocks, space_id=space_id, id=id)))
+        tx.drop(blocks, space_id=space_id, id=id)
     after = tx.mine(blocks, space_id=space_id, parent_id=row.parent_id) & (blocks.c.sort > row.sort)
     tx.run(update(blocks).where(after).values(sort=blocks.c.sort - 1))
     tx.purged = True
@@ -285,7 +289,7 @@ def _check_place(tx: Tx, space_id: str, type: str, parent_id: str | None) -> Non
         raise InvalidInput(f"a {parent} cannot hold a {type}, only {allowed}: choose another parent")
 
 
-def _row(tx: Tx, space_id: str, block_id: str) -> Row[Any]:
+def _row(tx: Tx, space_id: str, block_id: str) -> Any:
     return tx.get(blocks, "block", block_id, space_id=space_id)
 
 

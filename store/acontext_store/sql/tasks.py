@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, func, or_, select, update
+from sqlalchemy import Row, and_, func, or_, select, update
 
 from ..errors import Conflict, InvalidInput
 from ..types import Claim, LearningStatus, Outcome, Page, Task, TaskOps, now
@@ -80,9 +80,9 @@ def apply(tx: Tx, claim: Claim, ops: TaskOps, *, learn_after: float) -> None:
 
 def _remove(tx: Tx, ops: TaskOps) -> None:
     for task_id in ops.removed:
-        if tx.run(delete(tasks).where(tx.mine(tasks, id=task_id, session_id=ops.session_id))).rowcount:
+        if tx.drop(tasks, id=task_id, session_id=ops.session_id):
             _unlink(tx, ops.session_id, task_id)
-            tx.run(delete(episodes).where(tx.mine(episodes, task_id=task_id)))
+            tx.drop(episodes, task_id=task_id)
 
 
 def _unlink(tx: Tx, session_id: str, task_id: str, first: int = 0, last: int | None = None) -> None:
@@ -102,33 +102,31 @@ def _store(tx: Tx, space_id: str | None, task: Task) -> bool:
         "first_seq": task.first_seq,
         "last_seq": task.last_seq,
     }
-    before = tx.one(tasks.select().where(tx.mine(tasks, id=task.id)))
+    before = tx.find(tasks, id=task.id)
     if before is None:
-        tx.run(
-            tasks.insert().values(
-                project_id=tx.project_id,
-                id=task.id,
-                session_id=task.session_id,
-                space_id=space_id,
-                position=task.order,
-                space_digested=task.space_digested,
-                created_at=task.created_at,
-                updated_at=task.updated_at,
-                **content,
-            )
+        tx.add(
+            tasks,
+            [
+                dict(
+                    id=task.id,
+                    session_id=task.session_id,
+                    space_id=space_id,
+                    position=task.order,
+                    space_digested=task.space_digested,
+                    created_at=task.created_at,
+                    updated_at=task.updated_at,
+                    **content,
+                )
+            ],
         )
         return True
     if before.session_id != task.session_id:
         raise Conflict(f"task {task.id!r} belongs to session {before.session_id!r}, not to {task.session_id!r}")
     if before.position != task.order:
-        tx.run(update(tasks).where(tx.mine(tasks, id=task.id)).values(position=task.order))
-    if all(before._mapping[name] == value for name, value in content.items()):
+        tx.change(tasks, {"position": task.order}, id=task.id)
+    if all(getattr(before, name) == value for name, value in content.items()):
         return False
-    tx.run(
-        update(tasks)
-        .where(tx.mine(tasks, id=task.id))
-        .values(space_id=space_id, space_digested=False, updated_at=now(), **content)
-    )
+    tx.change(tasks, {"space_id": space_id, "space_digested": False, "updated_at": now(), **content}, id=task.id)
     if (before.first_seq, before.last_seq) != (task.first_seq, task.last_seq):
         _unlink(tx, task.session_id, task.id, before.first_seq, before.last_seq)
     return True
@@ -143,13 +141,13 @@ def _link(tx: Tx, task: Task) -> None:
     tx.run(update(messages).where(within).values(task_id=task.id, updated_at=now()))
 
 
-def _mark_observed(tx: Tx, session: Row[Any], ops: TaskOps, *, nothing_new: bool) -> None:
+def _mark_observed(tx: Tx, session: Any, ops: TaskOps, *, nothing_new: bool) -> None:
     last_seq, outcome_count = lanes.ends(tx, session.id)
     observed = max(session.observed_seq, min(ops.observed_seq, last_seq))
-    values = {"observed_seq": observed, "resume_seq": max(ops.resume_seq, 1)}
+    values: dict[str, object] = {"observed_seq": observed, "resume_seq": max(ops.resume_seq, 1)}
     if nothing_new:
         values["observed_outcomes"] = outcome_count
-    tx.run(update(sessions).where(tx.mine(sessions, id=session.id)).values(**values))
+    tx.change(sessions, values, id=session.id)
     seen = and_(
         tx.mine(messages, session_id=session.id),
         messages.c.seq.between(session.observed_seq + 1, observed),
@@ -158,7 +156,7 @@ def _mark_observed(tx: Tx, session: Row[Any], ops: TaskOps, *, nothing_new: bool
     tx.run(update(messages).where(seen).values(status="success", updated_at=now()))
 
 
-def _learn_later(tx: Tx, session: Row[Any], changed: list[str], learn_after: float) -> None:
+def _learn_later(tx: Tx, session: Any, changed: list[str], learn_after: float) -> None:
     waiting = select(tasks.c.id).where(lanes.undigested(tx, session.space_id), tasks.c.session_id == session.id)
     if tx.run(waiting.limit(1)).first() is None:
         return

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, CursorResult, Executable, Row, Table, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    CursorResult,
+    Executable,
+    Row,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import sqlite
 
 from ..errors import NotFound
 from .connect import Link
@@ -43,7 +59,11 @@ class Memory:
 
 @dataclass(slots=True)
 class Tx:
-    """A transaction that is open, and the project it may touch."""
+    """A transaction that is open, and the project it may touch.
+
+    `find`, `add`, `change` and `drop` say the simplest statements (columns that equal values): SQLAlchemy writes
+    each once, and it is run bare. All others go through `run`, `one` and `all`.
+    """
 
     sql: Connection
     raw: sqlite3.Connection
@@ -58,9 +78,37 @@ class Tx:
     def on(cls, link: Link, project_id: str) -> Tx:
         return cls(link.sql, link.raw, project_id)
 
-    def has(self, table: Table, id: str) -> bool:
-        return self.one(select(table.c.id).where(self.mine(table, id=id))) is not None
+    # -- columns that equal values, of this project
+    def find(self, table: Table, **columns: object) -> Any | None:
+        """The row (one, where there may be more) with these values; its columns are attributes."""
+        text = _text("select", table, tuple(columns))
+        row = self.raw.execute(text, {"project_id_is": self.project_id, **_named(columns)}).fetchone()
+        return None if row is None else _row_of(table)._make(row)
 
+    def get(self, table: Table, kind: str, id: str, **columns: object) -> Any:
+        """The row with that id. Raises NotFound, which calls it a `kind`."""
+        row = self.find(table, id=id, **columns)
+        if row is None:
+            raise NotFound(kind, id)
+        return row
+
+    def add(self, table: Table, rows: Iterable[Mapping[str, object]]) -> None:
+        """Insert rows, all with the same columns."""
+        mine = [{"project_id": self.project_id, **row} for row in rows]
+        if mine:
+            self.raw.executemany(_text("insert", table, (), tuple(mine[0])), mine)
+
+    def change(self, table: Table, values: Mapping[str, object], **columns: object) -> int:
+        """Update the rows with these values; how many there were."""
+        text = _text("update", table, tuple(columns), tuple(values))
+        return self.raw.execute(text, {"project_id_is": self.project_id, **_named(columns), **values}).rowcount
+
+    def drop(self, table: Table, **columns: object) -> int:
+        """Delete the rows with these values; how many there were."""
+        text = _text("delete", table, tuple(columns))
+        return self.raw.execute(text, {"project_id_is": self.project_id, **_named(columns)}).rowcount
+
+    # -- any statement
     def run(self, statement: Executable) -> CursorResult[Any]:
         return self.sql.execute(statement)
 
@@ -77,12 +125,37 @@ class Tx:
             condition = condition & (table.c[name] == value)
         return condition
 
-    def get(self, table: Table, kind: str, id: str, **columns: object) -> Row[Any]:
-        """The row with that id. Raises NotFound, which calls it a `kind`."""
-        row = self.one(table.select().where(self.mine(table, id=id, **columns)))
-        if row is None:
-            raise NotFound(kind, id)
-        return row
+
+def _named(columns: dict[str, object]) -> dict[str, object]:
+    return {f"{name}_is": value for name, value in columns.items()}
+
+
+@cache
+def _row_of(table: Table) -> Any:
+    return namedtuple(table.name, [column.name for column in table.columns])
+
+
+@cache
+def _text(
+    verb: Literal["select", "insert", "update", "delete"],
+    table: Table,
+    columns: tuple[str, ...],
+    values: tuple[str, ...] = (),
+) -> str:
+    """The statement as SQLAlchemy writes it."""
+    given: dict[str, Any] = {name: bindparam(name) for name in values}
+    if verb == "insert":
+        return _compiled(insert(table).values(given))
+    mine = and_(*(table.c[name] == bindparam(f"{name}_is") for name in ("project_id", *columns)))
+    if verb == "select":
+        return _compiled(select(table).where(mine))
+    if verb == "update":
+        return _compiled(update(table).values(given).where(mine))
+    return _compiled(delete(table).where(mine))
+
+
+def _compiled(statement: Any) -> str:
+    return str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
 
 
 #: Something done in a transaction.
