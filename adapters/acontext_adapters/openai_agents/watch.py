@@ -79,6 +79,8 @@ class Watch:
         self.pending: dict[str, str] = {}
         self.running: set[str] = set()
         self._answered: set[str] = set()
+        #: By which response of the model, by call id.
+        self._asked: dict[str, int] = {}
         self._responses = 0
         self._last_response: ModelResponse | None = None
         self._refused = False
@@ -153,6 +155,8 @@ class Watch:
             call_id, kind = field_of(item, "call_id"), str(field_of(item, "type"))
             if call_id and not kind.endswith("_output"):
                 self.pending[call_id] = field_of(item, "name") or kind.removesuffix("_call")
+                self._answered.discard(call_id)  # some providers number their calls anew in every response
+                self._asked[call_id] = self._responses
             elif kind == "message":
                 self._refused |= any(field_of(part, "type") == "refusal" for part in field_of(item, "content") or ())
         name, number = self.id, str(self._responses)
@@ -187,9 +191,9 @@ class Watch:
         self.pending.pop(call_id, None)
         self._answered.add(call_id)
         item = {"type": "function_call_output", "call_id": call_id, "output": frozen([output])[0]}
-        mine = self.id
+        ids = (self.id, "result", call_id, str(self._asked.get(call_id, 0)))
         self.run.record(
-            make=lambda: [result_message(item, stable_id(mine, "result", call_id), name=name, error=error)],
+            make=lambda: [result_message(item, stable_id(*ids), name=name, error=error)],
             size=rough_size(item),
         )
 
