@@ -206,16 +206,18 @@ def write(
     put_evidence(tx, skill_id, evidence)
 
 
+_EVIDENCE_NOW = "SELECT number, session_id, body FROM evidence WHERE project_id = ? AND skill_id = ? AND version = 0"
+
+
 def put_evidence(tx: Tx, skill_id: str, items: Iterable[Evidence], *, version: int = 0) -> None:
     """This is what stands behind the skill (`version` 0 = now, else when that version was written)."""
     wanted = {number: (item.session_id, dump(item.model_dump())) for number, item in enumerate(items)}
     if version == 0:
-        here = tx.mine(evidence, skill_id=skill_id, version=0)
-        for row in tx.all(select(evidence.c.number, evidence.c.session_id, evidence.c.body).where(here)):
-            if wanted.get(row.number) == (row.session_id, row.body):
-                del wanted[row.number]
+        for number, session_id, text in tx.raw.execute(_EVIDENCE_NOW, (tx.project_id, skill_id)).fetchall():
+            if wanted.get(number) == (session_id, text):
+                del wanted[number]
             else:
-                tx.drop(evidence, skill_id=skill_id, version=0, number=row.number)
+                tx.drop(evidence, skill_id=skill_id, version=0, number=number)
     tx.add(
         evidence,
         [
