@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 
 from ..base import Pending
 from ..errors import Closed
+from ..open import check_project_id
 from ..types import (
     Appended,
     Block,
@@ -65,8 +66,8 @@ class SqliteStore:
         durability: Durability = "normal",
         busy_timeout: float = BUSY_TIMEOUT,
     ) -> None:
-        """Open the file, or make it. Raises StoreUnavailable or IncompatibleStore."""
-        self.project_id = project_id
+        """Open the file, or make it. Raises InvalidInput for the project, StoreUnavailable or IncompatibleStore."""
+        self.project_id = check_project_id(project_id)
         self.path = Path(path).absolute()
         self._durability: Durability = durability
         self._busy_timeout = busy_timeout
@@ -160,7 +161,7 @@ class SqliteStore:
         quiet: float = 0.0,
         max_wait: float = 0.0,
     ) -> Pending[Appended]:
-        return self._write(conversations.append, session_id, messages, outcomes, ensure, quiet, max_wait)
+        return self._write(conversations.append, session_id, tuple(messages), tuple(outcomes), ensure, quiet, max_wait)
 
     def messages(
         self,
