@@ -10,9 +10,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from acontext_store.types import Message
+from acontext_store.types import Json, Message
 
 from .calls import Call
+from .markers import strip_injected
+from .shapes import change_of
+from .speech import asks, kind_of_turn
 from .toolnames import effect_of
 from .values import holds, leaves, normal
 
@@ -28,6 +31,8 @@ class Pitfall:
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     instead: str = ""
+    #: How the values that worked differ in kind from those that failed, by parameter, in words of ours.
+    how: tuple[tuple[str, str], ...] = ()
     message_ids: tuple[str, ...] = ()
     call_ids: tuple[str, ...] = ()
 
@@ -48,9 +53,12 @@ def clean(calls: Sequence[Call], messages: Sequence[Message]) -> Cleaned:
     kept = [call for call in calls if effect_of(call.tool, call.arguments) not in ("thought", "finish")]
     worked = [call for call in kept if not call.is_error]
     writes = _writes(worked, messages)
+    superseded = _superseded(worked, writes, messages)
     fresh: list[Call] = []
     since_write: set[str] = set()
     for call in worked:
+        if call.index in superseded:
+            continue
         if call.index in writes:
             since_write.clear()
         elif call.canonical in since_write:
@@ -58,7 +66,31 @@ def clean(calls: Sequence[Call], messages: Sequence[Message]) -> Cleaned:
         since_write.add(call.canonical)
         fresh.append(call)
     pitfalls, abandoned = _pitfalls(kept)
-    return Cleaned(tuple(_slice(fresh, writes, messages)), frozenset(writes), pitfalls, abandoned)
+    given_up = dict.fromkeys((*abandoned, *(call.tool for call in worked if call.index in superseded)))
+    return Cleaned(tuple(_slice(fresh, writes, messages)), frozenset(writes), pitfalls, tuple(given_up))
+
+
+def _superseded(calls: Sequence[Call], writes: set[int], messages: Sequence[Message]) -> set[int]:
+    """Changes that the user objected to, and that were then made anew: the same tool on the same thing, otherwise."""
+    found: set[int] = set()
+    agent_said = ""
+    for at, message in enumerate(messages):
+        if message.role == "assistant":
+            agent_said = message.text or agent_said
+        if message.role != "user" or kind_of_turn(strip_injected(message.text), asked=asks(agent_said)) != "correction":
+            continue
+        before = [call for call in calls if call.index in writes and call.at < at]
+        after = [call for call in calls if call.index in writes and call.at > at]
+        for call in after:
+            earlier = [one for one in before if one.tool == call.tool and _made_anew(one.arguments, call.arguments)]
+            found.update(one.index for one in earlier[-1:])
+    return found
+
+
+def _made_anew(before: Json, after: Json) -> bool:
+    """On the same thing (a value that looks like a name or a number is the same), but not the same call."""
+    same = [name for name in before.keys() & after.keys() if before[name] == after[name]]
+    return before != after and any(_TELLING.search(str(before[name])) for name in same)
 
 
 def _writes(calls: Sequence[Call], messages: Sequence[Message]) -> set[int]:
@@ -119,9 +151,11 @@ def _pitfalls(calls: Sequence[Call]) -> tuple[tuple[Pitfall, ...], tuple[str, ..
                 continue
             fix, instead = following, following.tool
         before, after = call.arguments, fix.arguments
+        changed = () if instead else tuple(sorted(k for k in before.keys() & after.keys() if before[k] != after[k]))
         pitfall = Pitfall(
             tool=call.tool,
-            changed=() if instead else tuple(sorted(k for k in before.keys() & after.keys() if before[k] != after[k])),
+            changed=changed,
+            how=tuple((name, words) for name in changed if (words := change_of(before[name], after[name]))),
             added=() if instead else tuple(sorted(after.keys() - before.keys())),
             removed=() if instead else tuple(sorted(before.keys() - after.keys())),
             instead=instead,

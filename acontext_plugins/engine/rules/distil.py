@@ -131,6 +131,7 @@ def _pitfall(pitfall: Pitfall) -> Json:
         "added": names(pitfall.added),
         "removed": names(pitfall.removed),
         "instead": pitfall.instead,
+        "how": {name: words for name, words in pitfall.how if _PARAMETER.fullmatch(name)},
         "messages": list(pitfall.message_ids),
         "calls": [call_id for call_id in pitfall.call_ids if call_id and len(call_id) <= 80],
     }

@@ -5,6 +5,7 @@ Deterministic and independent of the order of what it is given: everything is so
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -40,7 +41,7 @@ class RulesLearner:
     """Groups runs by what they changed, shows the shortest success, and warns of what went wrong."""
 
     async def learn(self, lesson: Lesson) -> SkillOps:
-        return learn(lesson)
+        return await asyncio.to_thread(learn, lesson)  # the loop has recalls to answer
 
 
 def learn(lesson: Lesson) -> SkillOps:
@@ -123,9 +124,9 @@ def _pitfalls(successes: Sequence[Run], failures: Sequence[Run]) -> tuple[tuple[
     gave: dict[str, set[str]] = defaultdict(set)
     for run in (*successes, *failures):
         for pitfall in run.body.get("pitfalls") or ():
-            line = _pitfall_line(pitfall)
-            lines[line] += 1
-            gave[run.task_id].add("pitfall")
+            if line := _pitfall_line(pitfall):
+                lines[line] += 1
+                gave[run.task_id].add("pitfall")
     findings = []
     for finding in contrast(successes, failures):
         share = "failed runs called it" if finding.verdict == "avoid" else "failed runs left it out"
@@ -148,14 +149,15 @@ def _pitfall_line(pitfall: Mapping[str, object]) -> str:
     tool = str(pitfall.get("tool"))
     if pitfall.get("instead"):
         return f"{tool} can fail: {pitfall['instead']} then worked"
+    how = pitfall.get("how")
+    if isinstance(how, dict) and how:
+        return f"{tool}: " + "; ".join(f"{name} {words}" for name, words in sorted(how.items())[:3])
     changes = [
         f"{verb} {found}"
         for verb, field in (("other", "changed"), ("adding", "added"), ("without", "removed"))
         if (found := names(field))
     ]
-    return (
-        f"{tool} can fail: worked with {'; '.join(changes)}" if changes else f"{tool} can fail: worked when tried again"
-    )
+    return f"{tool} can fail: worked with {'; '.join(changes)}" if changes else ""
 
 
 def _preferences(successes: Sequence[Run]) -> tuple[str, dict[str, set[str]]]:

@@ -7,6 +7,7 @@ the open task, so that any batching of a conversation gives the same tasks, and 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -29,7 +30,7 @@ class RulesObserver:
     """Segments at user requests; believes reports over users, users over frameworks and tools, models never (T14)."""
 
     async def observe(self, observation: Observation) -> TaskOps:
-        return observe(observation)
+        return await asyncio.to_thread(observe, observation)
 
 
 def observe(observation: Observation) -> TaskOps:

@@ -13,12 +13,12 @@ from .speech import sentences
 from .templates import Run
 from .toolnames import phrase
 
-USE_WHEN_CHARS = 140
+USE_WHEN_CHARS = 125
 ACTION_CHARS = 90
 TRACE_CHARS = 240
 MOST_STEPS = 40
 MOST_VARIABLES = 60
-REQUEST_CHARS = 80
+REQUEST_CHARS = 70
 #: Of how many runs the requests are read.
 READ_RUNS = 40
 _GREETING = re.compile(
