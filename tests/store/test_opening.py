@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -220,3 +221,11 @@ def test_what_one_durability_wrote_the_other_reads(path: Path) -> None:
     store = open_store(f"sqlite:///{path}", project_id="p1")
     assert texts(store, "s1") == ["full", "normal", "full"]
     store.close()
+
+
+def test_threads_may_make_databases_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        stores = list(pool.map(lambda n: open_store(f"sqlite:///{tmp_path}/{n // 2}.db", project_id="p1"), range(8)))
+    for store in stores:
+        done(store.append("s1", [said("hello")], ensure=a_session()))
+        store.close()
