@@ -290,12 +290,15 @@ def _compare(console: Console, first: Run, second: Run) -> None:
 
 
 def _next(console: Console, keep: str | None, withhold: bool) -> None:
-    console.print("\nWhat to type next:")
-    if not withhold:
-        console.print("  acontext demo --withhold          the same without the skill: the agent stumbles again")
-    if keep is None:
-        console.print("  acontext demo --keep demo.db      keep the database, then look at it:")
     path = keep or "demo.db"
-    console.print(f"  acontext skills --space {SPACE} --url sqlite:///{path}", highlight=False)
-    console.print(f"  acontext tasks --space {SPACE} --url sqlite:///{path}", highlight=False)
-    console.print("  acontext learn FILE.jsonl --space NAME   learn from conversations of your own")
+    lines = ["", "What to type next:"]
+    if not withhold:
+        lines.append("  acontext demo --withhold           the same, the skill withheld: it stumbles again")
+    if keep is None:
+        lines.append("  acontext demo --keep demo.db       keep the database, then look into it:")
+    lines += [
+        f"  acontext skills --space {SPACE} --url sqlite:///{path}",
+        f"  acontext tasks --space {SPACE} --url sqlite:///{path}",
+        "  acontext learn FILE --space NAME   learn from conversations of your own",
+    ]
+    console.print("\n".join(lines), soft_wrap=True, highlight=False)
