@@ -125,8 +125,8 @@ class Recorder:
 
         The result raises NotFound for an unknown id, StoreUnavailable where the database cannot be written.
         """
-        waiter: Pending[Appended] = Pending()
         if self._closing or self._pid != os.getpid():
+            waiter: Pending[Appended] = Pending()
             waiter.set_exception(Closed("this client is closed, or was opened before os.fork(): open one here"))
             return waiter
         size = 0
@@ -138,6 +138,7 @@ class Recorder:
             _, session_id, prepared, said = self._prepare(_Entry(session, messages, outcomes, size))
             self.stats.recorded += len(messages)
             return self._append(None, session_id, prepared, said)
+        waiter = Pending()
         with self._lock:
             self._pending += 1
             self._pending_bytes += size

@@ -61,7 +61,7 @@ def writing(path: Path, *, durability: Durability = "normal", busy_timeout: floa
             raw.execute("PRAGMA secure_delete=ON")
             raw.execute("PRAGMA journal_size_limit=67108864")
             # pages that change often are then moved from the log to the database less often
-            raw.execute("PRAGMA wal_autocheckpoint=4000")
+            raw.execute("PRAGMA wal_autocheckpoint=10000")
             return Link(path, raw)
         except BaseException:
             raw.close()

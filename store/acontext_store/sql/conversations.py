@@ -208,7 +208,7 @@ def append(
     if tail.tracked and (new or said != tail.outcome_count):
         _put_off(tx, session_id, tail, quiet, max_wait)
     tail.last_seq, tail.last_message_id, tail.outcome_count = seq, last_id, said
-    return Appended(
+    return Appended.model_construct(
         session_id=session_id,
         message_ids=tuple([message.id for message in new_messages]),
         new=new,
