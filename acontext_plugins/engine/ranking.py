@@ -26,11 +26,11 @@ HITS = 150
 #: How many postings a search may read; beyond it the commonest words of the query are left out.
 POSTINGS = 20_000
 #: The nearest texts that vote, and how much nearer ones count for more (votes are similarities to this power).
-NEIGHBOURS, SHARPNESS = 50, 2
+NEIGHBOURS, SHARPNESS = 30, 2
 #: A word must occur in about this many texts before what it seems to tell is believed.
-SHRINKAGE = 30.0
+SHRINKAGE = 10.0
 #: How much rarity counts beside what a word tells about tools.
-RARITY = 0.05
+RARITY = 0.02
 #: How much a skill's own votes count beside the fit of its tools.
 OWN_VOTES = 0.6
 #: Relevance below which nothing is answered.

@@ -33,7 +33,7 @@ def mean(rows: list[dict[str, float]], key: str, domain: str | None = None) -> f
 def test_the_best_skill_has_the_tools_that_a_new_task_needs(figures: dict[str, Any]) -> None:
     found = figures["retrieval"]["ALL"]
     assert found["writes:recall@1"][0] >= 0.74
-    assert found["writes:ndcg@5"][0] >= 0.66
+    assert found["writes:ndcg@5"][0] >= 0.65
     assert found["writes:seq_f1"][0] >= 0.68
 
 
