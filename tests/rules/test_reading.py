@@ -187,6 +187,7 @@ def test_masking_hides_values_addresses_and_numbers() -> None:
         ("My zip is 19122", True, "answer"),
         ("No", True, "answer"),
         ("Yes, please go ahead", True, "confirmation"),
+        ("That sounds good. Let's first collect the news.", False, "confirmation"),
         ("Thanks, perfect!", False, "thanks"),
         ("No, that's all for now. Thank you!", False, "thanks"),
         ("Thanks! Can you also book a hotel?", False, "request"),
@@ -209,6 +210,11 @@ def test_standing_wishes_are_verbatim_and_memories_are_not_wishes() -> None:
         ("Please always ask before cancelling.", True),
         ("I'd like the plan first.", False),
     ]
+
+
+def test_a_wish_to_be_asked_first_is_a_wish() -> None:
+    said = "That sounds good. Let's first collect the message and report to me before any landing page coding."
+    assert standing_wishes(said) == [(sentences(said)[1], False)]
 
 
 def test_only_telling_corrections_are_kept() -> None:

@@ -47,7 +47,8 @@ _THANKS = re.compile(
 )
 _CONFIRMATION = re.compile(
     _LEAD + r"(?:yes|yeah|yep|yup|sure|correct|right|confirmed?|i confirm|go ahead|proceed"
-    r"|please (?:do|proceed|go ahead|continue)|do it|continue|sounds (?:good|great)|that works|that would be"
+    r"|please (?:do|proceed|go ahead|continue)|do it|continue|(?:that |it |this |all )?sounds (?:good|great"
+    r"|fine|perfect)|that works|that would be"
     r"|agreed|approved?|fine|ok(?:ay)?[.!,]?$"
     r"|ja\b|s[ií]\b|oui\b|是的?|好的?|はい)",
     re.IGNORECASE,
@@ -69,6 +70,8 @@ _STANDING = re.compile(
 _WISH = re.compile(
     r"\bi(?:['’]d| would)? (?:always |generally |usually |really )?prefer\b|\bmy preference is\b"
     r"|\bi(?:['’]d| would) (?:like|want|love|need)\b.{2,120}\b(?:before|first|beforehand)\b"
+    r"|\b(?:report|ask|tell|show|check|confirm|consult|wait)\b.{0,20}\bme\b.{0,60}\b(?:before|first|beforehand)\b"
+    r"|\bbefore (?:you|any|doing|starting)\b.{1,80}\b(?:report|ask|tell|show|check|confirm)\b"
     r"|\bi (?:always|never) want\b|\bplease (?:always|never)\b|\b(?:use|write|keep|answer|reply"
     r"|respond)\b.{1,60}\b(?:from now on|in future|every time)\b",
     re.IGNORECASE,
