@@ -92,14 +92,7 @@ def rank(
     documents = [(hit.skill_id, _counted(hit.text)) for hit in hits]
     if not terms or not documents:
         return []
-    matches = [
-        {
-            term: count * (_K1 + 1) / (count + _K1 * (1 - _B + _B * document.length / _USUAL_LENGTH))
-            for term in terms
-            if (count := document.counts.get(term))
-        }
-        for _, document in documents
-    ]
+    matches = [_matches(terms, document) for _, document in documents]
     total = max(texts, BACKGROUND)
     rarity = {term: _idf(total, frequencies.get(term, 0)) for term in terms}
     damped = {term: math.sqrt(rare) for term, rare in rarity.items()}
@@ -121,6 +114,13 @@ def relevance(nearness: Sequence[float], terms: int) -> float:
         return 0.0
     nearest = nearness[:5]
     return (nearest[0] + 3 * sum(nearest) / len(nearest)) / 4 / math.pow(max(3, terms), _LENGTH)
+
+
+def _matches(terms: Sequence[str], document: _Counted) -> dict[str, float]:
+    """How strongly each term occurs in the text: BM25's share of the occurrences."""
+    counts = document.counts
+    room = _K1 * (1 - _B + _B * document.length / _USUAL_LENGTH)
+    return {term: counts[term] * (_K1 + 1) / (counts[term] + room) for term in terms if term in counts}
 
 
 def _idf(total: int, frequency: int) -> float:
@@ -163,14 +163,17 @@ def _weights(
         for term in match:
             with_term[term] += 1
             together[term].update(tools)
+    known: dict[tuple[int, int, int], float] = {}
     weights = {}
     for term, seen in with_term.items():
         told = 0.0
         beside = together[term]
         for tool, everywhere in base.items():
-            prior = everywhere / count
-            share = (beside[tool] + SHRINKAGE * prior) / (seen + SHRINKAGE)
-            told += _divergence(share, prior)
+            case = (beside.get(tool, 0), seen, everywhere)
+            if case not in known:
+                prior = everywhere / count
+                known[case] = _divergence((case[0] + SHRINKAGE * prior) / (seen + SHRINKAGE), prior)
+            told += known[case]
         weights[term] = told + RARITY * rarity[term]
     return weights
 
