@@ -19,7 +19,7 @@ class Retriever:
     async def search(
         self, space_id: str, query: str, *, limit: int, tools: Collection[str] | None = None
     ) -> list[tuple[Skill, float]]:
-        """Active skills, best first, with their scores; empty where nothing is relevant enough.
+        """Active skills, best first, with their scores and without their evidence; empty where nothing is relevant.
 
         With `tools`, only skills all of whose tools are among them.
         """
@@ -35,7 +35,8 @@ class Retriever:
         ranked = ranking.rank(query, hits, texts, frequencies, limit=wanted)
         if not ranked:
             return []
-        skills = {skill.id: skill for skill in await self._store.skills_by_id([id for id, _ in ranked])}
+        best = await self._store.skills_by_id([id for id, _ in ranked], evidence=False)
+        skills = {skill.id: skill for skill in best}
         found = [(skills[id], score) for id, score in ranked if id in skills and _can_run(skills[id], tools)]
         return found[:limit]
 

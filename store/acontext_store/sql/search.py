@@ -7,12 +7,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
-from sqlalchemy import select
-
 from ..types import SearchHit, SearchText, SkillStatus
 from ..words import words
 from .connect import clean
-from .tables import search_frequencies, search_texts, search_words, skills, spaces
+from .tables import search_frequencies, search_texts, search_words, spaces
 from .tx import Tx
 
 _K1, _B = 1.2, 0.75
@@ -43,6 +41,13 @@ _POINTS = """
 SELECT text_number, ? * occurrences / (occurrences + ? + ? * text_length) AS points FROM search_words
 WHERE project_id = ? AND space_number = ? AND word = ?
 """
+
+
+_FREQUENCIES = "SELECT word, texts FROM search_frequencies WHERE project_id = ? AND space_number = ? AND word IN "
+_FOUND = """
+SELECT t.number, t.skill_id, t.kind, t.text FROM search_texts t
+JOIN skills s ON s.project_id = t.project_id AND s.id = t.skill_id
+WHERE t.project_id = ? AND t.space_number = ? AND t.number IN """
 
 
 class Index:
@@ -120,11 +125,8 @@ def frequencies(tx: Tx, space_id: str, terms: Iterable[str]) -> tuple[int, dict[
     found: dict[str, int] = {}
     distinct = list(set(wanted.values()))
     for start in range(0, len(distinct), 500):
-        query = select(search_frequencies.c.word, search_frequencies.c.texts).where(
-            tx.mine(search_frequencies, space_number=space.number),
-            search_frequencies.c.word.in_(distinct[start : start + 500]),
-        )
-        found.update({row.word: row.texts for row in tx.all(query)})
+        some = distinct[start : start + 500]
+        found.update(tx.raw.execute(_FREQUENCIES + _marks(some), (tx.project_id, space.number, *some)))
     return space.text_count, {term: found.get(word, 0) for term, word in wanted.items()}
 
 
@@ -161,18 +163,14 @@ def search(
 def _hits(
     tx: Tx, space_number: int, ranked: list[tuple[int, float]], statuses: Collection[SkillStatus]
 ) -> Iterator[SearchHit]:
-    scores = dict(ranked)
-    query = (
-        select(search_texts.c.number, search_texts.c.skill_id, search_texts.c.kind, search_texts.c.text)
-        .join(skills, (skills.c.project_id == search_texts.c.project_id) & (skills.c.id == search_texts.c.skill_id))
-        .where(
-            tx.mine(search_texts, space_number=space_number),
-            search_texts.c.number.in_(list(scores)),
-            skills.c.status.in_(list(statuses)),
-        )
-    )
-    rows = {row.number: row for row in tx.all(query)}
+    numbers = [number for number, _ in ranked]
+    query = _FOUND + _marks(numbers) + " AND s.status IN " + _marks(statuses)
+    rows = {row[0]: row for row in tx.raw.execute(query, (tx.project_id, space_number, *numbers, *statuses))}
     for number, score in ranked:
         if number in rows:
-            row = rows[number]
-            yield SearchHit.model_construct(skill_id=row.skill_id, kind=row.kind, text=row.text, score=score)
+            _, skill_id, kind, text = rows[number]
+            yield SearchHit.model_construct(skill_id=skill_id, kind=kind, text=text, score=score)
+
+
+def _marks(values: Collection[object]) -> str:
+    return f"({','.join('?' * len(values))})"

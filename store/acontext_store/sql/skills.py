@@ -48,14 +48,14 @@ def skill(tx: Tx, skill_id: str) -> Skill:
     return _skill(row, _evidence_of(tx, [skill_id]).get(skill_id, ()))
 
 
-def skills_by_id(tx: Tx, skill_ids: Sequence[str]) -> list[Skill]:
+def skills_by_id(tx: Tx, skill_ids: Sequence[str], *, evidence: bool) -> list[Skill]:
     distinct = list(dict.fromkeys(skill_ids))
     rows = [
         row
         for start in range(0, len(distinct), _MANY)
         for row in tx.all(skills.select().where(tx.mine(skills), skills.c.id.in_(distinct[start : start + _MANY])))
     ]
-    found = _evidence_of(tx, [row.id for row in rows])
+    found = _evidence_of(tx, [row.id for row in rows]) if evidence else {}
     by_id = {row.id: _skill(row, found.get(row.id, ())) for row in rows}
     return [by_id[id] for id in skill_ids if id in by_id]
 

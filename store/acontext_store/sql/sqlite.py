@@ -259,8 +259,8 @@ class SqliteStore:
     def skill(self, skill_id: str) -> Pending[Skill]:
         return self._read(skills.skill, skill_id)
 
-    def skills_by_id(self, skill_ids: Sequence[str]) -> Pending[list[Skill]]:
-        return self._read(skills.skills_by_id, tuple(skill_ids))
+    def skills_by_id(self, skill_ids: Sequence[str], *, evidence: bool = True) -> Pending[list[Skill]]:
+        return self._read(skills.skills_by_id, tuple(skill_ids), evidence=evidence)
 
     def skill_versions(self, skill_id: str) -> Pending[list[SkillVersion]]:
         return self._read(skills.skill_versions_of, skill_id)
