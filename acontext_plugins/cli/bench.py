@@ -419,7 +419,8 @@ _MANNERS = "urgent partial delayed broken duplicate missing expired corporate in
 def _requests(count: int) -> Iterator[str]:
     """Synthetic requests: a few common words, some rarer ones, like a space with many kinds of tasks has."""
     draw = random.Random(7)
-    rare = [f"{a}{b}" for a in _THINGS for b in range(2_000)]
+    syllables = [consonant + vowel for consonant in "bdfgklmnprtvz" for vowel in "aiou"]
+    rare = ["".join(draw.choices(syllables, k=3)) for _ in range(20_000)]
     for _ in range(count):
         yield " ".join(
             [
@@ -437,28 +438,18 @@ def _requests(count: int) -> Iterator[str]:
 
 
 def _search(quick: bool) -> Iterator[Figure]:
-    for count, limit in ((2_000, 5.0),) if quick else ((10_000, 5.0), (100_000, 25.0)):
+    # the budgets were set where the raw query took 0.14 ms and 1.2 ms; a slower machine is asked for the same ratio
+    for count, limit, share in ((2_000, 5.0, 35),) if quick else ((10_000, 5.0, 35), (100_000, 25.0, 20)):
         texts = list(_requests(count))
         with _folder() as folder, _home(folder / "bench.db") as home:
             times = asyncio.run(_searched(home, texts))
             raw = _raw_search(folder / "raw.db", texts)
-        p50 = _percentile(times, 0.5)
-        yield Figure(
-            f"skill search at {count:,} skills, p50",
-            p50 / 1000,
-            "ms",
-            _percentile(raw, 0.5) / 1000,
-            "FTS5, AND of three words",
-            f"<= {limit:g} ms",
-            p50 / 1000 <= limit,
-        )
-        yield Figure(
-            f"skill search at {count:,} skills, p99",
-            _percentile(times, 0.99) / 1000,
-            "ms",
-            _percentile(raw, 0.99) / 1000,
-            "FTS5, AND of three words",
-        )
+        p50, raw_p50 = _percentile(times, 0.5) / 1000, _percentile(raw, 0.5) / 1000
+        name, raw_name = f"skill search at {count:,} skills", "FTS5, AND of three words"
+        budget = f"<= {limit:g} ms, or {share}x raw"
+        yield Figure(f"{name}, p50", p50, "ms", raw_p50, raw_name, budget, p50 <= max(limit, share * raw_p50))
+        p99, raw_p99 = _percentile(times, 0.99) / 1000, _percentile(raw, 0.99) / 1000
+        yield Figure(f"{name}, p99", p99, "ms", raw_p99, raw_name)
 
 
 async def _searched(home: Home, texts: Sequence[str]) -> list[float]:
@@ -471,10 +462,15 @@ async def _searched(home: Home, texts: Sequence[str]) -> list[float]:
         await engine.store.apply_skills(claim, SkillOps(space_id=space.id, edits=edits))
     clock = time.perf_counter
     times = []
-    for text in random.Random(11).sample(list(texts), 300):
-        begin = clock()
-        await engine.find_skills(space.id, text, limit=5)
-        times.append((clock() - begin) * 1e6)
+    gc.collect()
+    gc.disable()
+    try:
+        for text in random.Random(11).sample(list(texts), 300):
+            begin = clock()
+            await engine.find_skills(space.id, text, limit=5)
+            times.append((clock() - begin) * 1e6)
+    finally:
+        gc.enable()
     return times
 
 

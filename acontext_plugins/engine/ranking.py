@@ -21,10 +21,8 @@ from functools import lru_cache
 from acontext_store.types import SearchHit
 from acontext_store.words import words
 
-#: How many texts to ask the index for.
-HITS = 150
 #: How many postings a search may read; beyond it the commonest words of the query are left out.
-POSTINGS = 20_000
+POSTINGS = 2_000
 #: The nearest texts that vote, and how much nearer ones count for more (votes are similarities to this power).
 NEIGHBOURS, SHARPNESS = 30, 2
 #: A word must occur in about this many texts before what it seems to tell is believed.
@@ -72,6 +70,11 @@ def choose_terms(terms: Sequence[str], frequencies: Mapping[str, int], *, budget
         chosen.append(term)
         spent += count
     return chosen
+
+
+def hits_wanted(terms: Sequence[str]) -> int:
+    """How many texts to ask the index for: a few words say little each, so more texts must speak for them."""
+    return 150 if len(terms) <= 8 else 80
 
 
 def rank(

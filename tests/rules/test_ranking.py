@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acontext_plugins.engine.ranking import HITS, choose_terms, parts_of, query_terms, rank, searchable
+from acontext_plugins.engine.ranking import choose_terms, parts_of, query_terms, rank, searchable
 from acontext_plugins.engine.rules.memory_index import MemoryIndex
 from acontext_store.types import SearchHit, SearchText
 
@@ -22,6 +22,8 @@ SHOP = {
     ),
     "cancel": ("cancel_order", [f"cancel my order of the {thing}" for thing in THINGS]),
 }
+
+MANY = 150
 
 
 def shop() -> MemoryIndex:
@@ -97,13 +99,13 @@ def test_any_query_has_an_answer_and_always_the_same(query: str, rows: list[tupl
 def test_ranking_a_full_page_of_hits_is_quick() -> None:
     texts = [
         searchable(f"please exchange thing {i} of order {i % 7} and tell how much it costs", [f"t{i % 9}"])
-        for i in range(HITS)
+        for i in range(MANY)
     ]
     hits = [SearchHit(skill_id=f"s{i % 40}", kind="request", text=text, score=1.0) for i, text in enumerate(texts)]
     query = "please exchange the thing of my order and tell me how much it costs then"
-    frequencies = dict.fromkeys(query_terms(query), HITS)
-    assert rank(query, hits, HITS, frequencies)
+    frequencies = dict.fromkeys(query_terms(query), MANY)
+    assert rank(query, hits, MANY, frequencies)
     start = time.perf_counter()
     for _ in range(20):
-        rank(query, hits, HITS, frequencies)
+        rank(query, hits, MANY, frequencies)
     assert (time.perf_counter() - start) / 20 < 0.1

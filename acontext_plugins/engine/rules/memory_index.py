@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from acontext_store.types import SearchHit, SearchText
 from acontext_store.words import words
 
-from ..ranking import HITS, choose_terms
+from ..ranking import choose_terms, hits_wanted
 
 _K1, _B = 1.2, 0.75
 
@@ -57,4 +57,4 @@ class MemoryIndex:
         """What `rank` wants to know about a query of these terms."""
         total, frequencies = self.frequencies(space_id, terms)
         chosen = choose_terms(terms, frequencies)
-        return self.search(space_id, chosen, limit=HITS), total, frequencies
+        return self.search(space_id, chosen, limit=hits_wanted(chosen)), total, frequencies
