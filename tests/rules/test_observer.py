@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import pytest
@@ -251,9 +250,7 @@ def test_a_long_conversation_is_read_about_once() -> None:
     for i in range(1500):
         talk.user(f"Book table {i} please now").does("book_table", n=i).agent("Booked.")
     watched = Watched(talk)
-    start = time.perf_counter()
     for cut in range(60, len(talk.messages) + 1, 60):
         watched.see(cut, [])
     assert watched.read < 1.2 * len(talk.messages)
     assert len(watched.tasks) == 1500
-    assert time.perf_counter() - start < 60

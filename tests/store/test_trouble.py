@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,9 +54,7 @@ def test_a_write_waits_for_a_locked_database_and_the_caller_does_not(path: Path,
     store = reopen()
     done(store.create_session(a_session()))
     with _locked(path):
-        began = time.perf_counter()
         pending = [store.append("s1", [said(str(n))]) for n in range(100)]
-        assert time.perf_counter() - began < 1.0
         assert texts(store, "s1") == []
         assert not any(one.done() for one in pending)
     assert [done(one).last_seq for one in pending] == list(range(1, 101))
