@@ -11,6 +11,8 @@ import asyncio
 import json
 import os
 import re
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -291,14 +293,15 @@ def _compare(console: Console, first: Run, second: Run) -> None:
 
 def _next(console: Console, keep: str | None, withhold: bool) -> None:
     path = keep or "demo.db"
+    program = "acontext" if shutil.which("acontext") else os.path.relpath(sys.argv[0])
     lines = ["", "What to type next:"]
     if not withhold:
-        lines.append("  acontext demo --withhold           the same, the skill withheld: it stumbles again")
+        lines.append(f"  {program} demo --withhold           the same, the skill withheld: it stumbles again")
     if keep is None:
-        lines.append("  acontext demo --keep demo.db       keep the database, then look into it:")
+        lines.append(f"  {program} demo --keep demo.db       keep the database, then look into it:")
     lines += [
-        f"  acontext skills --space {SPACE} --url sqlite:///{path}",
-        f"  acontext tasks --space {SPACE} --url sqlite:///{path}",
-        "  acontext learn FILE --space NAME   learn from conversations of your own",
+        f"  {program} skills --space {SPACE} --url sqlite:///{path}",
+        f"  {program} tasks --space {SPACE} --url sqlite:///{path}",
+        f"  {program} learn FILE --space NAME   learn from conversations of your own",
     ]
     console.print("\n".join(lines), soft_wrap=True, highlight=False)
