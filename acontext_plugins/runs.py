@@ -157,6 +157,10 @@ class Run:
         self.parent = outer
         #: Set once something other than the run's frame has been recorded in it or in a run adopted by it.
         self.has_content = False
+        #: What was asked of a container, to be recorded before the first tool call that is noted in it by hand.
+        self.opening: Callable[[], Sequence[Message]] | None = None
+        #: Whether that has been recorded.
+        self.opened = False
         self._recall: Recall | None = None
         self._ended: OutcomeStatus | None = None
         self._count = 0
@@ -204,9 +208,13 @@ class Run:
             self.runtime.door.record(Recording(self.session, payload, size=size))
 
     def record_tool(self, name: str, arguments: dict[str, Any], result: object, *, error: bool = False) -> None:
-        """A tool call that no adapter sees, with its result: for hand-written loops."""
+        """A tool call that no adapter sees, with its result: for hand-written loops.
+
+        Inside a decorated function, what the function was asked is recorded before its first one.
+        """
         call_id = f"call_{new_id()}"
         with self.runtime.guard("record_tool"):
+            self._open()
             text = result if isinstance(result, str) else json.dumps(result, default=str)
             meta = {"id": call_id, "name": name, "arguments": json.dumps(arguments, default=str)}
             answer: dict[str, Any] = {"tool_call_id": call_id, "name": name}
@@ -216,7 +224,18 @@ class Run:
                 Message(role="assistant", parts=(Part(type="tool-call", meta=meta),)),
                 Message(role="tool", parts=(Part(type="tool-result", text=text, meta=answer),)),
                 size=len(text) + 512,
+                frame=self.kind == "container",
             )
+
+    def _open(self) -> None:
+        """Record what the outermost container was asked, once, unless an agent in it has recorded its own turn."""
+        run = self
+        while run.adopted and run.parent is not None:
+            run = run.parent
+        opening, run.opening = run.opening, None
+        if opening is not None and not run.has_content:
+            run.opened = True
+            run.record(*opening(), frame=True)
 
     def _touch(self) -> None:
         run: Run | None = self

@@ -131,6 +131,10 @@ class _Frame:
             label = getattr(function, "__qualname__", type(function).__qualname__)
             self.run = runtime.start(label=label.removesuffix(".__call__"), kind="container")
             self.asked = _arguments(function, args, kwargs)
+            self.run.opening = self._question
+
+    def _question(self) -> list[Message]:
+        return [_message("user", self.asked)] if self.asked else []
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
@@ -172,10 +176,12 @@ class _Frame:
         self._open = False
         with self.runtime.guard("end"):
             if not run.adopted and not run.has_content:
-                said = [("user", self.asked), ("assistant", "".join(self._given)[:_TEXT])]
-                messages = [_message(role, text) for role, text in said if text]
+                answer = "".join(self._given)[:_TEXT]
+                messages = [] if run.opened else self._question()
+                if answer:
+                    messages.append(_message("assistant", answer))
                 if messages:
-                    run.record(*messages, size=sum(len(text) for _, text in said) + 512, frame=True)
+                    run.record(*messages, size=len(self.asked) + len(answer) + 512, frame=True)
             if error is None:
                 run.end("success")
             elif isinstance(error, asyncio.CancelledError | KeyboardInterrupt | GeneratorExit):

@@ -482,7 +482,7 @@ def test_what_the_host_reports_is_said_too(door: RecordingDoor) -> None:
 
 
 # -- containers
-def test_what_is_recorded_inside_stands_alone(door: RecordingDoor) -> None:
+def test_tool_calls_noted_by_hand_stand_between_the_question_and_the_answer(door: RecordingDoor) -> None:
     def pay(invoice: str) -> str:
         run = current_run()
         assert run is not None
@@ -492,11 +492,25 @@ def test_what_is_recorded_inside_stands_alone(door: RecordingDoor) -> None:
 
     learned(pay, door)("A1")
     assert door.lines == [
+        "user: A1",
         'call: open_invoice {"id": "A1"}',
         'result: {"total": 3}',
         'call: approve {"id": "A1"}',
         "error: not allowed",
+        "assistant: done",
     ]
+
+
+def test_tool_calls_noted_in_a_nested_function_belong_to_what_the_outer_one_was_asked(door: RecordingDoor) -> None:
+    def look_up(word: str) -> str:
+        run = current_run()
+        assert run is not None
+        run.record_tool("look_up", {"word": word}, "found")
+        return word
+
+    inner = learned(look_up, door)
+    assert learned(lambda word: inner(word + "b") + "!", door)("a") == "ab!"
+    assert door.lines == ["user: a", 'call: look_up {"word": "ab"}', "result: found", "assistant: ab!"]
 
 
 def test_a_function_inside_of_a_function_is_part_of_its_run(door: RecordingDoor) -> None:
@@ -526,7 +540,7 @@ async def test_calls_at_the_same_time_keep_apart(door: RecordingDoor) -> None:
         assert current_run() is run
 
     await asyncio.gather(*(learned(ask, door)(number) for number in range(20)))
-    assert sorted(session.lines[1] for session in door.sessions.values()) == sorted(f"result: {n}" for n in range(20))
+    assert sorted(session.lines[2] for session in door.sessions.values()) == sorted(f"result: {n}" for n in range(20))
 
 
 # -- wrapping
