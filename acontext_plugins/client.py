@@ -121,15 +121,26 @@ class Sessions(_Resource):
         *,
         limit: int | None = None,
         cursor: str | None = None,
+        with_asset_public_url: bool | None = None,
         format: Format = "openai",
         time_desc: bool | None = None,
+        edit_strategies: Sequence[Json] | None = None,
     ) -> MessagesPage:
         """Messages, oldest first, as plain dicts of that format, ready to be sent to a model.
 
-        No `limit` = all. `time_desc` with a `limit` gives the newest ones.
+        No `limit` = all. `time_desc` with a `limit` gives the newest ones. Embedded there are no public URLs, so
+        `with_asset_public_url` changes nothing; `edit_strategies` are not available yet: InvalidInput.
         """
         return self._run(
-            self._async.get_messages(session_id, limit=limit, cursor=cursor, format=format, time_desc=time_desc)
+            self._async.get_messages(
+                session_id,
+                limit=limit,
+                cursor=cursor,
+                with_asset_public_url=with_asset_public_url,
+                format=format,
+                time_desc=time_desc,
+                edit_strategies=edit_strategies,
+            )
         )
 
     def get_tasks(
@@ -190,10 +201,29 @@ class Spaces(_Resource):
         return self._run(self._async.get_configs(space_id))
 
     def experience_search(
-        self, space_id: str, *, query: str, limit: int | None = None, mode: Mode | None = None
+        self,
+        space_id: str,
+        *,
+        query: str,
+        limit: int | None = None,
+        mode: Mode | None = None,
+        semantic_threshold: float | None = None,
+        max_iterations: int | None = None,
     ) -> SpaceSearchResult:
-        """The skills that fit `query`, best first; none where nothing is relevant. Raises NotFound."""
-        return self._run(self._async.experience_search(space_id, query=query, limit=limit, mode=mode))
+        """The skills that fit `query`, best first; none where nothing is relevant. Raises NotFound.
+
+        `semantic_threshold` and `max_iterations` are for searches with a model; mode "fast" does without.
+        """
+        return self._run(
+            self._async.experience_search(
+                space_id,
+                query=query,
+                limit=limit,
+                mode=mode,
+                semantic_threshold=semantic_threshold,
+                max_iterations=max_iterations,
+            )
+        )
 
     def skills(self, space_id: str, *, candidates: bool = False) -> Sequence[Skill]:
         """The active skills, and with `candidates` those that wait for more evidence too. Raises NotFound."""

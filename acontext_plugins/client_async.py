@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel
 
+from acontext_store.errors import InvalidInput
 from acontext_store.types import (
     ACTIVE,
     Block,
@@ -124,13 +125,18 @@ class AsyncSessions(_AsyncResource):
         *,
         limit: int | None = None,
         cursor: str | None = None,
+        with_asset_public_url: bool | None = None,
         format: Format = "openai",
         time_desc: bool | None = None,
+        edit_strategies: Sequence[Json] | None = None,
     ) -> MessagesPage:
         """Messages, oldest first, as plain dicts of that format, ready to be sent to a model.
 
-        No `limit` = all. `time_desc` with a `limit` gives the newest ones.
+        No `limit` = all. `time_desc` with a `limit` gives the newest ones. Embedded there are no public URLs, so
+        `with_asset_public_url` changes nothing; `edit_strategies` are not available yet: InvalidInput.
         """
+        if edit_strategies:
+            raise InvalidInput("edit_strategies are not available yet: read the messages whole, and edit the copy")
         page = await self._service.messages(session_id, limit=limit or None, cursor=cursor, time_desc=bool(time_desc))
         items = [(message.id, item) for message in page.items for item in from_messages([message], format)]
         return MessagesPage(
@@ -198,9 +204,19 @@ class AsyncSpaces(_AsyncResource):
         return await self._service.space(space_id)
 
     async def experience_search(
-        self, space_id: str, *, query: str, limit: int | None = None, mode: Mode | None = None
+        self,
+        space_id: str,
+        *,
+        query: str,
+        limit: int | None = None,
+        mode: Mode | None = None,
+        semantic_threshold: float | None = None,
+        max_iterations: int | None = None,
     ) -> SpaceSearchResult:
-        """The skills that fit `query`, best first; none where nothing is relevant. Raises NotFound."""
+        """The skills that fit `query`, best first; none where nothing is relevant. Raises NotFound.
+
+        `semantic_threshold` and `max_iterations` are for searches with a model; mode "fast" does without.
+        """
         return await self._service.experience_search(
             space_id, query=query, limit=10 if limit is None else limit, mode=mode or "fast"
         )

@@ -92,6 +92,10 @@ def _import(home: Home, files: tuple[str, ...], space: str, outcome_field: str, 
             except AcontextError as error:
                 problem(conversation.file, conversation.line, str(error))
                 continue
+            if not appended.new and (other := home.loop.run(_elsewhere(home, appended.session_id, space))):
+                reason = f"conversation {conversation.id!r} belongs to the space {other!r} already: it stays there"
+                problem(conversation.file, conversation.line, reason)
+                continue
             counts["conversations"] += 1
             counts["new"] += appended.new > 0
             counts["messages"] += appended.new
@@ -147,6 +151,16 @@ def _settle(home: Home) -> None:
             progress.update(bar, description=kind, completed=max(0, total - left), total=total)
 
         home.loop.run(engine.work_off(step))
+
+
+async def _elsewhere(home: Home, session_id: str, space: str) -> str | None:
+    """The name of the space that a known conversation belongs to, where it is another one."""
+    session = await home.engine.session(session_id)
+    wanted = await home.engine.find_space(space)
+    if session.space_id in (None, wanted.id):
+        return None
+    found = await home.engine.space(session.space_id)
+    return found.name or found.id
 
 
 async def _due(home: Home) -> list[object]:

@@ -266,3 +266,10 @@ def test_standard_input_is_a_file_too(tmp_path: Path) -> None:
     rows = json.dumps(conversation("case", "ada@example.com", "A-1")) + "\n"
     done = acontext("learn", "-", "--space", "s", "--json", cwd=tmp_path, stdin=rows)
     assert lines(done)[-1]["conversations"] == 1
+
+
+def test_a_conversation_that_belongs_to_another_space_is_named(cases: Path, tmp_path: Path) -> None:
+    acontext("learn", "cases.jsonl", "--space", "shop", cwd=tmp_path)
+    done = acontext("learn", "cases.jsonl", "--space", "other", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "cases.jsonl:1: conversation 'case-1' belongs to the space 'shop' already" in done.stderr

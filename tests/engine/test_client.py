@@ -290,3 +290,10 @@ def test_a_program_that_forgets_to_close_ends_and_loses_nothing(tmp_path: Path) 
     with Acontext(f"sqlite:///{tmp_path}/a.db") as client:
         (session,) = client.sessions.list().items
         assert len(client.sessions.get_messages(session.id).items) == 200
+
+
+def test_what_is_not_available_yet_is_said_not_ignored(client: Acontext) -> None:
+    session = client.sessions.create()
+    assert client.sessions.get_messages(session.id, with_asset_public_url=True).items == []
+    with pytest.raises(InvalidInput, match="edit_strategies"):
+        client.sessions.get_messages(session.id, edit_strategies=[{"type": "remove_tool_result"}])
