@@ -11,8 +11,7 @@ from urllib.parse import unquote
 
 from .base import BlobStore, Store
 from .errors import InvalidInput, StoreUnavailable
-
-_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+from .project import check_project_id
 
 
 def open_store(url: str, *, project_id: str, durability: Literal["normal", "full"] = "normal") -> Store:
@@ -44,16 +43,6 @@ def open_blobs(url: str, *, project_id: str) -> BlobStore:
     from .blobs.local import LocalBlobs
 
     return LocalBlobs(path / project_id)
-
-
-def check_project_id(project_id: str) -> str:
-    """Return it, or raise InvalidInput: letters, digits, ".", "_" and "-", at most 128, no look-alikes."""
-    if not isinstance(project_id, str) or not _PROJECT.fullmatch(project_id):
-        raise InvalidInput(
-            f"{project_id!r} cannot be a project id: use up to 128 of A-Z, a-z, 0-9, '.', '_' and '-', "
-            "a letter or a digit first"
-        )
-    return project_id
 
 
 def _path(url: str, *, schemes: tuple[str, ...]) -> Path:

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 
 from ..base import Pending
 from ..errors import Closed
-from ..open import check_project_id
+from ..project import check_project_id
 from ..types import (
     Appended,
     Block,
