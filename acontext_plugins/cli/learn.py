@@ -12,7 +12,7 @@ from acontext_plugins.embedded import Home
 from acontext_plugins.service import SessionRef
 from acontext_store.base import Pending
 from acontext_store.errors import AcontextError
-from acontext_store.types import Appended, Outcome, Skill, stable_id
+from acontext_store.types import Appended, LaneKind, Outcome, Skill, stable_id
 
 from .common import database_options, emit, json_option, opened, say, space_option
 
@@ -144,11 +144,11 @@ def _settle(home: Home) -> None:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        total = len(home.loop.run(_due(home)))
-        bar = progress.add_task("observing", total=total)
+        bar = progress.add_task("observing", total=None)
 
-        def step(kind: str, left: int) -> None:
-            progress.update(bar, description=kind, completed=max(0, total - left), total=total)
+        def step(kind: LaneKind, done: int, total: int) -> None:
+            words = "observing conversations" if kind == "observe" else "learning spaces"
+            progress.update(bar, description=words, completed=done, total=total)
 
         home.loop.run(engine.work_off(step))
 
@@ -161,10 +161,6 @@ async def _elsewhere(home: Home, session_id: str, space: str) -> str | None:
         return None
     found = await home.engine.space(session.space_id)
     return found.name or found.id
-
-
-async def _due(home: Home) -> list[object]:
-    return list(await home.engine.store.lanes(dead=False))
 
 
 async def _dead(home: Home) -> list[str]:

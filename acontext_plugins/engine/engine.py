@@ -29,6 +29,7 @@ from acontext_store.types import (
     BlockType,
     Injection,
     Json,
+    Lane,
     LaneKind,
     LearningStatus,
     Message,
@@ -158,23 +159,27 @@ class Engine:
         """All pages of `tasks`."""
         return await all_tasks(self.store, session_id)
 
-    async def work_off(self, step: Callable[[str, int], None] = lambda kind, left: None) -> None:
+    async def work_off(self, step: Callable[[LaneKind, int, int], None] = lambda kind, done, total: None) -> None:
         """Do all due work here and now: first every observation, then every lesson, so that each is done once.
 
-        `step` is told what is being done and how many lanes are left. Work that fails stays for a later worker.
+        `step` is told the kind of work, how many lanes of it are done, and how many there are. Work that fails stays
+        for a later worker.
         """
-        for kind in ("observe", "learn"):
-            while True:
-                lanes = [lane for lane in await self.store.lanes(dead=False) if lane.kind == kind]
-                fresh = [lane for lane in lanes if lane.attempts == 0]
-                step("observing" if kind == "observe" else "learning", len(lanes))
-                if not fresh:
-                    break
+        kinds: tuple[LaneKind, ...] = ("observe", "learn")
+        for kind in kinds:
+            done = 0
+            while fresh := [lane for lane in await self._waiting(kind) if lane.attempts == 0]:
                 for lane in fresh:
                     if lane.due_at > time.time():
                         await self.store.make_due(lane.kind, lane.key)
-                while await self.worker.work_once(kinds=(kind,)):
-                    step("observing" if kind == "observe" else "learning", -1)
+                total = done + len(fresh)
+                step(kind, done, total)
+                while count := await self.worker.work_once(kinds=(kind,)):
+                    done += count
+                    step(kind, done, max(done, total))
+
+    async def _waiting(self, kind: LaneKind) -> list[Lane]:
+        return [lane for lane in await self.store.lanes(dead=False) if lane.kind == kind]
 
     async def flush(self, timeout: float | None = None) -> bool:
         """Make all that was recorded durable, and do all the due work, also what would be due later."""
