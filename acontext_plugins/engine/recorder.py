@@ -59,7 +59,44 @@ class _Entry:
     size: int
     waiter: Pending[Appended] | None = None
     prepared: tuple[Session | None, str, Sequence[Message], Sequence[Outcome]] | None = None
+
+    @property
+    def session(self) -> str:
+        return self.ref if isinstance(self.ref, str) else self.ref.key
+
+
+@dataclass(slots=True)
+class _Group:
+    """Recordings of one session that are written together, in order, or not at all."""
+
+    entries: list[_Entry]
     write: Pending[Appended] | None = None
+
+    def takes(self, entry: _Entry) -> bool:
+        """Whether `entry` can be written with these: an outcome stands behind its messages, so it ends a group."""
+        last = self.entries[-1]
+        return not last.outcomes and last.waiter is None and entry.waiter is None
+
+    def fail(self, error: Exception) -> None:
+        self.write = Pending()
+        self.write.set_exception(error)
+
+
+def _wave(entries: list[_Entry]) -> tuple[list[_Group], list[_Entry]]:
+    """At most one group a session, and what has to wait for it."""
+    groups: dict[str, _Group] = {}
+    closed: set[str] = set()
+    rest: list[_Entry] = []
+    for entry in entries:
+        group = groups.get(entry.session)
+        if group is None:
+            groups[entry.session] = _Group([entry])
+        elif entry.session not in closed and group.takes(entry):
+            group.entries.append(entry)
+        else:
+            closed.add(entry.session)
+            rest.append(entry)
+    return list(groups.values()), rest
 
 
 class Recorder:
@@ -197,34 +234,86 @@ class Recorder:
                 event.set()
 
     def _write(self, entries: list[_Entry]) -> None:
-        """Write them all, in order. What the database refuses for now is tried again until it can be written."""
-        delay = 0.05
+        """Write them all. Of one session nothing is begun before what came earlier is kept (or has failed)."""
         rest = entries
         while rest:
-            for entry in rest:
-                self._submit(entry)
-            failed = self._settle(rest)
-            if not failed:
-                break
+            wave, rest = _wave(rest)
+            self._write_wave(wave)
+        if entries:
+            self._wake()
+
+    def _write_wave(self, wave: list[_Group]) -> None:
+        """What the database refuses for now is tried again until it can be written."""
+        delay = 0.05
+        while wave:
+            for group in wave:
+                self._submit(group)
+            wave = [group for group in wave if not self._settled(group)]
+            if not wave:
+                return
             if self._deadline is not None and time.monotonic() > self._deadline:
-                self._forget(failed, StoreUnavailable("the database could not be written before closing"))
-                break
+                for group in wave:
+                    self._forget(group.entries, StoreUnavailable("the database could not be written before closing"))
+                return
             self.stats.retries += 1
             self._say("retry", "the database cannot be written now; %d recordings wait in memory", self._pending)
             time.sleep(delay)
             delay = min(delay * 2, 2.0)
-            rest = failed
-        if entries:
-            self._wake()
 
-    def _submit(self, entry: _Entry) -> None:
+    def _submit(self, group: _Group) -> None:
+        for entry in list(group.entries):
+            try:
+                if entry.prepared is None:
+                    entry.prepared = self._prepare(entry)
+            except StoreUnavailable as error:
+                group.fail(error)
+                return
+            except Exception as error:
+                group.entries.remove(entry)
+                self._forget([entry], error)
+        prepared = [entry.prepared for entry in group.entries if entry.prepared is not None]
+        if not prepared:
+            group.write = None
+            return
+        session = next((one[0] for one in prepared if one[0] is not None), None)
+        messages = [message for one in prepared for message in one[2]]
+        outcomes = [outcome for one in prepared for outcome in one[3]]
         try:
-            if entry.prepared is None:
-                entry.prepared = self._prepare(entry)
-            entry.write = self._append(*entry.prepared)
-        except BaseException as error:
-            entry.write = Pending()
-            entry.write.set_exception(error)
+            group.write = self._append(session, prepared[0][1], messages, outcomes)
+        except Exception as error:
+            group.fail(error)
+
+    def _settled(self, group: _Group) -> bool:
+        """Wait for the write. False where it is to be tried again."""
+        if group.write is None:
+            return True
+        error = group.write.exception()
+        if error is None:
+            appended = group.write.result()
+            for entry in group.entries:
+                self._done(entry, appended)
+            return True
+        if isinstance(error, StoreUnavailable) and group.entries[0].waiter is None:
+            return False
+        if isinstance(error, NotFound) and self._forgot(group):
+            return False
+        if len(group.entries) > 1:  # one of them cannot be taken: not the others' fault
+            for entry in group.entries:
+                self._write_wave([_Group([entry])])
+            return True
+        self._forget(group.entries, error)
+        return True
+
+    def _forgot(self, group: _Group) -> bool:
+        """A session that was known here has been deleted: make it again, once."""
+        ref = group.entries[0].ref
+        if isinstance(ref, str) or ref.key not in self._known:
+            return False
+        self._known.pop(ref.key, None)
+        self._spaces.clear()
+        for entry in group.entries:
+            entry.prepared = None
+        return True
 
     def _append(
         self, session: Session | None, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome]
@@ -238,34 +327,9 @@ class Recorder:
             max_wait=self._observe.max_wait,
         )
 
-    def _settle(self, entries: list[_Entry]) -> list[_Entry]:
-        """Wait for the writes; those to try again, in order: once one of a session waits, its later ones do too."""
-        again: list[_Entry] = []
-        for entry in entries:
-            assert entry.write is not None
-            error = entry.write.exception()
-            if error is None:
-                self._done(entry, entry.write.result())
-            elif isinstance(error, StoreUnavailable) and entry.waiter is None:
-                again.append(entry)
-            elif isinstance(error, NotFound) and self._retry_unknown(entry):
-                again.append(entry)
-            else:
-                self._forget([entry], error)
-        return again
-
-    def _retry_unknown(self, entry: _Entry) -> bool:
-        """A session that was known here has been deleted: make it again, once."""
-        if isinstance(entry.ref, str) or entry.ref.key not in self._known:
-            return False
-        self._known.pop(entry.ref.key, None)
-        self._spaces.clear()
-        entry.prepared = None
-        return True
-
     def _done(self, entry: _Entry, appended: Appended) -> None:
         self._count_out(entry)
-        self.stats.recorded += len(appended.message_ids)
+        self.stats.recorded += len(entry.prepared[2]) if entry.prepared else 0
         if entry.waiter is not None and entry.waiter.set_running_or_notify_cancel():
             entry.waiter.set_result(appended)
 

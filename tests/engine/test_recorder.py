@@ -9,12 +9,15 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from acontext_plugins.embedded import Home
-from acontext_plugins.errors import Closed, NotFound
+from acontext_plugins.errors import Closed, NotFound, StoreUnavailable
 from acontext_plugins.service import Recording, SessionRef
 from acontext_plugins.settings import RecorderSettings
-from acontext_store.types import Message, Outcome, Part, StoredMessage, new_id, stable_id
+from acontext_store.base import Pending, Store
+from acontext_store.types import Appended, Message, Outcome, Part, StoredMessage, new_id, stable_id
 
 from .conftest import OpenHome
 
@@ -200,3 +203,50 @@ def test_a_forked_child_neither_hangs_nor_writes_through_its_parents_recorder(ho
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert [message.text for message in stored(home, "s")] == ["parent"]
+
+
+class Refusing:
+    """A store whose first appends of a kind fail, as a database does that is locked for too long."""
+
+    def __init__(self, store: Store, failures: int) -> None:
+        self._store = store
+        self.failures = failures
+        self.project_id = store.project_id
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def append(self, *arguments: object, **options: object) -> Pending[Appended]:
+        if self.failures > 0:
+            self.failures -= 1
+            refused: Pending[Appended] = Pending()
+            refused.set_exception(StoreUnavailable("database is locked"))
+            return refused
+        return self._store.append(*arguments, **options)  # type: ignore[arg-type]
+
+
+@given(
+    sessions=st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), min_size=1, max_size=60),
+    failures=st.integers(0, 6),
+)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_order_is_kept_whichever_appends_are_refused_for_a_while(
+    home: Home, sessions: list[tuple[str, bool]], failures: int
+) -> None:
+    recorder = home.engine.recorder
+    store = home.engine.store
+    prefix = new_id()
+    recorder._store = Refusing(store, failures)  # type: ignore[assignment]
+    try:
+        for number, (name, ends) in enumerate(sessions):
+            outcomes = [Outcome(status="success", source="framework", run_id=str(number))] if ends else []
+            recorder.record(Recording(SessionRef(f"{prefix}-{name}"), [said(str(number))], outcomes))
+        assert recorder.flush(30)
+    finally:
+        recorder._store = store
+    for name in {name for name, _ in sessions}:
+        expected = [str(number) for number, (other, _) in enumerate(sessions) if other == name]
+        assert [message.text for message in stored(home, f"{prefix}-{name}")] == expected
+        session_id = stable_id(store.project_id, "session", f"{prefix}-{name}")
+        for outcome in store.outcomes(session_id).result():
+            assert expected[outcome.after_seq - 1] == outcome.run_id
