@@ -241,6 +241,7 @@ def _append(quick: bool) -> Iterator[Figure]:
             through = asyncio.run(_awaited(home, count, engine.append))
             rate = asyncio.run(_sustained(home, count * 8, store.append))
             whole = asyncio.run(_sustained(home, count * 8, engine.append))
+        raw += _raw_commits(folder / "raw-again.db", count)  # before and after: machines change their pace
         raw_p50, raw_p99, raw_rate = _percentile(raw, 0.5), _percentile(raw, 0.99), 1e6 / statistics.fmean(raw)
         for name, times in (("store", single), ("engine, with redaction", through)):
             p50 = _percentile(times, 0.5)
