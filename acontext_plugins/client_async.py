@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -302,9 +303,7 @@ class AsyncAcontext(Client):
 
     async def aclose(self) -> None:
         """Write what is recorded and let go of the database. Safe to call twice."""
-        import anyio.to_thread
-
-        await anyio.to_thread.run_sync(self.door.close)
+        await asyncio.to_thread(self.door.close)
 
     async def __aenter__(self) -> Self:
         return self
