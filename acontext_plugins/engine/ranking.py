@@ -72,9 +72,12 @@ def choose_terms(terms: Sequence[str], frequencies: Mapping[str, int], *, budget
     return chosen
 
 
-def hits_wanted(terms: Sequence[str]) -> int:
-    """How many texts to ask the index for: a few words say little each, so more texts must speak for them."""
-    return 150 if len(terms) <= 8 else 80
+def hits_wanted(terms: Sequence[str], texts: int) -> int:
+    """How many texts to ask the index for.
+
+    A few words say little each, so more texts must speak for them; in a big space the nearest are near enough.
+    """
+    return 150 if len(terms) <= 8 and texts <= 2_000 else 80
 
 
 def rank(

@@ -30,7 +30,7 @@ class Retriever:
         terms = ranking.choose_terms(asked, frequencies)
         if not terms:
             return []
-        hits = await self._store.search(space_id, terms, limit=ranking.hits_wanted(terms))
+        hits = await self._store.search(space_id, terms, limit=ranking.hits_wanted(terms, texts))
         wanted = limit if tools is None else limit * 4
         ranked = ranking.rank(query, hits, texts, frequencies, limit=wanted)
         if not ranked:

@@ -57,4 +57,4 @@ class MemoryIndex:
         """What `rank` wants to know about a query of these terms."""
         total, frequencies = self.frequencies(space_id, terms)
         chosen = choose_terms(terms, frequencies)
-        return self.search(space_id, chosen, limit=hits_wanted(chosen)), total, frequencies
+        return self.search(space_id, chosen, limit=hits_wanted(chosen, total)), total, frequencies

@@ -49,12 +49,7 @@ def skill(tx: Tx, skill_id: str) -> Skill:
 
 
 def skills_by_id(tx: Tx, skill_ids: Sequence[str], *, evidence: bool) -> list[Skill]:
-    distinct = list(dict.fromkeys(skill_ids))
-    rows = [
-        row
-        for start in range(0, len(distinct), _MANY)
-        for row in tx.all(skills.select().where(tx.mine(skills), skills.c.id.in_(distinct[start : start + _MANY])))
-    ]
+    rows = [row for id in dict.fromkeys(skill_ids) if (row := tx.find(skills, id=id)) is not None]
     found = _evidence_of(tx, [row.id for row in rows]) if evidence else {}
     by_id = {row.id: _skill(row, found.get(row.id, ())) for row in rows}
     return [by_id[id] for id in skill_ids if id in by_id]
