@@ -86,7 +86,6 @@ class BackgroundDoor:
         self._lock = threading.Lock()
         self._opening: threading.Thread | None = None
         self._tried = 0.0
-        self._pid = os.getpid()
         self._calls: list[tuple[RecallQuery, Future[Recall]]] = []
         self.dropped = 0
         #: Why it could not be opened, the last time it was tried.
@@ -196,8 +195,11 @@ class BackgroundDoor:
         return self._connection
 
     def after_fork(self) -> None:
-        """In a forked child: nothing is opening here, and what waited belongs to the parent."""
+        """In a forked child: nothing is open or opening here, and what waited belongs to the parent."""
         self._lock = threading.Lock()
+        self._connection = None
+        self.error = None
+        self._tried = 0.0
         self._opening = None
         self._calls = []
         self._waiting.clear()

@@ -189,3 +189,25 @@ def test_a_disk_that_is_full_is_a_clear_error_for_one_who_asks(tmp_path: Path) -
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.startswith("StoreUnavailable"), done.stderr
     assert "full.db" in done.stdout
+
+
+def test_a_forked_child_opens_a_door_of_its_own_in_the_background(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = BackgroundDoor(settings=settings(tmp_path / "a.db"))
+    monkeypatch.setattr("acontext_plugins.connection._default", door)
+    door.record(said("parent"))
+    door.connection(20)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            door.record(said("child"))
+            threads = {thread.name for thread in threading.enumerate()}
+            door.connection(20).close()
+            os._exit(0 if "acontext-open" in threads else 3)
+        except BaseException:
+            os._exit(4)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    door.connection(20).close()
+    assert kept(tmp_path / "a.db") == ["parent", "child"]
