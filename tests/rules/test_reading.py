@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acontext_plugins.engine.rules.calls import executed_calls, looks_like_error
-from acontext_plugins.engine.rules.clean import clean
-from acontext_plugins.engine.rules.distil import mask
+from acontext_plugins.engine.rules.clean import clean, marks
+from acontext_plugins.engine.rules.distil import Mask, distil
 from acontext_plugins.engine.rules.markers import strip_injected
 from acontext_plugins.engine.rules.speech import asks, corrections, kind_of_turn, sentences, standing_wishes
 from acontext_plugins.engine.rules.toolnames import effect_of, effect_of_name, is_tool_name, phrase
@@ -173,7 +173,8 @@ def test_values_inside_values_are_traced_too() -> None:
 
 
 def test_masking_hides_values_addresses_and_numbers() -> None:
-    masked = mask("Mail bob@x.org about #W123 for Yusuf at https://a.b/c", {"yusuf": "first_name"})
+    mask = Mask({"yusuf": "first_name"})
+    masked = mask("Mail bob@x.org about #W123 for Yusuf at https://a.b/c")
     assert masked == "Mail {email} about {id} for {first_name} at {url}"
 
 
@@ -230,3 +231,27 @@ def test_a_full_stop_inside_a_word_ends_no_sentence() -> None:
 def test_any_turn_has_a_kind(words: str, asked: bool) -> None:
     assert kind_of_turn(words, asked=asked) in ("request", "answer", "thanks", "correction", "confirmation")
     json.dumps(standing_wishes(words))
+
+
+@pytest.mark.parametrize("piece", ["a", "-", ".", "a.", "@", "a@", "a-", "/"])
+def test_a_long_text_without_spaces_is_read_in_one_pass(piece: str) -> None:
+    """One match holds all other threads: with a pattern that looks back over the text this would take hours."""
+    text = (piece * 600_000)[:600_000]
+    assert list(marks(text)) == []
+    assert Mask({})(text) == text
+
+
+def test_a_mark_has_three_characters_and_a_digit() -> None:
+    assert list(marks("a1b 1ab ab1 a1 12 abcd ab1c x@y.z9 W-77, plain")) == ["1ab", "ab1", "ab1c", "x@y.z9", "W-77"]
+
+
+def test_a_conversation_of_thousands_of_calls_is_distilled() -> None:
+    talk = Talk()
+    for number in range(5000):
+        if number % 10 == 0:
+            talk.user(f"do thing {number}")
+        talk.does("odd_tool", number=number)
+    talk.agent("done").ends("success")
+    (finished,) = talk.finished()
+    body = distil(finished, space_id="space").body
+    assert (body["tools"], body["steps"][0]["n"]) == (["odd_tool"], 5000)

@@ -23,9 +23,10 @@ from .values import ValueFlow, leaves, normal
 VERSION = 1
 REQUEST_CHARS = 400
 SAID_CHARS = 1400
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+")
 _URL = re.compile(r"\b(?:https?://|www\.)\S+", re.IGNORECASE)
-_ID = re.compile(r"(?<![\w{])#?(?=[\w./:+-]*\d)[\w./:+-]{3,}(?![\w}])")
+_TOKEN = re.compile(r"(?<![\w{])#?[\w./:+-]{3,}(?![\w}])")
+_DIGIT = re.compile(r"\d")
 _BRACES = re.compile(r"\{[\w$.-]{0,40}\}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]|#{3}[A-Z]+#{3}")
 _PARAMETER = re.compile(r"[A-Za-z_$][\w$.-]{0,31}")
@@ -142,9 +143,9 @@ def _pitfall(pitfall: Pitfall) -> Json:
 
 def _heard(messages: Sequence[StoredMessage], calls: Sequence[Call], flow: ValueFlow) -> Json:
     """What users said: the request, all their words, their corrections, teachings and wishes."""
-    masks = _user_values(calls, flow)
-    told: list[tuple[int, str]] = [(call.result_at, normal(call.result)) for call in calls if call.result]
-    first_result = min((at for at, _ in told), default=len(messages))
+    mask = Mask(_user_values(calls, flow))
+    told = flow.results
+    first_result = next((at for at, text in told.texts if text), len(messages))
     request: list[str] = []
     said: list[str] = []
     corrections: list[str] = []
@@ -163,9 +164,9 @@ def _heard(messages: Sequence[StoredMessage], calls: Sequence[Call], flow: Value
         if not text:
             continue
         kind = kind_of_turn(text, asked=asks(agent_said)) if acted or agent_said else "request"
-        earlier = [result for result_at, result in told if result_at < at]
+        earlier = told.before(at)
         own = [s for s in sentences(text[:20_000]) if not _echoes(s, earlier, _ECHO_CHARS)]
-        masked = mask(" ".join(own), masks)
+        masked = mask(" ".join(own))
         if kind == "request" or (not request and (at < first_result or not acted)):
             request.append(masked)
             ids["request"].append(message.id)
@@ -174,11 +175,11 @@ def _heard(messages: Sequence[StoredMessage], calls: Sequence[Call], flow: Value
         if kind == "correction" and acted:
             wrong = [s for s in corrections_in(text) if not _echoes(s, earlier, 12)]
             if wrong:
-                corrections.extend(mask(s, masks)[:160] for s in wrong)
+                corrections.extend(mask(s)[:160] for s in wrong)
                 ids["correction"].append(message.id)
         for sentence, taught in standing_wishes(text):
             if not _echoes(sentence, earlier, 12):
-                (teachings if taught else wishes).append(mask(sentence, masks)[:200])
+                (teachings if taught else wishes).append(mask(sentence)[:200])
                 ids["preference"].append(message.id)
     return {
         "request": [part[:REQUEST_CHARS] for part in request[:12]],
@@ -201,24 +202,29 @@ def _user_values(calls: Sequence[Call], flow: ValueFlow) -> dict[str, str]:
     return dict(sorted(found.items(), key=lambda item: (-len(item[0]), item[0])))
 
 
-def mask(text: str, values: Mapping[str, str]) -> str:
-    """`text` with values as `{parameter}`, and every address, link and number-like mark as `{...}` of its kind."""
-    if values:
-        known: dict[str, str] = {}
+class Mask:
+    """Hides values: as `{parameter}`, and every address, link and number-like mark as `{...}` of its kind."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._known: dict[str, str] = {}
         for value, parameter in values.items():
             for form in {value, value.strip("#'\" ")}:
                 if len(form) >= 2:
-                    known.setdefault(form, parameter)
-        forms = sorted(known, key=lambda form: (-len(form), form))
-        pattern = re.compile("|".join(rf"(?<!\w){re.escape(form)}(?!\w)" for form in forms[:300]), re.IGNORECASE)
-        text = pattern.sub(lambda match: "{" + known.get(match.group().casefold(), "value") + "}", text)
-    text = _EMAIL.sub("{email}", _URL.sub("{url}", text))
-    text = _ID.sub("{id}", text)
-    return re.sub(r"\s+", " ", text).strip()
+                    self._known.setdefault(form, parameter)
+        forms = sorted(self._known, key=lambda form: (-len(form), form))[:300]
+        pattern = "|".join(rf"(?<!\w){re.escape(form)}(?!\w)" for form in forms)
+        self._pattern = re.compile(pattern, re.IGNORECASE) if forms else None
+
+    def __call__(self, text: str) -> str:
+        if self._pattern is not None:
+            text = self._pattern.sub(lambda match: "{" + self._known.get(match.group().casefold(), "value") + "}", text)
+        text = _EMAIL.sub("{email}", _URL.sub("{url}", text))
+        text = _TOKEN.sub(lambda match: "{id}" if _DIGIT.search(match.group()) else match.group(), text)
+        return re.sub(r"\s+", " ", text).strip()
 
 
-def _echoes(sentence: str, results: Sequence[str], length: int) -> bool:
-    """Whether the sentence repeats `length` characters in a row of an earlier tool result."""
+def _echoes(sentence: str, results: str, length: int) -> bool:
+    """Whether the sentence repeats `length` characters in a row of earlier tool results."""
     text = normal(sentence)
     if len(text) < length or not results:
         return False
@@ -227,8 +233,7 @@ def _echoes(sentence: str, results: Sequence[str], length: int) -> bool:
         if length <= 12
         else [match.start() for match in re.finditer(r"\b\w", text) if match.start() + length <= len(text)]
     )
-    windows = {text[start : start + length] for start in starts}
-    return any(window in result for result in results for window in windows)
+    return any(window in results for window in {text[start : start + length] for start in starts})
 
 
 def is_success(body: Mapping[str, Any]) -> bool:

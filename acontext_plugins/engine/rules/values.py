@@ -8,8 +8,10 @@ constant, and only once separate sessions agree on it (T2). The text of a result
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
 from acontext_store.types import Message
@@ -26,6 +28,9 @@ _MONTHS = "january february march april may june july august september october n
 _COUNTED = "zero one two three four five six seven eight nine ten eleven twelve".split()
 _NUMBER_WORDS = {str(number): word for number, word in enumerate(_COUNTED)}
 _WORDS = re.compile(r"[^\W_]{3,}")
+#: Of a text that an agent composed: how many of its words are looked up, and in how many of the results before it.
+_MOST_WORDS = 200
+_LATEST = 200
 #: A constant is a short plain word, a small number or a truth value: too short to carry anybody's text (T1, T7).
 _LITERAL = re.compile(r"[a-z][a-z_-]{0,10}", re.IGNORECASE)
 _KEY = re.compile(r"[A-Za-z_$][\w$.-]{0,31}")
@@ -79,17 +84,52 @@ def normal(text: str) -> str:
     return _THOUSANDS.sub("", _SPACE.sub(" ", text.casefold())).strip()
 
 
+class _Spoken:
+    """Texts by the message they stand in, in order; knows where something was said first."""
+
+    def __init__(self, texts: Iterable[tuple[int, str]]) -> None:
+        self.texts = sorted(texts, key=_place)
+        self._all = "\0".join(text for _, text in self.texts)
+        self._starts = list(accumulate((len(text) + 1 for _, text in self.texts), initial=0))
+        self._first: dict[str, int] = {}
+
+    def first(self, needle: str) -> int:
+        """The number (in `texts`) of the first text that holds it as words of its own; -1 where none does."""
+        found = self._first.get(needle)
+        if found is None:
+            start = find(self._all, needle)
+            found = self._first[needle] = -1 if start < 0 else bisect_right(self._starts, start) - 1
+        return found
+
+    def before(self, at: int) -> str:
+        """All that was said before message `at`."""
+        return self._all[: self._starts[bisect_left(self.texts, at, key=_place)]]
+
+    def latest(self, at: int, most: int) -> Sequence[tuple[int, str]]:
+        """The numbers and texts of the last ones before message `at`."""
+        end = bisect_left(self.texts, at, key=_place)
+        start = max(0, end - most)
+        return [(number, text) for number, (_, text) in enumerate(self.texts[start:end], start)]
+
+
+def _place(text: tuple[int, str]) -> int:
+    return text[0]
+
+
 class ValueFlow:
     """Knows what was said and returned, and when; answers where a value came from."""
 
     def __init__(self, messages: Sequence[Message], calls: Sequence[Call]) -> None:
-        self._user = [
+        self._user = _Spoken(
             (at, normal(strip_injected(message.text)))
             for at, message in enumerate(messages)
             if message.role == "user" and message.text
-        ]
+        )
         self._system = normal(" ".join(message.text for message in messages if message.role == "system"))
-        self._results = [(call.result_at, call.tool, normal(call.result)) for call in calls if call.result is not None]
+        answered = sorted((call for call in calls if call.result is not None), key=lambda call: call.result_at)
+        #: What tools had answered, by the message that held it.
+        self.results = _Spoken((call.result_at, normal(call.result or "")) for call in answered)
+        self._tools = [call.tool for call in answered]
 
     def source(self, value: object, at: int) -> Source:
         """Where `value`, used by a call in message `at`, came from: whoever said it first."""
@@ -115,22 +155,17 @@ class ValueFlow:
         return Source("free")
 
     def _said(self, text: str, at: int) -> int:
-        for said_at, said in self._user:
-            if said_at >= at:
-                break
-            if any(holds(said, form) for form in _forms(text)):
-                return said_at
-        return -1
+        """The message before `at` in which the user said it first; -1 = none."""
+        numbers = [number for form in _forms(text) if (number := self._user.first(form)) >= 0]
+        said_at = min((self._user.texts[number][0] for number in numbers), default=-1)
+        return said_at if said_at < at else -1
 
     def _told(self, text: str, at: int) -> tuple[int, str]:
-        if len(text) < 3:
+        """The message before `at` in which a tool told it first, and the tool; -1 = none."""
+        number = self.results.first(text) if len(text) >= 3 else -1
+        if number < 0 or (told_at := self.results.texts[number][0]) >= at:
             return -1, ""
-        for told_at, tool, told in self._results:
-            if told_at >= at:
-                break
-            if text in told and holds(told, text):
-                return told_at, tool
-        return -1, ""
+        return told_at, self._tools[number]
 
     def _derived(self, text: str, at: int) -> Source | None:
         """A value composed of what was said or returned: "Patient/S123", a summary in the agent's own words."""
@@ -141,29 +176,34 @@ class ValueFlow:
             told_at, tool = self._told(mark, at)
             if told_at >= 0:
                 return Source("tool", tool)
-        spoken = _WORDS.findall(text)
+        spoken = _WORDS.findall(text)[:_MOST_WORDS]
         if len(spoken) < 3:
             return None
-        by_user = " ".join(said for said_at, said in self._user if said_at < at)
+        by_user = self._user.before(at)
         if sum(word in by_user for word in spoken) >= 0.7 * len(spoken):
             return Source("user")
-        for told_at, tool, told in self._results:
-            if told_at < at and sum(word in told for word in spoken) >= 0.8 * len(spoken):
-                return Source("tool", tool)
+        for number, told in self.results.latest(at, _LATEST):
+            if sum(word in told for word in spoken) >= 0.8 * len(spoken):
+                return Source("tool", self._tools[number])
         return Source("free")
 
 
 def holds(haystack: str, needle: str) -> bool:
     """Whether `needle` stands in `haystack` as words of its own."""
+    return find(haystack, needle) >= 0
+
+
+def find(haystack: str, needle: str) -> int:
+    """Where `needle` first stands in `haystack` as words of its own; -1 = nowhere."""
     start = haystack.find(needle)
     while start >= 0:
         end = start + len(needle)
         before = start == 0 or not (haystack[start - 1].isalnum() and needle[0].isalnum())
         after = end == len(haystack) or not (haystack[end].isalnum() and needle[-1].isalnum())
         if before and after:
-            return True
+            return start
         start = haystack.find(needle, start + 1)
-    return False
+    return -1
 
 
 def _canonical(value: object) -> str:

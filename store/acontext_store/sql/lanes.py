@@ -183,8 +183,11 @@ def ends(tx: Tx, session_id: str) -> tuple[int, int]:
 
 def undigested(tx: Tx, space_id: str) -> Any:
     """The condition that a task is finished, and no learner of the space has looked at it."""
+    return and_(tx.mine(tasks, space_id=space_id), unlearned())
+
+
+def unlearned() -> Any:
     return and_(
-        tx.mine(tasks, space_id=space_id),
         tasks.c.space_digested.is_(False),
         tasks.c.status.in_(("success", "failed")),
         tasks.c.is_planning.is_(False),

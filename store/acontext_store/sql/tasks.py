@@ -157,7 +157,12 @@ def _mark_observed(tx: Tx, session: Any, ops: TaskOps, *, nothing_new: bool) -> 
 
 
 def _learn_later(tx: Tx, session: Any, changed: list[str], learn_after: float) -> None:
-    waiting = select(tasks.c.id).where(lanes.undigested(tx, session.space_id), tasks.c.session_id == session.id)
+    waiting = select(tasks.c.id).where(
+        tx.mine(tasks, session_id=session.id),
+        # an expression, so that the session's few tasks are walked, and not all that waits in the space
+        func.coalesce(tasks.c.space_id, "") == session.space_id,
+        lanes.unlearned(),
+    )
     if tx.run(waiting.limit(1)).first() is None:
         return
     lanes.at_the_latest(tx, "learn", session.space_id, time.time() + learn_after)
