@@ -48,14 +48,16 @@ class RedactionSettings(_Section):
 class ObserveSettings(_Section):
     """When a conversation is looked at."""
 
-    quiet: float = Field(0.5, ge=0, description="seconds without a new message")
+    quiet: float = Field(1.0, ge=0, description="seconds without a new message")
     max_wait: float = Field(8.0, ge=0, description="seconds after the first new message, at the latest")
 
 
 class LearnSettings(_Section):
     """When and how skills are made."""
 
-    quiet: float = Field(0.2, ge=0, description="seconds from a finished task to its lesson")
+    quiet: float = Field(
+        5.0, ge=0, description="seconds from a finished task to its lesson: what ends meanwhile is learned with it"
+    )
 
 
 class WorkerSettings(_Section):

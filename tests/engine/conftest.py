@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from acontext_plugins.embedded import Home, open_home
-from acontext_plugins.settings import ObserveSettings, RecorderSettings, Settings, WorkerSettings
+from acontext_plugins.settings import LearnSettings, ObserveSettings, RecorderSettings, Settings, WorkerSettings
 
 OpenHome = Callable[..., Home]
 
@@ -28,6 +28,7 @@ def open_engine(database: Path) -> Iterator[OpenHome]:
             url=f"sqlite:///{database}",
             worker=WorkerSettings(enabled=worker, backoff=0.01, idle=0.05),
             observe=ObserveSettings(quiet=0.0, max_wait=0.0),
+            learn=LearnSettings(quiet=0.0),
             recorder=recorder or RecorderSettings(),
             **changes,  # type: ignore[arg-type]
         )
