@@ -34,10 +34,13 @@ class Home:
             self.loop.close()
 
 
-def open_home(settings: Settings) -> Home:
-    """Open the database (made where there is none) and start the engine. Raises StoreUnavailable, InvalidInput."""
+def open_home(settings: Settings, *, patience: float = 5.0) -> Home:
+    """Open the database (made where there is none) and start the engine. Raises StoreUnavailable, InvalidInput.
+
+    `patience` = seconds for which another process may keep the database locked before a write is given up.
+    """
     url = settings.store_url
-    store = open_store(url, project_id=settings.project, durability=settings.durability)
+    store = open_store(url, project_id=settings.project, durability=settings.durability, busy_timeout=patience)
     try:
         blobs = open_blobs(url, project_id=settings.project)
         engine = Engine(

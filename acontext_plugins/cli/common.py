@@ -37,9 +37,9 @@ def settings_of(url: str | None, project: str | None, *, worker: bool = False) -
 
 
 @contextlib.contextmanager
-def opened(url: str | None, project: str | None, *, worker: bool = False) -> Iterator[Home]:
-    """An engine for the length of a command."""
-    home = open_home(settings_of(url, project, worker=worker))
+def opened(url: str | None, project: str | None, *, worker: bool = False, patience: float = 5.0) -> Iterator[Home]:
+    """An engine for the length of a command; `patience` = seconds that it waits for a locked database."""
+    home = open_home(settings_of(url, project, worker=worker), patience=patience)
     try:
         yield home
     finally:

@@ -11,12 +11,14 @@ from acontext_plugins.conversations import Conversation, ConversationReader, Pro
 from acontext_plugins.embedded import Home
 from acontext_plugins.service import SessionRef
 from acontext_store.base import Pending
-from acontext_store.errors import AcontextError
+from acontext_store.errors import AcontextError, StoreUnavailable
 from acontext_store.types import Appended, LaneKind, Outcome, Skill, stable_id
 
 from .common import database_options, emit, json_option, opened, say, space_option
 
 _IN_FLIGHT = 64
+#: Seconds for which another process may keep the database locked: nobody waits here but one who imports.
+_PATIENCE = 60.0
 
 
 @click.command()
@@ -47,7 +49,7 @@ def learn(
     Conversations that are known by their id are not learned twice. A line that cannot be taken is reported with
     file, line and reason; the rest goes on, and the exit code is 1.
     """
-    with opened(url, project) as home:
+    with opened(url, project, patience=_PATIENCE) as home:
         before = _versions(home, space)
         counts = _import(home, files, space, outcome_field, as_json)
         _settle(home)
@@ -60,7 +62,7 @@ def learn(
         counts["skills_changed"] = sum(
             id not in before or before[id].version != skill.version for id, skill in after.items()
         )
-        dead = home.loop.run(_dead(home))
+        troubles = home.loop.run(_troubles(home))
     counts.pop("tasks")
     if as_json:
         emit({"event": "done", "space": space, **counts})
@@ -69,9 +71,9 @@ def learn(
         f"{counts['skills_active']} active skills, {counts['skills_waiting']} waiting for evidence, "
         f"{counts['skills_changed']} new or changed"
     )
-    for lane in dead:
-        say(f"learning failed: {lane}; see `acontext doctor`")
-    ctx.exit(1 if counts["problems"] or dead else 0)
+    for trouble in troubles:
+        say(trouble)
+    ctx.exit(1 if counts["problems"] or troubles else 0)
 
 
 def _import(home: Home, files: tuple[str, ...], space: str, outcome_field: str, as_json: bool) -> dict[str, int]:
@@ -89,6 +91,10 @@ def _import(home: Home, files: tuple[str, ...], space: str, outcome_field: str, 
             conversation, pending = waiting.popleft()
             try:
                 appended = pending.result()
+            except StoreUnavailable as error:
+                # the next ones would fare no better
+                reason = f"{error}; {counts['conversations']} conversations were taken, run it again for the rest"
+                raise StoreUnavailable(reason) from error
             except AcontextError as error:
                 problem(conversation.file, conversation.line, str(error))
                 continue
@@ -163,11 +169,15 @@ async def _elsewhere(home: Home, session_id: str, space: str) -> str | None:
     return found.name or found.id
 
 
-async def _dead(home: Home) -> list[str]:
-    return [
-        f"{lane.kind} {lane.key}: {(lane.last_error or '').strip().splitlines()[-1:] or ['?']}"
-        for lane in await home.engine.store.lanes(dead=True)
-    ]
+async def _troubles(home: Home) -> list[str]:
+    """What could not be observed or learned from, and why."""
+    found = []
+    for lane in await home.engine.store.lanes():
+        if lane.attempts:
+            why = (lane.last_error or "no reason kept").strip().splitlines()[-1]
+            then = "see `acontext doctor`" if lane.dead_at else "run it again to try it again"
+            found.append(f"learning failed: {lane.kind} {lane.key}: {why}; {then}")
+    return found
 
 
 def _versions(home: Home, space: str) -> dict[str, Skill]:

@@ -83,6 +83,7 @@ class Engine:
         )
         self._retriever = Retriever(store)
         self._space_ids: dict[str, str] = {}
+        self._said_elsewhere = False
 
     async def start(self) -> None:
         """Start the worker on the loop that runs this."""
@@ -167,16 +168,29 @@ class Engine:
         """
         kinds: tuple[LaneKind, ...] = ("observe", "learn")
         for kind in kinds:
-            done = 0
+            done, pause = 0, 0.01
             while fresh := [lane for lane in await self._waiting(kind) if lane.attempts == 0]:
                 for lane in fresh:
                     if lane.due_at > time.time():
                         await self.store.make_due(lane.kind, lane.key)
-                total = done + len(fresh)
+                before, total = done, done + len(fresh)
                 step(kind, done, total)
                 while count := await self.worker.work_once(kinds=(kind,)):
                     done += count
                     step(kind, done, max(done, total))
+                if done == before:  # all that is left is in other hands
+                    if pause > 0.2:
+                        self._say_elsewhere(fresh)
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 1.5, 0.25)
+
+    def _say_elsewhere(self, lanes: Sequence[Lane]) -> None:
+        """Once: that others are waited for, and for how long where they are gone."""
+        if not self._said_elsewhere:
+            self._said_elsewhere = True
+            left = max(0.0, max(lane.lease_until for lane in lanes) - time.time())
+            text = "acontext: waiting for the work of another process (if it was killed, for %.0f seconds)"
+            log.warning(text, left)
 
     async def _waiting(self, kind: LaneKind) -> list[Lane]:
         return [lane for lane in await self.store.lanes(dead=False) if lane.kind == kind]

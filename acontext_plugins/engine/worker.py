@@ -12,7 +12,7 @@ import traceback
 from collections.abc import AsyncIterator, Collection
 
 from acontext_store.base import Store
-from acontext_store.errors import Closed, LeaseLost, NotFound, StoreUnavailable
+from acontext_store.errors import AcontextError, Closed, LeaseLost, NotFound, StoreUnavailable
 from acontext_store.types import Claim, LaneKind, StoredMessage, Task, new_id
 
 from ..settings import LearnSettings, WorkerSettings
@@ -78,8 +78,13 @@ class Worker:
         claims = await self._store.claim(
             self.owner, kinds=kinds, lease=self._settings.lease, limit=self._settings.concurrency
         )
-        for claim in claims:
-            await self._handle(claim)
+        try:
+            for claim in claims:
+                await self._handle(claim)
+        except BaseException:
+            for claim in claims:
+                self._hand_back(claim)
+            raise
         return len(claims)
 
     async def _claim(self) -> int:
@@ -120,10 +125,16 @@ class Worker:
             with contextlib.suppress(LeaseLost):
                 await self._store.release(claim)  # its session or space was deleted meanwhile
         except (Closed, asyncio.CancelledError):
+            self._hand_back(claim)
             raise
         except Exception as error:
             self.failed += 1
             await self._give_back(claim, error)
+
+    def _hand_back(self, claim: Claim) -> None:
+        """We are leaving: another worker need not wait for the lease to run out. Nothing is waited for."""
+        with contextlib.suppress(AcontextError):
+            self._store.release(claim)
 
     async def _give_back(self, claim: Claim, error: Exception) -> None:
         attempts = claim.attempts + 1

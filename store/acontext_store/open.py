@@ -14,8 +14,12 @@ from .errors import InvalidInput, StoreUnavailable
 from .project import check_project_id
 
 
-def open_store(url: str, *, project_id: str, durability: Literal["normal", "full"] = "normal") -> Store:
+def open_store(
+    url: str, *, project_id: str, durability: Literal["normal", "full"] = "normal", busy_timeout: float = 5.0
+) -> Store:
     """Open the store of one project; a SQLite file that is missing is made, with its directories.
+
+    A write waits `busy_timeout` seconds for other processes that hold the database.
 
     `sqlite:///relative/path`, `sqlite:////absolute/path`, `sqlite:///~/path`. Raises InvalidInput for any other
     URL, StoreUnavailable where the file cannot be used, IncompatibleStore where a newer version wrote it.
@@ -28,7 +32,7 @@ def open_store(url: str, *, project_id: str, durability: Literal["normal", "full
     _make_private(path)
     from .sql.sqlite import SqliteStore
 
-    return SqliteStore(path, project_id=project_id, durability=durability)
+    return SqliteStore(path, project_id=project_id, durability=durability, busy_timeout=busy_timeout)
 
 
 def open_blobs(url: str, *, project_id: str) -> BlobStore:

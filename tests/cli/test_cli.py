@@ -5,9 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
+import sqlite3
 import stat
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -273,3 +277,85 @@ def test_a_conversation_that_belongs_to_another_space_is_named(cases: Path, tmp_
     done = acontext("learn", "cases.jsonl", "--space", "other", cwd=tmp_path)
     assert done.returncode == 1
     assert "cases.jsonl:1: conversation 'case-1' belongs to the space 'shop' already" in done.stderr
+
+
+def wait_for_messages(database: Path) -> None:
+    """Until the log has grown past what an empty database needs; without opening it, to disturb nobody."""
+    log = database.with_name(database.name + "-wal")
+    end = time.monotonic() + 60
+    while not log.exists() or log.stat().st_size < 600_000:
+        assert time.monotonic() < end, "nothing was written"
+        time.sleep(0.02)
+
+
+def test_an_interruption_is_one_line_and_what_was_taken_is_kept(tmp_path: Path) -> None:
+    rows = [conversation(f"case-{number}", "ada@example.com", f"A-{number}") for number in range(400)]
+    (tmp_path / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    process = subprocess.Popen(
+        [str(Path(sys.executable).parent / "acontext"), "learn", "-", "--space", "shop", "--url", "sqlite:///a.db"],
+        cwd=tmp_path,
+        env={**os.environ, "HOME": str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    process.stdin.write((tmp_path / "cases.jsonl").read_bytes())
+    process.stdin.flush()
+    wait_for_messages(tmp_path / "a.db")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, b"", b"acontext: stopped\n")
+    again = acontext("learn", "cases.jsonl", "--space", "shop", "--url", "sqlite:///a.db", "--json", cwd=tmp_path)
+    assert (lines(again)[-1]["conversations"], lines(again)[-1]["skills_active"]) == (400, 1)
+
+
+def test_two_at_once_take_every_conversation_once(cases: Path, tmp_path: Path) -> None:
+    counts: list[int] = []
+
+    def learn() -> None:
+        done = acontext("learn", "cases.jsonl", "--space", "shop", "--json", cwd=tmp_path)
+        counts.append(lines(done)[-1]["new"] if done.returncode == 0 else -1)
+
+    threads = [threading.Thread(target=learn) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(counts) == 3
+    (skill,) = lines(acontext("skills", "--space", "shop", "--json", cwd=tmp_path))
+    assert skill["version"] == 1
+
+
+def test_a_database_that_another_process_keeps_locked_is_waited_for(cases: Path, tmp_path: Path) -> None:
+    acontext("learn", "cases.jsonl", "--space", "other", "--url", "sqlite:///a.db", cwd=tmp_path)
+    holder = sqlite3.connect(tmp_path / "a.db", isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN IMMEDIATE")
+    end = threading.Timer(7, holder.execute, ("ROLLBACK",))
+    end.start()
+    renamed = cases.read_text().replace('"case-', '"again-')
+    done = acontext("learn", "-", "--space", "shop", "--url", "sqlite:///a.db", "--json", cwd=tmp_path, stdin=renamed)
+    end.join()
+    holder.close()
+    assert (done.returncode, lines(done)[-1]["new"], done.stderr.count("\n")) == (0, 3, 1)
+
+
+def test_a_disk_that_is_full_is_said_once_and_a_second_run_does_the_rest(tmp_path: Path) -> None:
+    rows = [conversation(f"case-{number}", "ada@example.com", f"A-{number}") for number in range(300)]
+    (tmp_path / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    limited = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, 700_000))\n"
+        "from acontext_plugins.cli.main import main\n"
+        "sys.argv = ['acontext', 'learn', 'cases.jsonl', '--space', 's', '--url', 'sqlite:///a.db']\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "run it again for the rest" in done.stderr
+    again = acontext("learn", "cases.jsonl", "--space", "s", "--url", "sqlite:///a.db", "--json", cwd=tmp_path)
+    assert (again.returncode, lines(again)[-1]["conversations"]) == (0, 300)

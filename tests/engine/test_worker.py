@@ -215,3 +215,33 @@ def test_a_database_that_moves_on_without_us_is_not_needed_to_close(open_engine:
     again = open_engine()
     assert again.loop.run(again.engine.flush(30))
     assert again.engine.store.space_by_name("shop").result()
+
+
+class Thinking:
+    """An observer that never comes to an end."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def observe(self, observation: Observation) -> TaskOps:
+        self.asked += 1
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_what_a_worker_leaves_undone_can_be_done_by_another_at_once(open_engine: OpenHome, background: bool) -> None:
+    home = open_engine(worker=background)
+    observer = home.engine.worker._observer = Thinking()
+    teach(home)
+    home.engine.recorder.flush()
+    if not background:
+        working = home.loop.submit(home.engine.worker.work_once())
+    wait_for(lambda: observer.asked > 0)
+    if not background:
+        working.cancel()
+    home.close()
+    other = open_engine()
+    for lane in other.engine.store.lanes().result():
+        assert (lane.owner, lane.attempts) == (None, 0)
+    assert other.loop.run(other.engine.worker.work_once()) > 0
