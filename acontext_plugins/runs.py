@@ -215,8 +215,8 @@ class Run:
         call_id = f"call_{new_id()}"
         with self.runtime.guard("record_tool"):
             self._open()
-            text = result if isinstance(result, str) else json.dumps(result, default=str)
-            meta = {"id": call_id, "name": name, "arguments": json.dumps(arguments, default=str)}
+            text = result if isinstance(result, str) else _as_json(result)
+            meta = {"id": call_id, "name": name, "arguments": _as_json(arguments)}
             answer: dict[str, Any] = {"tool_call_id": call_id, "name": name}
             if error:
                 answer["is_error"] = True
@@ -346,6 +346,31 @@ def _made_with_run(make: Callable[[], Sequence[Message]], run_id: str) -> list[M
 
 def _with_run(message: Message, run_id: str) -> Message:
     return message if message.run_id else message.model_copy(update={"run_id": run_id})
+
+
+def reason_of(error: BaseException) -> str:
+    """An exception in words; one that cannot say what it is by its kind alone."""
+    kind = type(error).__name__
+    try:
+        words = str(error)
+    except Exception:
+        return kind
+    return f"{kind}: {words}"
+
+
+def _as_json(value: object) -> str:
+    """A value as JSON; what has no words in it by its kind."""
+    try:
+        return json.dumps(value, default=_named)
+    except Exception:  # keys that are no text, loops, depths
+        return json.dumps(_named(value))
+
+
+def _named(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__qualname__}>"
 
 
 def current_run() -> Run | None:

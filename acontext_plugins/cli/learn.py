@@ -9,6 +9,7 @@ import click
 
 from acontext_plugins.conversations import Conversation, ConversationReader, Problem
 from acontext_plugins.embedded import Home
+from acontext_plugins.engine.redaction import Redactor
 from acontext_plugins.service import SessionRef
 from acontext_store.base import Pending
 from acontext_store.errors import AcontextError, StoreUnavailable
@@ -80,8 +81,11 @@ def _import(home: Home, files: tuple[str, ...], space: str, outcome_field: str, 
     counts = {"conversations": 0, "new": 0, "messages": 0, "problems": 0}
     waiting: collections.deque[tuple[Conversation, Pending[Appended]]] = collections.deque()
 
+    redactor = Redactor()
+
     def problem(file: str, line: int | None, reason: str) -> None:
         counts["problems"] += 1
+        reason = redactor.redact_text(file, reason)  # it may quote what stands in the line
         say(f"{file}:{line}: {reason}" if line else f"{file}: {reason}")
         if as_json:
             emit({"event": "problem", "file": file, "line": line, "reason": reason})

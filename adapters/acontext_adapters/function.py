@@ -17,7 +17,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from acontext_plugins.runs import Run, Runtime
+from acontext_plugins.runs import Run, Runtime, reason_of
 from acontext_store.types import Message, Part, Role
 
 _MARK = "__acontext__"
@@ -187,7 +187,7 @@ class _Frame:
             elif isinstance(error, asyncio.CancelledError | KeyboardInterrupt | GeneratorExit):
                 run.end("cancelled")
             else:
-                run.end("failed", f"{type(error).__name__}: {error}")
+                run.end("failed", reason_of(error))
 
 
 def _message(role: Any, text: str) -> Message:

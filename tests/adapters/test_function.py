@@ -587,3 +587,35 @@ def test_odd_values_are_named_and_not_asked(door: RecordingDoor) -> None:
     assert line.startswith("user: thing: <")
     assert "Odd>" in line
     assert len(line) < 30_000
+
+
+def test_an_exception_that_cannot_say_what_it_is_is_a_failure_all_the_same(door: RecordingDoor) -> None:
+    class Odd(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    def fails() -> None:
+        raise Odd
+
+    with pytest.raises(Odd):
+        learned(fails, door)()
+    assert door.outcome == ("failed", "Odd")
+
+
+def test_tool_calls_without_words_are_kept_by_their_kind(door: RecordingDoor) -> None:
+    class Odd:
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    loop: dict[str, Any] = {}
+    loop["self"] = loop
+
+    def works() -> None:
+        run = current_run()
+        assert run is not None
+        run.record_tool("search", {"what": Odd()}, Odd())
+        run.record_tool("search", loop, {(1, 2): "pairs"})
+
+    learned(works, door)()
+    assert [line.split(" ", 1)[0] for line in door.lines] == ["call:", "result:"] * 2
+    assert "Odd" in door.lines[0]

@@ -266,6 +266,20 @@ def test_secrets_in_conversations_never_reach_the_disk_or_the_screen(tmp_path: P
         assert not file.is_file() or secret.encode() not in file.read_bytes()
 
 
+def test_secrets_in_lines_that_cannot_be_taken_are_not_shown(tmp_path: Path) -> None:
+    secret = "sk" + "_live_" + "4eC39HqLyjWDarjtT1zdp7dc" + "Qq"
+    rows: list[Line] = [
+        {"id": "a", "messages": [{"role": "assistant", "tool_calls": secret}]},
+        {"id": "b", "messages": [{"role": secret, "content": "x"}]},
+        {"id": "c", "messages": f"Bearer {secret}"},
+        {"id": "d", "outcome": f"password={secret}", "messages": [{"role": "user", "content": "x"}]},
+    ]
+    (tmp_path / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = acontext("learn", "cases.jsonl", "--space", "s", "--json", cwd=tmp_path)
+    assert len(lines(done)) == 5
+    assert secret not in done.stdout + done.stderr
+
+
 def test_standard_input_is_a_file_too(tmp_path: Path) -> None:
     rows = json.dumps(conversation("case", "ada@example.com", "A-1")) + "\n"
     done = acontext("learn", "-", "--space", "s", "--json", cwd=tmp_path, stdin=rows)

@@ -18,7 +18,7 @@ from typing import Any
 from agents import Agent, Handoff, ItemHelpers, ModelResponse, RunContextWrapper
 from agents.tracing import get_current_span, get_current_trace
 
-from acontext_plugins.runs import Run, Runtime, current_run
+from acontext_plugins.runs import Run, Runtime, current_run, reason_of
 from acontext_store.types import Message, Part, new_id, stable_id
 
 from .convert import field_of, frozen, input_messages, output_messages, result_message, rough_size
@@ -253,7 +253,7 @@ class Watch:
         if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | GeneratorExit):
             run.end("cancelled")
         elif error is not None:
-            run.end("failed", f"{type(error).__name__}: {error}")
+            run.end("failed", reason_of(error))
         elif self.handled or reason:
             run.end("failed", self.handled or reason or "")
         elif self.finished:
