@@ -275,7 +275,8 @@ class Run:
             with self.runtime.guard("recall"):
                 future = self._ask(query, tools)
                 if future is not None:
-                    self._recall = await asyncio.wait_for(asyncio.wrap_future(future), self._patience())
+                    async with asyncio.timeout(self._patience()):  # wait_for can forget a cancellation
+                        self._recall = await asyncio.wrap_future(future)
         return self._recall.text
 
     def recall(self, query: str, tools: Collection[str] | None = None) -> str:

@@ -417,6 +417,7 @@ class Engine:
     async def stop(self) -> None:
         """Stop the worker; what it had claimed is claimed again later. On the loop that `start` ran on."""
         if self._work is not None:
+            self.worker.leave()
             self._work.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._work

@@ -46,6 +46,7 @@ class Worker:
         self._learn = learn or LearnSettings()
         self.owner = f"{os.getpid()}-{new_id()}"
         self._wakeup = asyncio.Event()
+        self._leaving = False
         self._running: set[asyncio.Task[None]] = set()
         self.done = 0
         self.failed = 0
@@ -54,10 +55,15 @@ class Worker:
         """There may be work now. Only from the worker's own loop."""
         self._wakeup.set()
 
+    def leave(self) -> None:
+        """Claim nothing more. Only from the worker's own loop."""
+        self._leaving = True
+        self._wakeup.set()
+
     async def run(self) -> None:
         """Work until cancelled."""
         try:
-            while True:
+            while not self._leaving:
                 self._wakeup.clear()
                 try:
                     claimed = await self._claim()
@@ -108,8 +114,10 @@ class Worker:
             due = await self._store.next_due(kinds=_KINDS)
             if due is not None and len(self._running) < self._settings.concurrency:
                 pause = min(pause, max(0.005, due - time.time()))
+        # not wait_for: where the event comes together with a cancellation, it forgets the cancellation
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wakeup.wait(), pause)
+            async with asyncio.timeout(pause):
+                await self._wakeup.wait()
 
     async def _handle(self, claim: Claim) -> None:
         try:
