@@ -58,6 +58,20 @@ def test_a_weak_success_stays_a_candidate_until_it_recurs_and_was_hard() -> None
         assert bool(memory.active) == (name == "c")
 
 
+def test_two_conversations_that_had_to_fix_the_same_error_are_enough() -> None:
+    def talk(name: str, order: str) -> Talk:
+        talk = Talk(name).run(name).user(f"Please refund order {order}")
+        talk.does("issue_refund", {"error": "amount must be an integer"}, order=order, amount="24.50")
+        talk.does("issue_refund", {"status": "ok"}, order=order, amount=2450)
+        return talk.agent("Refunded.").ends("success", "framework", run_id=name)
+
+    memory = Memory().learn(talk("one", "A-1001"))
+    assert memory.active == []
+    memory.learn(talk("two", "A-2077"))
+    (skill,) = memory.active
+    assert skill.body.pitfalls
+
+
 def test_failures_teach_no_steps() -> None:
     memory = Memory().learn(refund("a").ends("failed"))
     assert memory.skills == {}

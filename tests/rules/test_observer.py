@@ -116,6 +116,18 @@ def test_without_any_word_on_it_the_last_call_decides_once_the_agent_has_answere
     assert Talk().user("Tell a joke").agent("Knock knock.").task().status == "running"
 
 
+def test_a_run_whose_last_act_failed_has_not_succeeded_whatever_the_framework_says() -> None:
+    def talk() -> Talk:
+        return Talk().run("r").user("Refund order A-1").does("issue_refund", {"error": "no such order"}, order="A-1")
+
+    failed = talk().agent("I could not do it.").ends("success", "framework", run_id="r").task()
+    assert (failed.status, failed.outcome and failed.outcome.reason) == ("failed", "issue_refund failed")
+    fixed = talk().does("issue_refund", {"status": "ok"}, order="A-2").agent("Done.")
+    assert fixed.ends("success", "framework", run_id="r").task().status == "success"
+    thanked = talk().agent("I could not do it.").ends("success", "framework", run_id="r").user("Thanks, that works.")
+    assert thanked.task().status == "success"
+
+
 def test_a_task_that_waits_for_an_answer_is_running() -> None:
     talk = Talk().run("r").user("Book it").does("search").agent("Which day?").ends("success", "framework", run_id="r")
     assert talk.task().status == "running"

@@ -221,6 +221,8 @@ def test_a_wish_to_be_asked_first_is_a_wish() -> None:
 def test_only_telling_corrections_are_kept() -> None:
     assert corrections("No, don't cancel the whole order. Thanks.") == ["No, don't cancel the whole order."]
     assert corrections("No, that covers everything for now.") == []
+    assert corrections("No, that is not complete. Always send a receipt.") == ["Always send a receipt."]
+    assert corrections("No, that is not right, use the window seat.") == ["No, that is not right, use the window seat."]
 
 
 def test_a_full_stop_inside_a_word_ends_no_sentence() -> None:

@@ -23,7 +23,10 @@ class Judgement:
 def judge(successes: Sequence[Run]) -> Judgement:
     """Points for what was hard to find out or was taught; below the gate a skill stays a candidate."""
     points: list[tuple[float, str]] = []
-    fixes = max((len(run.body.get("pitfalls") or ()) for run in successes), default=0)
+    fixed: dict[str, int] = {}  # by conversation: what one says twice it has said once
+    for run in successes:
+        fixed[run.session_id] = max(fixed.get(run.session_id, 0), len(run.body.get("pitfalls") or ()))
+    fixes = sum(fixed.values())
     if fixes:
         points.append((float(min(fixes, 3)), "errors that were put right"))
     if any(run.body.get("abandoned") for run in successes):

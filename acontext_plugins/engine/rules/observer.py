@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from acontext_store.types import Outcome, Session, StoredMessage, Task, TaskData, TaskOps, TaskStatus, stable_id
 
 from ..protocols import Observation
-from .calls import executed_calls
+from .calls import Call, executed_calls
 from .markers import strip_injected
 from .speech import asks, is_thankful, kind_of_turn, standing_wishes
 from .toolnames import effect_of
@@ -258,6 +258,8 @@ class _Fold:
     def _task(self, task: _Open, *, closed: bool) -> Task:
         outcome = task.outcome
         calls = executed_calls(task.messages)
+        if outcome is not None and outcome.source == "framework" and outcome.status == "success":
+            outcome = _unless_it_failed(task, outcome, calls)
         if outcome is None and not task.runs:
             outcome = _by_tools(task, calls and calls[-1].result is not None, calls and calls[-1].is_error, closed)
         if outcome is None and task.run_id is not None:
@@ -291,6 +293,17 @@ class _Fold:
 def _weightier(current: Outcome | None, new: Outcome) -> Outcome:
     """The one to believe: the weightier; among equals the later."""
     return new if current is None or new.weight >= current.weight else current
+
+
+def _unless_it_failed(task: _Open, outcome: Outcome, calls: Sequence[Call]) -> Outcome:
+    """A run that came to its end, but whose last act failed and was not made good, has not succeeded."""
+    acts = [call for call in calls if effect_of(call.tool) not in ("thought", "finish")]
+    if not acts or not acts[-1].is_error:
+        return outcome
+    return Outcome(
+        id=stable_id(task.id, "tool"), status="failed", source="tool", reason=f"{acts[-1].tool} failed",
+        run_id=outcome.run_id, after_seq=outcome.after_seq, created_at=outcome.created_at,
+    )  # fmt: skip
 
 
 def _by_tools(task: _Open, answered: object, error: object, closed: bool) -> Outcome | None:

@@ -76,6 +76,8 @@ _WISH = re.compile(
     r"|respond)\b.{1,60}\b(?:from now on|in future|every time)\b",
     re.IGNORECASE,
 )
+#: "that is not complete": says that something is wrong, and not what.
+_JUDGED = re.compile(r"\b(?:that|this|it)(?:['’]s| is| was)(?: still)? (?:not \w+|wrong|incorrect)\b", re.IGNORECASE)
 _NO = re.compile(r"^\s*(?:no|nope|nein|non)\b[\s,.!-]*", re.IGNORECASE)
 #: What makes a correction worth keeping: it says what to do, or what not to.
 _INSTRUCTION = re.compile(
@@ -139,10 +141,11 @@ def is_thankful(text: str) -> bool:
 def corrections(text: str) -> list[str]:
     """The sentences of a correcting turn that say what was wrong, or what is wanted instead; at most two."""
     found: list[str] = []
+    wrong = False
     for sentence in sentences(text[:2000]):
-        wrong = _CORRECTION.match(sentence) or _CORRECTION_ANYWHERE.search(sentence)
-        telling = _INSTRUCTION.search(_NO.sub("", sentence)) is not None
-        if (wrong or found) and telling and not _THANKS.search(sentence) and len(sentence) >= 16:
+        wrong = wrong or bool(_CORRECTION.match(sentence) or _CORRECTION_ANYWHERE.search(sentence))
+        telling = _INSTRUCTION.search(_JUDGED.sub("", _NO.sub("", sentence))) is not None
+        if wrong and telling and not _THANKS.search(sentence) and len(sentence) >= 16:
             found.append(sentence)
     return found[:2]
 
