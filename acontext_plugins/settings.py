@@ -6,6 +6,7 @@ Read only where a program begins (client, CLI); everything below gets values.
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -147,5 +148,7 @@ def load_settings(*, environ: Mapping[str, str] | None = None, **given: Any) -> 
             f"{'.'.join(str(part) for part in item['loc'])}: {item['msg'].lower()}" for item in error.errors()
         )
         raise InvalidInput(f"settings: {problems}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(f"settings cannot be read: {Path('acontext.toml').absolute()}: {error}") from None
     except (ValueError, OSError) as error:
         raise InvalidInput(f"settings cannot be read: {error}") from None

@@ -36,7 +36,8 @@ def doctor(ctx: click.Context, retry: bool, as_json: bool, url: str | None, proj
         checks.append(("disk", free > 100_000_000, f"{free / 1e9:.1f} GB free at {path.parent}"))
     try:
         with opened(url, project) as home:
-            checks += _database(home, retry)
+            unwritable = _writable(home)
+            checks += unwritable or _database(home, retry)
     except AcontextError as error:
         checks.append(("open", False, str(error)))
     healthy = all(fine for _, fine, _ in checks)
@@ -73,7 +74,7 @@ def _adapters() -> list[tuple[str, bool, str]]:
 
 
 def _database(home: Home, retry: bool) -> list[tuple[str, bool, str]]:
-    stats, dead, waiting = home.loop.run(_look(home, retry))
+    stats, dead, waiting, still_dead = home.loop.run(_look(home, retry))
     checks = [
         ("schema", True, f"version {stats.schema_version}, {stats.bytes / 1e6:.1f} MB"),
         ("kept", True, f"{stats.sessions} sessions, {stats.messages} messages, {stats.tasks} tasks"),
@@ -85,13 +86,31 @@ def _database(home: Home, retry: bool) -> list[tuple[str, bool, str]]:
         ("injections", True, f"{stats.injections} logged"),
         ("work", True, f"{len(waiting)} waiting"),
     ]
-    late = [lane for lane in waiting if lane.last_error]
-    for lane in late:
-        checks.append(("retrying", True, f"{lane.kind} {lane.key}: attempt {lane.attempts}: {_last(lane)}"))
+    late = {(lane.kind, lane.key): lane for lane in (*waiting, *still_dead) if lane.last_error}
     for lane in dead:
         text = f"{lane.kind} {lane.key} failed {lane.attempts} times: {_last(lane)}"
-        checks.append(("dead", retry, text + ("; tried again" if retry else "; try again with --retry")))
+        again = late.pop((lane.kind, lane.key), None)
+        if not retry:
+            checks.append(("dead", False, text + "; try again with --retry"))
+        elif again is None:
+            checks.append(("dead", True, text + "; tried again: done"))
+        else:
+            checks.append(("dead", False, text + f"; tried again, and failed: {_last(again)}"))
+    for lane in late.values():
+        checks.append(("retrying", True, f"{lane.kind} {lane.key}: attempt {lane.attempts}: {_last(lane)}"))
     return checks
+
+
+def _writable(home: Home) -> list[tuple[str, bool, str]]:
+    """Whether something could be kept, now that the database is open."""
+    try:
+        home.engine.store.flush().result()
+    except AcontextError as error:
+        return [("write", False, str(error))]
+    path = getattr(home.engine.blobs, "path", None)
+    if path is not None and not os.access(path, os.W_OK | os.X_OK):
+        return [("write", False, f"{path} is not writable: long texts cannot be kept; make it writable for this user")]
+    return []
 
 
 def _last(lane: Lane) -> str:
@@ -99,10 +118,12 @@ def _last(lane: Lane) -> str:
     return lines[-1] if lines else "no reason kept"
 
 
-async def _look(home: Home, retry: bool) -> tuple[StoreStats, list[Lane], list[Lane]]:
+async def _look(home: Home, retry: bool) -> tuple[StoreStats, list[Lane], list[Lane], list[Lane]]:
+    """Figures, what was dead, and what waits or is dead after it was tried again."""
     store = home.engine.store
     dead = await store.lanes(dead=True)
-    if retry:
+    if retry and dead:
         for lane in dead:
             await store.make_due(lane.kind, lane.key)
-    return await store.stats(), dead, await store.lanes(dead=False)
+        await home.engine.work_off()
+    return await store.stats(), dead, await store.lanes(dead=False), await store.lanes(dead=True)

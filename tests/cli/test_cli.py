@@ -280,6 +280,51 @@ def test_secrets_in_lines_that_cannot_be_taken_are_not_shown(tmp_path: Path) -> 
     assert secret not in done.stdout + done.stderr
 
 
+def test_doctor_tries_again_what_has_failed_for_good_and_says_how_it_went(tmp_path: Path) -> None:
+    break_it = (
+        "import asyncio, sys\n"
+        "from acontext_plugins.embedded import open_home\n"
+        "from acontext_plugins.service import SessionRef\n"
+        "from acontext_plugins.settings import ObserveSettings, Settings, WorkerSettings\n"
+        "from acontext_store.types import Message, Part\n"
+        "class Broken:\n"
+        "    async def observe(self, observation):\n"
+        "        raise RuntimeError('the observer broke')\n"
+        "home = open_home(Settings(url='sqlite:///a.db', observe=ObserveSettings(quiet=0, max_wait=0),\n"
+        "                          worker=WorkerSettings(enabled=False, max_attempts=1)))\n"
+        "home.engine.worker._observer = Broken()\n"
+        "said = Message(role='user', parts=(Part(type='text', text='hello'),))\n"
+        "home.engine.recorder.append(SessionRef('s'), [said]).result()\n"
+        "home.loop.run(home.engine.worker.work_once())\n"
+        "home.close()\n"
+    )
+    subprocess.run([sys.executable, "-c", break_it], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    sick = acontext("doctor", "--url", "sqlite:///a.db", cwd=tmp_path)
+    assert sick.returncode == 1
+    assert "RuntimeError: the observer broke; try again with --retry" in sick.stdout
+    cured = acontext("doctor", "--retry", "--url", "sqlite:///a.db", cwd=tmp_path)
+    assert cured.returncode == 0
+    assert "RuntimeError: the observer broke; tried again: done" in cured.stdout
+    assert "FAIL" not in acontext("doctor", "--url", "sqlite:///a.db", cwd=tmp_path).stdout
+
+
+def test_doctor_names_an_adapter_that_cannot_be_loaded(tmp_path: Path) -> None:
+    info = tmp_path / "site" / "broken-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[acontext_plugins.adapters]\nbroken = no_such_module:adapter\n")
+    done = acontext("doctor", cwd=tmp_path, PYTHONPATH=str(tmp_path / "site"))
+    assert done.returncode == 1
+    assert "FAIL  adapter      broken cannot be loaded: ModuleNotFoundError" in done.stdout
+
+
+def test_settings_that_cannot_be_read_are_named_with_their_file(tmp_path: Path) -> None:
+    (tmp_path / "acontext.toml").write_text("worker = [")
+    done = acontext("doctor", cwd=tmp_path)
+    assert done.returncode == 2
+    assert str(tmp_path / "acontext.toml") in done.stderr
+
+
 def test_standard_input_is_a_file_too(tmp_path: Path) -> None:
     rows = json.dumps(conversation("case", "ada@example.com", "A-1")) + "\n"
     done = acontext("learn", "-", "--space", "s", "--json", cwd=tmp_path, stdin=rows)
