@@ -107,9 +107,9 @@ def _writable(home: Home) -> list[tuple[str, bool, str]]:
         home.engine.store.flush().result()
     except AcontextError as error:
         return [("write", False, str(error))]
-    path = getattr(home.engine.blobs, "path", None)
-    if path is not None and not os.access(path, os.W_OK | os.X_OK):
-        return [("write", False, f"{path} is not writable: long texts cannot be kept; make it writable for this user")]
+    for path in (database_path(home.engine.settings.store_url), getattr(home.engine.blobs, "path", None)):
+        if path is not None and not os.access(path, os.W_OK):
+            return [("write", False, f"{path} is read-only: make it writable for this user")]
     return []
 
 
