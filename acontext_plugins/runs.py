@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import json
 import logging
 import sys
 import time
+import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar, Token
@@ -76,6 +78,16 @@ class _Warnings:
             log.warning(text, step, why, exc_info=not known)
 
 
+#: A number for each door: an `id` would be given to another one, later.
+_numbers: weakref.WeakKeyDictionary[Door, int] = weakref.WeakKeyDictionary()
+_next_number = itertools.count(1)
+
+
+def _number(door: Door) -> int:
+    number = _numbers.get(door)
+    return _numbers.setdefault(door, next(_next_number)) if number is None else number
+
+
 class _Guard:
     __slots__ = ("_runtime", "_step")
 
@@ -109,6 +121,15 @@ class Runtime:
     def door(self) -> Door:
         """The client, opened on first use. May raise: call it inside `guard`."""
         return self._door()
+
+    @property
+    def scope(self) -> str:
+        """What two runs share when a conversation that one of them ended can go on in the other. May raise.
+
+        What two clients, spaces or users have in common is no sign of one conversation.
+        """
+        options = self.options
+        return json.dumps([_number(self.door), options.space, options.principal, options.session])
 
     def guard(self, step: str) -> _Guard:
         """Memory trouble inside this block is logged and counted, not raised, unless `strict`."""

@@ -6,6 +6,8 @@ import importlib.util
 import logging
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from acontext_adapters.testing import RecordingDoor
 from acontext_plugins import learning as public
 from acontext_plugins.learning import Adapter, _adapters, current_run, learning, report
+from acontext_plugins.runs import RunOptions, Runtime
 
 TYPED = """
 from collections.abc import AsyncIterator, Iterator
@@ -193,3 +196,20 @@ def test_the_public_name_can_be_called_whoever_imported_what_first(first: str) -
 
 def test_the_decorator_and_the_call_are_the_same() -> None:
     assert public(space="s")(len)([]) == 0
+
+
+def test_two_clients_never_share_a_scope_even_when_one_takes_the_place_of_the_other() -> None:
+    scopes = [Runtime(RunOptions(space="s"), partial(_same, door)).scope for door in _doors(200)]
+    assert len(set(scopes)) == 200
+    door = RecordingDoor()
+    same = [Runtime(RunOptions(space="s"), partial(_same, door)).scope for _ in range(2)]
+    assert same[0] == same[1]
+
+
+def _doors(count: int) -> Iterator[RecordingDoor]:
+    for _ in range(count):
+        yield RecordingDoor()
+
+
+def _same(door: RecordingDoor) -> RecordingDoor:
+    return door

@@ -101,8 +101,7 @@ class Watch:
         if self.run is not None:
             return self.run
         options = self.runtime.options
-        # what two clients, spaces or users have in common is no sign of one conversation
-        self._scope = json.dumps([id(self.runtime.door), options.space, options.principal, options.session])
+        self._scope = self.runtime.scope
         known, found = conversations.split(self._scope, self.turn_input)
         self._new = found if new is None else [item for item in new if not by_host(item)]
         self._whole = new is None

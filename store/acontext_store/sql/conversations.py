@@ -351,24 +351,26 @@ def _message(project_id: str, session_id: str, row: tuple[Any, ...]) -> StoredMe
         return StoredMessage.model_construct(**values | {"parts": parts})
 
 
+_OUTCOMES = """
+SELECT id, status, source, reason, run_id, after_seq, created_at FROM outcomes
+WHERE project_id = ? AND session_id = ? AND after_seq >= ? ORDER BY number
+"""
+
+
 def list_outcomes(tx: Tx, session_id: str, *, after_seq: int) -> list[Outcome]:
     tx.get(sessions, "session", session_id)
-    query = (
-        outcomes.select()
-        .where(tx.mine(outcomes, session_id=session_id), outcomes.c.after_seq >= after_seq)
-        .order_by(outcomes.c.number)
-    )
+    rows = tx.raw.execute(_OUTCOMES, (tx.project_id, session_id, after_seq)).fetchall()
     return [
         Outcome.model_construct(
-            id=row.id,
-            status=row.status,
-            source=row.source,
-            reason=load(row.reason),
-            run_id=row.run_id,
-            after_seq=row.after_seq,
-            created_at=row.created_at,
+            id=id,
+            status=status,
+            source=source,
+            reason=load(reason),
+            run_id=run_id,
+            after_seq=said_after,
+            created_at=created_at,
         )
-        for row in tx.all(query)
+        for id, status, source, reason, run_id, said_after, created_at in rows
     ]
 
 

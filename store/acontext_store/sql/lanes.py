@@ -16,7 +16,7 @@ from sqlalchemy import Row, and_, func, or_, select, update
 from ..errors import InvalidInput, LeaseLost, NotFound
 from ..types import Claim, Lane, LaneKind
 from .connect import clean
-from .tables import lanes, messages, outcomes, sessions, spaces, tasks
+from .tables import lanes, messages, sessions, spaces, tasks
 from .tx import Tx
 
 _LATER = """
@@ -30,6 +30,11 @@ INSERT INTO lanes (project_id, kind, key, due_at, deadline, token) VALUES (?, ?,
 ON CONFLICT (project_id, kind, key) DO UPDATE SET
     due_at = min(coalesce(due_at, excluded.due_at), excluded.due_at),
     deadline = min(coalesce(deadline, excluded.due_at), excluded.due_at)
+"""
+_ENDS = """
+SELECT
+    coalesce((SELECT max(seq) FROM messages WHERE project_id = ? AND session_id = ?), 0),
+    coalesce((SELECT max(number) FROM outcomes WHERE project_id = ? AND session_id = ?), 0)
 """
 _CLAIM = """
 UPDATE lanes SET
@@ -175,19 +180,14 @@ def _unfinished(tx: Tx, claim: Claim) -> bool:
 
 def ends(tx: Tx, session_id: str) -> tuple[int, int]:
     """The place of the session's last message, and of its last outcome."""
-    last_seq = select(func.max(messages.c.seq)).where(tx.mine(messages, session_id=session_id)).scalar_subquery()
-    last = select(func.max(outcomes.c.number)).where(tx.mine(outcomes, session_id=session_id)).scalar_subquery()
-    row = tx.sql.execute(select(func.coalesce(last_seq, 0), func.coalesce(last, 0))).one()
-    return int(row[0]), int(row[1])
+    last_seq, outcome_count = tx.raw.execute(_ENDS, (tx.project_id, session_id) * 2).fetchone()
+    return int(last_seq), int(outcome_count)
 
 
 def undigested(tx: Tx, space_id: str) -> Any:
     """The condition that a task is finished, and no learner of the space has looked at it."""
-    return and_(tx.mine(tasks, space_id=space_id), unlearned())
-
-
-def unlearned() -> Any:
     return and_(
+        tx.mine(tasks, space_id=space_id),
         tasks.c.space_digested.is_(False),
         tasks.c.status.in_(("success", "failed")),
         tasks.c.is_planning.is_(False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sqlalchemy import Row, and_, func, or_, select, update
+from sqlalchemy import Row, func, select, update
 
 from ..errors import Conflict, InvalidInput
 from ..types import Claim, LearningStatus, Outcome, Page, Task, TaskOps, now
@@ -13,10 +13,34 @@ from . import lanes
 from .connect import dump, load
 from .paging import check_limit, page
 from .tables import episodes, messages, sessions, tasks
-from .tables import lanes as lanes_table
 from .tx import Tx
 
 _FINAL = ("success", "failed")
+
+# what each observation says, bare: written anew each time, they would take longer than what they do
+_LINK = """
+UPDATE messages SET task_id = :task_id, updated_at = :now
+WHERE project_id = :project_id AND session_id = :session_id AND seq BETWEEN :first AND :last
+    AND (task_id IS NULL OR task_id != :task_id)
+"""
+_OBSERVED = """
+UPDATE messages SET status = 'success', updated_at = :now
+WHERE project_id = :project_id AND session_id = :session_id AND seq BETWEEN :first AND :last AND status != 'success'
+"""
+# `+` keeps to the session's few tasks, instead of all that waits in the space
+_WAITING = """
+SELECT 1 FROM tasks
+WHERE project_id = ? AND session_id = ? AND +space_id = ? AND space_digested = 0
+    AND status IN ('success', 'failed') AND is_planning = 0 LIMIT 1
+"""
+# a learner that holds the lane now has not seen these changes: see `digest`
+_CHANGED = """
+UPDATE tasks SET learn_token = (SELECT token FROM lanes WHERE project_id = ? AND kind = 'learn' AND key = ?)
+WHERE project_id = ? AND id = ?
+"""
+_DIGESTED = """
+UPDATE tasks SET space_digested = 1 WHERE project_id = ? AND id = ? AND space_id = ? AND learn_token < ?
+"""
 
 
 def list_tasks(tx: Tx, session_id: str, *, limit: int, cursor: str | None, time_desc: bool) -> Page[Task]:
@@ -133,12 +157,15 @@ def _store(tx: Tx, space_id: str | None, task: Task) -> bool:
 
 
 def _link(tx: Tx, task: Task) -> None:
-    within = and_(
-        tx.mine(messages, session_id=task.session_id),
-        messages.c.seq.between(task.first_seq, task.last_seq),
-        or_(messages.c.task_id.is_(None), messages.c.task_id != task.id),
-    )
-    tx.run(update(messages).where(within).values(task_id=task.id, updated_at=now()))
+    values = {
+        "project_id": tx.project_id,
+        "session_id": task.session_id,
+        "task_id": task.id,
+        "first": task.first_seq,
+        "last": task.last_seq,
+        "now": now(),
+    }
+    tx.raw.execute(_LINK, values)
 
 
 def _mark_observed(tx: Tx, session: Any, ops: TaskOps, *, nothing_new: bool) -> None:
@@ -148,37 +175,26 @@ def _mark_observed(tx: Tx, session: Any, ops: TaskOps, *, nothing_new: bool) -> 
     if nothing_new:
         values["observed_outcomes"] = outcome_count
     tx.change(sessions, values, id=session.id)
-    seen = and_(
-        tx.mine(messages, session_id=session.id),
-        messages.c.seq.between(session.observed_seq + 1, observed),
-        messages.c.status != "success",
-    )
-    tx.run(update(messages).where(seen).values(status="success", updated_at=now()))
+    seen = {
+        "project_id": tx.project_id,
+        "session_id": session.id,
+        "first": session.observed_seq + 1,
+        "last": observed,
+        "now": now(),
+    }
+    tx.raw.execute(_OBSERVED, seen)
 
 
 def _learn_later(tx: Tx, session: Any, changed: list[str], learn_after: float) -> None:
-    waiting = select(tasks.c.id).where(
-        tx.mine(tasks, session_id=session.id),
-        # an expression, so that the session's few tasks are walked, and not all that waits in the space
-        func.coalesce(tasks.c.space_id, "") == session.space_id,
-        lanes.unlearned(),
-    )
-    if tx.run(waiting.limit(1)).first() is None:
+    if tx.raw.execute(_WAITING, (tx.project_id, session.id, session.space_id)).fetchone() is None:
         return
     lanes.at_the_latest(tx, "learn", session.space_id, time.time() + learn_after)
-    # a learner that holds the lane now has not seen these changes: see `digest`
-    token = (
-        select(lanes_table.c.token).where(tx.mine(lanes_table, kind="learn", key=session.space_id)).scalar_subquery()
-    )
-    for task_id in changed:
-        tx.run(update(tasks).where(tx.mine(tasks, id=task_id)).values(learn_token=token))
+    tx.raw.executemany(_CHANGED, [(tx.project_id, session.space_id, tx.project_id, task_id) for task_id in changed])
 
 
 def digest(tx: Tx, claim: Claim, task_ids: tuple[str, ...]) -> None:
     """They have been looked at, but for those that changed after the learner claimed its lane."""
-    for task_id in task_ids:
-        seen = and_(tx.mine(tasks, id=task_id, space_id=claim.key), tasks.c.learn_token < claim.token)
-        tx.run(update(tasks).where(seen).values(space_digested=True))
+    tx.raw.executemany(_DIGESTED, [(tx.project_id, task_id, claim.key, claim.token) for task_id in task_ids])
 
 
 def _task(row: Row[Any]) -> Task:
