@@ -94,7 +94,8 @@ def test_a_class_is_refused_by_name() -> None:
 
 def test_what_no_adapter_knows_is_refused_by_name_with_what_is_known() -> None:
     names = ", ".join(adapter.name for adapter in _adapters().found)
-    assert names.startswith("openai-agents, ") and names.endswith(", function")
+    assert names.startswith("openai-agents, ")
+    assert names.endswith(", function")
     with pytest.raises(TypeError, match=rf"does not know builtins\.int; it wraps: {names}"):
         learning(3, space="s")
 

@@ -21,7 +21,7 @@ from agents import (
 from openai.types.responses import ResponseOutputMessage, ResponseOutputRefusal, ResponseReasoningItem
 from openai.types.responses.response_reasoning_item import Summary
 
-from .openai_scripted import ScriptedModel, assistant_message, function_call
+from .scripted import ScriptedModel, assistant_message, function_call
 
 SKILLS = '<acontext-skills id="5c1115">\nUse when: weather\n1. weather: ask for the city\n</acontext-skills>'
 

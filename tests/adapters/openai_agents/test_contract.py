@@ -13,7 +13,7 @@ from acontext_adapters.openai_agents import Runner
 from acontext_adapters.testing import AdapterContract, Played, RecordingDoor, Tools, Turn
 from acontext_plugins.learning import learning
 
-from .openai_scripted import ScriptedModel, assistant_message, function_call
+from .scripted import ScriptedModel, assistant_message, function_call
 
 
 class TestPlainRunner(AdapterContract):

@@ -9,8 +9,8 @@ from typing import Any
 
 from agents import Agent, AgentHooks, ModelRetrySettings, ModelSettings, SQLiteSession, function_tool, handoff
 
-from .openai_host import Host, call, calls, refusal, stop_input, stop_input_first, stop_output, thought
-from .openai_scripted import function_call
+from .host import Host, call, calls, refusal, stop_input, stop_input_first, stop_output, thought
+from .scripted import function_call
 
 
 @dataclass(frozen=True)

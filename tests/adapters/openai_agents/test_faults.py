@@ -17,8 +17,8 @@ from acontext_adapters.testing import RecordingDoor
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
 
-from .openai_host import SKILLS, Host, calls
-from .openai_scenarios import SCENARIOS
+from .host import SKILLS, Host, calls
+from .scenarios import SCENARIOS
 
 WAYS = {"plain runner": agents.Runner, "our runner": Runner}
 SOME = {

@@ -12,8 +12,8 @@ from acontext_adapters.openai_agents import Runner
 from acontext_adapters.testing import RecordingDoor
 from acontext_plugins.learning import learning
 
-from .openai_host import SKILLS, Host
-from .openai_scenarios import SCENARIOS, Scenario
+from .host import SKILLS, Host
+from .scenarios import SCENARIOS, Scenario
 
 WAYS = {"plain runner": agents.Runner, "our runner": Runner, "our runner, untraced": Runner}
 

@@ -17,8 +17,8 @@ from acontext_adapters.openai_agents.watch import desk
 from acontext_adapters.testing import RecordingDoor
 from acontext_plugins.learning import current_run, learning, report
 
-from .openai_host import SKILLS, TOOLS, call, calls, weather
-from .openai_scripted import ScriptedModel, assistant_message, function_call
+from .host import SKILLS, TOOLS, call, calls, weather
+from .scripted import ScriptedModel, assistant_message, function_call
 
 WAYS = {"plain runner": agents.Runner, "our runner": Runner}
 ways = pytest.mark.parametrize("runner", WAYS.values(), ids=WAYS)
