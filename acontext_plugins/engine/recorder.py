@@ -16,7 +16,7 @@ from typing import Protocol
 
 from acontext_store.base import BlobStore, Pending, Store
 from acontext_store.errors import AcontextError, Closed, NotFound, StoreUnavailable
-from acontext_store.types import Appended, Message, Outcome, Part, Session, stable_id
+from acontext_store.types import Appended, Json, Message, Outcome, Part, Session, stable_id
 
 from ..service import Recording, SessionRef
 from ..settings import ObserveSettings, RecorderSettings
@@ -364,15 +364,16 @@ class Recorder:
         if ref.key in self._known:
             return None, session_id
         space_id = self._space_id(ref.space) if ref.space else None
+        key, principal, agent, configs = self._clean(session_id, ref)
         session = Session(
             id=session_id,
             project_id=self._store.project_id,
             space_id=space_id,
-            key=ref.key,
-            principal=ref.principal,
-            agent=ref.agent,
+            key=key,
+            principal=principal,
+            agent=agent,
             disable_task_tracking=not ref.track_tasks,
-            configs=ref.configs,
+            configs=configs,
         )
         if space_id is not None:
             try:
@@ -385,6 +386,21 @@ class Recorder:
         if len(self._known) > _KNOWN_SESSIONS:
             self._known.popitem(last=False)
         return session, session_id
+
+    def _clean(self, session_id: str, ref: SessionRef) -> tuple[str, str | None, str | None, Json | None]:
+        """Key, principal, agent and configs without secrets. A key that was one is told apart by the session's id."""
+        texts = (ref.key, ref.principal, ref.agent)
+        parts = tuple(Part(type="text", text=text or "") for text in texts)
+        (message,), _, masked = self._scrubber.redact(
+            session_id, [Message(role="system", parts=parts, meta=ref.configs or {})], ()
+        )
+        if not masked:
+            return ref.key, ref.principal, ref.agent, ref.configs
+        key, principal, agent = (part.text for part in message.parts)
+        if key != ref.key:
+            key = f"{key} {session_id[:8]}"
+        configs = message.meta if ref.configs is not None else None
+        return str(key), principal or ref.principal, agent or ref.agent, configs
 
     def _space_id(self, space: str) -> str:
         if space not in self._spaces:
