@@ -8,6 +8,9 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 
+import pytest
+
+pytest.register_assert_rewrite("acontext_adapters.testing")
 os.environ.setdefault("OPENAI_API_KEY", "offline")
 os.environ.setdefault("AGNO_TELEMETRY", "false")
 

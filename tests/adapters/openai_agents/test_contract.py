@@ -9,17 +9,61 @@ from typing import Any, ClassVar
 import agents
 from agents import Agent, RunConfig, function_tool
 
-from acontext_adapters.openai_agents import Runner
+from acontext_adapters.openai_agents import Runner, convert, history, runner, tracing, watch
 from acontext_adapters.testing import AdapterContract, Played, RecordingDoor, Tools, Turn
+from acontext_plugins import runs
 from acontext_plugins.learning import learning
 
 from .scripted import ScriptedModel, assistant_message, function_call
+
+#: What a run of this script calls, whichever runner there is.
+STEPS: list[tuple[Any, str]] = [
+    (watch.Watch, "begin"),
+    (watch.Watch, "say"),
+    (watch.Watch, "responded"),
+    (watch.Watch, "tool_started"),
+    (watch.Watch, "tool_ended"),
+    (watch.Watch, "results_in"),
+    (watch.Watch, "gave"),
+    (watch.Watch, "skills"),
+    (watch.Watch, "end"),
+    (watch.Watch, "remember"),
+    (watch.Desk, "started"),
+    (watch.Desk, "speaking"),
+    (watch.Desk, "working"),
+    (watch.Desk, "ending"),
+    (watch.Desk, "end"),
+    (watch.Desk, "_place"),
+    (watch.Desk, "_remove"),
+    (history.Conversations, "split"),
+    (history.Conversations, "remember"),
+    (history.Chain, "add"),
+    (watch, "frozen"),
+    (watch, "field_of"),
+    (watch, "rough_size"),
+    (convert, "from_responses"),
+    (convert, "from_response_output"),
+    (runs.Runtime, "start"),
+    (runs.Run, "record"),
+    (runs.Run, "end"),
+    (runs.Run, "arecall"),
+]
+TRACED: list[tuple[Any, str]] = [
+    (tracing.Witness, "link"),
+    (tracing.Witness, "on_span_start"),
+    (tracing.Witness, "on_span_end"),
+    (watch, "get_current_trace"),
+]
+OURS: list[tuple[Any, str]] = [(runner, "_prepare"), (runner, "_session_key")]
+
+IN_USERS_TURN: list[tuple[Any, str]] = [*OURS, (runner, "_with_filter"), (runner, "_appended")]
 
 
 class TestPlainRunner(AdapterContract):
     runner: Any = agents.Runner
     options: ClassVar[dict[str, Any]] = {}
     inject_as: Any = "system"
+    steps: ClassVar[Any] = STEPS + TRACED
 
     async def play(
         self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False
@@ -43,12 +87,13 @@ class TestPlainRunner(AdapterContract):
             history.append({"role": "user", "content": turn.says})
             if streamed:
                 result = self.runner.run_streamed(agent, history, **self.options)
-                played.seen += [(event.type, getattr(event, "name", "")) async for event in result.stream_events()]
+                async for event in result.stream_events():
+                    played.see((event.type, getattr(event, "name", "")))
                 await result.run_loop_task
             else:
                 result = await self.runner.run(agent, history, **self.options)
             history = result.to_input_list()
-            played.seen.append((result.final_output, history, result.last_agent.name))
+            played.see((result.final_output, history, result.last_agent.name))
         played.prompts = [
             f"{call.system_instructions}\n" + "\n".join(str(item.get("content")) for item in call.input)
             for call in model.calls
@@ -59,13 +104,19 @@ class TestPlainRunner(AdapterContract):
 
 class TestOurRunner(TestPlainRunner):
     runner = Runner
+    steps = STEPS + TRACED + OURS
+    runs = 300
 
 
 class TestOurRunnerUntraced(TestPlainRunner):
     runner = Runner
     options: ClassVar[dict[str, Any]] = {"run_config": RunConfig(tracing_disabled=True)}
+    steps = OURS
+    runs = 120
 
 
 class TestOurRunnerInTheUsersTurn(TestPlainRunner):
     runner = Runner
     inject_as = "user"
+    steps = IN_USERS_TURN
+    runs = 120

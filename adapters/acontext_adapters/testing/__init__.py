@@ -1,0 +1,70 @@
+"""For tests of adapters: doors that keep what they are given, and the contract that every adapter keeps.
+
+    class TestMyFramework(AdapterContract):
+        steps = [(my_adapter.Hooks, "before_model"), (my_adapter, "to_message")]
+
+        async def play(self, turns, tools, door, *, streamed=False):
+            ...  # build an agent of your framework with `tools`, wrap it where there is a door, say the turns
+
+`docs/extend/adapter.md` shows it for a whole adapter.
+"""
+
+from __future__ import annotations
+
+from .contract import AdapterContract
+from .doors import ClientDoor, RecordedSession, RecordingDoor, UnopenedClient, lines_of, made
+from .engine import RealEngine, real_engine
+from .faults import InjectedFault, broken_step, full_disk, locked
+from .leaks import Census, census
+from .script import (
+    ASKING_TALK,
+    CANCELLED_LINES,
+    CANCELLED_TALK,
+    FAILING_LINES,
+    LEARNED,
+    SKILLS,
+    TALK,
+    TALK_LINES,
+    TASKS,
+    TAUGHT_TALK,
+    Played,
+    ToldTask,
+    Tools,
+    Turn,
+    Use,
+    failing_talk,
+)
+
+__all__ = [
+    "ASKING_TALK",
+    "CANCELLED_LINES",
+    "CANCELLED_TALK",
+    "FAILING_LINES",
+    "LEARNED",
+    "SKILLS",
+    "TALK",
+    "TALK_LINES",
+    "TASKS",
+    "TAUGHT_TALK",
+    "AdapterContract",
+    "Census",
+    "ClientDoor",
+    "InjectedFault",
+    "Played",
+    "RealEngine",
+    "RecordedSession",
+    "RecordingDoor",
+    "ToldTask",
+    "Tools",
+    "Turn",
+    "UnopenedClient",
+    "Use",
+    "broken_step",
+    "census",
+    "failing_talk",
+    "full_disk",
+    "lines_of",
+    "locked",
+    "made",
+    "real_engine",
+]

@@ -1,0 +1,172 @@
+"""Doors for tests: one that only keeps what it is given, one that keeps it on the way to a real client."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from acontext_plugins.client import Acontext
+from acontext_plugins.runs import Door
+from acontext_plugins.service import Recall, RecallQuery, Recording, SessionRef
+from acontext_store.types import Message, Outcome
+
+
+@dataclass(slots=True)
+class RecordedSession:
+    """What a door was given for one session, in order, each message id once."""
+
+    ref: SessionRef
+    messages: list[Message] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """The newest one."""
+        return self.outcomes[-1] if self.outcomes else None
+
+    @property
+    def lines(self) -> list[str]:
+        """The messages in short: `user: hi`, `call: weather {"city":"Oslo"}`, `result: 21C`, `error: no such city`."""
+        return [line for message in self.messages for line in lines_of(message)]
+
+
+def lines_of(message: Message) -> list[str]:
+    """A line for each part of a message."""
+    lines = []
+    for part in message.parts:
+        meta = part.meta or {}
+        if part.type == "tool-call":
+            lines.append(f"call: {meta.get('name')} {meta.get('arguments')}")
+        elif part.type == "tool-result":
+            lines.append(f"{'error' if meta.get('is_error') else 'result'}: {part.text}")
+        elif part.type == "text":
+            lines.append(f"{message.role}: {part.text}")
+        else:
+            lines.append(f"{part.type}: {part.text}")
+    return lines
+
+
+def made(recording: Recording) -> Sequence[Message]:
+    """The messages of a recording, as the recorder's thread would make them."""
+    return recording.messages() if callable(recording.messages) else recording.messages
+
+
+def _answer(future: Future[Recall], answer: Recall) -> None:
+    if future.set_running_or_notify_cancel():
+        future.set_result(answer)
+
+
+class RecordingDoor:
+    """A door in memory. Messages are made when it is asked for them, as a recorder's thread would do later.
+
+    `text` is what every recall gives, or a function of the query. Faults: `record_error` and `recall_error` are
+    raised; `hang=True` leaves recalls unanswered; `delay` answers them that many seconds late.
+    """
+
+    def __init__(
+        self,
+        text: str | Callable[[RecallQuery], str] = "",
+        *,
+        record_error: Exception | None = None,
+        recall_error: Exception | None = None,
+        hang: bool = False,
+        delay: float = 0.0,
+    ) -> None:
+        self.text = text
+        self.record_error = record_error
+        self.recall_error = recall_error
+        self.hang = hang
+        self.delay = delay
+        self.recordings: list[Recording] = []
+        self.queries: list[RecallQuery] = []
+        self._lock = threading.Lock()
+
+    # -- Door
+    def record(self, recording: Recording) -> None:
+        if self.record_error is not None:
+            raise self.record_error
+        with self._lock:
+            self.recordings.append(recording)
+
+    def recall(self, query: RecallQuery) -> Future[Recall]:
+        with self._lock:
+            self.queries.append(query)
+        if self.recall_error is not None:
+            raise self.recall_error
+        future: Future[Recall] = Future()
+        answer = Recall(text=self.text if isinstance(self.text, str) else self.text(query))
+        if self.delay:
+            timer = threading.Timer(self.delay, _answer, (future, answer))
+            timer.daemon = True
+            timer.start()
+        elif not self.hang:
+            future.set_result(answer)
+        return future
+
+    # -- what tests ask
+    @property
+    def sessions(self) -> dict[str, RecordedSession]:
+        """All that was recorded, by session key, in order of first appearance."""
+        with self._lock:
+            recordings = list(self.recordings)
+        found: dict[str, RecordedSession] = {}
+        for recording in recordings:
+            session = found.setdefault(recording.session.key, RecordedSession(recording.session))
+            known = {message.id for message in session.messages}
+            session.messages += [message for message in made(recording) if message.id not in known]
+            session.outcomes += recording.outcomes
+        return found
+
+    @property
+    def session(self) -> RecordedSession:
+        """The only session. Raises AssertionError where there are more, or none."""
+        sessions = self.sessions
+        assert len(sessions) == 1, f"expected one session, there are {list(sessions)}"
+        return next(iter(sessions.values()))
+
+    @property
+    def lines(self) -> list[str]:
+        return self.session.lines
+
+    @property
+    def outcome(self) -> tuple[str, str] | None:
+        """Status and reason of the only session's newest outcome."""
+        newest = self.session.outcome
+        return (newest.status, newest.reason) if newest is not None else None
+
+
+class ClientDoor(RecordingDoor):
+    """A real client's door, that keeps what goes through it as well.
+
+    `opening` asks runs for patience: they wait for their skills as for a database that is being opened, not a
+    fraction of a second, so that a busy machine changes no test's result.
+    """
+
+    opening = True
+
+    def __init__(self, client: Acontext, *, patient: bool = True) -> None:
+        super().__init__()
+        self.opening = patient
+        self._client = client
+
+    def record(self, recording: Recording) -> None:
+        super().record(recording)
+        self._client.door.record(recording)
+
+    def recall(self, query: RecallQuery) -> Future[Recall]:
+        super().recall(query)
+        return self._client.door.recall(query)
+
+
+class UnopenedClient(RecordingDoor):
+    """A client that cannot be opened: whoever asks for its door gets an exception."""
+
+    @property
+    def door(self) -> Door:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise RuntimeError("no database")
