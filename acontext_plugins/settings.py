@@ -88,6 +88,7 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = None
     timeout: float = Field(32.0, gt=0, description="seconds that a request to a server may take")
     project: str = "default"
+    space: str | None = Field(None, description="where a door learns that is told of no space: the LiteLLM proxy")
     durability: Literal["normal", "full"] = "normal"
     recorder: RecorderSettings = RecorderSettings()
     redaction: RedactionSettings = RedactionSettings()

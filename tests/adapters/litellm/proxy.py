@@ -1,0 +1,155 @@
+"""The real LiteLLM proxy, as a process of its own on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import httpx
+
+KEY = "sk-loopback-9f2c77ab41d04e6c8b1aa0f3d2e5c6b7"
+#: Whether the proxy's own requirements are installed beside the SDK.
+INSTALLED = all(find_spec(name) is not None for name in ("fastapi", "uvicorn", "backoff", "apscheduler"))
+
+CONFIG = """\
+model_list:
+  - model_name: fake
+    litellm_params: {model: openai/fake, api_base: "$UPSTREAM", api_key: sk-up, num_retries: 0}
+  - model_name: patient
+    litellm_params: {model: openai/patient, api_base: "$UPSTREAM", api_key: sk-up}
+  - model_name: claude
+    litellm_params: {model: anthropic/claude-fake, api_base: "$BARE", api_key: sk-up, num_retries: 0}
+litellm_settings:
+  callbacks: [$CALLBACKS]
+  telemetry: false
+  num_retries: 0
+  fallbacks: [{"fake-with-fallback": ["fake"]}]
+router_settings:
+  disable_cooldowns: true
+  retry_after: 0
+  allowed_fails: 1000
+  model_group_retry_policy: {"patient": {"RateLimitErrorRetries": 2, "InternalServerErrorRetries": 2}}
+general_settings:
+  master_key: os.environ/LITELLM_MASTER_KEY
+  custom_auth: keys.authenticate
+"""
+
+#: Virtual keys without a database: each names its user and its space, as the proxy's key table does.
+KEYS = """
+from litellm.proxy._types import LitellmUserRoles, UserAPIKeyAuth
+
+
+async def authenticate(request, api_key):
+    name = api_key.removeprefix("sk-")
+    metadata = {"acontext_space": name.split("-")[-1]} if name.startswith("spaced-") else {}
+    known = {"api_key": api_key, "user_role": LitellmUserRoles.INTERNAL_USER, "metadata": metadata}
+    if name.startswith("owned-"):
+        known["user_id"] = name.removeprefix("owned-")
+    if name.startswith("bad-"):
+        raise Exception("unknown key")
+    return UserAPIKeyAuth(**known)
+"""
+
+
+@dataclass
+class Proxy:
+    """A running proxy: `url` has no /v1."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    folder: Path
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "memory.db"
+
+    def client(self, key: str = KEY, **headers: str) -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}", **headers}, timeout=60)
+
+    def aclient(self, key: str = KEY, **headers: str) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, headers={"Authorization": f"Bearer {key}", **headers}, timeout=60)
+
+
+def free_port() -> int:
+    """A port below those that the system gives to outgoing connections."""
+    start = 18_000 + os.getpid() % 10_000
+    for port in range(start, 32_000):
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no port is free")
+
+
+@contextlib.contextmanager
+def running(
+    folder: Path,
+    upstream: str,
+    *,
+    callbacks: str = "acontext_adapters.litellm.proxy_handler",
+    config: str = CONFIG,
+    workers: int = 1,
+    environ: Mapping[str, str] | None = None,
+) -> Iterator[Proxy]:
+    """The proxy with our handler, until the block is left. Raises RuntimeError with its log where it cannot start."""
+    (folder / "keys.py").write_text(KEYS)
+    text = config.replace("$UPSTREAM", upstream).replace("$BARE", upstream.removesuffix("/v1"))
+    (folder / "config.yaml").write_text(text.replace("$CALLBACKS", callbacks))
+    port = free_port()
+    given = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("ACONTEXT_")},
+        "ACONTEXT_URL": f"sqlite:///{folder / 'memory.db'}",
+        "ACONTEXT_SPACE": "support",
+        "LITELLM_MASTER_KEY": KEY,
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_TELEMETRY": "False",
+        "DISABLE_ADMIN_UI": "True",
+        "NO_DOCS": "True",
+        "PYTHONPATH": str(folder),
+        **(environ or {}),
+    }
+    log = folder / "proxy.log"
+    command = [str(Path(sys.executable).parent / "litellm"), "--config", "config.yaml", "--host", "127.0.0.1"]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [*command, "--port", str(port), "--num_workers", str(workers)],
+            cwd=folder,
+            env=given,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        proxy = Proxy(f"http://127.0.0.1:{port}", process, log, folder)
+        try:
+            _ready(proxy)
+            yield proxy
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _ready(proxy: Proxy) -> None:
+    pause = threading.Event()
+    for _ in range(1200):
+        if proxy.process.poll() is not None:
+            break
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{proxy.url}/health/liveliness", timeout=5).status_code == 200:
+                return
+        pause.wait(0.1)
+    raise RuntimeError(f"the proxy did not start:\n{proxy.log.read_text()[-4000:]}")
