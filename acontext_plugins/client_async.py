@@ -27,7 +27,7 @@ from acontext_store.types import (
 )
 
 from .connection import Client, Connection
-from .formats import from_messages, to_message
+from .formats import named_items, to_message
 from .service import FlushResult, Format, MessagesPage, Service, SpaceSearchResult
 from .settings import Settings
 
@@ -139,7 +139,7 @@ class AsyncSessions(_AsyncResource):
         if edit_strategies:
             raise InvalidInput("edit_strategies are not available yet: read the messages whole, and edit the copy")
         page = await self._service.messages(session_id, limit=limit or None, cursor=cursor, time_desc=bool(time_desc))
-        items = [(message.id, item) for message in page.items for item in from_messages([message], format)]
+        items = named_items(page.items, format)
         return MessagesPage(
             items=[item for _, item in items],
             ids=[id for id, _ in items],

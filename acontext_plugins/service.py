@@ -31,7 +31,7 @@ from acontext_store.types import (
 
 InjectAs = Literal["system", "user"]
 #: The formats that messages are sent and read in.
-Format = Literal["openai", "acontext", "openai_responses"]
+Format = Literal["openai", "anthropic", "gemini", "acontext", "openai_responses"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, Message
 
 from .acontext import from_acontext, to_acontext
+from .anthropic import from_anthropic, to_anthropic, to_anthropic_messages
+from .gemini import from_gemini, to_gemini, to_gemini_contents
 from .openai_chat import from_openai, to_openai, to_openai_messages
 from .openai_responses import from_response_output, from_responses, to_response_items, to_responses
+from .turns import Named
 
 __all__ = [
     "FORMATS",
     "from_acontext",
+    "from_anthropic",
+    "from_gemini",
     "from_message",
     "from_messages",
     "from_openai",
     "from_response_output",
     "from_responses",
+    "named_items",
     "to_acontext",
+    "to_anthropic",
+    "to_anthropic_messages",
+    "to_gemini",
+    "to_gemini_contents",
     "to_message",
     "to_openai",
     "to_openai_messages",
@@ -28,7 +38,14 @@ __all__ = [
     "to_responses",
 ]
 
-FORMATS = ("acontext", "openai", "openai_responses")
+_READERS: dict[str, Callable[..., Message]] = {
+    "openai": from_openai,
+    "anthropic": from_anthropic,
+    "gemini": from_gemini,
+    "acontext": from_acontext,
+    "openai_responses": from_responses,
+}
+FORMATS = tuple(_READERS)
 
 
 def to_message(blob: object, format: str = "openai", **fields: Any) -> Message:
@@ -36,13 +53,10 @@ def to_message(blob: object, format: str = "openai", **fields: Any) -> Message:
 
     Raises InvalidInput that names the field, what was found there and what is accepted.
     """
-    if format == "openai":
-        return from_openai(blob, **fields)
-    if format == "acontext":
-        return from_acontext(blob, **fields)
-    if format == "openai_responses":
-        return from_responses(blob, **fields)
-    raise _unknown(format)
+    reader = _READERS.get(format)
+    if reader is None:
+        raise _unknown(format)
+    return reader(blob, **fields)
 
 
 def from_message(message: Message, format: str = "openai") -> Json:
@@ -52,6 +66,10 @@ def from_message(message: Message, format: str = "openai") -> Json:
     """
     if format == "openai":
         return to_openai(message)
+    if format == "anthropic":
+        return to_anthropic(message)
+    if format == "gemini":
+        return to_gemini(message)
     if format == "acontext":
         return to_acontext(message)
     if format == "openai_responses":
@@ -60,13 +78,22 @@ def from_message(message: Message, format: str = "openai") -> Json:
 
 
 def from_messages(messages: Iterable[Message], format: str = "openai") -> list[Json]:
-    """Messages in this format, ready to be sent: one for each, or more where the format needs more."""
+    """A conversation in this format, ready to be sent: an item for each message, or as many as the format needs."""
+    return [item for _, item in named_items(messages, format)]
+
+
+def named_items(messages: Iterable[Message], format: str = "openai", *, lost: list[str] | None = None) -> list[Named]:
+    """The same, each item with the id of its message. What the format has no place for is named in `lost`."""
+    if format == "anthropic":
+        return to_anthropic_messages(messages, lost=lost)
+    if format == "gemini":
+        return to_gemini_contents(messages, lost=lost)
     if format == "openai":
-        return [item for message in messages for item in to_openai_messages(message)]
+        return [(message.id, item) for message in messages for item in to_openai_messages(message, lost=lost)]
     if format == "acontext":
-        return [to_acontext(message) for message in messages]
+        return [(message.id, to_acontext(message)) for message in messages]
     if format == "openai_responses":
-        return [item for message in messages for item in to_response_items(message)]
+        return [(message.id, item) for message in messages for item in to_response_items(message, lost=lost)]
     raise _unknown(format)
 
 

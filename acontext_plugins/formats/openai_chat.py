@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, Message, Part, PartType, Role
 
 from .blob import as_arguments, as_text, copied, found, plain, text_at
+from .media import media_of
 
 FORMAT = "openai"
 _ROLES: dict[str, Role] = {
@@ -66,19 +68,31 @@ def to_openai(message: Message) -> Json:
     return items[0]
 
 
-def to_openai_messages(message: Message) -> list[Json]:
-    """As `to_openai`, but one chat message for each tool result where there are several."""
+def to_openai_messages(message: Message, *, lost: list[str] | None = None) -> list[Json]:
+    """As `to_openai`, but one chat message for each tool result where there are several.
+
+    What the API has no place for is left out, and named in `lost`.
+    """
     if message.native is not None and message.format == FORMAT:
         return [copied(message.native)]
+    lost = lost if lost is not None else []
     results = [part for part in message.parts if part.type == "tool-result"]
     if not results:
-        return [_rendered(message)]
-    rest = tuple(part for part in message.parts if part.type != "tool-result")
+        return [_rendered(message, lost)]
+    own = message.format == FORMAT
+    rest = [part for part in message.parts if part.type != "tool-result"]
     if len(results) == 1 and message.role == "tool":
-        return [_rendered_result(results[0], rest)]
-    items = [_rendered_result(part, ()) for part in results]
+        return [_rendered_result(results[0], rest, own=own, lost=lost)]
+    items: list[Json] = []
+    for result in results:
+        id = (result.meta or {}).get("tool_call_id")
+        inside = [
+            part for part in rest if id and part.type != "tool-call" and (part.meta or {}).get("tool_call_id") == id
+        ]
+        rest = [part for part in rest if part not in inside]
+        items.append(_rendered_result(result, inside, own=own, lost=lost))
     if any(part.type != "thinking" for part in rest):
-        others = _rendered(message.model_copy(update={"parts": rest}))
+        others = _rendered(message.model_copy(update={"parts": tuple(rest)}), lost)
         items = [others, *items] if message.role == "assistant" else [*items, others]
     return items
 
@@ -228,49 +242,63 @@ def _gives_back(message: Message, item: Json) -> bool:
     """Whether the parts alone give exactly this dict back."""
     if message.role == "tool":
         first = message.parts[0]
-        return len(message.parts) == 1 and item.get("role") == "tool" and _rendered_result(first, ()) == item
-    return item["role"] == message.role and _rendered(message) == item
+        alone = len(message.parts) == 1 and item.get("role") == "tool"
+        return alone and _rendered_result(first, (), own=True, lost=[]) == item
+    return item["role"] == message.role and _rendered(message, []) == item
 
 
 # ------------------------------------------------------------------------------------------------ out
 
 
-def _rendered(message: Message) -> Json:
+def _rendered(message: Message, lost: list[str]) -> Json:
     item: Json = {"role": "user" if message.role == "tool" else message.role}
     calls = [part for part in message.parts if part.type == "tool-call"]
-    pieces = [part for part in message.parts if part.type not in ("tool-call", "thinking", "tool-result")]
-    if message.format != FORMAT:
-        pieces = [part for part in pieces if part.type != "data"]
+    parts = [part for part in message.parts if part.type not in ("tool-call", "tool-result")]
+    pieces = _pieces(parts, own=message.format == FORMAT, lost=lost)
     if message.role == "assistant":
-        item["content"] = _rendered_content(pieces) if pieces else None
+        item["content"] = _content(pieces) if pieces else None
         if calls:
             item["tool_calls"] = [_rendered_call(part, at) for at, part in enumerate(calls)]
         elif not pieces:
             item["content"] = ""
     else:
-        item["content"] = _rendered_content(pieces)
+        item["content"] = _content(pieces)
     name = message.meta.get("name")
     if isinstance(name, str):
         item["name"] = name
     return item
 
 
-def _rendered_content(parts: list[Part]) -> Any:
-    if len(parts) == 1 and parts[0].type == "text" and not parts[0].meta:
-        return parts[0].text or ""
-    if not parts:
+def _content(pieces: list[Json]) -> Any:
+    if not pieces:
         return ""
-    return [_rendered_piece(part) for part in parts]
+    if len(pieces) == 1 and pieces[0].keys() == {"type", "text"} and pieces[0]["type"] == "text":
+        return pieces[0]["text"]
+    return pieces
 
 
-def _rendered_piece(part: Part) -> Json:
+def _pieces(parts: Iterable[Part], *, own: bool, lost: list[str]) -> list[Json]:
+    pieces = []
+    for part in parts:
+        piece = _own_piece(part) if own else _piece(part)
+        if piece is None:
+            lost.append(f"{part.type}: the openai format has no place for it")
+        else:
+            pieces.append(piece)
+    return pieces
+
+
+def _own_piece(part: Part) -> Json | None:
+    """A part that came in this format."""
     meta = copied(part.meta or {})
+    if part.type == "thinking":
+        return None
     if part.type == "text":
         if meta.pop("is_refusal", False):
             return {"type": "refusal", "refusal": part.text or ""}
         return {"type": "text", "text": part.text or "", **meta}
     if part.type == "image":
-        return {"type": "image_url", "image_url": _image(meta)}
+        return {"type": "image_url", "image_url": meta}
     if part.type == "audio":
         return {"type": "input_audio", "input_audio": meta}
     if part.type == "video":
@@ -280,11 +308,29 @@ def _rendered_piece(part: Part) -> Json:
     return {"type": "file", "file": meta}
 
 
-def _image(meta: Json) -> Json:
-    if "url" not in meta and isinstance(meta.get("data"), str):  # base64, as Anthropic has it
-        kind = meta.get("media_type") or "image/png"
-        return {"url": f"data:{kind};base64,{meta['data']}"}
-    return meta
+def _piece(part: Part) -> Json | None:
+    """A part that came in another format; None where the API has no place for it."""
+    if part.type == "text":
+        if (part.meta or {}).get("is_refusal"):
+            return {"type": "refusal", "refusal": part.text or ""}
+        return {"type": "text", "text": part.text or ""}
+    if part.type in ("thinking", "data"):
+        return None
+    media = media_of(part)
+    url = media.data_url or media.url
+    if media.text is not None:
+        return {"type": "text", "text": media.text}
+    if part.type == "image" and url is not None:
+        detail = (part.meta or {}).get("detail")
+        return {"type": "image_url", "image_url": {"url": url, **({"detail": detail} if detail else {})}}
+    if part.type == "audio" and media.data is not None:
+        return {"type": "input_audio", "input_audio": {"data": media.data, "format": media.audio_format}}
+    if part.type != "file":
+        return None
+    name = {"filename": media.filename} if media.filename else {}
+    if media.data_url is not None:
+        return {"type": "file", "file": {"file_data": media.data_url, **name}}
+    return {"type": "file", "file": {"file_id": media.file_id, **name}} if media.file_id else None
 
 
 def _rendered_call(part: Part, at: int) -> Json:
@@ -301,11 +347,12 @@ def _rendered_call(part: Part, at: int) -> Json:
     return {"id": id, "type": "function", "function": {"name": name, "arguments": text}}
 
 
-def _rendered_result(part: Part, others: tuple[Part, ...]) -> Json:
+def _rendered_result(part: Part, others: Sequence[Part], *, own: bool, lost: list[str]) -> Json:
     meta = part.meta or {}
     content: Any = part.text or ""
-    if others:
-        content = [{"type": "text", "text": content}, *(_rendered_piece(other) for other in others)]
+    pieces = _pieces(others, own=own, lost=lost)
+    if pieces:
+        content = [{"type": "text", "text": content}, *pieces]
     item: Json = {"role": "tool", "tool_call_id": str(meta.get("tool_call_id") or ""), "content": content}
     if isinstance(meta.get("name"), str):
         item["name"] = meta["name"]

@@ -10,8 +10,10 @@ from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, Message, Part, Role
 
 from .blob import as_arguments, as_text, copied, found, plain, text_at
+from .media import media_of
 
 FORMAT = "openai_responses"
+_MEDIA = frozenset({"image", "audio", "video", "file"})
 _ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
@@ -97,21 +99,24 @@ def to_responses(message: Message) -> Json:
     return items[0]
 
 
-def to_response_items(message: Message) -> list[Json]:
-    """The items that it came from, or those that say the same, in order."""
+def to_response_items(message: Message, *, lost: list[str] | None = None) -> list[Json]:
+    """The items that it came from, or those that say the same, in order.
+
+    What the API has no place for is left out, and named in `lost`.
+    """
     if message.native is not None and message.format == FORMAT:
         items = message.native.get("items") if "type" not in message.native else None
         if isinstance(items, list) and "role" not in message.native:
             return [copied(item) for item in items]
         return [copied(message.native)]
-    return _rendered(message.role, message.parts, same=message.format == FORMAT)
+    return _rendered(message.role, message.parts, same=message.format == FORMAT, lost=lost if lost is not None else [])
 
 
 def _message(
     role: Role, parts: Sequence[Part], items: Sequence[Json], *, single: bool, fields: dict[str, Any]
 ) -> Message:
     native: Json | None = None
-    if _rendered(role, parts, same=True) != list(items):
+    if _rendered(role, parts, same=True, lost=[]) != list(items):
         native = items[0] if single else {"items": list(items)}
     return Message(role=role, parts=tuple(parts), format=FORMAT, native=native, **fields)
 
@@ -254,61 +259,92 @@ def _hosted(item: Json, kind: str) -> list[Part]:
 # ------------------------------------------------------------------------------------------------ out
 
 
-def _rendered(role: Role, parts: Sequence[Part], *, same: bool) -> list[Json]:
+def _rendered(role: Role, parts: Sequence[Part], *, same: bool, lost: list[str]) -> list[Json]:
     """Items that say what the parts do. `same`: they came from this format, so data parts are its items."""
     items: list[Json] = []
-    pieces: list[Part] = []
+    pieces: list[Json] = []
 
     def close() -> None:
         if pieces:
-            items.append({"role": "user" if role == "tool" else role, "content": _content(pieces, role)})
+            items.append({"role": "user" if role == "tool" else role, "content": _content(pieces)})
             pieces.clear()
 
     if role == "tool" and sum(part.type == "tool-result" for part in parts) == 1:
         first = next(part for part in parts if part.type == "tool-result")
         others = [part for part in parts if part is not first]
-        return [_output(first, others)]
+        return [_output(first, others, same=same, lost=lost)]
+    answered = {(part.meta or {}).get("tool_call_id") for part in parts if part.type == "tool-result"} - {None, ""}
+    inside = [part for part in parts if part.type in _MEDIA and (part.meta or {}).get("tool_call_id") in answered]
     for part in parts:
-        if part.type == "thinking":
+        if part in inside:
             continue
         if part.type == "tool-call":
             close()
             items.append(_call_item(part, len(items)))
         elif part.type == "tool-result":
             close()
-            items.append(_output(part, []))
-        elif part.type == "data":
-            if same and role == "assistant" and len(parts) == 1:
-                meta = copied(part.meta or {})
-                items.append({"type": str(meta.pop("data_type", "data")), **meta})
-            elif same:
-                pieces.append(part)
+            id = (part.meta or {}).get("tool_call_id")
+            mine = [other for other in inside if (other.meta or {}).get("tool_call_id") == id]
+            items.append(_output(part, mine, same=same, lost=lost))
+        elif part.type == "data" and same and role == "assistant" and len(parts) == 1:
+            meta = copied(part.meta or {})
+            items.append({"type": str(meta.pop("data_type", "data")), **meta})
         else:
-            pieces.append(part)
+            piece = _content_item(part, role, same=same)
+            if piece is not None:
+                pieces.append(piece)
+            else:
+                lost.append(f"{part.type}: the openai_responses format has no place for it")
     close()
     return items
 
 
-def _content(parts: Sequence[Part], role: Role) -> Any:
-    if len(parts) == 1 and parts[0].type == "text" and not parts[0].meta:
-        return parts[0].text or ""
-    return [_content_item(part, role) for part in parts]
+def _content(pieces: Sequence[Json]) -> Any:
+    """Words alone are said as text; of the user or the model, the API takes both."""
+    if len(pieces) == 1 and pieces[0]["type"] in ("input_text", "output_text") and pieces[0].keys() == {"type", "text"}:
+        return pieces[0]["text"]
+    return list(pieces)
 
 
-def _content_item(part: Part, role: Role) -> Json:
+def _content_item(part: Part, role: Role, *, same: bool) -> Json | None:
     meta = copied(part.meta or {})
+    if part.type == "thinking":
+        return None
     if part.type == "text":
         if meta.get("is_refusal"):
             return {"type": "refusal", "refusal": part.text or ""}
         return {"type": "output_text" if role == "assistant" else "input_text", "text": part.text or ""}
     if part.type == "data":
-        return {"type": str(meta.pop("data_type", "data")), **meta}
+        return {"type": str(meta.pop("data_type", "data")), **meta} if same else None
+    if not same:
+        return _foreign(part, role)
     url = meta.pop("url", None)
     if part.type == "image":
         return {"type": "input_image", **({"image_url": url} if url is not None else {}), **meta}
     if part.type == "audio":
         return {"type": "input_audio", "input_audio": meta}
     return {"type": "input_file", **({"file_url": url} if url is not None else {}), **meta}
+
+
+def _foreign(part: Part, role: Role) -> Json | None:
+    """A picture, a sound or a file that came in another format."""
+    media = media_of(part)
+    url = media.data_url or media.url
+    if media.text is not None:
+        return {"type": "output_text" if role == "assistant" else "input_text", "text": media.text}
+    if part.type == "image" and url is not None:
+        detail = (part.meta or {}).get("detail")
+        return {"type": "input_image", "image_url": url, **({"detail": detail} if detail else {})}
+    if part.type == "audio" and media.data is not None:
+        return {"type": "input_audio", "input_audio": {"data": media.data, "format": media.audio_format}}
+    if part.type != "file":
+        return None
+    name = {"filename": media.filename} if media.filename else {}
+    if media.data_url is not None:
+        return {"type": "input_file", "file_data": media.data_url, **name}
+    if media.url is not None:
+        return {"type": "input_file", "file_url": media.url}
+    return {"type": "input_file", "file_id": media.file_id} if media.file_id else None
 
 
 def _call_item(part: Part, at: int) -> Json:
@@ -324,10 +360,16 @@ def _call_item(part: Part, at: int) -> Json:
     return {"type": "function_call", "call_id": id, "name": name, "arguments": arguments}
 
 
-def _output(part: Part, others: Sequence[Part]) -> Json:
+def _output(part: Part, others: Sequence[Part], *, same: bool, lost: list[str]) -> Json:
     meta = part.meta or {}
     output: Any = part.text or ""
-    if others:
-        text = [{"type": "input_text", "text": output}] if output else []
-        output = [*text, *(_content_item(other, "user") for other in others)]
+    pieces: list[Json] = []
+    for other in others:
+        piece = _content_item(other, "user", same=same)
+        if piece is not None:
+            pieces.append(piece)
+        else:
+            lost.append(f"{other.type}: the openai_responses format has no place for it")
+    if pieces:
+        output = [*([{"type": "input_text", "text": output}] if output else []), *pieces]
     return {"type": "function_call_output", "call_id": str(meta.get("tool_call_id") or ""), "output": output}

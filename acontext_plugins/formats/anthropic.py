@@ -1,0 +1,251 @@
+"""Messages of the Anthropic API (`/v1/messages`), to and from Message. Pure, and lossless there and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from acontext_store.errors import InvalidInput
+from acontext_store.types import Json, Message, Part, Role
+
+from .blob import as_arguments, as_text, copied, found, plain, text_at
+from .media import media_of
+from .turns import Named, results_together
+
+FORMAT = "anthropic"
+_ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
+#: Pictures that the API takes as bytes.
+_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+
+
+def from_anthropic(blob: object, **fields: Any) -> Message:
+    """One message as a Message. `fields` are set on it: id, run_id, created_at.
+
+    The dict itself is kept as `native` only where the parts could not give it back exactly.
+    Raises InvalidInput that names the field, what was found there and what is accepted.
+    """
+    item = plain(blob)
+    role = item.get("role")
+    if not isinstance(role, str) or role not in _ROLES:
+        what = "nothing" if role is None else found(role)
+        raise InvalidInput(f"message.role: found {what}, expected one of {', '.join(_ROLES)}")
+    content = item.get("content")
+    if isinstance(content, str):
+        parts = [Part(type="text", text=content)]
+    elif isinstance(content, list):
+        parts = [part for at, block in enumerate(content) for part in _parts(block, f"message.content[{at}]")]
+    else:
+        raise InvalidInput(f"message.content: found {found(content)}, expected text or a list of blocks")
+    results = [part for part in parts if part.type == "tool-result"]
+    mine: Role = _ROLES[role]
+    if mine == "user" and results and all(part in results or _within(part) for part in parts):
+        mine = "tool"
+    message = Message(role=mine, parts=tuple(parts), format=FORMAT, **fields)
+    rest = {key: value for key, value in item.items() if value is not None}
+    if rest == to_anthropic(message):
+        return message
+    return message.model_copy(update={"native": item})
+
+
+def to_anthropic(message: Message, *, lost: list[str] | None = None) -> Json:
+    """The message that it came from, or the one that says the same.
+
+    What the API has no place for is left out, and named in `lost`.
+    """
+    if message.native is not None and message.format == FORMAT:
+        return copied(message.native)  # type: ignore[no-any-return]
+    role = "user" if message.role == "tool" else message.role
+    alone = len(message.parts) == 1 and message.parts[0].type == "text" and not message.parts[0].meta
+    if alone and role != "assistant":  # the model's own words come as a list
+        return {"role": role, "content": message.parts[0].text or ""}
+    return {"role": role, "content": _blocks(message, lost if lost is not None else [])}
+
+
+def to_anthropic_messages(messages: Iterable[Message], *, lost: list[str] | None = None) -> list[Named]:
+    """A conversation, each item with the id of its message. Results of parallel calls stand in one message."""
+    return results_together(((message, to_anthropic(message, lost=lost)) for message in messages), FORMAT, "content")
+
+
+# ------------------------------------------------------------------------------------------------- in
+
+
+def _parts(block: Any, what: str) -> list[Part]:
+    if isinstance(block, str):
+        return [Part(type="text", text=block)]
+    if not isinstance(block, dict) or not isinstance(block.get("type"), str):
+        raise InvalidInput(f"{what}: found {found(block)}, expected a block with a type")
+    kind = block["type"]
+    rest = {key: value for key, value in block.items() if key != "type" and value is not None}
+    if kind == "text":
+        text = text_at(block, "text", what)
+        if text is None:
+            raise InvalidInput(f"{what}.text: found null, expected text")
+        rest.pop("text")
+        return [Part(type="text", text=text, meta=rest or None)]
+    if kind in ("image", "document"):
+        return [_media(kind, rest, what)]
+    if kind in ("thinking", "redacted_thinking"):
+        text = rest.pop("thinking", None)
+        return [Part(type="thinking", text=text if isinstance(text, str) else "", meta={"type": kind, **rest})]
+    if kind.endswith("tool_use"):
+        return [_call(kind, rest, what)]
+    if kind.endswith("tool_result"):
+        return _result(kind, rest, what)
+    return [Part(type="data", meta={**rest, "data_type": kind})]
+
+
+def _media(kind: str, rest: Json, what: str) -> Part:
+    source = rest.pop("source", None)
+    if not isinstance(source, dict):
+        raise InvalidInput(f"{what}.source: found {found(source)}, expected an object with a type")
+    title = rest.get("title")
+    meta: Json = {**source, **rest}
+    if set(source) & set(rest) or isinstance(source.get("content"), list):
+        meta = {"source": source, **rest}  # two of one name, or blocks in it
+    return Part(
+        type="image" if kind == "image" else "file", meta=meta, filename=title if isinstance(title, str) else None
+    )
+
+
+def _call(kind: str, rest: Json, what: str) -> Part:
+    name, id = rest.pop("name", None), rest.pop("id", None)
+    if not isinstance(name, str):
+        raise InvalidInput(f"{what}.name: found {found(name)}, expected the name of a tool")
+    arguments = as_arguments(rest.pop("input", {}), f"{what}.input")
+    meta: Json = {"id": id if isinstance(id, str) else "", "name": name, "arguments": arguments, "type": kind}
+    return Part(type="tool-call", meta={**meta, **({"extra": rest} if rest else {})})
+
+
+def _result(kind: str, rest: Json, what: str) -> list[Part]:
+    id = rest.pop("tool_use_id", None)
+    meta: Json = {"tool_call_id": id if isinstance(id, str) else ""}
+    if "is_error" in rest:
+        meta["is_error"] = bool(rest.pop("is_error"))
+    content = rest.pop("content", None)
+    if kind != "tool_result":
+        meta["type"] = kind
+    if rest:
+        meta["extra"] = rest
+    if content is None or isinstance(content, str):
+        return [Part(type="tool-result", text=content or "", meta=meta)]
+    if kind == "tool_result" and isinstance(content, list):
+        pieces = [part for at, block in enumerate(content) for part in _parts(block, f"{what}.content[{at}]")]
+        text = "\n".join(piece.text or "" for piece in pieces if piece.type == "text")
+        others = [piece for piece in pieces if piece.type != "text"]
+        within = {"tool_call_id": meta["tool_call_id"]}
+        return [
+            Part(type="tool-result", text=text, meta=meta),
+            *(other.model_copy(update={"meta": {**(other.meta or {}), **within}}) for other in others),
+        ]
+    return [Part(type="tool-result", text=as_text(content), meta=meta)]
+
+
+def _within(part: Part) -> bool:
+    """Whether it belongs to a result."""
+    return part.type in ("image", "file", "data") and bool((part.meta or {}).get("tool_call_id"))
+
+
+# ------------------------------------------------------------------------------------------------ out
+
+
+def _blocks(message: Message, lost: list[str]) -> list[Json]:
+    own = message.format == FORMAT
+    results = {str((part.meta or {}).get("tool_call_id") or "") for part in message.tool_results}
+    only = next(iter(results)) if message.role == "tool" and len(results) == 1 else None
+    blocks: list[Json] = []
+    answers: dict[str, Json] = {}
+    for at, part in enumerate(message.parts):
+        if part.type == "tool-result":
+            block = _result_block(part)
+            answers[str(block.get("tool_use_id") or "")] = block
+            blocks.append(block)
+            continue
+        rendered = _block(part, at, own=own, thinks=message.role == "assistant")
+        if rendered is None:
+            lost.append(f"{part.type}: the anthropic format has no place for it")
+            continue
+        id = str((part.meta or {}).get("tool_call_id") or "") or only
+        if id is not None and id in answers and part.type in ("image", "file", "data", "text"):
+            answer = answers[id]
+            said = answer.get("content")
+            inside = said if isinstance(said, list) else [{"type": "text", "text": said}] if said else []
+            answer["content"] = [*inside, rendered]
+        else:
+            blocks.append(rendered)
+    return blocks
+
+
+def _block(part: Part, at: int, *, own: bool, thinks: bool) -> Json | None:
+    meta = copied(part.meta or {})
+    meta.pop("tool_call_id", None)
+    if part.type == "text":
+        meta.pop("is_refusal", None)
+        known = meta if own else {key: meta[key] for key in ("cache_control", "citations") if key in meta}
+        return {"type": "text", "text": part.text or "", **known}
+    if part.type == "thinking":
+        kind = meta.pop("type", None)
+        if not thinks or kind not in ("thinking", "redacted_thinking"):
+            return None  # thoughts of other models carry no signature, and the API refuses them
+        return {"type": kind, **({"thinking": part.text or ""} if kind == "thinking" else {}), **meta}
+    if part.type == "tool-call":
+        return _call_block(part, at)
+    if part.type == "data":
+        return {"type": str(meta.pop("data_type", "data")), **meta} if own else None
+    return _media_block(part, meta, own=own)
+
+
+def _media_block(part: Part, meta: Json, *, own: bool) -> Json | None:
+    kind = "image" if part.type == "image" else "document"
+    if own and part.type in ("image", "file"):
+        rest: Json = {key: meta.pop(key) for key in ("title", "context", "citations", "cache_control") if key in meta}
+        return {"type": kind, "source": meta.pop("source", None) or meta, **rest}
+    media = media_of(part)
+    if media.text is not None and part.type == "file":
+        source = {"type": "text", "media_type": "text/plain", "data": media.text}
+        return {"type": kind, "source": source, **({"title": media.filename} if media.filename else {})}
+    title: Json = {"title": media.filename} if kind == "document" and media.filename else {}
+    if part.type not in ("image", "file"):
+        return None
+    if media.data is not None:
+        if kind == "image" and media.mime not in _IMAGES:
+            return None
+        return {"type": kind, "source": {"type": "base64", "media_type": media.mime, "data": media.data}, **title}
+    if media.url is not None:
+        return {"type": kind, "source": {"type": "url", "url": media.url}, **title}
+    return None
+
+
+def _call_block(part: Part, at: int) -> Json:
+    meta = part.meta or {}
+    arguments = meta.get("arguments")
+    given: Any = arguments
+    if isinstance(arguments, str):
+        try:
+            given = json.loads(arguments) if arguments.strip() else {}
+        except (ValueError, RecursionError):
+            given = {"arguments": arguments}
+    if not isinstance(given, dict):
+        given = {"arguments": given} if given is not None else {}
+    kind = meta.get("type")
+    return {
+        "type": kind if isinstance(kind, str) and kind.endswith("tool_use") else "tool_use",
+        "id": str(meta.get("id") or f"call_{at}"),
+        "name": str(meta.get("name") or ""),
+        "input": given,
+        **(meta.get("extra") or {}),
+    }
+
+
+def _result_block(part: Part) -> Json:
+    meta = part.meta or {}
+    kind = meta.get("type")
+    block: Json = {
+        "type": kind if isinstance(kind, str) and kind.endswith("tool_result") else "tool_result",
+        "tool_use_id": str(meta.get("tool_call_id") or ""),
+    }
+    if part.text:
+        block["content"] = part.text
+    if "is_error" in meta:
+        block["is_error"] = bool(meta["is_error"])
+    return {**block, **(meta.get("extra") or {})}

@@ -1,0 +1,89 @@
+"""Pictures, sounds and files: what a part of any format holds of them, in one shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from acontext_store.types import Json, Part
+
+_AUDIO = {"mp3": "audio/mpeg", "wav": "audio/wav", "flac": "audio/flac", "opus": "audio/opus", "aac": "audio/aac"}
+_DEFAULT = {"image": "image/png", "audio": "audio/wav", "video": "video/mp4", "file": "application/pdf"}
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """Bytes as base64 text, or where they are."""
+
+    kind: str
+    mime: str
+    data: str | None = None
+    url: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+    #: What a document says, where it came as words.
+    text: str | None = None
+
+    @property
+    def data_url(self) -> str | None:
+        """The bytes as a `data:` address; None where there are none."""
+        return f"data:{self.mime};base64,{self.data}" if self.data is not None else None
+
+    @property
+    def audio_format(self) -> str:
+        """ "mp3" or "wav", as OpenAI names the kinds of sound."""
+        return next((name for name, mime in _AUDIO.items() if mime == self.mime), self.mime.rpartition("/")[2])
+
+
+def media_of(part: Part) -> Media:
+    """What an image, audio, video or file part holds, whichever format it came in."""
+    meta = part.meta or {}
+    name = part.filename or _text(meta, "filename", "title")
+    said = _said(meta)
+    if said is not None:
+        return Media(part.type, "text/plain", filename=name, text=said)
+    data, url = _text(meta, "data", "file_data"), _text(meta, "url", "file_url", "image_url", "file_uri")
+    mime = _text(meta, "media_type", "mime_type")
+    if mime is None and _text(meta, "format"):
+        mime = _AUDIO.get(str(meta["format"]), f"{part.type}/{meta['format']}")
+    for text in (url, data):
+        split = split_data_url(text)
+        if split is not None:
+            mime, data = split[0] or mime, split[1]
+            url = None
+    return Media(part.type, mime or _DEFAULT.get(part.type, ""), data, url, _text(meta, "file_id"), name)
+
+
+def split_data_url(text: str | None) -> tuple[str, str] | None:
+    """Mime type and base64 text of a `data:` address; None for anything else."""
+    if text is None or not text.startswith("data:"):
+        return None
+    head, comma, data = text[5:].partition(",")
+    if not comma or not head.endswith(";base64"):
+        return None
+    return head.removesuffix(";base64").partition(";")[0], data
+
+
+def kind_of_mime(mime: str) -> Any:
+    """The type of part for bytes of this mime type."""
+    kind = mime.partition("/")[0]
+    return kind if kind in ("image", "audio", "video") else "file"
+
+
+def _said(meta: Json) -> str | None:
+    """The words of a document that came as words: as one text, or as blocks."""
+    source = meta.get("source")
+    inner = source if isinstance(source, dict) else meta
+    if inner.get("type") == "text" and isinstance(inner.get("data"), str):
+        return str(inner["data"])
+    content = inner.get("content") if inner.get("type") == "content" else None
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        words = [piece.get("text") for piece in content if isinstance(piece, dict)]
+        return "\n".join(word for word in words if isinstance(word, str))
+    return None
+
+
+def _text(meta: Json, *names: str) -> str | None:
+    return next((value for name in names if isinstance(value := meta.get(name), str) and value), None)
