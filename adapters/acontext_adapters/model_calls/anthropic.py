@@ -1,0 +1,231 @@
+"""Messages of Anthropic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from acontext_plugins.service import InjectAs
+from acontext_store.types import Json, Message, Part, PartType, Role
+
+from ..resent import item
+from .wire import (
+    Answer,
+    Assembler,
+    Piece,
+    Wire,
+    appended,
+    dicts,
+    error_of,
+    left_out,
+    marked,
+    replaced,
+    said,
+    spoken,
+    text_at,
+    without_injected,
+)
+
+_MEDIA: dict[str, PartType] = {"image": "image", "document": "file"}
+
+
+class Anthropic(Wire):
+    """`/v1/messages`. Results stand in turns of the user there; here they are items of their own."""
+
+    name = "anthropic"
+
+    def pieces(self, body: Json) -> list[Piece]:
+        return [piece for message in dicts(body.get("messages")) for piece in _pieces(message)]
+
+    def query(self, body: Json) -> str:
+        messages = dicts(body.get("messages"))
+        place = _newest_turn(messages)
+        return spoken(_said(messages[place].get("content"))) if place >= 0 else ""
+
+    def tools(self, body: Json) -> list[str] | None:
+        if body.get("mcp_servers"):
+            return None
+        return sorted({name for tool in dicts(body.get("tools")) if (name := text_at(tool, "name"))})
+
+    def with_skills(self, body: Json, text: str, inject_as: InjectAs) -> Json:
+        system, messages = body.get("system"), body.get("messages")
+        if not text or marked(system) or not isinstance(messages, list):
+            return body
+        if inject_as == "system":
+            return {**body, "system": appended(system, text)}
+        place = _newest_turn(messages)
+        if place < 0 or marked(messages[place].get("content")):
+            return body
+        changed = {**messages[place], "content": appended(messages[place].get("content"), text)}
+        return {**body, "messages": replaced(messages, place, changed)}
+
+    def answer(self, response: Json, body: Json) -> Answer:
+        id, stop = text_at(response, "id"), response.get("stop_reason")
+        content, error = response.get("content"), error_of(response)
+        if error is not None:
+            return Answer("failed", error, id=id)
+        pieces = tuple(_pieces({"role": "assistant", "content": content})) if content else ()
+        calls = tuple(id for piece in pieces for id in piece.call_ids)
+        if stop == "refusal":
+            return Answer("failed", "refusal: the model refused", pieces, id=id)
+        if stop in ("max_tokens", "model_context_window_exceeded"):
+            return Answer("unknown", f"the answer was cut off: {stop}", pieces, id=id)
+        if stop == "pause_turn":
+            return Answer("calls", pieces=pieces, call_ids=calls, id=id)
+        if calls:
+            forced = text_at(body.get("tool_choice"), "type") == "tool"
+            return Answer("success" if forced else "calls", pieces=pieces, call_ids=calls, id=id)
+        if not pieces and stop is None:
+            return Answer("unknown", "the response holds no message", id=id)
+        return Answer("success", pieces=pieces, id=id)
+
+    def messages(self, blobs: Sequence[Json]) -> list[list[Message]]:
+        made: list[list[Message]] = []
+        for blob in blobs:
+            try:
+                made.append([without_injected(_message(blob))])
+            except Exception:
+                left_out()
+                made.append([])
+        return made
+
+    def assembler(self) -> Assembler:
+        return _Assembler()
+
+    def session_key(self, body: Json) -> str | None:
+        key = super().session_key(body)
+        if key is None:
+            user = text_at(body.get("metadata"), "user_id")
+            _, mark, session = user.rpartition("_session_")  # what coding agents put there
+            key = session if mark else None
+        return key
+
+
+def _pieces(message: Json) -> list[Piece]:
+    role, content = message.get("role"), message.get("content")
+    if role == "system":
+        return [Piece(item("host"), message)]
+    blocks = dicts(content)
+    if role == "assistant":
+        calls = [block for block in blocks if block.get("type") == "tool_use"]
+        if calls:
+            names = sorted(f"{text_at(call, 'id')} {text_at(call, 'name')}" for call in calls)
+            return [Piece(item("call", *names), message, tuple(text_at(call, "id") for call in calls))]
+        return [Piece(said("model", _said(content)), message)]
+    pieces = []
+    for block in blocks:
+        if block.get("type") == "tool_result":
+            id = text_at(block, "tool_use_id")
+            pieces.append(Piece(item("result", id), {"role": "user", "content": [block]}, (id,)))
+    rest = _said(content)
+    if rest or not pieces:
+        pieces.append(Piece(said("user", rest), {"role": "user", "content": rest}))
+    return pieces
+
+
+def _said(content: Any) -> Any:
+    """A content without thoughts and results."""
+    if not isinstance(content, list):
+        return content
+    silent = ("thinking", "redacted_thinking", "tool_result")
+    return [block for block in content if not (isinstance(block, dict) and block.get("type") in silent)]
+
+
+def _newest_turn(messages: Sequence[Any]) -> int:
+    for place in range(len(messages) - 1, -1, -1):
+        message = messages[place]
+        if isinstance(message, dict) and message.get("role") == "user" and _said(message.get("content")):
+            return place
+    return -1
+
+
+def _message(blob: Json) -> Message:
+    content = blob.get("content")
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    parts = [part for block in dicts(content) for part in _parts(block)]
+    role: Role = "assistant" if blob.get("role") == "assistant" else "user"
+    if any(part.type == "tool-result" for part in parts) and role == "user":
+        role = "tool"
+    return Message(role=role, parts=tuple(parts))
+
+
+def _parts(block: Json) -> list[Part]:
+    kind = text_at(block, "type")
+    if kind == "text":
+        return [Part(type="text", text=text_at(block, "text"))]
+    if kind == "thinking":
+        return [Part(type="thinking", text=text_at(block, "thinking"))]
+    if kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
+        arguments = json.dumps(block.get("input") or {}, ensure_ascii=False)
+        meta = {"id": text_at(block, "id"), "name": text_at(block, "name"), "arguments": arguments, "type": "function"}
+        return [Part(type="tool-call", meta=meta)]
+    if kind.endswith("tool_result"):
+        return _result(block)
+    if kind in _MEDIA:
+        source = block.get("source")
+        title = text_at(block, "title") or None
+        return [Part(type=_MEDIA[kind], meta=dict(source) if isinstance(source, dict) else None, filename=title)]
+    if kind == "redacted_thinking":
+        return []
+    return [Part(type="data", meta={**{k: v for k, v in block.items() if k != "type"}, "data_type": kind})]
+
+
+def _result(block: Json) -> list[Part]:
+    content = block.get("content")
+    texts = [content] if isinstance(content, str) else [text_at(one, "text") for one in dicts(content)]
+    meta: Json = {"tool_call_id": text_at(block, "tool_use_id")}
+    if block.get("is_error") is True:
+        meta["is_error"] = True
+    others = [part for one in dicts(content) if one.get("type") in _MEDIA for part in _parts(one)]
+    return [Part(type="tool-result", text="\n".join(filter(None, texts)), meta=meta), *others]
+
+
+class _Assembler:
+    def __init__(self) -> None:
+        self.finished = False
+        self._message: Json = {}
+        self._blocks: dict[int, tuple[Json, dict[str, list[str]]]] = {}
+        self._error: Any = None
+
+    def feed(self, event: Json) -> None:
+        kind = event.get("type")
+        if kind == "message_start" and isinstance(event.get("message"), dict):
+            self._message = dict(event["message"])
+        elif kind == "content_block_start" and isinstance(event.get("content_block"), dict):
+            self._blocks[int(event.get("index") or 0)] = dict(event["content_block"]), {}
+        elif kind == "content_block_delta":
+            self._delta(int(event.get("index") or 0), event.get("delta"))
+        elif kind == "message_delta" and isinstance(event.get("delta"), dict):
+            self._message |= event["delta"]
+        elif kind == "message_stop":
+            self.finished = True
+        elif kind == "error":
+            self._error, self.finished = event.get("error") or {}, True
+
+    def _delta(self, index: int, delta: Any) -> None:
+        if index not in self._blocks:
+            return
+        for name, field in (("text", "text"), ("partial_json", "input"), ("thinking", "thinking")):
+            text = text_at(delta, name)
+            if text:
+                self._blocks[index][1].setdefault(field, []).append(text)
+
+    @property
+    def response(self) -> Json:
+        content = []
+        for _, (block, texts) in sorted(self._blocks.items()):
+            whole = dict(block)
+            for field, pieces in texts.items():
+                whole[field] = "".join(pieces)
+            if isinstance(whole.get("input"), str):
+                try:
+                    whole["input"] = json.loads(whole["input"])
+                except ValueError:
+                    whole["input"] = {"input": whole["input"]}
+            content.append(whole)
+        response = {**self._message, "content": content}
+        if self._error is not None:
+            response["error"] = self._error
+        return response

@@ -1,0 +1,364 @@
+"""Calls: single calls of a model, seen from a client or a proxy, as the runs of an agent that they are.
+
+A *turn* is a run: from the newest words of a user until an answer that calls no tools. Its calls share one run id,
+one recall (so that the same bytes are injected in each of them) and one outcome.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+from acontext_plugins.formats.blob import copied
+from acontext_plugins.runs import Run, Runtime, current_run
+from acontext_store.types import Json, Message, OutcomeStatus, new_id, stable_id
+
+from ..resent import Conversations, Sent
+from .hold import Hold
+from .wire import Answer, Piece, Wire
+
+_MOST = 4096
+
+
+class _Turn:
+    """A turn that may go on."""
+
+    __slots__ = ("around", "name", "run", "waiting")
+
+    def __init__(self, name: tuple[str, str, str], run: Run, around: Run | None) -> None:
+        #: Scope, session and run.
+        self.name = name
+        self.run = run
+        #: The run of a function that it is part of.
+        self.around = around
+        #: The ids of calls that the host has to answer.
+        self.waiting: frozenset[str] = frozenset()
+
+
+class Call:
+    """One call of a model. Say how it ends with `answered`, `failed` or `cancelled`: the first one counts.
+
+    A call inside an agent's run of another adapter is silent: `run` is None, nothing is recorded nor injected.
+    """
+
+    def __init__(self, calls: Calls, runtime: Runtime, wire: Wire, body: Json) -> None:
+        self._calls = calls
+        self.runtime = runtime
+        self.wire = wire
+        self.body = body
+        self._turn: _Turn | None = None
+        self._sent: Sent | None = None
+        self._scope = ""
+        self._id = ""
+        self._ended = False
+
+    @property
+    def run(self) -> Run | None:
+        """The run of the turn that this call belongs to."""
+        return self._turn.run if self._turn is not None else None
+
+    @property
+    def session_key(self) -> str | None:
+        return self._sent.session_key if self._sent is not None else None
+
+    # -- injecting
+    def prepared(self) -> Json:
+        """The body to send: the one given, or one like it with skills. It blocks up to the deadline. Never raises."""
+        run = self.run
+        if run is None:
+            return self.body
+        with self.runtime.guard("skills"):
+            return self._with(run.recall(*self._asked()))
+        return self.body
+
+    async def aprepared(self) -> Json:
+        """The same in a coroutine."""
+        run = self.run
+        if run is None:
+            return self.body
+        with self.runtime.guard("skills"):
+            return self._with(await run.arecall(*self._asked()))
+        return self.body
+
+    def _asked(self) -> tuple[str, list[str] | None]:
+        return self.wire.query(self.body), self.wire.tools(self.body)
+
+    def _with(self, text: str) -> Json:
+        if not text or not self.runtime.options.inject:
+            return self.body
+        return self.wire.with_skills(self.body, text, self.runtime.options.inject_as)
+
+    # -- ending
+    def answered(self, response: Json) -> None:
+        """The response, as its format has it when it is not streamed (an `Assembler` puts streams together)."""
+        with self.runtime.guard("answer"):
+            if self.run is not None and not self._ended:
+                answer = self.wire.answer(response, self.body)
+                if answer.status == "open":
+                    self._calls._opened(self, answer.id)
+                    return
+                self._ended = True
+                self._calls._answered(self, answer)
+
+    def failed(self, reason: str, *, retried_within: float | None = None) -> None:
+        """There is no answer. `retried_within`: seconds in which the same call may be made again (`call_id`); only
+        when it is not, it has failed."""
+        with self.runtime.guard("failure"):
+            if self.run is None or self._ended:
+                return
+            self._ended = True
+            if retried_within is not None and self._id:
+                self._calls._held(self, reason, retried_within)
+            else:
+                self._calls._ended(self, "failed", reason)
+
+    def cancelled(self) -> None:
+        """Nobody waits for the answer any more."""
+        with self.runtime.guard("cancellation"):
+            if self.run is not None and not self._ended:
+                self._ended = True
+                self._calls._ended(self, "cancelled", "")
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+
+class Calls:
+    """What is known of conversations and turns that go on; one for each door of the process. Thread safe, bounded.
+
+    How a door uses it:
+
+        call = calls.begin(runtime, CHAT, body, session_key=..., scope=..., call_id=...)
+        body = await call.aprepared()       # or call.prepared() where nothing else waits
+        ...                                 # the model is called
+        call.answered(response)             # or call.failed("503: overloaded"), or call.cancelled()
+
+    `body` is the request as a dict; it is never changed. What is new in it is recorded when the call begins, so that
+    the turn of a call that fails is kept, too. Streams: feed the events to `wire.assembler()`, and give its
+    `response` to `answered` when it is `finished`; call `cancelled()` when the consumer leaves before.
+    """
+
+    def __init__(self, *, turns: int = _MOST) -> None:
+        self.conversations = Conversations()
+        self._most = turns
+        #: Turns that go on, by scope, session and run.
+        self._turns: OrderedDict[tuple[str, str, str], _Turn] = OrderedDict()
+        #: Which of them wait for a result, by scope, session and the id of the call.
+        self._waiting: OrderedDict[tuple[str, str, str], _Turn] = OrderedDict()
+        #: Failures that are none yet, by scope and call.
+        self._failed: OrderedDict[str, Call] = OrderedDict()
+        self._hold = Hold()
+        #: Sessions by the id of an answer, for requests that only go on from it.
+        self._sessions: OrderedDict[tuple[str, str], str] = OrderedDict()
+        #: Calls whose answer is being made in the background.
+        self._open: OrderedDict[str, Call] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def __len__(self) -> int:
+        """How many turns and calls are being kept."""
+        return len(self._turns) + len(self._failed) + len(self._open)
+
+    def begin(
+        self,
+        runtime: Runtime,
+        wire: Wire,
+        body: Json,
+        *,
+        session_key: str | None = None,
+        scope: str = "",
+        call_id: str | None = None,
+        label: str | None = None,
+    ) -> Call:
+        """A call is about to be made. Records what is new in its request. Never raises, unless `strict`.
+
+        `session_key` is the host's own name for the conversation (what the request's metadata say comes after it);
+        without any, the conversation is found by its history. `scope` keeps apart what must not be taken for one
+        conversation (users, keys' hashes), beyond what the runtime keeps apart. `call_id` is the same for each
+        attempt of one call: an attempt after a failure that was held goes on with it. `label` names the agent.
+        """
+        call = Call(self, runtime, wire, body)
+        with runtime.guard("call"):
+            around = current_run()
+            if around is None or around.kind == "container":
+                self._begin(call, around, session_key, scope, call_id, label)
+        return call
+
+    def opened(self, response_id: str) -> Call | None:
+        """The call whose answer was not there yet, now that somebody asks for it."""
+        with self._lock:
+            return self._open.get(response_id)
+
+    def flush(self) -> None:
+        """Failures that might have been retried are failures now."""
+        self._hold.flush()
+
+    # -- beginning
+    def _begin(
+        self,
+        call: Call,
+        around: Run | None,
+        session_key: str | None,
+        scope: str,
+        call_id: str | None,
+        label: str | None,
+    ) -> None:
+        runtime, wire, body = call.runtime, call.wire, call.body
+        call._scope = json.dumps([runtime.scope, scope])
+        call._id = json.dumps([call._scope, call_id]) if call_id else ""
+        if call._id and self._retried(call):
+            return
+        pieces = wire.pieces(body)
+        after = wire.after(body)
+        key = session_key or wire.session_key(body) or runtime.options.session
+        if key is None and after:
+            key = self._sessions.get((call._scope, after))
+        if around is not None:
+            key = around.session.key
+        sent = self.conversations.sent(call._scope, key, [piece.item for piece in pieces], after=after)
+        call._sent = sent
+        with self._lock:
+            turn = self._going_on(call, sent, pieces, around)
+        if turn is None:
+            run_id = self._run_id(sent)
+            agent = label or str(body.get("model") or wire.name)
+            run = runtime.start(label=agent, session_key=sent.session_key, run_id=run_id)
+            turn = _Turn((call._scope, sent.session_key, run_id), run, around)
+            with self._lock:
+                _keep(self._turns, turn.name, turn, self._most)
+        call._turn = turn
+        new = [pieces[place] for place in sent.new]
+        if new:
+            _record(turn.run, wire, new, [sent.ids[place] for place in sent.new])
+
+    def _retried(self, call: Call) -> bool:
+        with self._lock:
+            before = self._failed.pop(call._id, None)
+        if before is None or not self._hold.take(call._id):
+            return False
+        call._turn, call._sent = before._turn, before._sent
+        return True
+
+    @staticmethod
+    def _run_id(sent: Sent) -> str:
+        first = sent.ids[sent.turn] if sent.turn < len(sent.ids) else sent.digest.hex()
+        return stable_id(sent.session_key, "turn", first or sent.digest.hex())
+
+    def _going_on(self, call: Call, sent: Sent, pieces: Sequence[Piece], around: Run | None) -> _Turn | None:
+        """The turn that this request belongs to: it answers its calls, or is what it began with."""
+        turn: _Turn | None = None
+        for place in sent.new:
+            if pieces[place].item.kind == "result":
+                for id in pieces[place].call_ids:
+                    turn = turn or self._waiting.get((call._scope, sent.session_key, id))
+        turn = turn or self._turns.get((call._scope, sent.session_key, self._run_id(sent)))
+        if turn is None or turn.around is not around:
+            return None
+        if turn.run.ended is not None:
+            turn.run.reopen()
+        return turn
+
+    # -- ending
+    def _answered(self, call: Call, answer: Answer) -> None:
+        turn, sent = call._turn, call._sent
+        assert turn is not None
+        assert sent is not None
+        pieces = answer.pieces
+        ids = self.conversations.answered(call._scope, sent, [piece.item for piece in pieces])
+        self._forget(call)
+        if answer.id:
+            with self._lock:
+                _keep(self._sessions, (call._scope, answer.id), sent.session_key, _MOST)
+        said = [piece for piece in pieces if piece.blob]
+        if said:
+            first = next((id for id in ids if id), "") or stable_id(turn.run.id, answer.id or new_id())
+            _record(turn.run, call.wire, said, [id or stable_id(first, str(at)) for at, id in enumerate(ids)])
+        if answer.call_ids:
+            self._wait(turn, answer.call_ids)
+        if answer.status == "calls":
+            return
+        status: OutcomeStatus = "unknown" if answer.status == "open" else answer.status
+        self._ended(call, status, answer.reason, keep=bool(answer.call_ids))
+
+    def _ended(self, call: Call, status: OutcomeStatus, reason: str, *, keep: bool = False) -> None:
+        turn = call._turn
+        if turn is None:
+            return
+        turn.run.end(status, reason)
+        self._forget(call)
+        if not keep:
+            self._wait(turn, ())
+            with self._lock:
+                self._turns.pop(turn.name, None)
+
+    def _wait(self, turn: _Turn, call_ids: Sequence[str]) -> None:
+        scope, session_key, _ = turn.name
+        with self._lock:
+            for id in turn.waiting:
+                self._waiting.pop((scope, session_key, id), None)
+            turn.waiting = frozenset(call_ids)
+            for id in call_ids:
+                _keep(self._waiting, (scope, session_key, id), turn, self._most)
+
+    def _held(self, call: Call, reason: str, seconds: float) -> None:
+        name = call._id
+
+        def fail() -> None:
+            with self._lock:
+                self._failed.pop(name, None)
+            with call.runtime.guard("failure"):
+                self._ended(call, "failed", reason)
+
+        with self._lock:
+            _keep(self._failed, name, call, _MOST)
+        self._hold.put(name, seconds, fail)
+
+    def _opened(self, call: Call, response_id: str) -> None:
+        with self._lock:
+            _keep(self._open, response_id, call, self._most)
+            if call._sent is not None:
+                _keep(self._sessions, (call._scope, response_id), call._sent.session_key, _MOST)
+
+    def _forget(self, call: Call) -> None:
+        with self._lock:
+            for id in [id for id, known in self._open.items() if known is call]:
+                del self._open[id]
+
+
+def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > most:
+        kept.popitem(last=False)
+
+
+def _record(run: Run, wire: Wire, pieces: Sequence[Piece], ids: Sequence[str]) -> None:
+    blobs = [copied(piece.blob) for piece in pieces]
+    names = list(ids)
+    run.record(make=lambda: _named(wire.messages(blobs), names), size=sum(map(_size, blobs)))
+
+
+def _named(made: Sequence[Sequence[Message]], ids: Sequence[str]) -> list[Message]:
+    """Messages with the ids of the pieces that they were made of."""
+    return [
+        message.model_copy(update={"id": stable_id(id, str(number)) if number else id})
+        for messages, id in zip(made, ids, strict=True)
+        for number, message in enumerate(messages)
+    ]
+
+
+def _size(blob: Json) -> int:
+    """About how many bytes an item takes."""
+    total, rest = 256, [blob]
+    while rest:
+        value: Any = rest.pop()
+        if isinstance(value, str):
+            total += len(value)
+        elif isinstance(value, dict):
+            rest.extend(value.values())
+        elif isinstance(value, list):
+            rest.extend(value)
+    return total

@@ -1,0 +1,208 @@
+"""The Responses API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from acontext_plugins.formats import from_response_output, from_responses
+from acontext_plugins.service import InjectAs
+from acontext_store.types import Json, Message
+
+from ..resent import item
+from .wire import (
+    Answer,
+    Assembler,
+    Piece,
+    Wire,
+    appended,
+    dicts,
+    error_of,
+    left_out,
+    marked,
+    replaced,
+    said,
+    spoken,
+    text_at,
+    without_injected,
+    words,
+)
+
+_HOST = ("system", "developer")
+_CALLS = frozenset(
+    "function_call custom_tool_call computer_call local_shell_call shell_call apply_patch_call "
+    "mcp_approval_request".split()
+)
+#: What a model has said, and what only points at it: neither turns nor calls.
+_SILENT = frozenset({"reasoning", "item_reference", "compaction"})
+_FINAL = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
+
+
+class Responses(Wire):
+    """`/responses`. With `previous_response_id` or `conversation` a request carries only what is new."""
+
+    name = "responses"
+
+    def pieces(self, body: Json) -> list[Piece]:
+        given = body.get("input")
+        if isinstance(given, str):
+            given = [{"role": "user", "content": given}]
+        return [_piece(one) for one in dicts(given)]
+
+    def query(self, body: Json) -> str:
+        given = body.get("input")
+        if isinstance(given, str):
+            return spoken(given)
+        for one in reversed(dicts(given)):
+            if one.get("role") == "user":
+                return spoken(one.get("content"))
+        return ""
+
+    def tools(self, body: Json) -> list[str] | None:
+        if body.get("prompt"):
+            return None
+        names: set[str] = set()
+        rest = dicts(body.get("tools"))
+        while rest:
+            tool = rest.pop()
+            kind = text_at(tool, "type")
+            if kind in ("mcp", "tool_search"):
+                return None
+            if kind == "namespace":
+                rest += dicts(tool.get("tools"))
+            else:
+                names.add(text_at(tool, "name") or kind.partition("_preview")[0])
+        return sorted(names - {""})
+
+    def with_skills(self, body: Json, text: str, inject_as: InjectAs) -> Json:
+        given, instructions = body.get("input"), body.get("instructions")
+        if not text or marked(instructions):
+            return body
+        if inject_as == "system":
+            if instructions is not None and not isinstance(instructions, str):
+                return body
+            return {**body, "instructions": appended(instructions, text)}
+        if isinstance(given, str):
+            return body if marked(given) else {**body, "input": appended(given, text)}
+        if not isinstance(given, list):
+            return body
+        for place in range(len(given) - 1, -1, -1):
+            one = given[place]
+            if isinstance(one, dict) and one.get("role") == "user":
+                if marked(one.get("content")):
+                    return body
+                changed = {**one, "content": appended(one.get("content"), text, "input_text")}
+                return {**body, "input": replaced(given, place, changed)}
+        return body
+
+    def answer(self, response: Json, body: Json) -> Answer:
+        id, status = text_at(response, "id"), response.get("status")
+        pieces = tuple(_piece(one) for one in dicts(response.get("output")))
+        if status in ("queued", "in_progress"):
+            return Answer("open", id=id)
+        if status == "cancelled":
+            return Answer("cancelled", pieces=pieces, id=id)
+        if status == "failed":
+            return Answer("failed", error_of(response) or "error", pieces, id=id)
+        if status == "incomplete":
+            why = text_at(response.get("incomplete_details"), "reason")
+            if why == "content_filter":
+                return Answer("failed", "content_filter: the provider's filter stopped the answer", pieces, id=id)
+            return Answer("unknown", f"the answer was cut off: {why}", pieces, id=id)
+        calls = tuple(id for piece in pieces if piece.item.kind == "call" for id in piece.call_ids)
+        if calls:
+            return Answer("success" if _forced(body) else "calls", pieces=pieces, call_ids=calls, id=id)
+        refusals = [text_at(part, "refusal") for piece in pieces for part in dicts(piece.blob.get("content"))]
+        refusal = "".join(refusals)
+        if refusal:
+            return Answer("failed", f"refusal: {refusal}", pieces, id=id)
+        return Answer("success", pieces=pieces, id=id)
+
+    def messages(self, blobs: Sequence[Json]) -> list[list[Message]]:
+        made: list[list[Message]] = [[] for _ in blobs]
+        group: list[int] = []
+
+        def close() -> None:
+            if not group:
+                return
+            try:
+                made[group[0]] = from_response_output([blobs[place] for place in group])
+            except Exception:
+                left_out()
+            group.clear()
+
+        for place, blob in enumerate(blobs):
+            if _piece(blob).item.kind in ("model", "call") or blob.get("type") == "reasoning":
+                group.append(place)
+                continue
+            close()
+            try:
+                made[place] = [without_injected(from_responses(blob))]
+            except Exception:
+                left_out()
+        close()
+        return made
+
+    def assembler(self) -> Assembler:
+        return _Assembler()
+
+    def after(self, body: Json) -> str | None:
+        previous = text_at(body, "previous_response_id")
+        if previous:
+            return previous
+        return "" if body.get("conversation") else None
+
+    def session_key(self, body: Json) -> str | None:
+        conversation = body.get("conversation")
+        id = conversation if isinstance(conversation, str) else text_at(conversation, "id")
+        return id or super().session_key(body)
+
+
+def _piece(one: Json) -> Piece:
+    kind, role = text_at(one, "type"), one.get("role")
+    if kind in ("", "message"):
+        if role in _HOST:
+            return Piece(item("host"), one)
+        return Piece(said("model" if role == "assistant" else "user", one.get("content")), one)
+    id = text_at(one, "call_id") or text_at(one, "id")
+    if kind in _CALLS:
+        return Piece(item("call", f"{id} {text_at(one, 'name')}"), one, (id,) if id else ())
+    if kind.endswith("_output"):
+        return Piece(item("result", id), one, (id,) if id else ())
+    if kind == "mcp_approval_response":
+        id = text_at(one, "approval_request_id")
+        return Piece(item("result", id), one, (id,) if id else ())
+    if kind in _SILENT:
+        return Piece(item("host"), one)
+    return Piece(item("model", kind, id or words([one])), one)
+
+
+def _forced(body: Json) -> bool:
+    """The host has named the tool to be called: the call is the answer, as a rule."""
+    choice = body.get("tool_choice")
+    return isinstance(choice, dict) and choice.get("type") in ("function", "custom")
+
+
+class _Assembler:
+    def __init__(self) -> None:
+        self.finished = False
+        self._response: Json = {}
+        self._output: dict[int, Json] = {}
+
+    def feed(self, event: Json) -> None:
+        kind, response = event.get("type"), event.get("response")
+        if isinstance(response, dict):
+            self._response = response
+        if kind in _FINAL:
+            self.finished = True
+        elif kind == "response.output_item.done" and isinstance(event.get("item"), dict):
+            self._output[int(event.get("output_index") or 0)] = event["item"]
+        elif kind == "error":
+            error = event.get("error") if isinstance(event.get("error"), dict) else event
+            self._response = {**self._response, "status": "failed", "error": error}
+            self.finished = True
+
+    @property
+    def response(self) -> Json:
+        if self._response.get("output") or not self._output:
+            return self._response
+        return {**self._response, "output": [one for _, one in sorted(self._output.items())]}

@@ -1,0 +1,398 @@
+"""Histories that are sent again with each call of a model: which conversation is it, and what of it is new?
+
+Nothing in here knows a format: an item is a key (the same words, the same key) and who made it. Rules:
+
+- What a model said is recorded where it is made. Of a request, what stands behind all that is known is new; where
+  that cannot be told, what stands behind the model's last words.
+- Results are compared without their order, for parallel tools finish as they like. Prompts of the host don't count.
+- Ids follow from the session, the item and what it follows on, so that another process that is sent the same
+  history gives the same ids, and the store keeps one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple
+
+from acontext_store.types import new_id, stable_id
+
+Kind = Literal["user", "model", "call", "result", "host"]
+_MARKS: dict[Kind, bytes] = {"user": b"u", "model": b"m", "call": b"c", "result": b"r", "host": b"h"}
+_MODEL = (b"m"[0], b"c"[0])
+_LOOSE = (b"c"[0], b"r"[0])
+_RESULT = b"r"[0]
+_AMBIGUOUS = ""
+
+
+class Item(NamedTuple):
+    """One item of a history, by what it says."""
+
+    key: bytes
+    kind: Kind
+
+
+def item(kind: Kind, *words: str) -> Item:
+    """The item that says these words. Results: the call's id; calls: the ids of all of them, sorted."""
+    text = "\x1f".join(words).encode("utf-8", "surrogatepass")
+    return Item(_MARKS[kind] + hashlib.blake2b(text, digest_size=15).digest(), kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What was found out about a request. Positions are those of the items that were given."""
+
+    session_key: str
+    #: Whether anything of this conversation was known.
+    known: bool
+    #: Positions of the items that have not been seen before, in order.
+    new: tuple[int, ...]
+    #: The stable id of each item ("" for the host's prompts).
+    ids: tuple[str, ...]
+    #: Where the newest turn of the user begins.
+    turn: int
+    #: The request as a whole, and its conversation in short: for `answered`.
+    digest: bytes
+    chain: bytes
+    #: The items are the conversation from its beginning, as far as the host sends it.
+    whole: bool
+    #: The keys of the last item and of the model's last one (b"" where there is none).
+    last: bytes
+    anchor: bytes
+
+
+class _Ledger:
+    """The keys of one conversation, in order, and which requests have been seen."""
+
+    __slots__ = ("asked", "keyed", "loose", "settled", "whole")
+
+    def __init__(self, keyed: bool) -> None:
+        self.settled: list[bytes] = []
+        #: Results behind all that: more may come beside them, in any order.
+        self.loose: list[bytes] = []
+        #: Nothing has been forgotten of its beginning.
+        self.whole = True
+        self.keyed = keyed
+        #: Requests, and whether an answer has come.
+        self.asked: OrderedDict[bytes, bool] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.settled) + len(self.loose)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self.settled
+        yield from self.loose
+
+    def extend(self, keys: Sequence[bytes], most: int) -> None:
+        for key in keys:
+            if key[0] == _RESULT:
+                self.loose.append(key)
+                continue
+            if self.loose:
+                self.settled += sorted(self.loose)
+                self.loose = []
+            self.settled.append(key)
+        if len(self.settled) > most:
+            del self.settled[: len(self.settled) - most // 2]
+            self.whole = False
+
+    def ask(self, digest: bytes, answered: bool) -> None:
+        self.asked[digest] = answered
+        self.asked.move_to_end(digest)
+        if len(self.asked) > 32:
+            self.asked.popitem(last=False)
+
+
+class Conversations:
+    """All that is known of conversations, within bounds: what was seen longest ago is forgotten first. Thread safe."""
+
+    def __init__(self, *, sessions: int = 4096, keys: int = 100_000, keys_of_one: int = 4096) -> None:
+        self._sessions = sessions
+        self._most = keys
+        self._most_of_one = keys_of_one
+        self._ledgers: OrderedDict[tuple[str, str], _Ledger] = OrderedDict()
+        self._size = 0
+        #: Sessions by the fingerprint of the whole conversation up to some answer, or of its last two items.
+        self._ends: OrderedDict[tuple[str, bytes], str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._ledgers)
+
+    @property
+    def size(self) -> int:
+        """How many keys are kept."""
+        return self._size
+
+    def sent(self, scope: str, session_key: str | None, items: Sequence[Item], *, after: str | None = None) -> Sent:
+        """A request with these items: what is new in it, in which session.
+
+        `scope` is what two requests of one conversation have in common beyond their items. Without a `session_key`
+        the conversation is known by an earlier answer in the history; where that is nobody's or two sessions', it is
+        a new one, and what came before the newest turn of the user is context (nobody saw it being made).
+        `after`: the provider has the history, and the items only go on from there (the id of an answer, or "").
+        """
+        order = _order(items)
+        keys = [items[place].key for place in order]
+        with self._lock:
+            found = session_key if session_key is not None or after is not None else self._find(scope, keys)
+            name = scope, found if found is not None else new_id()
+            ledger = self._ledgers.get(name)
+            known = ledger is not None
+            turn = _turn(items)
+            anchor = b""
+            if after:
+                anchor = item("model", "response", after).key
+            elif after is not None and ledger is not None:
+                anchor = _last_model(ledger)
+            digest = _digest(keys if after is None else [after.encode(), b"", *keys])
+            counts: Counter[tuple[bytes, bytes]] = Counter()
+            if ledger is None:
+                ledger = self._ledgers[name] = _Ledger(session_key is not None)
+                fresh = _unseen(items, order, turn) if after is None else list(range(len(keys)))
+                added = keys
+            elif after is not None:
+                asked = ledger.asked.get(digest)
+                fresh = list(range(len(keys))) if asked is None or (asked and not after) else []
+                counts = Counter(_pairs(ledger))
+                added = [keys[at] for at in fresh]
+            else:
+                fresh, follows = _fresh(ledger, keys, digest)
+                if not follows:
+                    counts = Counter(_pairs(ledger))
+                added = [keys[at] for at in fresh]
+            ids = _ids(name[1], keys, set(fresh), counts, anchor=anchor)
+            self._extend(name, ledger, added)
+            ledger.ask(digest, False)
+        by_place = [""] * len(items)
+        for at, place in enumerate(order):
+            by_place[place] = ids[at]
+        return Sent(
+            session_key=name[1],
+            known=known,
+            new=tuple(sorted(order[at] for at in fresh)),
+            ids=tuple(by_place),
+            turn=turn,
+            digest=digest,
+            chain=_chained(b"", keys),
+            whole=after is None,
+            last=keys[-1] if keys else b"",
+            anchor=_last_model(keys) or anchor,
+        )
+
+    def answered(self, scope: str, sent: Sent, items: Sequence[Item]) -> tuple[str, ...]:
+        """What a model answered to that request. Returns the stable id of each item."""
+        order = _order(items)
+        keys = [items[place].key for place in order]
+        with self._lock:
+            name = scope, sent.session_key
+            ledger = self._ledgers.get(name)
+            if ledger is None:
+                ledger = self._ledgers[name] = _Ledger(True)
+            repeated = not set(keys).isdisjoint(ledger.settled)
+            counts = Counter(_pairs(ledger)) if repeated else Counter()
+            ids = _ids(sent.session_key, keys, set(range(len(keys))), counts, anchor=sent.anchor)
+            self._extend(name, ledger, keys)
+            ledger.ask(sent.digest, True)
+            if keys and sent.whole and not ledger.keyed:
+                self._remember(scope, _chained(sent.chain, keys), sent.session_key)
+                before = keys[-2] if len(keys) > 1 else sent.last
+                if before:
+                    self._remember(scope, _tail(before, keys[-1]), sent.session_key)
+        by_place = [""] * len(items)
+        for at, place in enumerate(order):
+            by_place[place] = ids[at]
+        return tuple(by_place)
+
+    # -- finding
+    def _find(self, scope: str, keys: Sequence[bytes]) -> str | None:
+        """The session of a history without a name, by its beginning, else by what its window shows of an end."""
+        if not self._ends:
+            return None
+        chain = b""
+        found: str | None = None
+        for key in keys:
+            chain = _chained(chain, (key,))
+            if key[0] in _MODEL and (session_key := self._ends.get((scope, chain))) is not None:
+                found = session_key or None
+        if found is not None:
+            return found
+        for before, key in reversed(list(pairwise(keys))):
+            if key[0] in _MODEL and (session_key := self._ends.get((scope, _tail(before, key)))):
+                return session_key
+        return None
+
+    def _remember(self, scope: str, print_: bytes, session_key: str) -> None:
+        """The conversation with this fingerprint is that session's. Two sessions with the same one: nobody's."""
+        known = self._ends.get((scope, print_), session_key)
+        self._ends[scope, print_] = session_key if known == session_key else _AMBIGUOUS
+        self._ends.move_to_end((scope, print_))
+        while len(self._ends) > 4 * self._sessions:
+            self._ends.popitem(last=False)
+
+    # -- keeping
+    def _extend(self, name: tuple[str, str], ledger: _Ledger, keys: Sequence[bytes]) -> None:
+        self._size -= len(ledger)
+        ledger.extend(keys, self._most_of_one)
+        self._size += len(ledger)
+        self._ledgers.move_to_end(name)
+        while len(self._ledgers) > 1 and (len(self._ledgers) > self._sessions or self._size > self._most):
+            self._size -= len(self._ledgers.popitem(last=False)[1])
+
+
+# ------------------------------------------------------------------------------------------- sequences
+
+
+def _order(items: Sequence[Item]) -> list[int]:
+    """The positions of what counts, neighbouring results (or calls) sorted, so that their order does not matter."""
+    order: list[int] = []
+    run: list[int] = []
+    for place, one in enumerate(items):
+        if one.kind == "host":
+            continue
+        if run and items[run[0]].kind != one.kind:
+            order += sorted(run, key=lambda at: items[at].key)
+            run = []
+        if one.kind in ("call", "result"):
+            run.append(place)
+        else:
+            order.append(place)
+    return order + sorted(run, key=lambda at: items[at].key)
+
+
+def _turn(items: Sequence[Item]) -> int:
+    """Where the newest turn of the user begins."""
+    kinds = [one.kind for one in items]
+    newest = max((place for place, kind in enumerate(kinds) if kind == "user"), default=0)
+    turn = newest
+    for place in range(newest - 1, -1, -1):
+        if kinds[place] == "user":
+            turn = place
+        elif kinds[place] != "host":
+            break
+    return turn
+
+
+def _unseen(items: Sequence[Item], order: Sequence[int], turn: int) -> list[int]:
+    """What is new in a history that is not known: its newest turn."""
+    behind = next((place + 1 for place in range(len(items) - 1, -1, -1) if items[place].kind in ("model", "call")), 0)
+    start = min(turn, behind)
+    return [at for at, place in enumerate(order) if place >= start]
+
+
+def _fresh(ledger: _Ledger, keys: Sequence[bytes], digest: bytes) -> tuple[list[int], bool]:
+    """What is new in the next request of a known conversation, and whether all that is known is its beginning."""
+    size = len(ledger.settled)
+    models = [at for at, key in enumerate(keys) if key[0] in _MODEL]
+    asked = ledger.asked.get(digest)
+    if not models and asked is not None:
+        # nothing but turns: the same again unless it has been answered, and then said anew
+        return (list(range(len(keys))) if asked else []), False
+    if ledger.whole and list(keys[:size]) == ledger.settled:
+        return _without(keys, size, ledger.loose), True
+    same = 0
+    if ledger.whole:
+        same = next((at for at, (a, b) in enumerate(zip(ledger.settled, keys, strict=False)) if a != b), len(keys))
+        if models and same == len(keys):
+            return [], False  # asked again
+    end = _tail_end(ledger.settled, keys)
+    if end > same:
+        return _without(keys, end, ledger.loose), False
+    if asked is not None:
+        return [], False
+    start = max(same, models[-1] + 1 if models else 0)
+    known = Counter(pair for pair in _pairs(ledger) if pair[1][0] == _RESULT)
+    fresh = []
+    for at, pair in list(enumerate(_pairs(keys)))[start:]:
+        if known[pair] > 0:
+            known[pair] -= 1
+        else:
+            fresh.append(at)
+    return fresh, False
+
+
+def _without(keys: Sequence[bytes], start: int, loose: Sequence[bytes]) -> list[int]:
+    """Positions from `start` on, without the results right there that are known."""
+    known = Counter(loose)
+    fresh = []
+    for at in range(start, len(keys)):
+        if keys[at][0] != _RESULT:
+            known.clear()
+        if known[keys[at]] > 0:
+            known[keys[at]] -= 1
+        else:
+            fresh.append(at)
+    return fresh
+
+
+def _tail_end(stored: Sequence[bytes], keys: Sequence[bytes]) -> int:
+    """Where in `keys` the longest end of `stored` ends that stands in it; 0 where none does. In linear time."""
+    text = [*reversed(stored), b"", *reversed(keys)]
+    size = len(stored)
+    best = end = 0
+    reach = [0] * len(text)
+    left = right = 0
+    for at in range(1, len(text)):
+        length = min(right - at, reach[at - left]) if at < right else 0
+        while at + length < len(text) and text[length] == text[at + length]:
+            length += 1
+        reach[at] = length
+        if at + length > right:
+            left, right = at, at + length
+        if at > size and length > best:
+            best, end = length, len(keys) - (at - size - 1)
+    return end
+
+
+def _ids(
+    session_key: str,
+    keys: Sequence[bytes],
+    fresh: set[int],
+    counts: Counter[tuple[bytes, bytes]],
+    *,
+    anchor: bytes = b"",
+) -> list[str]:
+    """Ids from the session, the item, the model's words that it follows on, and how often that was so before."""
+    pairs = list(_pairs(keys, anchor))
+    old = Counter(pair for at, pair in enumerate(pairs) if at not in fresh)
+    # a window shows the last ones of those that are known
+    seen = Counter({pair: max(0, counts[pair] - shown) for pair, shown in old.items()})
+    for pair in pairs:
+        if pair not in seen:
+            seen[pair] = counts[pair]
+    ids = []
+    for pair in pairs:
+        seen[pair] += 1
+        ids.append(stable_id(session_key, pair[0].hex(), pair[1].hex(), str(seen[pair])))
+    return ids
+
+
+def _last_model(keys: Any) -> bytes:
+    """The key of the model's last words; b"" where it has said nothing."""
+    return next((key for key in reversed(list(keys)) if key[0] in _MODEL), b"")
+
+
+def _pairs(keys: Any, anchor: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+    """Each key with that of the model's last words before it."""
+    for key in keys:
+        yield anchor, key
+        if key[0] in _MODEL:
+            anchor = key
+
+
+def _digest(keys: Sequence[bytes]) -> bytes:
+    return hashlib.blake2b(b"".join(keys), digest_size=16).digest()
+
+
+def _chained(chain: bytes, keys: Sequence[bytes]) -> bytes:
+    for key in keys:
+        chain = hashlib.blake2b(chain + key, digest_size=16).digest()
+    return chain
+
+
+def _tail(before: bytes, key: bytes) -> bytes:
+    return b"tail" + _digest((before, key))
