@@ -16,7 +16,7 @@ except ImportError:  # openai-agents before 0.23
     _sdk = None
 
 if TYPE_CHECKING or _sdk is not None:
-    from agents.testing import ScriptedModel, assistant_message, function_call
+    from agents.testing import ModelStep, ScriptedModel, assistant_message, function_call
 else:
     from agents import Model, ModelResponse, Usage
     from openai.types.responses import (
@@ -47,12 +47,25 @@ else:
         tools: list[Any]
         handoffs: list[Any]
 
+    class ModelStep:
+        """A step that is computed from the call."""
+
+        def __init__(self, responder: Any) -> None:
+            self.responder = responder
+
+        @classmethod
+        def respond(cls, responder: Any) -> ModelStep:
+            return cls(responder)
+
     class ScriptedModel(Model):
-        """Each step is a list of output items, or an exception to raise."""
+        """Each step is a list of output items, an exception to raise, or a `ModelStep`."""
 
         def __init__(self, steps: Iterable[Any] = ()) -> None:
             self._steps = list(steps)
             self.calls: list[_Call] = []
+
+        def enqueue(self, step: Any) -> None:
+            self._steps.append(step)
 
         def _next(self, system_instructions: Any, input: Any, tools: Any, handoffs: Any) -> list[Any]:
             given = list(input) if isinstance(input, list) else input
@@ -60,6 +73,8 @@ else:
             step = self._steps.pop(0)
             if isinstance(step, BaseException):
                 raise step
+            if isinstance(step, ModelStep):
+                step = step.responder(self.calls[-1])
             return [item.model_copy(deep=True) for item in step]
 
         async def get_response(
@@ -91,4 +106,4 @@ else:
             yield ResponseCompletedEvent(type="response.completed", response=response, sequence_number=len(output))
 
 
-__all__ = ["ScriptedModel", "assistant_message", "function_call"]
+__all__ = ["ModelStep", "ScriptedModel", "assistant_message", "function_call"]

@@ -227,8 +227,6 @@ async def test_runs_of_one_agent_at_the_same_time_keep_apart(runner: Any) -> Non
             self.enqueue([assistant_message("ok")] if done else [call("weather", f"c-{given[0]['content']}")])
             return await super().get_response(*args, **kwargs)
 
-    if not hasattr(ScriptedModel, "enqueue"):
-        pytest.skip("this SDK's scripted model cannot be told what to say while it runs")
     door = RecordingDoor("S")
     wrapped = learned(agent(Slow([])), door)
     await asyncio.gather(*(runner.run(wrapped, f"ask {number}") for number in range(20)))

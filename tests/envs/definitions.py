@@ -1,0 +1,55 @@
+"""What `environments.toml` says."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+HERE = Path(__file__).parent
+#: Set in an environment's tests to its name; the development environment has none.
+VARIABLE = "ACONTEXT_ENVIRONMENT"
+#: What tests are run with.
+TOOLS = ("pytest>=8.3", "pytest-asyncio>=1.0", "hypothesis>=6.115")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One environment. See `environments.toml` for what the fields mean."""
+
+    name: str
+    extra: str
+    pins: tuple[str, ...]
+    tests: tuple[str, ...]
+    modules: tuple[str, ...]
+    types: str = ""
+    frameworks: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        return ROOT / ".venvs" / self.name
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "bin" / "python"
+
+    @property
+    def constraints(self) -> Path:
+        return HERE / f"{self.name}.txt"
+
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        """All that is installed beside the project and its extra."""
+        return (*self.pins, *TOOLS, *(("mypy>=1.13",) if self.types else ()))
+
+
+def environments() -> dict[str, Environment]:
+    """All, by name, in the order in which they are best begun."""
+    tables = tomllib.loads((HERE / "environments.toml").read_text())
+    return {
+        name: Environment(
+            name, **{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+        )
+        for name, table in tables.items()
+    }
