@@ -1,19 +1,27 @@
 # Two commands: `make demo` shows the loop, `make test` checks everything. Both set up .venv first.
-# Needed: Python >= 3.11 with venv, and a package index. uv is used where it is installed, pip elsewhere.
+# Needed: Python >= 3.11 with venv, and a package index. uv comes from there, and makes the rest quick.
+#
+# `make test` is `make lint`, `make test-dev` (all tests in .venv, which holds every framework) and `make test-adapters`
+# (each adapter in environments of its own, .venvs/NAME; `make env NAME=agno-lowest` for one).
 
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-INSTALL = $(if $(shell command -v uv 2>/dev/null),uv pip install -q --compile-bytecode -p $(BIN)/python,$(BIN)/python -m pip install -q --disable-pip-version-check)
+INSTALL = $(BIN)/uv pip install -q --compile-bytecode -p $(BIN)/python -c constraints.txt
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-dev test-adapters env lint bench clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/acontext demo
 
-test: $(VENV)/.dev lint
+test: lint test-dev test-adapters
+
+test-dev: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
+
+test-adapters env: $(VENV)/.dev
+	$(BIN)/python -m tests.envs $(NAME)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -24,17 +32,18 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.demo
 	$(BIN)/acontext bench
 
-$(VENV)/bin/python:
+$(VENV)/bin/uv: | constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found: install one, or call make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv
 
-$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) -c constraints.txt -e ".[openai-agents]"
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/uv
+	$(INSTALL) -e ".[openai-agents]"
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) -c constraints.txt -e ".[openai-agents,dev]"
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/uv
+	$(INSTALL) -e ".[dev]"
 	@touch $@ $(VENV)/.demo
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) .venvs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 HERE = Path(__file__).parent
 #: Set in an environment's tests to its name; the development environment has none.
-VARIABLE = "ACONTEXT_ENVIRONMENT"
+VARIABLE = "TEST_ENVIRONMENT"
 #: What tests are run with.
 TOOLS = ("pytest>=8.3", "pytest-asyncio>=1.0", "hypothesis>=6.115")
 
