@@ -1,16 +1,24 @@
 """LangChain and LangGraph: `learning(graph)`, `learning(chat_model)`, a middleware and a callback handler.
 
-Importing this loads nothing of the framework.
+Importing this loads nothing of the framework: `AcontextMiddleware` and `AcontextCallbackHandler` are resolved when
+they are first used.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from acontext_plugins.learning import loaded
 from acontext_plugins.runs import Runtime
 
-__all__ = ["adapter"]
+if TYPE_CHECKING:
+    from .handler import AcontextCallbackHandler
+    from .middleware import AcontextMiddleware
+
+__all__ = ["AcontextCallbackHandler", "AcontextMiddleware", "adapter"]
+
+_HOMES = {"AcontextCallbackHandler": "handler", "AcontextMiddleware": "middleware"}
 
 
 class LangChain:
@@ -20,15 +28,25 @@ class LangChain:
     priority = 80
 
     def __init__(self) -> None:
-        self._matches = (loaded("langchain_core.runnables", "Runnable"),)
+        self._is_runnable = loaded("langchain_core.runnables", "Runnable")
 
     def matches(self, target: object) -> bool:
-        return any(matches(target) for matches in self._matches)
+        return self._is_runnable(target)
 
     def wrap(self, target: Any, runtime: Runtime) -> Any:
-        raise NotImplementedError
+        from .wrap import wrap_runnable
+
+        return wrap_runnable(target, runtime)
 
 
 def adapter() -> LangChain:
     """The entry point."""
     return LangChain()
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value

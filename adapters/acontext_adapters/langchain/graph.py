@@ -1,0 +1,327 @@
+"""Graphs: a copy of the same class whose runs are recorded, and whose agent is given skills.
+
+Around each run stands a watch. In an agent of `create_agent` the node of the model and the node of the tools tell of
+it, and the skills are put into the user's newest turn on its way to the model; in other graphs a callback handler
+tells what models and tools do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from typing import Any
+
+from langchain_core.callbacks import BaseCallbackManager
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config
+from langgraph.types import Command
+
+from acontext_plugins.runs import Run, Runtime
+
+from .convert import messages_in
+from .handler import AsyncTell, AsyncWitness, Tell, Witness
+from .learned import Mark, learned, mark_of
+from .place import in_turn, restored
+from .watch import Scope, Watch, found, scope
+
+_AGENT = "langchain_create_agent"
+
+
+class LearnedGraph:
+    """What a learned graph does around the runs of its class. `invoke`, `batch` and events come down to these two."""
+
+    _acontext: Mark | None = None
+
+    def __init__(self, *, _acontext: Mark | None = None, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self._acontext = _acontext  # a copy of a learned graph is one, too
+
+    def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
+        around: Any = super()
+        play = _begin(self, input, config, asynchronous=False)
+        if play is None:
+            yield from around.stream(input, config, **options)
+            return
+        steps = around.stream(input, play.config, **options)
+        try:
+            while True:
+                tokens = play.enter()
+                try:
+                    chunk = next(steps)
+                except StopIteration:
+                    break
+                finally:
+                    play.leave(tokens)
+                yield chunk
+        except BaseException as error:
+            steps.close()
+            play.end(error)
+            raise
+        play.end()
+
+    async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
+        around: Any = super()
+        play = _begin(self, input, config, asynchronous=True)
+        if play is None:
+            async for chunk in around.astream(input, config, **options):
+                yield chunk
+            return
+        steps = around.astream(input, play.config, **options)
+        try:
+            while True:
+                tokens = play.enter()
+                try:
+                    chunk = await anext(steps)
+                except StopAsyncIteration:
+                    break
+                finally:
+                    play.leave(tokens)
+                yield chunk
+        except BaseException as error:
+            try:
+                await steps.aclose()
+            finally:
+                play.end(error)
+            raise
+        play.end()
+
+
+class _Play:
+    """One run of a learned graph."""
+
+    def __init__(self, watch: Watch, run: Run, owner: Mark, config: RunnableConfig) -> None:
+        self.watch = watch
+        self.run = run
+        self.config = config
+        self._scope = Scope(watch, owner)
+
+    def enter(self) -> tuple[Any, Any]:
+        """Code of the graph runs: it is part of the run."""
+        return self.run.enter(), scope.set(self._scope)
+
+    def leave(self, tokens: tuple[Any, Any]) -> None:
+        entered, placed = tokens
+        scope.reset(placed)
+        self.run.leave(entered)
+
+    def end(self, error: BaseException | None = None) -> None:
+        with self.watch.runtime.guard("run end"):
+            self.watch.end(error)
+
+
+def _begin(graph: Any, input: Any, config: RunnableConfig | None, *, asynchronous: bool) -> _Play | None:
+    """What the run needs; None where there is nothing to add: it is part of another one, or trouble is ours."""
+    mark = mark_of(graph)
+    if mark is None:
+        return None
+    with mark.runtime.guard("run start"):
+        around = found(config)
+        if around is not None and around.call_id is None and around.watch.run is not None:
+            return None
+        watch = Watch(mark.runtime, graph.get_name())
+        watch.tools = tool_names(graph)
+        run = watch.begin(
+            messages_in(input) if not isinstance(input, Command) else (),
+            thread=thread_of(graph, config),
+            goes_on=input is None or isinstance(input, Command),
+            parent=around.watch.run if around is not None else None,
+            parent_call_id=around.call_id if around is not None else None,
+        )
+        handler: Any
+        if is_agent(graph):
+            handler = AsyncWitness(watch) if asynchronous else Witness(watch)
+        else:
+            handler = AsyncTell(watch) if asynchronous else Tell(watch)
+        return _Play(watch, run, mark, with_handler(graph, config, handler))
+    return None
+
+
+def with_handler(target: Any, config: RunnableConfig | None, handler: Any) -> RunnableConfig:
+    """The configuration with one more handler; those that would have been there are."""
+    explicit: RunnableConfig = config or {}
+    callbacks: Any = (
+        explicit.get("callbacks")
+        or (getattr(target, "config", None) or {}).get("callbacks")
+        or ensure_config().get("callbacks")
+    )
+    if isinstance(callbacks, BaseCallbackManager):
+        callbacks = callbacks.copy()
+        callbacks.add_handler(handler, inherit=True)
+    else:
+        callbacks = [*(callbacks or ()), handler]
+    return {**explicit, "callbacks": callbacks}
+
+
+def thread_of(target: Any, config: RunnableConfig | None) -> str | None:
+    """The thread that a run belongs to: the id of its conversation."""
+    for one in (config, getattr(target, "config", None), ensure_config()):
+        thread = ((one or {}).get("configurable") or {}).get("thread_id")
+        if thread is not None:
+            return str(thread)
+    return None
+
+
+def is_agent(graph: Any) -> bool:
+    """Whether `create_agent` made it."""
+    metadata = (graph.config or {}).get("metadata") or {}
+    return metadata.get("ls_integration") == _AGENT and "model" in graph.nodes
+
+
+def tool_names(graph: Any) -> Collection[str] | None:
+    """The tools that a graph's nodes can call; None where none of them says."""
+    names: set[str] = set()
+    for node in graph.nodes.values():
+        bound = getattr(node.bound, "inner", node.bound)
+        tools = getattr(bound, "tools_by_name", None)
+        if isinstance(tools, Mapping):
+            names.update(tools)
+    return sorted(names) if names else None
+
+
+# -- wrapping
+def wrap_graph(graph: Any, runtime: Runtime) -> Any:
+    """The graph's copy that records, and whose agent is given skills."""
+    known = mark_of(graph)
+    if known is not None:
+        if known.runtime.same_as(runtime):
+            return graph
+        graph = known.original
+    mark = Mark(runtime, graph)
+    if is_agent(graph):
+        graph = graph.copy({"nodes": {name: _node(name, node, mark) for name, node in graph.nodes.items()}})
+    return learned(LearnedGraph, graph, mark)
+
+
+def _node(name: str, node: Any, mark: Mark) -> Any:
+    if name == "model":
+        return node.copy({"bound": ModelNode(node.bound, mark)})
+    if isinstance(getattr(node.bound, "tools_by_name", None), Mapping):
+        return node.copy({"bound": ToolsNode(node.bound)})
+    return node
+
+
+class ModelNode(Runnable[Any, Any]):
+    """The node of an agent that calls its model: what goes in is heard, what comes out is the answer."""
+
+    def __init__(self, inner: Runnable[Any, Any], mark: Mark) -> None:
+        self.inner = inner
+        self.mark = mark
+        self.name = inner.get_name()
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
+        step = _Step(input, self.mark)
+        if step.asks:
+            with step.watch.runtime.guard("skills"):
+                step.text = step.watch.skills(self.mark.runtime, step.messages, None)
+        return step.given_by(self.inner.invoke(step.prompt(), config, **options))
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
+        step = _Step(input, self.mark)
+        if step.asks:
+            with step.watch.runtime.guard("skills"):
+                step.text = await step.watch.askills(self.mark.runtime, step.messages, None)
+        return step.given_by(await self.inner.ainvoke(step.prompt(), config, **options))
+
+
+class _Step:
+    """One call of an agent's model, as its node sees it."""
+
+    def __init__(self, input: Any, mark: Mark) -> None:
+        self.input = input
+        self.messages: list[BaseMessage] = []
+        self.text = ""
+        self.asks = False
+        around = scope.get()
+        self.around = around
+        if around is None or around.call_id is not None:
+            self.around = None
+            return
+        with self.watch.runtime.guard("model step"):
+            self.messages = messages_in(input)
+            self.watch.heard(self.messages, turns=around.owner is mark)
+            self.asks = True
+
+    @property
+    def watch(self) -> Watch:
+        assert self.around is not None
+        return self.around.watch
+
+    def prompt(self) -> Any:
+        """The input, with the skills in the user's newest turn."""
+        if not self.text:
+            return self.input
+        with self.watch.runtime.guard("place"):
+            return {**self.input, "messages": in_turn(self.messages, self.text)}
+        return self.input
+
+    def given_by(self, output: Any) -> Any:
+        """The output, without any trace of ours."""
+        if self.around is None:
+            return output
+        if self.text:
+            with self.watch.runtime.guard("restore"):
+                output = restored(output, self.text, self.messages)
+        with self.watch.runtime.guard("model answer"):
+            before = {id(message) for message in self.messages}
+            answers = [message for message in messages_in(output) if id(message) not in before]
+            for message in answers:
+                if isinstance(message, AIMessage):
+                    self.watch.answered(message)
+                elif isinstance(message, ToolMessage):
+                    self.watch.result(message)
+            self.watch.remember(self.messages, answers)
+        return output
+
+
+class ToolsNode(Runnable[Any, Any]):
+    """The node of an agent that calls its tools: what runs in there knows in which call it is."""
+
+    def __init__(self, inner: Runnable[Any, Any]) -> None:
+        self.inner = inner
+        self.name = inner.get_name()
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
+        placed = _in_tool(input)
+        try:
+            output = self.inner.invoke(input, config, **options)
+        finally:
+            if placed is not None:
+                scope.reset(placed)
+        return _results(output)
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
+        placed = _in_tool(input)
+        try:
+            output = await self.inner.ainvoke(input, config, **options)
+        finally:
+            if placed is not None:
+                scope.reset(placed)
+        return _results(output)
+
+
+def _in_tool(input: Any) -> Any:
+    around = scope.get()
+    if around is None or around.call_id is not None:
+        return None
+    call_id = ""
+    with around.watch.runtime.guard("tool step"):
+        call_id = _call_id(input)
+    return scope.set(Scope(around.watch, around.owner, call_id))
+
+
+def _call_id(input: Any) -> str:
+    """The call that the node was sent; "" where there are several."""
+    if isinstance(input, Mapping):
+        input = [input["tool_call"]] if "tool_call" in input else ()
+    calls = [one.get("id") for one in input if isinstance(one, Mapping)] if isinstance(input, list) else []
+    return calls[0] or "" if len(calls) == 1 else ""
+
+
+def _results(output: Any) -> Any:
+    around = scope.get()
+    if around is not None and around.call_id is None:
+        with around.watch.runtime.guard("tool results"):
+            for message in messages_in(output):
+                if isinstance(message, ToolMessage):
+                    around.watch.result(message)
+    return output

@@ -1,0 +1,349 @@
+"""Callback handlers: what LangChain tells of any runnable's run, for objects that cannot be asked themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent
+
+from acontext_plugins.learning import HasDoor, door_of
+from acontext_plugins.runs import Door, RunKind, RunOptions, Runtime
+
+from .convert import messages_in
+from .watch import Scope, Watch, scope
+
+
+@dataclass(slots=True)
+class _Root:
+    """A run that a handler has seen begin, and all that goes on inside of it."""
+
+    watch: Watch
+    inside: set[UUID] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Something that goes on: part of which run, and in which call of a tool (None = in none)."""
+
+    root: UUID
+    watch: Watch | None
+    call_id: str | None = None
+
+
+class AcontextCallbackHandler(GraphCallbackHandler):
+    """Records runs of any runnable or graph, and says how they ended: `config={"callbacks": [handler]}`.
+
+    It injects nothing. One handler serves any number of runs, at the same time as well. What goes on inside a tool
+    is the tool's: only its result is recorded.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: str | None,
+        client: HasDoor | Door | None = None,
+        session: str | None = None,
+        principal: str | None = None,
+        strict: bool = False,
+    ) -> None:
+        options = RunOptions(space=space, session=session, principal=principal, inject=False, strict=strict)
+        self._setup(Runtime(options, door_of(client)))
+
+    def _setup(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self._spans: dict[UUID, _Span] = {}
+        self._roots: dict[UUID, _Root] = {}
+
+    # -- which run
+    def acontext_scope(self, run_id: UUID | None) -> Scope | None:
+        """Where code is that runs directly inside of `run_id`."""
+        span = self._spans.get(run_id) if run_id is not None else None
+        if span is None or span.watch is None:
+            return None
+        return Scope(span.watch, self, span.call_id)
+
+    def _opened(
+        self,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        label: str,
+        given: Sequence[BaseMessage],
+        metadata: Mapping[str, Any] | None,
+        kind: RunKind = "agent",
+    ) -> _Span:
+        parent = self._spans.get(parent_run_id) if parent_run_id is not None else None
+        if parent is None:
+            watch = self._watch(label, given, metadata, kind)
+            parent = _Span(run_id, watch)
+            self._roots[run_id] = _Root(watch) if watch is not None else _Root(Watch(self.runtime, label))
+        span = _Span(parent.root, parent.watch, parent.call_id)
+        self._place(run_id, span)
+        return span
+
+    def _place(self, run_id: UUID, span: _Span) -> None:
+        self._spans[run_id] = span
+        root = self._roots.get(span.root)
+        if root is not None:
+            root.inside.add(run_id)
+
+    def _watch(
+        self, label: str, given: Sequence[BaseMessage], metadata: Mapping[str, Any] | None, kind: RunKind
+    ) -> Watch | None:
+        around = scope.get()
+        if around is not None and around.call_id is None:
+            return None  # a learned object records this run
+        watch = Watch(self.runtime, label, kind=kind)
+        thread = (metadata or {}).get("thread_id")
+        parent = around.watch.run if around is not None else None
+        watch.begin(
+            given,
+            thread=str(thread) if thread is not None else None,
+            parent=parent,
+            parent_call_id=around.call_id if around is not None else None,
+        )
+        return watch
+
+    def _closed(self, run_id: UUID, error: BaseException | None = None) -> _Span | None:
+        span = self._spans.pop(run_id, None)
+        if span is None:
+            return None
+        root = self._roots.get(span.root)
+        if root is not None:
+            root.inside.discard(run_id)
+        if span.root == run_id:
+            self._roots.pop(run_id, None)
+            for inner in root.inside if root is not None else ():
+                self._spans.pop(inner, None)
+            self._over(span, error)
+        return span
+
+    def _over(self, span: _Span, error: BaseException | None) -> None:
+        if span.watch is not None:
+            span.watch.end(error)
+
+    # -- chains and graphs
+    def on_chain_start(
+        self,
+        serialized: Any,
+        inputs: Any,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        with self.runtime.guard("chain start"):
+            label = str(kwargs.get("name") or "chain")
+            self._opened(run_id, parent_run_id, label, messages_in(inputs), metadata)
+
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> Any:
+        with self.runtime.guard("chain end"):
+            self._closed(run_id)
+
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Any:
+        with self.runtime.guard("chain error"):
+            self._closed(run_id, error)
+
+    def on_interrupt(self, event: GraphInterruptEvent) -> Any:
+        with self.runtime.guard("interrupt"):
+            span = self._spans.get(event.run_id) if event.run_id is not None else None
+            if span is not None and span.watch is not None and span.call_id is None:
+                span.watch.interrupted = True
+
+    # -- models
+    def on_chat_model_start(
+        self,
+        serialized: Any,
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        with self.runtime.guard("model start"):
+            self._asked(run_id, parent_run_id, messages[0], metadata, str(kwargs.get("name") or "model"))
+
+    def on_llm_start(
+        self,
+        serialized: Any,
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        with self.runtime.guard("model start"):
+            messages: list[BaseMessage] = [HumanMessage(content=prompt) for prompt in prompts]
+            self._asked(run_id, parent_run_id, messages, metadata, str(kwargs.get("name") or "model"))
+
+    def _asked(
+        self,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        messages: Sequence[BaseMessage],
+        metadata: Mapping[str, Any] | None,
+        label: str,
+    ) -> None:
+        span = self._opened(run_id, parent_run_id, label, messages, metadata, "model")
+        if span.watch is None or span.call_id is not None:
+            return
+        if "lc_source" in (metadata or {}):  # a middleware asks for itself (a summary, for instance)
+            self._place(run_id, _Span(span.root, None))
+            return
+        span.watch.heard(messages)
+
+    def on_llm_end(self, response: Any, *, run_id: UUID, **kwargs: Any) -> Any:
+        with self.runtime.guard("model end"):
+            span = self._spans.get(run_id)
+            try:
+                if span is not None and span.watch is not None and span.call_id is None:
+                    self._answer(span.watch, response)
+            finally:
+                self._closed(run_id)
+
+    def _answer(self, watch: Watch, response: Any) -> None:
+        for generations in response.generations:
+            if not generations:
+                continue
+            message = getattr(generations[0], "message", None)
+            answer = message if isinstance(message, AIMessage) else AIMessage(content=generations[0].text)
+            watch.answered(answer)
+            watch.remember(watch.prompt, [answer])
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Any:
+        with self.runtime.guard("model error"):
+            self._closed(run_id, error)
+
+    # -- tools
+    def on_tool_start(
+        self,
+        serialized: Any,
+        input_str: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        with self.runtime.guard("tool start"):
+            parent = self._spans.get(parent_run_id) if parent_run_id is not None else None
+            if parent is not None:
+                call_id = parent.call_id if parent.call_id is not None else str(kwargs.get("tool_call_id") or "")
+                self._place(run_id, _Span(parent.root, parent.watch, call_id))
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> Any:
+        with self.runtime.guard("tool end"):
+            span = self._closed(run_id)
+            around = self._spans.get(parent_run_id) if parent_run_id is not None else None
+            if span is None or span.watch is None or around is None or around.call_id is not None:
+                return
+            for message in messages_in(output):
+                if isinstance(message, ToolMessage):
+                    span.watch.result(message)
+
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Any:
+        with self.runtime.guard("tool error"):
+            self._closed(run_id)
+
+    def __len__(self) -> int:
+        return len(self._spans)
+
+    def __bool__(self) -> bool:
+        return True
+
+
+class Tell(AcontextCallbackHandler):
+    """Tells the watch of one run, whose beginning and end are seen by somebody else."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        watch.tell = self
+        self._setup(watch.runtime)
+
+    def _watch(
+        self, label: str, given: Sequence[BaseMessage], metadata: Mapping[str, Any] | None, kind: RunKind
+    ) -> Watch | None:
+        return self.watch
+
+    def _over(self, span: _Span, error: BaseException | None) -> None:
+        pass
+
+
+class _Async(AcontextCallbackHandler):
+    """The same for runs in an event loop: what is not a coroutine there costs a thread each time."""
+
+    async def on_chain_start(self, *args: Any, **kwargs: Any) -> Any:
+        super().on_chain_start(*args, **kwargs)
+
+    async def on_chain_end(self, *args: Any, **kwargs: Any) -> Any:
+        super().on_chain_end(*args, **kwargs)
+
+    async def on_chain_error(self, *args: Any, **kwargs: Any) -> Any:
+        super().on_chain_error(*args, **kwargs)
+
+    async def on_interrupt(self, event: GraphInterruptEvent) -> Any:
+        super().on_interrupt(event)
+
+    async def on_chat_model_start(self, *args: Any, **kwargs: Any) -> Any:
+        super().on_chat_model_start(*args, **kwargs)
+
+    async def on_llm_start(self, *args: Any, **kwargs: Any) -> Any:
+        super().on_llm_start(*args, **kwargs)
+
+    async def on_llm_end(self, *args: Any, **kwargs: Any) -> Any:
+        super().on_llm_end(*args, **kwargs)
+
+    async def on_llm_error(self, *args: Any, **kwargs: Any) -> Any:
+        super().on_llm_error(*args, **kwargs)
+
+    async def on_tool_start(self, *args: Any, **kwargs: Any) -> Any:
+        super().on_tool_start(*args, **kwargs)
+
+    async def on_tool_end(self, *args: Any, **kwargs: Any) -> Any:
+        super().on_tool_end(*args, **kwargs)
+
+    async def on_tool_error(self, *args: Any, **kwargs: Any) -> Any:
+        super().on_tool_error(*args, **kwargs)
+
+
+class AsyncTell(_Async, Tell):
+    """Tells the watch of one run in an event loop."""
+
+
+class RunnableHandler(AcontextCallbackHandler):
+    """The handler of a learned runnable."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._setup(runtime)
+
+
+class AsyncRunnableHandler(_Async, RunnableHandler):
+    """The same, in an event loop."""
+
+
+class Witness(GraphCallbackHandler):
+    """Hears of interruptions, and of nothing else."""
+
+    ignore_llm = ignore_chat_model = ignore_chain = ignore_agent = ignore_retriever = True
+    ignore_retry = ignore_custom_event = True
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+
+    def on_interrupt(self, event: GraphInterruptEvent) -> Any:
+        around = scope.get()
+        if around is not None and around.watch is self.watch and around.call_id is None:
+            self.watch.interrupted = True
+
+
+class AsyncWitness(Witness):
+    """The same, in an event loop."""
+
+    async def on_interrupt(self, event: GraphInterruptEvent) -> Any:
+        super().on_interrupt(event)

@@ -1,0 +1,168 @@
+"""A middleware for `create_agent`: skills stand behind the system prompt, and the model's calls are recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.runnables.config import ensure_config
+
+from acontext_plugins.learning import HasDoor, door_of
+from acontext_plugins.runs import Door, RunOptions, Runtime
+from acontext_plugins.service import InjectAs
+
+from .convert import messages_in
+from .graph import thread_of
+from .place import in_system, in_turn, taken_out
+from .talks import Talk, join, tool_names
+from .watch import Scope, Watch, found, scope
+
+
+class AcontextMiddleware(AgentMiddleware[Any, Any, Any]):
+    """`create_agent(model, tools, middleware=[AcontextMiddleware(space="support")])`. Put it first.
+
+    Skills stand in one text behind the system prompt, the same in every call of a run; nothing of it is in the
+    agent's state. It has no hooks but the one around the model, so that nothing is added to the agent's graph. What a
+    middleware is not told, it cannot record: see `learning(agent)`, with which it shares the run.
+    """
+
+    tools = ()
+
+    def __init__(
+        self,
+        *,
+        space: str | None,
+        client: HasDoor | Door | None = None,
+        session: str | None = None,
+        principal: str | None = None,
+        inject: bool = True,
+        inject_as: InjectAs = "system",
+        limit: int = 3,
+        token_budget: int = 400,
+        with_trace: bool = False,
+        deadline: float = 0.3,
+        strict: bool = False,
+    ) -> None:
+        super().__init__()
+        options = RunOptions(
+            space=space,
+            session=session,
+            principal=principal,
+            inject=inject,
+            inject_as=inject_as,
+            limit=limit,
+            token_budget=token_budget,
+            with_trace=with_trace,
+            deadline=deadline,
+            strict=strict,
+        )
+        self.runtime = Runtime(options, door_of(client))
+
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> Any:
+        call = _Call(self.runtime, request)
+        if call.watch is not None:
+            with self.runtime.guard("skills"):
+                call.text = call.watch.skills(self.runtime, request.messages, call.tools)
+        token = call.enter()
+        try:
+            response = handler(call.request())
+        except BaseException as error:
+            call.failed(error)
+            raise
+        finally:
+            call.leave(token)
+        call.answered(response)
+        return response
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> Any:
+        call = _Call(self.runtime, request)
+        if call.watch is not None:
+            with self.runtime.guard("skills"):
+                call.text = await call.watch.askills(self.runtime, request.messages, call.tools)
+        token = call.enter()
+        try:
+            response = await handler(call.request())
+        except BaseException as error:
+            call.failed(error)
+            raise
+        finally:
+            call.leave(token)
+        call.answered(response)
+        return response
+
+
+class _Call:
+    """One call of an agent's model."""
+
+    def __init__(self, runtime: Runtime, request: ModelRequest[Any]) -> None:
+        self.runtime = runtime
+        self.text = ""
+        self.watch: Watch | None = None
+        self.tools: Sequence[str] | None = None
+        self._request = request
+        self._talk: Talk | None = None
+        with runtime.guard("model step"):
+            self._join(request)
+
+    def _join(self, request: ModelRequest[Any]) -> None:
+        around = found()
+        watch: Watch
+        if around is not None and around.call_id is None:
+            watch = around.watch
+        else:
+            label = (ensure_config().get("metadata") or {}).get("lc_agent_name") or "agent"
+            self._talk = join(self.runtime, str(label), "agent", request.messages, thread_of(None, None), around)
+            watch = self._talk.watch
+            self._talk.keep()
+        self.tools = tool_names(request.tools)
+        watch.heard(request.messages, turns=self._talk is not None)
+        self.watch = watch
+
+    def enter(self) -> Any:
+        """A learned model in here is part of the same run."""
+        return scope.set(Scope(self.watch, self)) if self._talk is not None and self.watch is not None else None
+
+    def leave(self, token: Any) -> None:
+        if token is not None:
+            scope.reset(token)
+
+    def request(self) -> ModelRequest[Any]:
+        """The request, with the skills in it."""
+        request = self._request
+        if not self.text:
+            return request
+        with self.runtime.guard("place"):
+            messages: Any = request.messages
+            if self.runtime.options.inject_as == "user":
+                messages = in_turn(messages, self.text)
+                return request.override(messages=messages)
+            messages = taken_out(messages, self.text)
+            return request.override(messages=messages, system_message=in_system(request.system_message, self.text))
+        return request
+
+    def answered(self, response: Any) -> None:
+        watch = self.watch
+        if watch is None:
+            return
+        with self.runtime.guard("model answer"):
+            answers = messages_in(getattr(response, "result", response))
+            for message in answers:
+                if isinstance(message, AIMessage):
+                    watch.answered(message)
+                elif isinstance(message, ToolMessage):
+                    watch.result(message)
+            if self._talk is not None:
+                self._talk.answered(self._request.messages, answers)
+
+    def failed(self, error: BaseException) -> None:
+        if self._talk is None:
+            return
+        with self.runtime.guard("model error"):
+            self._talk.drop()
+            self._talk.watch.end(error)

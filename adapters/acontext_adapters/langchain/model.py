@@ -1,0 +1,189 @@
+"""Chat models: a copy of the same class whose prompts hold skills. For graphs, chains and loops written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import RunnableConfig
+
+from acontext_plugins.runs import Runtime
+
+from .graph import thread_of
+from .learned import Mark, learned, mark_of
+from .place import in_prompt, in_turn
+from .talks import Talk, join, tool_names
+from .watch import Scope, Watch, foreign_agent, found, scope
+
+
+class LearnedModel:
+    """What a learned chat model does around the calls of its class."""
+
+    def generate(self, messages: list[list[BaseMessage]], *args: Any, **options: Any) -> Any:
+        around: Any = super()
+        calls = [_Call(self, prompt, options) for prompt in messages]
+        for call in calls:
+            call.ask()
+        token = calls[0].enter() if calls else None
+        try:
+            result = around.generate([call.prompt() for call in calls], *args, **options)
+        finally:
+            _leave(token)
+        _gave(calls, result)
+        return result
+
+    async def agenerate(self, messages: list[list[BaseMessage]], *args: Any, **options: Any) -> Any:
+        around: Any = super()
+        calls = [_Call(self, prompt, options) for prompt in messages]
+        for call in calls:
+            await call.aask()
+        token = calls[0].enter() if calls else None
+        try:
+            result = await around.agenerate([call.prompt() for call in calls], *args, **options)
+        finally:
+            _leave(token)
+        _gave(calls, result)
+        return result
+
+    def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
+        around: Any = super()
+        call = _Call(self, input, {"callbacks": (config or {}).get("callbacks"), **options})
+        call.ask()
+        chunks: list[Any] = []
+        steps = around.stream(call.prompt(), config, **options)
+        try:
+            while True:
+                token = call.enter()
+                try:
+                    chunk = next(steps)
+                except StopIteration:
+                    break
+                finally:
+                    _leave(token)
+                chunks.append(chunk)
+                yield chunk
+        finally:
+            steps.close()
+        call.streamed(chunks)
+
+    async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
+        around: Any = super()
+        call = _Call(self, input, {"callbacks": (config or {}).get("callbacks"), **options})
+        await call.aask()
+        chunks: list[Any] = []
+        steps = around.astream(call.prompt(), config, **options)
+        try:
+            while True:
+                token = call.enter()
+                try:
+                    chunk = await anext(steps)
+                except StopAsyncIteration:
+                    break
+                finally:
+                    _leave(token)
+                chunks.append(chunk)
+                yield chunk
+        finally:
+            await steps.aclose()
+        call.streamed(chunks)
+
+
+class _Call:
+    """One call of a learned model."""
+
+    def __init__(self, model: Any, given: Any, options: dict[str, Any]) -> None:
+        self._given = given
+        self._text = ""
+        self._messages: list[BaseMessage] = []
+        self._watch: Watch | None = None
+        self._talk: Talk | None = None
+        self._tools = None
+        mark = mark_of(model)
+        if mark is None:
+            return
+        self._runtime = mark.runtime
+        with mark.runtime.guard("model step"):
+            self._messages = _messages(given)
+            config: Any = {"callbacks": options.get("callbacks")}
+            around = found(config)
+            if around is not None and around.call_id is not None:
+                return  # inside a tool of an agent: what happens there is the tool's
+            self._tools = tool_names(options.get("tools"))
+            if around is not None:
+                self._watch = around.watch
+            elif not foreign_agent():
+                self._talk = join(mark.runtime, model.get_name(), "model", self._messages, thread_of(None, None))
+                self._watch = self._talk.watch
+
+    def ask(self) -> None:
+        if self._watch is not None:
+            with self._runtime.guard("skills"):
+                self._text = self._watch.skills(self._runtime, self._messages, self._tools)
+
+    async def aask(self) -> None:
+        if self._watch is not None:
+            with self._runtime.guard("skills"):
+                self._text = await self._watch.askills(self._runtime, self._messages, self._tools)
+
+    def prompt(self) -> Any:
+        """What the model is given, with the skills in it."""
+        if not self._text:
+            return self._given
+        with self._runtime.guard("place"):
+            place = in_turn if self._runtime.options.inject_as == "user" else in_prompt
+            return place(self._messages, self._text)
+        return self._given
+
+    def enter(self) -> Any:
+        """Nested calls of the same model are this one."""
+        return scope.set(Scope(self._watch, self)) if self._talk is not None and self._watch is not None else None
+
+    def answered(self, answer: Any) -> None:
+        if self._talk is None or self._watch is None or not isinstance(answer, AIMessage):
+            return
+        with self._runtime.guard("model answer"):
+            self._watch.heard(self._messages)
+            self._watch.answered(answer)
+            self._talk.answered(self._messages, [answer])
+
+    def streamed(self, chunks: Sequence[Any]) -> None:
+        if self._talk is None or not chunks:
+            return
+        with self._runtime.guard("model answer"):
+            whole = chunks[0]
+            for chunk in chunks[1:]:
+                whole = whole + chunk
+            self.answered(whole)
+
+
+def _leave(token: Any) -> None:
+    if token is not None:
+        scope.reset(token)
+
+
+def _gave(calls: Sequence[_Call], result: Any) -> None:
+    for call, generations in zip(calls, getattr(result, "generations", ()), strict=False):
+        if generations:
+            call.answered(getattr(generations[0], "message", None))
+
+
+def _messages(given: Any) -> list[BaseMessage]:
+    """A prompt in any of the forms that models take."""
+    from langchain_core.messages import convert_to_messages
+
+    if isinstance(given, list) and all(isinstance(one, BaseMessage) for one in given):
+        return given
+    if hasattr(given, "to_messages"):
+        return list(given.to_messages())
+    return convert_to_messages([given] if isinstance(given, str) else list(given))
+
+
+def wrap_model(model: Any, runtime: Runtime) -> Any:
+    """The model's copy whose prompts hold skills."""
+    known = mark_of(model)
+    if known is not None:
+        if known.runtime.same_as(runtime):
+            return model
+        model = known.original
+    return learned(LearnedModel, model, Mark(runtime, model))
