@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from acontext_plugins.formats import from_anthropic
 from acontext_plugins.service import InjectAs
-from acontext_store.types import Json, Message, Part, PartType, Role
+from acontext_store.types import Json, Message
 
 from ..resent import item
 from .wire import (
@@ -26,8 +27,6 @@ from .wire import (
     text_at,
     without_injected,
 )
-
-_MEDIA: dict[str, PartType] = {"image": "image", "document": "file"}
 
 
 class Anthropic(Wire):
@@ -84,7 +83,7 @@ class Anthropic(Wire):
         made: list[list[Message]] = []
         for blob in blobs:
             try:
-                made.append([without_injected(_message(blob))])
+                made.append([without_injected(from_anthropic(blob))])
             except Exception:
                 left_out()
                 made.append([])
@@ -138,48 +137,6 @@ def _newest_turn(messages: Sequence[Any]) -> int:
         if isinstance(message, dict) and message.get("role") == "user" and _said(message.get("content")):
             return place
     return -1
-
-
-def _message(blob: Json) -> Message:
-    content = blob.get("content")
-    if isinstance(content, str):
-        content = [{"type": "text", "text": content}]
-    parts = [part for block in dicts(content) for part in _parts(block)]
-    role: Role = "assistant" if blob.get("role") == "assistant" else "user"
-    if any(part.type == "tool-result" for part in parts) and role == "user":
-        role = "tool"
-    return Message(role=role, parts=tuple(parts))
-
-
-def _parts(block: Json) -> list[Part]:
-    kind = text_at(block, "type")
-    if kind == "text":
-        return [Part(type="text", text=text_at(block, "text"))]
-    if kind == "thinking":
-        return [Part(type="thinking", text=text_at(block, "thinking"))]
-    if kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
-        arguments = json.dumps(block.get("input") or {}, ensure_ascii=False)
-        meta = {"id": text_at(block, "id"), "name": text_at(block, "name"), "arguments": arguments, "type": "function"}
-        return [Part(type="tool-call", meta=meta)]
-    if kind.endswith("tool_result"):
-        return _result(block)
-    if kind in _MEDIA:
-        source = block.get("source")
-        title = text_at(block, "title") or None
-        return [Part(type=_MEDIA[kind], meta=dict(source) if isinstance(source, dict) else None, filename=title)]
-    if kind == "redacted_thinking":
-        return []
-    return [Part(type="data", meta={**{k: v for k, v in block.items() if k != "type"}, "data_type": kind})]
-
-
-def _result(block: Json) -> list[Part]:
-    content = block.get("content")
-    texts = [content] if isinstance(content, str) else [text_at(one, "text") for one in dicts(content)]
-    meta: Json = {"tool_call_id": text_at(block, "tool_use_id")}
-    if block.get("is_error") is True:
-        meta["is_error"] = True
-    others = [part for one in dicts(content) if one.get("type") in _MEDIA for part in _parts(one)]
-    return [Part(type="tool-result", text="\n".join(filter(None, texts)), meta=meta), *others]
 
 
 class _Assembler:

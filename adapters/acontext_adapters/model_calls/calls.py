@@ -65,6 +65,12 @@ class Call:
         return self._sent.session_key if self._sent is not None else None
 
     # -- injecting
+    @property
+    def wanted(self) -> bool:
+        """Whether skills are to be asked for: `prepared` would not give the body back at once."""
+        options = self.runtime.options
+        return self.run is not None and options.inject and options.space is not None
+
     def prepared(self) -> Json:
         """The body to send: the one given, or one like it with skills. It blocks up to the deadline. Never raises."""
         run = self.run
@@ -149,8 +155,8 @@ class Calls:
         self._turns: OrderedDict[tuple[str, str, str], _Turn] = OrderedDict()
         #: Which of them wait for a result, by scope, session and the id of the call.
         self._waiting: OrderedDict[tuple[str, str, str], _Turn] = OrderedDict()
-        #: Failures that are none yet, by scope and call.
-        self._failed: OrderedDict[str, Call] = OrderedDict()
+        #: Failures that are none yet, by scope and call: several where the same was asked more than once.
+        self._failed: dict[str, list[Call]] = {}
         self._hold = Hold()
         #: Sessions by the id of an answer, for requests that only go on from it.
         self._sessions: OrderedDict[tuple[str, str], str] = OrderedDict()
@@ -160,7 +166,7 @@ class Calls:
 
     def __len__(self) -> int:
         """How many turns and calls are being kept."""
-        return len(self._turns) + len(self._failed) + len(self._open)
+        return len(self._turns) + len(self._hold) + len(self._open)
 
     def begin(
         self,
@@ -171,6 +177,7 @@ class Calls:
         session_key: str | None = None,
         scope: str = "",
         call_id: str | None = None,
+        attempt: int = 0,
         label: str | None = None,
     ) -> Call:
         """A call is about to be made. Records what is new in its request. Never raises, unless `strict`.
@@ -178,13 +185,16 @@ class Calls:
         `session_key` is the host's own name for the conversation (what the request's metadata say comes after it);
         without any, the conversation is found by its history. `scope` keeps apart what must not be taken for one
         conversation (users, keys' hashes), beyond what the runtime keeps apart. `call_id` is the same for each
-        attempt of one call: an attempt after a failure that was held goes on with it. `label` names the agent.
+        attempt of one call: a later `attempt` than 0 goes on with the one whose failure is held. `label` names the
+        agent.
         """
         call = Call(self, runtime, wire, body)
         with runtime.guard("call"):
             around = current_run()
             if around is None or around.kind == "container":
-                self._begin(call, around, session_key, scope, call_id, label)
+                call._id = json.dumps([scope, call_id]) if call_id else ""
+                if not (attempt and self._again(call)):
+                    self._begin(call, around, session_key, scope, label)
         return call
 
     def opened(self, response_id: str) -> Call | None:
@@ -203,14 +213,10 @@ class Calls:
         around: Run | None,
         session_key: str | None,
         scope: str,
-        call_id: str | None,
         label: str | None,
     ) -> None:
         runtime, wire, body = call.runtime, call.wire, call.body
         call._scope = json.dumps([runtime.scope, scope])
-        call._id = json.dumps([call._scope, call_id]) if call_id else ""
-        if call._id and self._retried(call):
-            return
         pieces = wire.pieces(body)
         after = wire.after(body)
         key = session_key or wire.session_key(body) or runtime.options.session
@@ -234,13 +240,20 @@ class Calls:
         if new:
             _record(turn.run, wire, new, [sent.ids[place] for place in sent.new])
 
-    def _retried(self, call: Call) -> bool:
-        with self._lock:
-            before = self._failed.pop(call._id, None)
-        if before is None or not self._hold.take(call._id):
-            return False
-        call._turn, call._sent = before._turn, before._sent
-        return True
+    def _again(self, call: Call) -> bool:
+        """Another attempt of a call whose failure is held: it goes on."""
+        while call._id:
+            with self._lock:
+                held = self._failed.get(call._id)
+                before = held.pop(0) if held else None
+                if held is not None and not held:
+                    del self._failed[call._id]
+            if before is None:
+                break
+            if self._hold.take(before):
+                call._turn, call._sent, call._scope = before._turn, before._sent, before._scope
+                return True
+        return False
 
     @staticmethod
     def _run_id(sent: Sent) -> str:
@@ -304,17 +317,19 @@ class Calls:
                 _keep(self._waiting, (scope, session_key, id), turn, self._most)
 
     def _held(self, call: Call, reason: str, seconds: float) -> None:
-        name = call._id
-
         def fail() -> None:
             with self._lock:
-                self._failed.pop(name, None)
+                held = self._failed.get(call._id, [])
+                if call in held:
+                    held.remove(call)
+                if not held:
+                    self._failed.pop(call._id, None)
             with call.runtime.guard("failure"):
                 self._ended(call, "failed", reason)
 
         with self._lock:
-            _keep(self._failed, name, call, _MOST)
-        self._hold.put(name, seconds, fail)
+            self._failed.setdefault(call._id, []).append(call)
+        self._hold.put(call, seconds, fail)
 
     def _opened(self, call: Call, response_id: str) -> None:
         with self._lock:

@@ -24,13 +24,13 @@ class Hold:
 
     def _reset(self) -> None:
         self._changed = threading.Condition()
-        self._waiting: OrderedDict[str, tuple[float, Callable[[], None]]] = OrderedDict()
+        self._waiting: OrderedDict[object, tuple[float, Callable[[], None]]] = OrderedDict()
         self._thread: threading.Thread | None = None
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, name: str, seconds: float, then: Callable[[], None]) -> None:
+    def put(self, name: object, seconds: float, then: Callable[[], None]) -> None:
         """Call `then` in so many seconds. What waits under the same name is replaced."""
         with self._changed:
             self._waiting[name] = time.monotonic() + seconds, then
@@ -42,7 +42,7 @@ class Hold:
                 self._changed.notify()
         _call(early)
 
-    def take(self, name: str) -> bool:
+    def take(self, name: object) -> bool:
         """Take it back. False: there is nothing of that name (any more)."""
         with self._changed:
             taken = self._waiting.pop(name, None) is not None

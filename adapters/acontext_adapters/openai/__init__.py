@@ -26,7 +26,9 @@ class OpenAIClients:
         return any(matches(target) for matches in self._matches)
 
     def wrap(self, target: Any, runtime: Runtime) -> Any:
-        raise NotImplementedError
+        from .wrap import wrap_client
+
+        return wrap_client(target, runtime)
 
 
 def adapter() -> OpenAIClients:

@@ -1,0 +1,276 @@
+"""Exchange: one request of a client, and what comes back for it, as the call of a model that it is."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+import zlib
+from typing import Any
+
+from acontext_plugins.runs import Runtime, reason_of
+from acontext_store.types import Json
+
+from ..model_calls import CHAT, RESPONSES, Call, Calls, Events, Wire
+
+calls = Calls()
+_WIRES: dict[str, Wire] = {"/chat/completions": CHAT, "/responses": RESPONSES}
+#: A response in the background is asked for, or stopped.
+_LATER = re.compile(r"/responses/([^/]+)(?:/cancel)?$")
+#: The SDK waits 8 seconds at most before it tries again, or as long as the provider says, up to a minute.
+_LONGEST_WAIT, _LONGEST_SAID = 10.0, 60.0
+_ERROR_BYTES = 65_536
+
+
+class Exchange:
+    """Nothing in here raises, unless `strict`; where something of ours goes wrong, the request goes out as it came."""
+
+    def __init__(self, client: Any, request: Any, call: Call, attempt: int) -> None:
+        self.runtime: Runtime = client.acontext_runtime
+        self._client = client
+        self._request = request
+        self.call = call
+        self._final = attempt >= client.acontext_max_retries
+
+    @staticmethod
+    def of(client: Any, request: Any) -> Exchange | None:
+        """The exchange that this request begins; None for requests that are no call of a model."""
+        runtime: Runtime = client.acontext_runtime
+        with runtime.guard("request"):
+            path, method = request.url.path, request.method
+            attempt = int(request.headers.get("x-stainless-retry-count") or 0)
+            wire = next((wire for end, wire in _WIRES.items() if path.endswith(end)), None)
+            if method == "POST" and wire is not None:
+                if "json" not in request.headers.get("content-type", "") or "content-encoding" in request.headers:
+                    return None
+                content = request.content
+                body = json.loads(content)
+                if not isinstance(body, dict):
+                    return None
+                call = calls.begin(
+                    runtime,
+                    wire,
+                    body,
+                    scope=str(body.get("user") or body.get("safety_identifier") or ""),
+                    call_id=hashlib.blake2b(content, digest_size=16).hexdigest(),
+                    attempt=attempt,
+                )
+                return Exchange(client, request, call, attempt)
+            later = _LATER.search(path) if method in ("GET", "POST") else None
+            known = calls.opened(later[1]) if later is not None else None
+            if known is not None:
+                return Exchange(client, request, known, attempt)
+        return None
+
+    # -- the request
+    def prepared(self) -> Any:
+        """The request to send."""
+        return self._with(self.call.prepared()) if self.call.wanted else self._request
+
+    async def aprepared(self) -> Any:
+        """The same in a coroutine."""
+        return self._with(await self.call.aprepared()) if self.call.wanted else self._request
+
+    def _with(self, body: Json) -> Any:
+        if body is self.call.body:
+            return self._request
+        with self.runtime.guard("inject"):
+            before = self._request
+            content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+            headers = [(name, value) for name, value in before.headers.raw if name.lower() not in _LENGTHS]
+            return type(before)(
+                before.method, before.url, headers=headers, content=content, extensions=before.extensions
+            )
+        return self._request
+
+    # -- the answer
+    def raised(self, error: BaseException) -> None:
+        """There is no answer."""
+        with self.runtime.guard("response"):
+            if type(error).__module__.partition(".")[0] == self._client.acontext_library.__name__:
+                error.request = self._request  # type: ignore[attr-defined]
+            if isinstance(error, Exception):
+                self._failed(reason_of(error), None)
+            else:
+                self.call.cancelled()
+
+    def answered(self, response: Any) -> Any:
+        """The response, watched while the host reads it."""
+        with self.runtime.guard("response"):
+            response.request = self._request
+            watch = _Watch(self, response)
+            if response.is_stream_consumed or response.is_closed:
+                watch.whole(response.content)
+            else:
+                response.stream = self._client.acontext_tee(response.stream, watch)
+        return response
+
+    def _failed(self, reason: str, response: Any) -> None:
+        headers = response.headers if response is not None else {}
+        again = headers.get("x-should-retry")
+        status = response.status_code if response is not None else 503
+        retried = again == "true" or (again != "false" and (status in (408, 409, 429) or status >= 500))
+        if self._final or not retried:
+            self.call.failed(reason)
+            return
+        said = headers.get("retry-after") or "0"
+        seconds = float(said) if said.replace(".", "", 1).isdigit() else _LONGEST_SAID
+        self.call.failed(reason, retried_within=max(_LONGEST_WAIT, min(seconds, _LONGEST_SAID) + 2))
+
+
+_LENGTHS = frozenset({b"content-length", b"transfer-encoding"})
+
+
+class _Watch:
+    """Reads along, and says how the call ends. Its parts may be called in any order and often; the first end counts."""
+
+    def __init__(self, exchange: Exchange, response: Any) -> None:
+        self._exchange = exchange
+        self.call = exchange.call
+        self.runtime = exchange.runtime
+        self._response = response
+        self._wrong = response.status_code >= 400
+        self._streams = "text/event-stream" in response.headers.get("content-type", "") and not self._wrong
+        self._events = Events()
+        self._assembler = self.call.wire.assembler()
+        self._encoding = response.headers.get("content-encoding", "").strip().lower()
+        self._inflate: Any = zlib.decompressobj(47) if self._encoding in ("gzip", "deflate") else None
+        self._plain = self._encoding in ("", "identity")
+        self._kept: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> None:
+        """Bytes of the body, as they came."""
+        if self.call.ended:
+            return
+        with self.runtime.guard("stream"):
+            if not self._streams or not (self._plain or self._inflate is not None):
+                if not self._wrong or self._size < _ERROR_BYTES:
+                    self._kept.append(chunk)
+                    self._size += len(chunk)
+                return
+            self._read(self._events.feed(chunk if self._plain else self._inflate.decompress(chunk)))
+
+    def _read(self, events: list[Json]) -> None:
+        for event in events:
+            self._assembler.feed(event)
+        if self._assembler.finished or self._events.done:
+            self.call.answered(self._assembler.response)
+
+    def whole(self, content: bytes) -> None:
+        """The body as it is after decoding."""
+        with self.runtime.guard("response"):
+            if self._wrong:
+                self._exchange._failed(_reason(self._response, content), self._response)
+            elif self._streams:
+                self._read([*self._events.feed(content), *self._events.end()])
+                if not self.call.ended:
+                    self.call.failed("the stream ended before the answer was complete")
+            else:
+                answer = json.loads(content)
+                if isinstance(answer, dict):
+                    self.call.answered(answer)
+
+    def end(self) -> None:
+        """The body has been read to its end."""
+        if self.call.ended:
+            return
+        with self.runtime.guard("stream end"):
+            if self._streams and (self._plain or self._inflate is not None):
+                self._read(self._events.end())
+                if not self.call.ended:
+                    self.call.failed("the stream ended before the answer was complete")
+                return
+            self.whole(self._decoded())
+
+    def broke(self, error: BaseException) -> None:
+        """Reading has failed, or was given up."""
+        with self.runtime.guard("stream"):
+            if isinstance(error, Exception):
+                self.call.failed(reason_of(error))
+            else:
+                self.closed()
+
+    def closed(self) -> None:
+        """Nobody reads on."""
+        if self.call.ended:
+            return
+        with self.runtime.guard("stream end"):
+            if self._wrong:
+                self._exchange._failed(_reason(self._response, self._decoded()), self._response)
+            else:
+                self.call.cancelled()
+
+    def _decoded(self) -> bytes:
+        body = b"".join(self._kept)
+        if self._plain:
+            return body
+        try:
+            kind = type(self._response)
+            content: bytes = kind(200, headers={"content-encoding": self._encoding}, content=body).content
+        except Exception:  # cut off, or no body at all
+            return b""
+        return content
+
+
+def _reason(response: Any, content: bytes) -> str:
+    """What the provider says went wrong."""
+    words = ""
+    try:
+        error = json.loads(content)
+        error = error.get("error", error)
+        words = error if isinstance(error, str) else str(error.get("message") or "")
+    except (ValueError, AttributeError):
+        words = content[:200].decode("utf-8", "replace")
+    return f"{response.status_code} {response.reason_phrase}: {words}".removesuffix(": ")
+
+
+@functools.cache
+def tee_class(library: Any, is_async: bool) -> type[Any]:
+    """A stream of this library that lets a watch read along."""
+
+    def start(self: Any, stream: Any, watch: _Watch) -> None:
+        self.stream = stream
+        self.watch = watch
+
+    def steps(self: Any) -> Any:
+        watch = self.watch
+        try:
+            for chunk in self.stream:
+                watch.feed(chunk)
+                yield chunk
+        except BaseException as error:
+            watch.broke(error)
+            raise
+        watch.end()
+
+    async def asteps(self: Any) -> Any:
+        watch = self.watch
+        try:
+            async for chunk in self.stream:
+                watch.feed(chunk)
+                yield chunk
+        except BaseException as error:
+            watch.broke(error)
+            raise
+        watch.end()
+
+    def close(self: Any) -> None:
+        self.watch.closed()
+        self.stream.close()
+
+    async def aclose(self: Any) -> None:
+        self.watch.closed()
+        await self.stream.aclose()
+
+    def forgotten(self: Any) -> None:
+        self.watch.closed()
+
+    if is_async:
+        members = {"__aiter__": asteps, "aclose": aclose}
+        base = library.AsyncByteStream
+    else:
+        members = {"__iter__": steps, "close": close}
+        base = library.SyncByteStream
+    return type(base.__name__, (base,), {"__init__": start, "__del__": forgotten, **members})
