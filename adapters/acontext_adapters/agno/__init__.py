@@ -1,16 +1,22 @@
-"""Agno: `learning(agent)` and `learning(team)`.
+"""Agno: `learning(agent)` and `learning(team)`, and a store for agno's own `learning=` slot.
 
-Importing this loads nothing of the framework.
+Importing this loads nothing of the framework: `AcontextStore` is resolved when it is first used.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from acontext_plugins.learning import loaded
 from acontext_plugins.runs import Runtime
 
-__all__ = ["adapter"]
+if TYPE_CHECKING:
+    from .store import AcontextStore
+
+__all__ = ["AcontextStore", "adapter"]
+
+_HOMES = {"AcontextStore": "store"}
 
 
 class Agno:
@@ -26,9 +32,19 @@ class Agno:
         return any(matches(target) for matches in self._matches)
 
     def wrap(self, target: Any, runtime: Runtime) -> Any:
-        raise NotImplementedError
+        from .wrap import wrap
+
+        return wrap(target, runtime)
 
 
 def adapter() -> Agno:
     """The entry point."""
     return Agno()
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value

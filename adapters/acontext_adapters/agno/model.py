@@ -1,0 +1,204 @@
+"""The model of a wrapped agent: the user's own one, with a look at what passes.
+
+It is of a subclass of the model's class, and shares all of its state (they have one `__dict__`), so that clients,
+counters and settings are the same on both. What the model is given beyond the run's messages is in no list that
+agno keeps: skills are neither in the run's output nor in a database.
+"""
+
+from __future__ import annotations
+
+import threading
+import types
+import weakref
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from agno.models.base import Model
+
+from .watch import Watch, current_watch
+
+_SLOT = "_acontext_owner"
+#: The subclass for each class of models, as long as there is a model of it.
+_classes: weakref.WeakKeyDictionary[type, weakref.ref[type]] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+class Seen:
+    """What a wrapped model does besides. `_acontext_owner` is (who wrapped it, the user's model)."""
+
+    __slots__ = (_SLOT,)
+    _acontext_owner: tuple[Any, Any]
+
+    # -- one call of a run: the loop of model and tools
+    def response(self: Any, *args: Any, **kwargs: Any) -> Any:
+        watch = _watch_of(self, kwargs)
+        if watch is None:
+            return super().response(*args, **kwargs)  # type: ignore[misc]
+        watch.begin(kwargs["messages"], kwargs["run_response"], kwargs.get("tools"))
+        watch.recall()
+        try:
+            result = super().response(*args, **kwargs)  # type: ignore[misc]
+        except Exception as error:
+            watch.model_ended(error)
+            raise
+        watch.model_ended()
+        return result
+
+    async def aresponse(self: Any, *args: Any, **kwargs: Any) -> Any:
+        watch = _watch_of(self, kwargs)
+        if watch is None:
+            return await super().aresponse(*args, **kwargs)  # type: ignore[misc]
+        watch.begin(kwargs["messages"], kwargs["run_response"], kwargs.get("tools"))
+        await watch.arecall()
+        try:
+            result = await super().aresponse(*args, **kwargs)  # type: ignore[misc]
+        except Exception as error:
+            watch.model_ended(error)
+            raise
+        watch.model_ended()
+        return result
+
+    def response_stream(self: Any, *args: Any, **kwargs: Any) -> Any:
+        stream = super().response_stream(*args, **kwargs)  # type: ignore[misc]
+        watch = _watch_of(self, kwargs)
+        return stream if watch is None else _Steps(stream, watch, kwargs)
+
+    def aresponse_stream(self: Any, *args: Any, **kwargs: Any) -> Any:
+        stream = super().aresponse_stream(*args, **kwargs)  # type: ignore[misc]
+        watch = _watch_of(self, kwargs)
+        return stream if watch is None else _AsyncSteps(stream, watch, kwargs)
+
+    # -- one request to the provider
+    def invoke(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().invoke(*args, **_given(self, kwargs))  # type: ignore[misc]
+
+    async def ainvoke(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return await super().ainvoke(*args, **_given(self, kwargs))  # type: ignore[misc]
+
+    def invoke_stream(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().invoke_stream(*args, **_given(self, kwargs))  # type: ignore[misc]
+
+    def ainvoke_stream(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().ainvoke_stream(*args, **_given(self, kwargs))  # type: ignore[misc]
+
+
+class _Stream:
+    """The model's stream. An iterator and no generator: it ends exactly when the one inside of it does."""
+
+    def __init__(self, stream: Any, watch: Watch, call: dict[str, Any]) -> None:
+        self._stream = stream
+        self._watch = watch
+        self._call: dict[str, Any] | None = call
+
+    def _begins(self) -> bool:
+        call, self._call = self._call, None
+        if call is not None:
+            self._watch.begin(call["messages"], call["run_response"], call.get("tools"))
+        return call is not None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class _Steps(_Stream):
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if self._begins():
+            self._watch.recall()
+        try:
+            return next(self._stream)
+        except StopIteration:
+            self._watch.model_ended()
+            raise
+        except Exception as error:
+            self._watch.model_ended(error)
+            raise
+
+
+class _AsyncSteps(_Stream):
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._begins():
+            await self._watch.arecall()
+        try:
+            return await anext(self._stream)
+        except StopAsyncIteration:
+            self._watch.model_ended()
+            raise
+        except Exception as error:
+            self._watch.model_ended(error)
+            raise
+
+
+def learning_model(model: Any, owner: object) -> Any:
+    """`model` for an agent that `owner` has wrapped; as it is where it cannot be seen into."""
+    if not isinstance(model, Model) or owner_of(model) is owner:
+        return model
+    bare = bare_model(model)
+    seen: Any = object.__new__(_class_for(type(bare)))
+    object.__setattr__(seen, "__dict__", bare.__dict__)
+    object.__setattr__(seen, _SLOT, (owner, bare))
+    return seen
+
+
+def bare_model(model: Any) -> Any:
+    """The user's own model."""
+    held = getattr(model, _SLOT, None) if isinstance(model, Seen) else None
+    return model if held is None else held[1]
+
+
+def owner_of(model: Any) -> Any:
+    """Who has wrapped it; None for a model as it is (a deep copy of a wrapped one is wrapped by nobody)."""
+    held = getattr(model, _SLOT, None) if isinstance(model, Seen) else None
+    return None if held is None else held[0]
+
+
+def _class_for(kind: type) -> type:
+    if issubclass(kind, Seen):
+        return kind
+    with _lock:
+        known = _classes.get(kind)
+        made = known() if known is not None else None
+        if made is None:
+            names: dict[str, Any] = {
+                "__module__": kind.__module__,
+                "__qualname__": kind.__qualname__,
+                "__doc__": kind.__doc__,
+                "__slots__": (),
+            }
+            made = types.new_class(kind.__name__, (Seen, kind), exec_body=lambda body: body.update(names))
+            _classes[kind] = weakref.ref(made)
+        return made
+
+
+def _watch_of(model: Any, call: dict[str, Any]) -> Watch | None:
+    """The run that a call belongs to. A model serves others, too: summaries, memories, reasoning, the host's tools."""
+    watch, output = current_watch.get(), call.get("run_response")
+    if watch is None or output is None or watch.owner is not owner_of(model):
+        return None
+    if "send_media_to_model" not in call or "messages" not in call:
+        return None  # a side call that is made in the run's name: rewriting a query, for instance
+    with watch.runtime.guard("model start"):
+        if watch.run_id is None or watch.resumed:
+            owner: Any = watch.owner
+            mine = owner.is_run_of(output) and output.session_id == watch.session_id
+            return watch if mine else None
+        return watch if output.run_id == watch.run_id else None
+    return None
+
+
+def _given(model: Any, call: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a request to the provider, with skills where they belong."""
+    watch = current_watch.get()
+    if watch is None or watch.live is None or call.get("messages") is not watch.live:
+        return call
+    if watch.owner is not owner_of(model):
+        return call
+    with watch.runtime.guard("inject"):
+        owner: Any = watch.owner
+        return {**call, "messages": watch.given(call["messages"], owner.system_role)}
+    return call

@@ -1,0 +1,321 @@
+"""Wrapping an agent or a team: a clone whose runs are watched, with a model that is seen into."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from agno.agent import Agent
+from agno.models.base import Model
+from agno.team import Team
+
+from acontext_plugins.runs import Runtime, current_run
+
+from .model import bare_model, learning_model, owner_of
+from .watch import Watch, current_watch, paused_runs
+
+_MARK = "__acontext__"
+_RUNS = ("run", "arun")
+_RESUMES = ("continue_run", "acontinue_run")
+#: The lists of a FallbackConfig.
+_FALLBACKS = ("on_error", "on_rate_limit", "on_context_overflow")
+
+
+def wrap(target: Any, runtime: Runtime) -> Any:
+    """The clone of an agent or a team that records, and is given skills."""
+    known = wrapped_of(target)
+    if known is None:
+        return _Wrapping(runtime).clone(target)
+    if known.runtime.same_as(runtime):
+        return target
+    return _Wrapping(runtime).clone(known.original)
+
+
+def wrapped_of(target: Any) -> Wrapped | None:
+    """How an agent or a team is wrapped; None where it is not."""
+    found = getattr(vars(target).get("run"), _MARK, None)
+    return found if isinstance(found, Wrapped) else None
+
+
+class Wrapped:
+    """What a wrapped agent or team remembers of itself."""
+
+    def __init__(self, runtime: Runtime, original: Any, clone: Any, *, implicit: bool) -> None:
+        self.runtime = runtime
+        self.original = original
+        self.clone = clone
+        #: The user has not wrapped it: the team that it is a member of was.
+        self.implicit = implicit
+        #: A session id that nobody has chosen.
+        self._made_up: str | None = None
+
+    @property
+    def system_role(self) -> str:
+        return getattr(self.clone, "system_message_role", None) or "system"
+
+    def is_run_of(self, output: Any) -> bool:
+        """Whether agno speaks of a run of this agent or team."""
+        kind = "team_id" if isinstance(self.clone, Team) else "agent_id"
+        return hasattr(output, kind) and getattr(output, kind) == self.clone.id
+
+    # -- runs
+    def starts(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Watch | None:
+        """A run begins; None where we had trouble with it."""
+        with self.runtime.guard("run start"):
+            self.own_models()
+            key, session_id = self._session(kwargs.get("session_id"))
+            asked = kwargs["input"] if "input" in kwargs else args[0] if args else None
+            watch = self._watch(key, session_id, run_id=None)
+            watch.asked = asked
+            watch.detached = bool(kwargs.get("background"))
+            return watch
+        return None
+
+    def resumes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Watch | None:
+        """A run goes on; None where we had trouble with it."""
+        with self.runtime.guard("run resume"):
+            self.own_models()
+            output = kwargs.get("run_response") or (args[0] if args else None)
+            key, session_id = self._session(getattr(output, "session_id", None) or kwargs.get("session_id"))
+            branches = bool(kwargs.get("fork") or kwargs.get("regenerate"))
+            run_id = getattr(output, "run_id", None) or kwargs.get("run_id")
+            paused = None if branches else paused_runs.take(run_id, self.runtime)
+            watch = self._watch(key, session_id, run_id=None if branches else run_id)
+            watch.resume(paused)
+            watch.detached = bool(kwargs.get("background"))
+            return watch
+        return None
+
+    def _watch(self, key: str, session_id: str, *, run_id: str | None) -> Watch:
+        around = current_watch.get()
+        call_id = None
+        if around is not None and around.run is current_run():
+            call_id = around.call_of(self.clone, team=isinstance(getattr(around.owner, "clone", None), Team))
+        label = self.clone.name or self.clone.id or type(self.clone).__name__
+        run = self.runtime.start(label=label, session_key=key, run_id=run_id, parent_call_id=call_id)
+        return Watch(self, self.runtime, run, session_id)
+
+    def _session(self, given: str | None) -> tuple[str, str]:
+        """Which session of ours, and which of agno's. Agno makes one up where it has none, and keeps it; so do we."""
+        session_id = given or self.clone.session_id
+        if not session_id:
+            session_id = self._made_up = self.clone.session_id = str(uuid4())
+        made_up = given is None and session_id == self._made_up
+        return (self.runtime.options.session if made_up else None) or session_id, session_id
+
+    # -- models
+    def own_models(self) -> None:
+        """See into the models that the clone has now; the host may have given it others."""
+        clone = self.clone
+        if clone.model is not None and owner_of(clone.model) is not self:
+            clone.model = learning_model(clone.model, self)
+        config = getattr(clone, "fallback_config", None)
+        if config is not None and any(isinstance(one, Model) and owner_of(one) is not self for one in _models(config)):
+            clone.fallback_config = _with_models(config, lambda model: learning_model(model, self))
+
+
+class _Wrapping:
+    """One `learning(...)`: each member of a team is cloned once, wherever it stands."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        #: The original beside its clone, so that its id stays its own.
+        self._clones: dict[int, tuple[Any, Any]] = {}
+
+    def clone(self, original: Any, *, implicit: bool = False) -> Any:
+        if id(original) in self._clones:
+            return self._clones[id(original)][1]
+        clone = copy.copy(original)
+        for name, value in vars(clone).items():
+            if type(value) in (list, dict, set):
+                setattr(clone, name, value.copy())
+        self._clones[id(original)] = original, clone
+        wrapped = Wrapped(self.runtime, original, clone, implicit=implicit)
+        if isinstance(clone, Team):
+            clone.members = self._members(clone.members)
+        for name in _RUNS:
+            setattr(clone, name, _watched(getattr(clone, name), wrapped, wrapped.starts))
+        for name in _RESUMES:
+            setattr(clone, name, _watched(getattr(clone, name), wrapped, wrapped.resumes))
+        clone.deep_copy = _deep_copy(clone.deep_copy, wrapped)
+        clone.__getstate__ = functools.partial(_state, clone)
+        return clone
+
+    def _members(self, members: Any) -> Any:
+        if isinstance(members, list):
+            return [self._member(member) for member in members]
+        if not callable(members):
+            return members
+
+        @functools.wraps(members)
+        def factory(*args: Any, **kwargs: Any) -> Any:
+            made = members(*args, **kwargs)
+            if inspect.isawaitable(made):
+                return self._awaited(made)
+            with self.runtime.guard("members"):
+                return _Wrapping(self.runtime)._members(made)
+            return made
+
+        return factory
+
+    async def _awaited(self, made: Any) -> Any:
+        members = await made
+        with self.runtime.guard("members"):
+            return _Wrapping(self.runtime)._members(members)
+        return members
+
+    def _member(self, member: Any) -> Any:
+        if not isinstance(member, Agent | Team):
+            return member
+        known = wrapped_of(member)
+        if known is None:
+            return self.clone(member, implicit=True)
+        return self.clone(known.original, implicit=True) if known.implicit else member
+
+
+def _models(config: Any) -> list[Any]:
+    return [model for name in _FALLBACKS for model in getattr(config, name, None) or ()]
+
+
+def _with_models(config: Any, change: Callable[[Any], Any]) -> Any:
+    """A copy of a FallbackConfig with other models."""
+    copied = copy.copy(config)
+    for name in _FALLBACKS:
+        if getattr(config, name, None):
+            setattr(copied, name, [change(model) for model in getattr(config, name)])
+    return copied
+
+
+def _state(clone: Any) -> dict[str, Any]:
+    """What `copy.copy`, `copy.deepcopy` and pickle take: a plain agent, of which nothing is recorded."""
+    state = {name: value for name, value in vars(clone).items() if name not in _OURS}
+    state["model"] = bare_model(clone.model)
+    if state.get("fallback_config") is not None:
+        state["fallback_config"] = _with_models(state["fallback_config"], bare_model)
+    if isinstance(state.get("members"), list):
+        state["members"] = [_plain(member) for member in state["members"]]
+    return state
+
+
+def _plain(member: Any) -> Any:
+    known = wrapped_of(member) if isinstance(member, Agent | Team) else None
+    return known.original if known is not None and known.implicit else member
+
+
+_OURS = frozenset({*_RUNS, *_RESUMES, "deep_copy", "__getstate__"})
+
+
+def _deep_copy(method: Callable[..., Any], wrapped: Wrapped) -> Callable[..., Any]:
+    """`deep_copy()` of what is wrapped is wrapped in the same way."""
+
+    @functools.wraps(method)
+    def deep_copy(*args: Any, **kwargs: Any) -> Any:
+        made = method(*args, **kwargs)
+        with wrapped.runtime.guard("copy"):
+            if wrapped_of(made) is None:
+                if owner_of(made.model) is not None:
+                    made.model = bare_model(made.model)
+                return _Wrapping(wrapped.runtime).clone(made, implicit=wrapped.implicit)
+        return made
+
+    return deep_copy
+
+
+def _watched(method: Callable[..., Any], wrapped: Wrapped, begin: Callable[..., Watch | None]) -> Callable[..., Any]:
+    """A method that runs the agent, and a watch over each run."""
+
+    @functools.wraps(method)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        watch = begin(args, kwargs)
+        if watch is None:
+            return method(*args, **kwargs)
+        try:
+            with watch.active():
+                result = method(*args, **kwargs)
+        except BaseException as error:
+            watch.raised(error)
+            raise
+        return _followed(result, watch)
+
+    setattr(run, _MARK, wrapped)
+    return run
+
+
+# -- following a run to its end
+def _followed(result: Any, watch: Watch) -> Any:
+    """`result`, or something of its kind that tells when it ends."""
+    if inspect.iscoroutine(result):
+        return _awaited(result, watch)
+    if inspect.isasyncgen(result):
+        return _async_steps(result, watch)
+    if inspect.isgenerator(result):
+        return _steps(result, watch)
+    if hasattr(result, "status"):
+        watch.returned(result)
+    return result
+
+
+async def _awaited(coroutine: Any, watch: Watch) -> Any:
+    try:
+        with watch.active():
+            result = await coroutine
+    except BaseException as error:
+        watch.raised(error)
+        raise
+    return _followed(result, watch)
+
+
+def _steps(generator: Any, watch: Watch) -> Any:
+    """Run a stream step by step: the run is current inside of it, never in its consumer."""
+    step, argument = generator.send, None
+    while True:
+        try:
+            with watch.active():
+                item = step(argument)
+        except StopIteration as stop:
+            watch.exhausted()
+            return stop.value
+        except BaseException as error:
+            watch.raised(error)
+            raise
+        watch.saw(item)
+        try:
+            argument = yield item
+            step = generator.send
+        except GeneratorExit as gone:
+            with watch.active():
+                generator.close()
+            watch.raised(gone)
+            raise
+        except BaseException as error:
+            step, argument = generator.throw, error
+
+
+async def _async_steps(generator: Any, watch: Watch) -> Any:
+    """The same for an async stream."""
+    step, argument = generator.asend, None
+    while True:
+        try:
+            with watch.active():
+                item = await step(argument)
+        except StopAsyncIteration:
+            watch.exhausted()
+            return
+        except BaseException as error:
+            watch.raised(error)
+            raise
+        watch.saw(item)
+        try:
+            argument = yield item
+            step = generator.asend
+        except GeneratorExit as gone:
+            with watch.active():
+                await generator.aclose()
+            watch.raised(gone)
+            raise
+        except BaseException as error:
+            step, argument = generator.athrow, error

@@ -1,0 +1,117 @@
+"""Agno keeps the contract of all adapters: awaited and blocking, streamed and not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from agno.agent import Agent
+
+from acontext_adapters.agno import convert, watch, wrap
+from acontext_adapters.testing import AdapterContract, Played, RecordingDoor, Tools, Turn
+from acontext_adapters.testing.script import CANCELLED_TALK
+from acontext_plugins import runs
+from acontext_plugins.learning import learning
+
+from .scripted import ScriptedModel, call
+
+STEPS: list[tuple[Any, str]] = [
+    (wrap.Wrapped, "own_models"),
+    (wrap.Wrapped, "is_run_of"),
+    (wrap.Wrapped, "_session"),
+    (wrap.Wrapped, "_watch"),
+    (watch.Watch, "identify"),
+    (watch.Watch, "_context"),
+    (watch.Watch, "_note"),
+    (watch.Watch, "_words"),
+    (watch.Watch, "_record"),
+    (watch.Watch, "_with_skills"),
+    (watch.Watch, "_flush"),
+    (watch.Watch, "_end"),
+    (watch.Watch, "_heard"),
+    (watch.Watch, "_reason"),
+    (watch, "_names"),
+    (watch, "_system_place"),
+    (watch, "_carrying"),
+    (watch, "_examples"),
+    (watch, "copied"),
+    (watch, "kind_of"),
+    (watch, "message_of"),
+    (watch, "words_of"),
+    (convert, "calls_of"),
+    (convert, "strip_injected"),
+    (runs.Runtime, "start"),
+    (runs.Run, "record"),
+    (runs.Run, "end"),
+]
+
+
+class TestAgent(AdapterContract):
+    steps: ClassVar[Any] = [*STEPS, (runs.Run, "arecall")]
+    inject_as: Any = "system"
+
+    async def play(
+        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False
+    ) -> Played:
+        script: list[Any] = []
+        for step in (step for turn in turns for step in turn.steps):
+            if isinstance(step, str | Exception):
+                script.append(step)
+            else:
+                script.append([call(use.tool, use.call_id, city=use.city) for use in step])
+        errors = {str(step): step for step in script if isinstance(step, Exception)}
+        told = ScriptedModel(script=script)
+        agent = Agent(name="A", model=told, instructions="Base.", tools=self.tools(tools, turns), telemetry=False)
+        if door is not None:
+            agent = learning(agent, space="s", client=door, deadline=0.01, inject_as=self.inject_as)
+        played = Played()
+        for turn in turns:
+            output = await self.turn(agent, turn.says, played, streamed)
+            if getattr(output, "event", "") == "RunError" or output.status.value == "ERROR":
+                raise errors[output.content]  # agno raises nothing; the contract wants to see what happened
+            played.see([output.status.value, output.content, [_plain(one) for one in output.messages or ()]])
+        played.prompts = ["\n".join(words for _, words in request) for request in told.calls]
+        return played
+
+    def tools(self, tools: Tools, turns: Sequence[Turn]) -> list[Any]:
+        return [tools.weather, tools.broken, tools.slow]
+
+    async def turn(self, agent: Agent, says: str, played: Played, streamed: bool) -> Any:
+        output: Any = None
+        if not streamed:
+            return await agent.arun(says)
+        async for output in agent.arun(says, stream=True, stream_events=True, yield_run_output=True):
+            played.see(getattr(output, "event", type(output).__name__))
+        return output
+
+
+class TestInTheUsersTurn(TestAgent):
+    inject_as = "user"
+    steps: ClassVar[Any] = [(watch, "_user_place"), (watch, "_carrying")]
+    runs = 60
+
+
+class TestBlockingAgent(TestAgent):
+    steps: ClassVar[Any] = [*STEPS, (runs.Run, "recall")]
+    runs = 300
+
+    def tools(self, tools: Tools, turns: Sequence[Turn]) -> list[Any]:
+        def slow(city: str) -> str:
+            """Agno refuses a blocking run that has async tools."""
+            raise AssertionError
+
+        return [tools.weather, tools.broken, tools.slow if turns is CANCELLED_TALK else slow]
+
+    async def turn(self, agent: Agent, says: str, played: Played, streamed: bool) -> Any:
+        output: Any = None
+        if says == CANCELLED_TALK[0].says:  # a call that blocks cannot be cancelled from outside
+            return await super().turn(agent, says, played, streamed)
+        if not streamed:
+            return agent.run(says)
+        for output in agent.run(says, stream=True, stream_events=True, yield_run_output=True):
+            played.see(getattr(output, "event", type(output).__name__))
+        return output
+
+
+def _plain(message: Any) -> tuple[Any, ...]:
+    return message.role, message.content, message.tool_call_id, message.tool_calls
