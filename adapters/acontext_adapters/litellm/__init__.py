@@ -5,12 +5,18 @@ Importing this loads nothing of the framework.
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from acontext_plugins.learning import loaded
 from acontext_plugins.runs import Runtime
 
-__all__ = ["adapter"]
+if TYPE_CHECKING:
+    from .proxy import ProxyHandler, proxy_handler
+
+__all__ = ["ProxyHandler", "adapter", "proxy_handler"]
+
+_HOMES = {"ProxyHandler": "proxy", "proxy_handler": "proxy"}
 
 
 class LiteLLM:
@@ -32,3 +38,9 @@ class LiteLLM:
 def adapter() -> LiteLLM:
     """The entry point."""
     return LiteLLM()
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

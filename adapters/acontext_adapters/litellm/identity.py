@@ -42,7 +42,7 @@ def caller_of(data: Mapping[str, Any], key: object, default_space: str | None) -
     metadata's `acontext_space` names it, else it is the default.
     """
     headers = _headers(data)
-    scope = _scope(key)
+    scope = caller_scope(key)
     session = headers.get("x-acontext-session-id") or _session(data)
     status, reason = _status(data, headers)
     return Caller(
@@ -78,7 +78,7 @@ def _text(value: object) -> str | None:
     return value.strip()[:_LONGEST] or None if isinstance(value, str) else None
 
 
-def _scope(key: object) -> str:
+def caller_scope(key: object) -> str:
     """A name of the virtual key that gives nothing of it away."""
     secret = getattr(key, "token", None) or getattr(key, "api_key", None)
     if not isinstance(secret, str) or not secret:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,19 +20,28 @@ KEY = "sk-loopback-9f2c77ab41d04e6c8b1aa0f3d2e5c6b7"
 #: Whether the proxy's own requirements are installed beside the SDK.
 INSTALLED = all(find_spec(name) is not None for name in ("fastapi", "uvicorn", "backoff", "apscheduler"))
 
+#: Older proxies look only beside their config.yaml: there, one line leads to ours.
+HANDLER = (
+    "acontext_adapters.litellm.proxy_handler"
+    if tuple(map(int, version("litellm").split(".")[:2])) >= (1, 95)
+    else "memory_hook.proxy_handler"
+)
+
 CONFIG = """\
 model_list:
   - model_name: fake
     litellm_params: {model: openai/fake, api_base: "$UPSTREAM", api_key: sk-up, num_retries: 0}
   - model_name: patient
     litellm_params: {model: openai/patient, api_base: "$UPSTREAM", api_key: sk-up}
+  - model_name: unsure
+    litellm_params: {model: openai/unsure, api_base: "$UPSTREAM", api_key: sk-up, num_retries: 0}
   - model_name: claude
     litellm_params: {model: anthropic/claude-fake, api_base: "$BARE", api_key: sk-up, num_retries: 0}
 litellm_settings:
   callbacks: [$CALLBACKS]
   telemetry: false
   num_retries: 0
-  fallbacks: [{"fake-with-fallback": ["fake"]}]
+  fallbacks: [{"unsure": ["fake"]}]
 router_settings:
   disable_cooldowns: true
   retry_after: 0
@@ -97,13 +107,14 @@ def running(
     folder: Path,
     upstream: str,
     *,
-    callbacks: str = "acontext_adapters.litellm.proxy_handler",
+    callbacks: str = HANDLER,
     config: str = CONFIG,
     workers: int = 1,
     environ: Mapping[str, str] | None = None,
 ) -> Iterator[Proxy]:
     """The proxy with our handler, until the block is left. Raises RuntimeError with its log where it cannot start."""
     (folder / "keys.py").write_text(KEYS)
+    (folder / "memory_hook.py").write_text("from acontext_adapters.litellm import proxy_handler\n")
     text = config.replace("$UPSTREAM", upstream).replace("$BARE", upstream.removesuffix("/v1"))
     (folder / "config.yaml").write_text(text.replace("$CALLBACKS", callbacks))
     port = free_port()
@@ -111,6 +122,8 @@ def running(
         **{name: value for name, value in os.environ.items() if not name.startswith("ACONTEXT_")},
         "ACONTEXT_URL": f"sqlite:///{folder / 'memory.db'}",
         "ACONTEXT_SPACE": "support",
+        "ACONTEXT_OBSERVE__QUIET": "0.05",
+        "ACONTEXT_LEARN__QUIET": "0.05",
         "LITELLM_MASTER_KEY": KEY,
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "LITELLM_TELEMETRY": "False",

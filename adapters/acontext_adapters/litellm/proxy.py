@@ -1,0 +1,222 @@
+"""The handler for the LiteLLM proxy: `litellm_settings: {callbacks: acontext_adapters.litellm.proxy_handler}`.
+
+It stands on the hooks that the proxy calls once for each request, whatever retries and fallbacks happen below:
+before the call, after an answer, around a stream, after a failure. So it sees what the client sees. The proxy's log
+events are left alone: they come for each attempt, later, and call a client that has left a success.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any
+
+from litellm.integrations.custom_logger import CustomLogger
+
+from acontext_plugins.learning import HasDoor, door_of
+from acontext_plugins.runs import Door, RunOptions, Runtime, reason_of
+from acontext_plugins.service import InjectAs
+from acontext_plugins.settings import load_settings
+
+from ..model_calls import Call, Calls
+from .identity import Caller, caller_of, caller_scope
+from .streams import Stream, as_json, wire_of
+
+if TYPE_CHECKING:
+    from litellm.proxy._types import UserAPIKeyAuth
+
+log = logging.getLogger("acontext")
+#: What of a request is looked at. Everything else (headers, keys, the proxy's own notes) stays where it is.
+_READ = (
+    "model messages input instructions system tools functions tool_choice function_call "
+    "previous_response_id conversation mcp_servers prompt"
+).split()
+#: What of it skills are put into.
+_WRITTEN = ("messages", "input", "instructions", "system")
+_MOST = 4096
+_GONE = 499
+
+
+class ProxyHandler(CustomLogger):
+    """Records the conversations that go through the proxy, and injects what was learned.
+
+    `space` is where those learn that name none (None = `ACONTEXT_SPACE`, else nothing is learned, only recorded);
+    `client` an `AsyncAcontext` or `Acontext` (None = the settings of the environment). The rest as in `learning`.
+    For a handler of your own: `callbacks: my_module.handler`, with `handler = ProxyHandler(space="support")`.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: str | None = None,
+        client: HasDoor | Door | None = None,
+        inject: bool = True,
+        inject_as: InjectAs = "system",
+        limit: int = 3,
+        token_budget: int = 400,
+        with_trace: bool = False,
+        deadline: float = 0.3,
+        strict: bool = False,
+    ) -> None:
+        super().__init__()
+        self._space = space if space is not None else _space()
+        self._given: dict[str, Any] = {
+            "inject": inject,
+            "inject_as": inject_as,
+            "limit": limit,
+            "token_budget": token_budget,
+            "with_trace": with_trace,
+            "deadline": deadline,
+            "strict": strict,
+        }
+        self._door = door_of(client)
+        self.runtime = Runtime(RunOptions(space=self._space, **self._given), self._door)
+        #: One for each space and principal, so that none is taken for another.
+        self._runtimes: OrderedDict[tuple[str | None, str | None], Runtime] = OrderedDict()
+        self._calls = Calls()
+        #: Calls that have not ended, and the skills that they were given, by the key's scope and the call's id.
+        self._going: OrderedDict[tuple[str, str], Call] = OrderedDict()
+        self._skills: OrderedDict[tuple[str, str], str] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many calls are going on."""
+        return len(self._going)
+
+    # -- the proxy's hooks
+    async def async_pre_call_hook(
+        self, user_api_key_dict: UserAPIKeyAuth, cache: Any, data: dict[str, Any], call_type: Any
+    ) -> dict[str, Any]:
+        with self.runtime.guard("request"):
+            await self._begin(user_api_key_dict, data, call_type)
+        return data
+
+    async def async_post_call_success_hook(
+        self, data: dict[str, Any], user_api_key_dict: UserAPIKeyAuth, response: Any
+    ) -> None:
+        with self.runtime.guard("response"):
+            call = self._taken(data, user_api_key_dict)
+            answer = as_json(response) if call is not None or getattr(response, "object", "") == "response" else None
+            if answer is not None:
+                call = call or self._calls.opened(str(answer.get("id")))
+            if call is not None and answer is not None:
+                call.answered(answer)
+
+    async def async_post_call_streaming_iterator_hook(
+        self, user_api_key_dict: UserAPIKeyAuth, response: Any, request_data: dict[str, Any]
+    ) -> AsyncGenerator[Any, None]:
+        stream: Stream | None = None
+        with self.runtime.guard("stream"):
+            call = self._taken(request_data, user_api_key_dict)
+            stream = Stream(call) if call is not None else None
+        if stream is None:
+            async for chunk in response:
+                yield chunk
+            return
+        try:
+            async for chunk in response:
+                stream.feed(chunk)
+                yield chunk
+        except (asyncio.CancelledError, GeneratorExit):
+            stream.call.cancelled()  # the client has left: whatever the log says, nobody has read the answer
+            raise
+        except Exception as error:
+            stream.call.failed(reason_of(error))
+            raise
+        stream.ended()
+
+    async def async_post_call_failure_hook(
+        self,
+        request_data: dict[str, Any],
+        original_exception: Exception,
+        user_api_key_dict: UserAPIKeyAuth,
+        traceback_str: str | None = None,
+    ) -> None:
+        with self.runtime.guard("failure"):
+            call = self._taken(request_data, user_api_key_dict)
+            if call is None:
+                return
+            if getattr(original_exception, "status_code", None) == _GONE:
+                call.cancelled()
+            else:
+                call.failed(reason_of(original_exception))
+
+    async def async_post_call_response_headers_hook(
+        self,
+        data: dict[str, Any],
+        user_api_key_dict: UserAPIKeyAuth,
+        response: Any,
+        request_headers: dict[str, str] | None = None,
+        litellm_call_info: dict[str, Any] | None = None,
+    ) -> dict[str, str] | None:
+        with self.runtime.guard("headers"):
+            skills = self._skills.pop(_name(data, caller_scope(user_api_key_dict)), "")
+            return {"x-acontext-skills": skills} if skills else None
+        return None
+
+    # -- what they do
+    async def _begin(self, key: UserAPIKeyAuth, data: dict[str, Any], call_type: Any) -> None:
+        wire = wire_of(call_type)
+        if wire is None:
+            return
+        caller = caller_of(data, key, self._space)
+        body = {name: data[name] for name in _READ if data.get(name) is not None}
+        call = self._calls.begin(
+            self._runtime(caller), wire, body, session_key=caller.session, scope=caller.scope, label=data.get("model")
+        )
+        if call.run is None:
+            return
+        name = _name(data, caller.scope)
+        _keep(self._going, name, call)
+        if caller.status is not None:
+            call.run.report(caller.status, caller.reason)
+        prepared = await call.aprepared()
+        for field in _WRITTEN:
+            if field in prepared and prepared[field] is not data.get(field):
+                data[field] = prepared[field]
+        if prepared is not body:
+            _keep(self._skills, name, ",".join(skill.id for skill in call.run.skills.skills))
+
+    def _runtime(self, caller: Caller) -> Runtime:
+        name = caller.space, caller.principal
+        runtime = self._runtimes.get(name)
+        if runtime is None:
+            options = RunOptions(space=caller.space, principal=caller.principal, **self._given)
+            runtime = Runtime(options, self._door)
+            runtime.warnings = self.runtime.warnings
+        _keep(self._runtimes, name, runtime)
+        return runtime
+
+    def _taken(self, data: dict[str, Any], key: UserAPIKeyAuth) -> Call | None:
+        return self._going.pop(_name(data, caller_scope(key)), None)
+
+
+def _name(data: dict[str, Any], scope: str) -> tuple[str, str]:
+    """A client may choose the id of its call: it is told apart by its key, too."""
+    return scope, str(data.get("litellm_call_id"))
+
+
+def _keep(kept: OrderedDict[Any, Any], name: Any, value: Any) -> None:
+    kept[name] = value
+    kept.move_to_end(name)
+    while len(kept) > _MOST:
+        kept.popitem(last=False)
+
+
+def _space() -> str | None:
+    """The settings' space. The proxy starts also where the settings are wrong: what is wrong is said."""
+    try:
+        space = load_settings().space
+    except Exception as error:
+        log.warning("acontext: the proxy's handler has no default space: %s", error)
+        return None
+    if space is None:
+        log.warning(
+            "acontext: the proxy's handler has no default space, so that only keys and requests that name one learn: "
+            "set ACONTEXT_SPACE"
+        )
+    return space
+
+
+proxy_handler = ProxyHandler()

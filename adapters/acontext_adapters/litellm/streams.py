@@ -1,0 +1,120 @@
+"""What LiteLLM streams, as events that a wire's assembler takes. A chunk costs microseconds; nothing is kept of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from acontext_store.types import Json
+
+from ..model_calls import ANTHROPIC, CHAT, RESPONSES, Assembler, Call, Events, Wire
+
+_TEXTS = ("content", "refusal", "reasoning_content")
+#: Events of a streamed response that the assembler looks at; the rest are pieces of what comes whole.
+_WHOLE = (
+    "response.created",
+    "response.completed",
+    "response.incomplete",
+    "response.failed",
+    "response.cancelled",
+    "response.output_item.done",
+    "error",
+)
+
+
+class Stream:
+    """An answer that is being streamed: put together from chunks, and said to its call when it ends."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self._wire = call.wire
+        self._assembler: Assembler = call.wire.assembler()
+        self._bytes = Events()
+        self._started: set[object] = set()
+
+    def feed(self, chunk: object) -> None:
+        with self.call.runtime.guard("chunk"):
+            for event in _events(self._wire, self._bytes, chunk):
+                if not self._again(event):
+                    self._assembler.feed(event)
+
+    def _again(self, event: Json) -> bool:
+        """Whether this is the beginning of the same message once more: some versions send it twice."""
+        if event.get("type") != "message_start":
+            return False
+        message = event.get("message")
+        id = message.get("id") if isinstance(message, dict) else None
+        seen = id in self._started
+        self._started.add(id)
+        return seen
+
+    def ended(self) -> None:
+        """There are no more chunks. A stream that stops before its answer is complete has failed."""
+        with self.call.runtime.guard("stream"):
+            for event in self._bytes.end():
+                self._assembler.feed(event)
+            response = self._assembler.response
+            error = response.get("error")
+            if isinstance(error, dict) and self._wire is not RESPONSES:
+                self.call.failed(f"{error.get('type') or error.get('code') or 'error'}: {error.get('message', '')}")
+            elif not self._assembler.finished:
+                self.call.failed("the stream ended before the answer was complete")
+            elif not self._says_anything(response):
+                self.call.failed("the stream ended without an answer")  # an end that LiteLLM has made up
+            else:
+                self.call.answered(response)
+
+    def _says_anything(self, response: Json) -> bool:
+        answer = self._wire.answer(response, self.call.body)
+        return bool(answer.pieces) or answer.status != "success"
+
+
+def wire_of(call_type: object) -> Wire | None:
+    """The wire of a kind of call; None for kinds that are no conversation."""
+    return _WIRES.get(str(getattr(call_type, "value", call_type)))
+
+
+_WIRES = {
+    "completion": CHAT,
+    "acompletion": CHAT,
+    "responses": RESPONSES,
+    "aresponses": RESPONSES,
+    "anthropic_messages": ANTHROPIC,
+}
+
+
+def as_json(response: object) -> Json | None:
+    """A whole answer as a dict; None where it is none."""
+    if isinstance(response, dict):
+        return response
+    dump = getattr(response, "model_dump", None)
+    made = dump(mode="json", warnings=False) if callable(dump) else None
+    return made if isinstance(made, dict) else None
+
+
+def _events(wire: Wire, pending: Events, chunk: object) -> list[Json]:
+    if isinstance(chunk, bytes | str):
+        return pending.feed(chunk.encode() if isinstance(chunk, str) else chunk)
+    if wire is RESPONSES:
+        kind = chunk.get("type") if isinstance(chunk, dict) else getattr(chunk, "type", None)
+        if str(getattr(kind, "value", kind)) not in _WHOLE:
+            return []
+        event = as_json(chunk)
+        return [event] if event is not None else []
+    if isinstance(chunk, dict):
+        return [chunk]
+    return [_chat_event(chunk)] if wire is CHAT else []
+
+
+def _chat_event(chunk: Any) -> Json:
+    choices = []
+    for choice in getattr(chunk, "choices", None) or ():
+        delta = getattr(choice, "delta", None)
+        said: Json = {name: text for name in _TEXTS if (text := getattr(delta, name, None))}
+        calls = [made for call in getattr(delta, "tool_calls", None) or () if (made := as_json(call))]
+        if calls:
+            said["tool_calls"] = calls
+        legacy = getattr(delta, "function_call", None)
+        if legacy is not None and (made := as_json(legacy)):
+            said["function_call"] = made
+        choices.append({"index": choice.index, "delta": said, "finish_reason": choice.finish_reason})
+    return {"id": getattr(chunk, "id", ""), "choices": choices}

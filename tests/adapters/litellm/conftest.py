@@ -1,0 +1,38 @@
+"""The SDK everywhere; the real proxy where its requirements are installed (`litellm[proxy]`)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+os.environ.setdefault("LITELLM_TELEMETRY", "False")
+
+from .proxy import INSTALLED, Proxy, running
+from .upstream import Upstream
+
+#: `ACONTEXT_REQUIRE=litellm-proxy` is for environments that are made for it: there, nothing is left out.
+REQUIRED = "litellm-proxy" in os.environ.get("ACONTEXT_REQUIRE", "").split(",")
+collect_ignore_glob = [] if INSTALLED or REQUIRED else ["test_proxy*.py"]
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[Upstream]:
+    with Upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def upstream(provider: Upstream) -> Upstream:
+    """The provider, with nothing to say yet."""
+    provider.say()
+    return provider
+
+
+@pytest.fixture(scope="session")
+def proxy(provider: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """The real proxy with our handler: one for all tests, so each speaks in a conversation of its own."""
+    with running(tmp_path_factory.mktemp("proxy"), provider.url) as proxy:
+        yield proxy

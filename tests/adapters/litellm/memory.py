@@ -1,0 +1,92 @@
+"""What a proxy, a process of its own, has written into its database."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from acontext_adapters.testing.doors import lines_of
+from acontext_store.open import open_store
+from acontext_store.types import Outcome, Session, StoredMessage
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One conversation."""
+
+    session: Session
+    messages: tuple[StoredMessage, ...]
+    outcomes: tuple[Outcome, ...]
+    tasks: tuple[str, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        return [line for message in self.messages for line in lines_of(message)]
+
+    @property
+    def runs(self) -> list[str | None]:
+        return list(dict.fromkeys(message.run_id for message in self.messages))
+
+    @property
+    def ends(self) -> list[tuple[str, str]]:
+        """The newest outcome of each run: its status, and its reason."""
+        newest = {outcome.run_id: (outcome.status, outcome.reason) for outcome in self.outcomes}
+        return list(newest.values())
+
+
+def kept_in(database: Path, key: str) -> Kept | None:
+    """The conversation whose key ends in `key`; None while there is none."""
+    with closing(open_store(f"sqlite:///{database}", project_id="default")) as store:
+        for session in store.sessions(limit=200).result().items:
+            if (session.key or "").endswith(key):
+                return Kept(
+                    session,
+                    tuple(store.messages(session.id).result().items),
+                    tuple(store.outcomes(session.id).result()),
+                    tuple(task.status for task in store.tasks(session.id).result().items),
+                )
+    return None
+
+
+def sessions_in(database: Path) -> list[Session]:
+    with closing(open_store(f"sqlite:///{database}", project_id="default")) as store:
+        return list(store.sessions(limit=200).result().items)
+
+
+def skills_in(database: Path, space: str) -> list[str]:
+    """The ids of the skills that may be injected."""
+    with closing(open_store(f"sqlite:///{database}", project_id="default")) as store:
+        found = [one for one in store.spaces(limit=200).result().items if one.name == space]
+        return [skill.id for one in found for skill in store.skills(one.id, statuses=("active",)).result()]
+
+
+def once(state: Callable[[], object], what: str) -> None:
+    """Wait until `state` is true. Raises AssertionError after half a minute."""
+    pause = threading.Event()
+    for _ in range(600):
+        if state():
+            return
+        pause.wait(0.05)
+    raise AssertionError(f"this has not come about: {what}")
+
+
+def when(database: Path, key: str, state: Callable[[Kept], bool]) -> Kept:
+    """The conversation, once it is in this state. Raises AssertionError with what is there after half a minute."""
+    found: list[Kept] = []
+
+    def reached() -> bool:
+        kept = kept_in(database, key)
+        if kept is not None:
+            found[:] = [kept]
+        return kept is not None and state(kept)
+
+    try:
+        once(reached, key)
+    except AssertionError:
+        words = json.dumps([(kept.lines, kept.ends) for kept in found])
+        raise AssertionError(f"the conversation {key!r} is {words}") from None
+    return found[0]
