@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast, runtime_chec
 from weakref import WeakKeyDictionary, ref
 
 from .types import (
+    ApiKey,
     Appended,
     Block,
     BlockType,
@@ -428,6 +429,22 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Finish what is queued, then let go of files. Later calls raise Closed. Safe to call twice."""
+
+
+@runtime_checkable
+class KeyStore(Protocol):
+    """API keys of all projects. Only hashes are kept. Calls block for a moment: make them in a thread."""
+
+    def add(self, key: ApiKey) -> ApiKey: ...
+
+    def find(self, hash: str) -> ApiKey | None:
+        """The key with that hash, revoked or not."""
+
+    def keys(self, *, project_id: str | None = None) -> list[ApiKey]:
+        """Oldest first; None = those of all projects."""
+
+    def revoke(self, key_id: str) -> ApiKey:
+        """It opens nothing from now on. Raises NotFound."""
 
 
 @runtime_checkable

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote
 
-from .base import BlobStore, Store
+from .base import BlobStore, KeyStore, Store
 from .errors import InvalidInput, StoreUnavailable
 from .project import check_project_id
+from .secret import load_secret
 
 
 def open_store(
@@ -47,6 +48,23 @@ def open_blobs(url: str, *, project_id: str) -> BlobStore:
     from .blobs.local import LocalBlobs
 
     return LocalBlobs(path / project_id)
+
+
+def open_keys(url: str) -> KeyStore:
+    """Open the API keys of all projects, kept in the database of the stores. Raises as `open_store` does."""
+    path = _path(url, schemes=("sqlite",))
+    _make_directory(path.parent)
+    _make_private(path)
+    from .sql.keys import SqliteKeys
+
+    return SqliteKeys(path)
+
+
+def open_secret(url: str) -> bytes:
+    """The secret of this installation (`PATH.secret` beside the database), made where there is none."""
+    path = _path(url, schemes=("sqlite",))
+    _make_directory(path.parent)
+    return load_secret(path.with_name(path.name + ".secret"))
 
 
 def _path(url: str, *, schemes: tuple[str, ...]) -> Path:

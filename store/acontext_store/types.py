@@ -457,6 +457,36 @@ class LearningStatus(Record):
     not_space_digested_count: int
 
 
+class ApiKey(Record):
+    """A key to one project. The key itself is shown once, when it is made: only its keyed hash is kept."""
+
+    id: str = Field(default_factory=new_id)
+    project_id: str
+    #: What it is for, in a person's words.
+    name: str = ""
+    #: Its first characters, to tell it from others.
+    hint: str
+    hash: str
+    created_at: str = Field(default_factory=now)
+    revoked_at: str | None = None
+
+
+class ObservingStatus(Record):
+    """How far the observer has come in a session, in messages."""
+
+    observed: int
+    in_process: int
+    pending: int
+    updated_at: str = Field(default_factory=now)
+
+
+class ToolName(Record):
+    """A tool that skills of the project call, and how many do."""
+
+    name: str
+    sop_count: int
+
+
 class StoreStats(Record):
     """What is kept, for `acontext doctor`."""
 

@@ -94,6 +94,7 @@ sessions = Table(
     Index("uq_sessions_key", "project_id", "key", unique=True),
     Index("ix_sessions_created", "project_id", "created_at", "id"),
     Index("ix_sessions_space", "project_id", "space_id", "created_at", "id"),
+    Index("ix_sessions_principal", "project_id", "principal", "created_at", "id"),
 )
 
 messages = Table(
@@ -330,6 +331,23 @@ search_frequencies = Table(
     key("word"),
     must("texts", Integer),
     sqlite_with_rowid=False,
+)
+
+# --------------------------------------------------------------------------------------------------- keys
+
+# looked up by hash before it is known whose they are: the one table whose keys do not begin with the project
+api_keys = Table(
+    "api_keys",
+    metadata,
+    key("id"),
+    must("project_id"),
+    must("name"),
+    must("hint"),
+    must("hash"),
+    must("created_at"),
+    may("revoked_at"),
+    Index("uq_api_keys_hash", "hash", unique=True),
+    Index("ix_api_keys_project", "project_id", "created_at", "id"),
 )
 
 # --------------------------------------------------------------------------------------------------- work
