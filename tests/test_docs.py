@@ -1,4 +1,9 @@
-"""Every fence of README and docs runs: Python a file at a time, in order; shell in a fresh folder."""
+"""Every fence of README and docs runs: Python a file at a time, in order; shell in a fresh folder.
+
+A fence with the name of a file ("python adapter.py") is that file, for the others to import. A `pyproject.toml` among
+them is installed, as far as its entry points go, and a `test_*.py` is run. Pages that need what only another
+environment holds are run there (`pages` in tests/envs/environments.toml).
+"""
 
 from __future__ import annotations
 
@@ -12,48 +17,84 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-_FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+from .envs.definitions import ROOT, here
+
+PAGES = here([ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))])
+_FENCE = re.compile(r"^```(\w*)[ ]*([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 #: What a page may say about the repository itself; the Makefile has tests of its own use: this one is run by it.
 _REPOSITORY = {"make demo", "make test", "make bench"}
 
 
 def fences(page: Path, *languages: str) -> list[str]:
-    return [text for language, text in _FENCE.findall(page.read_text()) if language in languages]
+    """Those that are no files."""
+    return [text for language, name, text in _FENCE.findall(page.read_text()) if language in languages and not name]
 
 
-def pages_with(*languages: str) -> list[Path]:
-    return [page for page in PAGES if fences(page, *languages)]
+def files(page: Path) -> dict[str, str]:
+    return {name: text for _, name, text in _FENCE.findall(page.read_text()) if name}
+
+
+def write_files(page: Path, folder: Path) -> None:
+    """The page's files, and what an installer would write for its project."""
+    for name, text in files(page).items():
+        (folder / name).write_text(text)
+    if (folder / "pyproject.toml").exists():
+        project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+        info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+        )
+        points = [f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in points.items())
+                  for group, points in project.get("entry-points", {}).items()]  # fmt: skip
+        (info / "entry_points.txt").write_text("\n".join(points))
 
 
 def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def environment() -> dict[str, str]:
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """In that folder, of which Python can import; warnings are errors."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "PYTHONWARNINGS": "error", "OPENAI_AGENTS_DISABLE_TRACING": "1"}
-
-
-@pytest.mark.parametrize("page", pages_with("python"), ids=name)
-def test_python_fences_run_in_order(page: Path, tmp_path: Path) -> None:
-    script = tmp_path / "page.py"
-    script.write_text("\n\n".join(fences(page, "python")))
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(script)],
-        cwd=tmp_path,
-        env=environment(),
+    environ = {**os.environ, "PATH": path, "PYTHONPATH": str(folder), "OPENAI_AGENTS_DISABLE_TRACING": "1"}
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**environ, "PYTHONWARNINGS": "error"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_python_fences_run_in_order(page: Path, tmp_path: Path) -> None:
+    if not fences(page, "python"):
+        return
+    write_files(page, tmp_path)
+    script = tmp_path / "page.py"
+    script.write_text("\n\n".join(fences(page, "python")))
+    done = run([sys.executable, "-W", "error", str(script)], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("page", pages_with("bash", "sh", "console"), ids=name)
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_tests_on_a_page_pass(page: Path, tmp_path: Path) -> None:
+    tests = [file for file in files(page) if file.startswith("test_")]
+    if not tests:
+        return
+    write_files(page, tmp_path)
+    options = ["-q", "-p", "no:cacheprovider", "-W", "error"]
+    done = run([sys.executable, "-m", "pytest", *options, *tests], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "skipped" not in done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_shell_fences_run_in_order(page: Path, tmp_path: Path) -> None:
+    write_files(page, tmp_path)
     lines = [line for text in fences(page, "bash", "sh", "console") for line in text.splitlines()]
     makefile = (ROOT / "Makefile").read_text()
     for line in [line for line in lines if line.strip() in _REPOSITORY]:
@@ -61,19 +102,11 @@ def test_shell_fences_run_in_order(page: Path, tmp_path: Path) -> None:
     rest = [
         line for line in lines if line.strip() not in _REPOSITORY and not line.startswith(("git clone", "cd ", "pip "))
     ]
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "\n".join(rest)],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run(["bash", "-euo", "pipefail", "-c", "\n".join(rest)], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("page", pages_with("json", "jsonl", "toml"), ids=name)
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_data_fences_can_be_parsed(page: Path) -> None:
     for text in fences(page, "json"):
         json.loads(text)
@@ -88,3 +121,8 @@ def test_data_fences_can_be_parsed(page: Path) -> None:
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", _FENCE.sub("", page.read_text())):
         assert (page.parent / target).exists(), f"{name(page)} links to {target}"
+
+
+def test_an_adapter_takes_less_than_a_hundred_and_fifty_lines() -> None:
+    adapter = files(ROOT / "docs/extend/adapter.md")["acontext_toyagents.py"]
+    assert len(adapter.splitlines()) < 150

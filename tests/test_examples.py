@@ -1,4 +1,4 @@
-"""Every example runs as it stands, offline."""
+"""Every example runs as it stands, offline; those that need what only another environment holds, there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+from .envs.definitions import ROOT, here
+
+EXAMPLES = here(sorted((ROOT / "examples").glob("*.py")))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)

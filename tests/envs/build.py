@@ -126,7 +126,9 @@ def _facts(environment: Environment) -> dict[str, str]:
 def _test(environment: Environment, report: Report, tests: list[str]) -> None:
     results = environment.folder / "results.xml"
     results.unlink(missing_ok=True)
-    pages = ["tests/test_docs.py", "tests/test_examples.py"] if environment.frameworks else []
+    pages = sorted(
+        {"tests/test_docs.py" if page.endswith(".md") else "tests/test_examples.py" for page in environment.pages}
+    )
     command = [str(environment.python), "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={results}"]
     began = time.monotonic()
     done = _process([*command, *(tests or [*environment.tests, *pages])], environment)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +26,7 @@ class Environment:
     tests: tuple[str, ...]
     modules: tuple[str, ...]
     types: str = ""
-    frameworks: tuple[str, ...] = ()
+    pages: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -53,3 +55,13 @@ def environments() -> dict[str, Environment]:
         )
         for name, table in tables.items()
     }
+
+
+def here(pages: Iterable[Path]) -> list[Path]:
+    """Pages and examples that this environment is to run: its own, or in the development environment the rest."""
+    known = environments()
+    name = os.environ.get(VARIABLE)
+    if name is not None:
+        return [page for page in pages if str(page.relative_to(ROOT)) in known[name].pages]
+    elsewhere = {page for environment in known.values() for page in environment.pages}
+    return [page for page in pages if str(page.relative_to(ROOT)) not in elsewhere]
