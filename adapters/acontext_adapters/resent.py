@@ -55,6 +55,8 @@ class Sent:
     ids: tuple[str, ...]
     #: Where the newest turn of the user begins.
     turn: int
+    #: Where the one before it begins; -1 where there is none, or where the newest has been gone on with.
+    before: int
     #: The request as a whole, and its conversation in short: for `answered`.
     digest: bytes
     chain: bytes
@@ -177,6 +179,7 @@ class Conversations:
             new=tuple(sorted(order[at] for at in fresh)),
             ids=tuple(by_place),
             turn=turn,
+            before=_before(items, turn),
             digest=digest,
             chain=_chained(b"", keys),
             whole=after is None,
@@ -275,6 +278,13 @@ def _turn(items: Sequence[Item]) -> int:
         elif kinds[place] != "host":
             break
     return turn
+
+
+def _before(items: Sequence[Item], turn: int) -> int:
+    """Where the turn before the newest begins, in a request that says nothing but the newest; else -1."""
+    if any(one.kind not in ("user", "host") for one in items[turn:]):
+        return -1
+    return _turn(items[:turn]) if any(one.kind == "user" for one in items[:turn]) else -1
 
 
 def _unseen(items: Sequence[Item], order: Sequence[int], turn: int) -> list[int]:

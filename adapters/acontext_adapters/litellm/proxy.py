@@ -170,7 +170,7 @@ class ProxyHandler(CustomLogger):
         name = _name(data, caller.scope)
         _keep(self._going, name, call)
         if caller.status is not None:
-            call.run.report(caller.status, caller.reason)
+            call.report(caller.status, caller.reason)
         prepared = await call.aprepared()
         for field in _WRITTEN:
             if field in prepared and prepared[field] is not data.get(field):

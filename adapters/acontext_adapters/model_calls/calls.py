@@ -10,11 +10,12 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from acontext_plugins.formats.blob import copied
 from acontext_plugins.runs import Run, Runtime, current_run
-from acontext_store.types import Json, Message, OutcomeStatus, new_id, stable_id
+from acontext_plugins.service import Recall, Recording
+from acontext_store.types import Json, Message, Outcome, OutcomeStatus, new_id, stable_id
 
 from ..resent import Conversations, Sent
 from .hold import Hold
@@ -24,16 +25,18 @@ _MOST = 4096
 
 
 class _Turn:
-    """A turn that may go on."""
+    """A turn that may go on. Holds words only, so that no client lives on for it."""
 
-    __slots__ = ("around", "name", "run", "waiting")
+    __slots__ = ("around", "name", "run_id", "text", "waiting")
 
-    def __init__(self, name: tuple[str, str, str], run: Run, around: Run | None) -> None:
+    def __init__(self, name: tuple[str, str, str], run_id: str, around: str) -> None:
         #: Scope, session and run.
         self.name = name
-        self.run = run
-        #: The run of a function that it is part of.
+        self.run_id = run_id
+        #: The id of the function's run that it is part of.
         self.around = around
+        #: What is injected in each of its calls, once that was asked for.
+        self.text: str | None = None
         #: The ids of calls that the host has to answer.
         self.waiting: frozenset[str] = frozenset()
 
@@ -49,16 +52,13 @@ class Call:
         self.runtime = runtime
         self.wire = wire
         self.body = body
+        #: The run of the turn that this call belongs to.
+        self.run: Run | None = None
         self._turn: _Turn | None = None
         self._sent: Sent | None = None
         self._scope = ""
         self._id = ""
         self._ended = False
-
-    @property
-    def run(self) -> Run | None:
-        """The run of the turn that this call belongs to."""
-        return self._turn.run if self._turn is not None else None
 
     @property
     def session_key(self) -> str | None:
@@ -93,7 +93,9 @@ class Call:
         return self.wire.query(self.body), self.wire.tools(self.body)
 
     def _with(self, text: str) -> Json:
-        if not text or not self.runtime.options.inject:
+        if self._turn is not None:
+            self._turn.text = text
+        if not text:
             return self.body
         return self.wire.with_skills(self.body, text, self.runtime.options.inject_as)
 
@@ -132,6 +134,19 @@ class Call:
     def ended(self) -> bool:
         return self._ended
 
+    def report(self, status: Literal["success", "failed"], reason: str = "") -> None:
+        """What the host knows about a task: of the turn before where this request begins another, else of this one."""
+        with self.runtime.guard("report"):
+            run, sent = self.run, self._sent
+            if run is None or sent is None:
+                return
+            if sent.before < 0 or run.adopted:
+                run.report(status, reason)
+                return
+            run_id = stable_id(sent.session_key, "turn", sent.ids[sent.before])
+            outcome = Outcome(status=status, source="report", reason=reason[:2000], run_id=run_id)
+            self.runtime.door.record(Recording(run.session, outcomes=(outcome,)))
+
 
 class Calls:
     """What is known of conversations and turns that go on; one for each door of the process. Thread safe, bounded.
@@ -148,8 +163,8 @@ class Calls:
     `response` to `answered` when it is `finished`; call `cancelled()` when the consumer leaves before.
     """
 
-    def __init__(self, *, turns: int = _MOST) -> None:
-        self.conversations = Conversations()
+    def __init__(self, *, turns: int = _MOST, sessions: int = _MOST) -> None:
+        self.conversations = Conversations(sessions=sessions)
         self._most = turns
         #: Turns that go on, by scope, session and run.
         self._turns: OrderedDict[tuple[str, str, str], _Turn] = OrderedDict()
@@ -226,19 +241,22 @@ class Calls:
             key = around.session.key
         sent = self.conversations.sent(call._scope, key, [piece.item for piece in pieces], after=after)
         call._sent = sent
+        name = call._scope, sent.session_key, _run_id(sent)
         with self._lock:
-            turn = self._going_on(call, sent, pieces, around)
-        if turn is None:
-            run_id = self._run_id(sent)
-            agent = label or str(body.get("model") or wire.name)
-            run = runtime.start(label=agent, session_key=sent.session_key, run_id=run_id)
-            turn = _Turn((call._scope, sent.session_key, run_id), run, around)
-            with self._lock:
-                _keep(self._turns, turn.name, turn, self._most)
+            turn = self._going_on(name, sent, pieces, around)
+            if turn is None:
+                turn = _Turn(name, name[2], around.id if around is not None else "")
+                _keep(self._turns, name, turn, self._most)
         call._turn = turn
+        call.run = runtime.start(
+            label=label or str(body.get("model") or wire.name),
+            session_key=sent.session_key,
+            run_id=turn.run_id,
+            recall=Recall(text=turn.text) if turn.text is not None else None,
+        )
         new = [pieces[place] for place in sent.new]
         if new:
-            _record(turn.run, wire, new, [sent.ids[place] for place in sent.new])
+            _record(call.run, wire, new, [sent.ids[place] for place in sent.new])
 
     def _again(self, call: Call) -> bool:
         """Another attempt of a call whose failure is held: it goes on."""
@@ -251,32 +269,27 @@ class Calls:
             if before is None:
                 break
             if self._hold.take(before):
-                call._turn, call._sent, call._scope = before._turn, before._sent, before._scope
+                call.run, call._turn = before.run, before._turn
+                call._sent, call._scope = before._sent, before._scope
                 return True
         return False
 
-    @staticmethod
-    def _run_id(sent: Sent) -> str:
-        first = sent.ids[sent.turn] if sent.turn < len(sent.ids) else sent.digest.hex()
-        return stable_id(sent.session_key, "turn", first or sent.digest.hex())
-
-    def _going_on(self, call: Call, sent: Sent, pieces: Sequence[Piece], around: Run | None) -> _Turn | None:
+    def _going_on(
+        self, name: tuple[str, str, str], sent: Sent, pieces: Sequence[Piece], around: Run | None
+    ) -> _Turn | None:
         """The turn that this request belongs to: it answers its calls, or is what it began with."""
         turn: _Turn | None = None
         for place in sent.new:
             if pieces[place].item.kind == "result":
                 for id in pieces[place].call_ids:
-                    turn = turn or self._waiting.get((call._scope, sent.session_key, id))
-        turn = turn or self._turns.get((call._scope, sent.session_key, self._run_id(sent)))
-        if turn is None or turn.around is not around:
-            return None
-        if turn.run.ended is not None:
-            turn.run.reopen()
-        return turn
+                    turn = turn or self._waiting.get((name[0], name[1], id))
+        turn = turn or self._turns.get(name)
+        return turn if turn is not None and turn.around == (around.id if around is not None else "") else None
 
     # -- ending
     def _answered(self, call: Call, answer: Answer) -> None:
-        turn, sent = call._turn, call._sent
+        run, turn, sent = call.run, call._turn, call._sent
+        assert run is not None
         assert turn is not None
         assert sent is not None
         pieces = answer.pieces
@@ -287,8 +300,8 @@ class Calls:
                 _keep(self._sessions, (call._scope, answer.id), sent.session_key, _MOST)
         said = [piece for piece in pieces if piece.blob]
         if said:
-            first = next((id for id in ids if id), "") or stable_id(turn.run.id, answer.id or new_id())
-            _record(turn.run, call.wire, said, [id or stable_id(first, str(at)) for at, id in enumerate(ids)])
+            first = next((id for id in ids if id), "") or stable_id(turn.run_id, answer.id or new_id())
+            _record(run, call.wire, said, [id or stable_id(first, str(at)) for at, id in enumerate(ids)])
         if answer.call_ids:
             self._wait(turn, answer.call_ids)
         if answer.status == "calls":
@@ -297,10 +310,10 @@ class Calls:
         self._ended(call, status, answer.reason, keep=bool(answer.call_ids))
 
     def _ended(self, call: Call, status: OutcomeStatus, reason: str, *, keep: bool = False) -> None:
-        turn = call._turn
-        if turn is None:
+        run, turn = call.run, call._turn
+        if run is None or turn is None:
             return
-        turn.run.end(status, reason)
+        run.end(status, reason)
         self._forget(call)
         if not keep:
             self._wait(turn, ())
@@ -341,6 +354,12 @@ class Calls:
         with self._lock:
             for id in [id for id, known in self._open.items() if known is call]:
                 del self._open[id]
+
+
+def _run_id(sent: Sent) -> str:
+    """The run of a turn: the same in each of its calls, and in every process."""
+    first = sent.ids[sent.turn] if sent.turn < len(sent.ids) else ""
+    return stable_id(sent.session_key, "turn", first or sent.digest.hex())
 
 
 def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
