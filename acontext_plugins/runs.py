@@ -145,15 +145,17 @@ class Runtime:
         parent: Run | None = None,
         parent_call_id: str | None = None,
         nested: bool = True,
+        recall: Recall | None = None,
     ) -> Run:
         """A new run. Inside a container's run it becomes part of that run; inside an agent's run it is a child.
 
         `session_key` is the host's own id of the conversation; without one, the options' `session`, else a new
         conversation. `run_id` continues a run that was interrupted. `parent` is for adapters that know better than
-        the context which run is around this one; `nested=False` ignores an active run.
+        the context which run is around this one; `nested=False` ignores an active run. `recall` is what a run that
+        goes on has been given before: it is not asked for again.
         """
         outer = parent or (_current.get() if nested else None)
-        return Run(self, label, kind, outer, session_key, run_id, parent_call_id)
+        return Run(self, label, kind, outer, session_key, run_id, parent_call_id, recall)
 
 
 class Run:
@@ -168,6 +170,7 @@ class Run:
         session_key: str | None,
         run_id: str | None,
         parent_call_id: str | None,
+        recall: Recall | None = None,
     ) -> None:
         options = runtime.options
         self.id: str
@@ -182,7 +185,7 @@ class Run:
         self.opening: Callable[[], Sequence[Message]] | None = None
         #: Whether that has been recorded.
         self.opened = False
-        self._recall: Recall | None = None
+        self._recall = recall
         self._ended: OutcomeStatus | None = None
         self._count = 0
         if outer is not None and outer.kind == "container":
