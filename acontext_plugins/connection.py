@@ -10,6 +10,7 @@ import weakref
 from collections import deque
 from concurrent.futures import Future
 
+from acontext_store.base import Pending
 from acontext_store.errors import AcontextError, Closed, InvalidInput
 
 from .embedded import Home, open_home
@@ -61,8 +62,19 @@ class Connection:
         self.home().engine.record(recording)
 
     def recall(self, query: RecallQuery) -> Future[Recall]:
-        home = self.home()
-        return home.loop.submit(home.engine.recall(query))
+        future: Future[Recall] = Future()
+
+        def settle(answer: Pending[Recall]) -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            error = answer.exception()
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(answer.result())
+
+        self.home().engine.ask(query).add_done_callback(settle)
+        return future
 
 
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()

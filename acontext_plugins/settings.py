@@ -35,6 +35,9 @@ class RecorderSettings(_Section):
 
     max_pending: int = Field(50_000, gt=0, description="recordings; more are dropped, counted and logged")
     max_bytes: int = Field(128 * 1024 * 1024, gt=0, description="bytes (estimated); more are dropped likewise")
+    linger: float = Field(
+        0.025, ge=0, description="seconds that a recording waits for others, while the agent gets on with its work"
+    )
     inline_bytes: int = Field(256 * 1024, gt=0, description="longer texts go to the blob store")
     close_timeout: float = Field(10.0, gt=0, description="seconds that closing waits for the database")
 

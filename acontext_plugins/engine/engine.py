@@ -10,6 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Literal
 
 from acontext_plugins.service import (
@@ -21,8 +22,8 @@ from acontext_plugins.service import (
     SpaceSearchResult,
 )
 from acontext_plugins.settings import Settings
-from acontext_store.base import BlobStore, Store
-from acontext_store.errors import InvalidInput, NotFound
+from acontext_store.base import BlobStore, Moment, Pending, Store
+from acontext_store.errors import Closed, InvalidInput, NotFound
 from acontext_store.types import (
     Appended,
     Block,
@@ -48,7 +49,7 @@ from acontext_store.types import (
 from .injector import render, tokens
 from .protocols import Learner, Observer
 from .recorder import Recorder, Scrubber, is_uuid, restore, session_id_of
-from .retriever import Retriever
+from .retriever import find
 from .worker import Worker, all_tasks
 
 log = logging.getLogger("acontext")
@@ -79,10 +80,9 @@ class Engine:
             scrubber,
             settings=settings.recorder,
             observe=settings.observe,
-            wake=self._wake,
+            wake=self._wake_later,
         )
-        self._retriever = Retriever(store)
-        self._space_ids: dict[str, str] = {}
+        self._wake_at = 0.0
         self._said_elsewhere = False
 
     async def start(self) -> None:
@@ -96,19 +96,35 @@ class Engine:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self.worker.wake)
 
+    def _wake_later(self) -> None:
+        """Something was recorded: it is due when its conversation has been quiet for a while, and not earlier."""
+        quiet, moment = self.settings.observe.quiet, time.monotonic()
+        if moment < self._wake_at:
+            return
+        if quiet == 0:
+            self._wake()
+        elif self._loop is not None and not self._loop.is_closed():
+            self._wake_at = moment + quiet
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._loop.call_later, quiet, self.worker.wake)
+
     # -- for agents
     def record(self, recording: Recording) -> None:
         self.recorder.record(recording)
 
     async def recall(self, query: RecallQuery) -> Recall:
         """The active skills that fit, rendered within the budget. An unknown space has none."""
-        space_id = await self._known_space(query.space)
-        if space_id is None:
-            return Recall()
+        return await self.ask(query)
+
+    def ask(self, query: RecallQuery) -> Pending[Recall]:
+        """The same, from any thread. One question on a thread of the store: an agent waits for its answer."""
+        return self.store.together(partial(self._answer, query))
+
+    def _answer(self, query: RecallQuery, moment: Moment) -> Recall:
         try:
-            found = await self.find_skills(space_id, query.text, limit=query.limit, tools=query.tools)
-        except NotFound:  # deleted meanwhile; another may be made under its name
-            self._space_ids.pop(query.space, None)
+            space_id = query.space if is_uuid(query.space) else moment.space_by_name(query.space).id
+            found = find(moment, space_id, query.text, limit=query.limit, tools=query.tools)
+        except NotFound:
             return Recall()
         text, shown = render(
             [skill for skill, _ in found], token_budget=query.token_budget, with_trace=query.with_trace
@@ -120,25 +136,18 @@ class Engine:
 
     def _log(self, query: RecallQuery, space_id: str, text: str, shown: Sequence[Skill]) -> None:
         session_id = session_id_of(self.store.project_id, query.session_key) if query.session_key else None
-        self.store.log_injection(
-            Injection(
-                space_id=space_id,
-                session_id=session_id,
-                run_id=query.run_id,
-                skill_ids=tuple(skill.id for skill in shown),
-                versions=tuple(skill.version for skill in shown),
-                text_hash=text.split('id="', 1)[1][:8],
-                tokens=tokens(text),
+        with contextlib.suppress(Closed):
+            self.store.log_injection(
+                Injection(
+                    space_id=space_id,
+                    session_id=session_id,
+                    run_id=query.run_id,
+                    skill_ids=tuple(skill.id for skill in shown),
+                    versions=tuple(skill.version for skill in shown),
+                    text_hash=text.split('id="', 1)[1][:8],
+                    tokens=tokens(text),
+                )
             )
-        )
-
-    async def _known_space(self, space: str) -> str | None:
-        if space not in self._space_ids:
-            try:
-                self._space_ids[space] = (await self.find_space(space)).id
-            except NotFound:
-                return None
-        return self._space_ids[space]
 
     async def find_space(self, name_or_id: str, *, create: bool = False) -> Space:
         """A space by its name or its id. Raises NotFound."""
@@ -150,7 +159,7 @@ class Engine:
         self, space_id: str, query: str, *, limit: int, tools: Collection[str] | None = None
     ) -> list[tuple[Skill, float]]:
         """Active skills that fit `query`, best first, with their scores; none where nothing is relevant."""
-        return await self._retriever.search(space_id, query, limit=limit, tools=tools)
+        return await self.store.together(partial(find, space_id=space_id, query=query, limit=limit, tools=tools))
 
     async def find_session(self, key_or_id: str) -> Session:
         """A session by its id or by the host's own key. Raises NotFound."""
@@ -329,7 +338,6 @@ class Engine:
 
     async def delete_space(self, space_id: str) -> None:
         await self.store.delete_space(space_id)
-        self._space_ids.clear()
 
     async def experience_search(
         self, space_id: str, *, query: str, limit: int = 10, mode: Literal["fast", "agentic"] = "fast"
@@ -341,7 +349,7 @@ class Engine:
         if mode != "fast":
             raise InvalidInput(f"mode {mode!r} needs a model, and none is set: use mode='fast'")
         await self.store.space(space_id)
-        found = await self._retriever.search(space_id, query, limit=limit)
+        found = await self.find_skills(space_id, query, limit=limit)
         return SpaceSearchResult(
             cited_blocks=[
                 SearchItem(

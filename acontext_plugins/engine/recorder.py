@@ -20,6 +20,7 @@ from acontext_store.types import Appended, Json, Message, Outcome, Part, Session
 
 from ..service import Recording, SessionRef
 from ..settings import ObserveSettings, RecorderSettings
+from .breath import taking_turns
 
 log = logging.getLogger("acontext")
 
@@ -130,6 +131,7 @@ class Recorder:
         self._known: OrderedDict[str, None] = OrderedDict()
         self._spaces: dict[str, str] = {}
         self._spoken: dict[str, float] = {}
+        self._hurry = threading.Event()
         self._closing = False
         self._deadline: float | None = None
         self._pid = os.getpid()
@@ -172,14 +174,15 @@ class Recorder:
                 size += len(part.text or "") + 512
         if isinstance(session, str) and self._pending == 0 and size <= _SMALL:
             # nothing is ahead of it: two thread switches less than by way of the queue
-            _, session_id, prepared, said = self._prepare(_Entry(session, messages, outcomes, size))
+            _, _, prepared, said = self._prepare(_Entry(session, messages, outcomes, size), None, session)
             self.stats.recorded += len(messages)
-            return self._append(None, session_id, prepared, said)
+            return self._append(None, session, prepared, said)
         waiter = Pending()
         with self._lock:
             self._pending += 1
             self._pending_bytes += size
         self._queue.put(_Entry(session, messages, outcomes, size, waiter))
+        self._hurry.set()
         return waiter
 
     @property
@@ -193,6 +196,7 @@ class Recorder:
             return self._pending == 0
         done = threading.Event()
         self._queue.put(done)
+        self._hurry.set()
         return done.wait(timeout)
 
     def close(self) -> None:
@@ -202,6 +206,7 @@ class Recorder:
         self._deadline = time.monotonic() + self._settings.close_timeout
         self._closing = True
         self._queue.put(None)
+        self._hurry.set()
         self._thread.join(self._settings.close_timeout + 5)
 
     # -- the thread
@@ -211,6 +216,10 @@ class Recorder:
             entries: list[_Entry] = []
             events: list[threading.Event] = []
             item = self._queue.get()
+            if self._settings.linger and self._queue.qsize() < _BATCH:
+                # an agent that has just recorded something is busy: it goes on to its next call, which takes longer
+                self._hurry.wait(self._settings.linger)
+                self._hurry.clear()
             while True:
                 if item is None:
                     stop = True
@@ -264,7 +273,9 @@ class Recorder:
         for entry in list(group.entries):
             try:
                 if entry.prepared is None:
-                    entry.prepared = self._prepare(entry)
+                    found = self._resolve(entry.ref)
+                    with taking_turns():
+                        entry.prepared = self._prepare(entry, *found)
             except StoreUnavailable as error:
                 group.fail(error)
                 return
@@ -349,9 +360,10 @@ class Recorder:
             self._pending_bytes -= entry.size
 
     # -- from a recording to rows
-    def _prepare(self, entry: _Entry) -> tuple[Session | None, str, Sequence[Message], Sequence[Outcome]]:
+    def _prepare(
+        self, entry: _Entry, session: Session | None, session_id: str
+    ) -> tuple[Session | None, str, Sequence[Message], Sequence[Outcome]]:
         messages = entry.messages() if callable(entry.messages) else entry.messages
-        session, session_id = self._resolve(entry.ref)
         messages, outcomes, redacted = self._scrubber.redact(session_id, messages, entry.outcomes)
         self.stats.redacted += redacted
         return session, session_id, [self._outsource(message) for message in messages], outcomes

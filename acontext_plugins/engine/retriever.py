@@ -1,44 +1,38 @@
-"""Retriever: which skills fit what is about to be done. Reads the store; `ranking` judges."""
+"""Retriever: which skills fit what is about to be done. Asks the store; `ranking` judges."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from acontext_store.base import Store
+from acontext_store.base import Moment
 from acontext_store.types import Skill
 
 from . import ranking
 
 
-class Retriever:
-    """Lexical search over skills and the masked requests behind them."""
+def find(
+    moment: Moment, space_id: str, query: str, *, limit: int, tools: Collection[str] | None = None
+) -> list[tuple[Skill, float]]:
+    """Active skills, best first, with their scores and without their evidence; empty where nothing is relevant.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def search(
-        self, space_id: str, query: str, *, limit: int, tools: Collection[str] | None = None
-    ) -> list[tuple[Skill, float]]:
-        """Active skills, best first, with their scores and without their evidence; empty where nothing is relevant.
-
-        With `tools`, only skills all of whose tools are among them.
-        """
-        asked = ranking.query_terms(query)
-        if not asked:
-            return []
-        texts, frequencies = await self._store.frequencies(space_id, asked)
-        terms = ranking.choose_terms(asked, frequencies)
-        if not terms:
-            return []
-        hits = await self._store.search(space_id, terms, limit=ranking.hits_wanted(terms, texts))
-        wanted = limit if tools is None else limit * 4
-        ranked = ranking.rank(query, hits, texts, frequencies, limit=wanted)
-        if not ranked:
-            return []
-        best = await self._store.skills_by_id([id for id, _ in ranked], evidence=False)
-        skills = {skill.id: skill for skill in best}
-        found = [(skills[id], score) for id, score in ranked if id in skills and _can_run(skills[id], tools)]
-        return found[:limit]
+    With `tools`, only skills all of whose tools are among them.
+    """
+    asked = ranking.query_terms(query)
+    if not asked:
+        return []
+    texts, frequencies = moment.frequencies(space_id, asked)
+    terms = ranking.choose_terms(asked, frequencies)
+    if not terms:
+        return []
+    hits = moment.search(space_id, terms, limit=ranking.hits_wanted(terms, texts))
+    wanted = limit if tools is None else limit * 4
+    ranked = ranking.rank(query, hits, texts, frequencies, limit=wanted)
+    if not ranked:
+        return []
+    best = moment.skills_by_id([id for id, _ in ranked], evidence=False)
+    skills = {skill.id: skill for skill in best}
+    found = [(skills[id], score) for id, score in ranked if id in skills and _can_run(skills[id], tools)]
+    return found[:limit]
 
 
 def _can_run(skill: Skill, tools: Collection[str] | None) -> bool:

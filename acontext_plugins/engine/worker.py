@@ -16,6 +16,7 @@ from acontext_store.errors import AcontextError, Closed, LeaseLost, NotFound, St
 from acontext_store.types import Claim, LaneKind, StoredMessage, Task, new_id
 
 from ..settings import LearnSettings, WorkerSettings
+from .breath import in_background
 from .protocols import FinishedTask, Learner, Lesson, Observation, Observer
 
 log = logging.getLogger("acontext")
@@ -61,7 +62,8 @@ class Worker:
         self._wakeup.set()
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Work until cancelled, in the background."""
+        in_background.set(True)
         try:
             while not self._leaving:
                 self._wakeup.clear()

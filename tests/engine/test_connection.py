@@ -197,7 +197,7 @@ def test_a_forked_child_opens_a_door_of_its_own_in_the_background(
     door = BackgroundDoor(settings=settings(tmp_path / "a.db"))
     monkeypatch.setattr("acontext_plugins.connection._default", door)
     door.record(said("parent"))
-    door.connection(20)
+    assert door.connection(20).home().engine.recorder.flush(20)
     pid = os.fork()
     if pid == 0:
         try:

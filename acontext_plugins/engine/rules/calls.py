@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from acontext_store.types import Json, Message, Part
 
+from ..breath import breathe
 from .toolnames import is_tool_name
 
 _ERROR_START = re.compile(
@@ -52,6 +53,7 @@ def executed_calls(messages: Sequence[Message]) -> list[Call]:
     calls: list[Call] = []
     waiting: dict[str, deque[Call]] = defaultdict(deque)
     for at, message in enumerate(messages):
+        breathe()
         for part in message.parts:
             if part.type == "tool-call" and message.role == "assistant":
                 call = _call(part, len(calls), message, at)

@@ -12,6 +12,7 @@ from typing import Any
 
 from acontext_store.types import Episode, Json, StoredMessage
 
+from ..breath import breathe
 from ..protocols import FinishedTask
 from .calls import Call, executed_calls
 from .clean import Cleaned, Pitfall, clean
@@ -72,6 +73,7 @@ def _steps(cleaned: Cleaned, flow: ValueFlow) -> list[Json]:
     steps: list[Json] = []
     looked_up: dict[str, Json] = {}
     for call in cleaned.calls:
+        breathe()
         write = call.index in cleaned.writes
         arguments = _arguments(call, flow)
         step = steps[-1] if steps and steps[-1]["tool"] == call.tool else None
@@ -154,6 +156,7 @@ def _heard(messages: Sequence[StoredMessage], calls: Sequence[Call], flow: Value
     ids: dict[str, list[str]] = {"request": [], "correction": [], "preference": []}
     agent_said, acted = "", False
     for at, message in enumerate(messages):
+        breathe()
         if message.role == "assistant":
             agent_said = strip_injected(message.text) or agent_said
             acted = acted or bool(message.tool_calls)

@@ -5,7 +5,6 @@ Deterministic and independent of the order of what it is given: everything is so
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -21,6 +20,7 @@ from acontext_store.types import (
     stable_id,
 )
 
+from ..breath import breathe, think
 from ..protocols import Lesson
 from ..ranking import searchable
 from .contrast import contrast, order_rules
@@ -41,7 +41,7 @@ class RulesLearner:
     """Groups runs by what they changed, shows the shortest success, and warns of what went wrong."""
 
     async def learn(self, lesson: Lesson) -> SkillOps:
-        return await asyncio.to_thread(learn, lesson)  # the loop has recalls to answer
+        return await think(learn, lesson)
 
 
 def learn(lesson: Lesson) -> SkillOps:
@@ -67,6 +67,7 @@ class _Wanted:
     __slots__ = ("body", "evidence", "judgement", "key", "tasks", "texts", "title")
 
     def __init__(self, key: Key, successes: Sequence[Run], failures: Sequence[Run]) -> None:
+        breathe()
         chosen = body_of(successes)
         literals = corroborated(successes)
         pitfalls, warned = _pitfalls(successes, failures)
@@ -98,6 +99,7 @@ def corroborated(runs: Sequence[Run]) -> dict[tuple[str, str], str]:
     values: dict[tuple[str, str], dict[str, tuple[set[str], set[str]]]] = defaultdict(dict)
     varying: set[tuple[str, str]] = set()
     for run in runs:
+        breathe()
         for step in run.steps:
             for parameter, sources in step["args"].items():
                 place = (step["tool"], parameter)
@@ -123,6 +125,7 @@ def _pitfalls(successes: Sequence[Run], failures: Sequence[Run]) -> tuple[tuple[
     lines: Counter[str] = Counter()
     gave: dict[str, set[str]] = defaultdict(set)
     for run in (*successes, *failures):
+        breathe()
         for pitfall in run.body.get("pitfalls") or ():
             if line := _pitfall_line(pitfall):
                 lines[line] += 1
@@ -167,6 +170,7 @@ def _preferences(successes: Sequence[Run]) -> tuple[str, dict[str, set[str]]]:
     order: dict[str, str] = {}
     gave: dict[str, set[str]] = defaultdict(set)
     for run in successes:
+        breathe()
         for field, needed in (("teachings", 1), ("corrections", 1), ("wishes", 2)):
             for text in run.words(field):
                 line = shorten(tidy(text), PREFERENCE_CHARS)
@@ -195,6 +199,7 @@ def _evidence(
     newest = sorted(successes, key=lambda run: (run.task_id != chosen.task_id, run.task_id))
     blamed = [run for run in failures if run.task_id in warned]
     for run in (*newest[:MOST_EVIDENCE], *blamed[: MOST_EVIDENCE // 4]):
+        breathe()
         gave = {"body"} if run.task_id == chosen.task_id else {"support"} if run.success else set()
         gave |= warned.get(run.task_id, set()) | wished.get(run.task_id, set())
         heard = run.body.get("heard") or {}
@@ -240,6 +245,7 @@ def _edits(space: Space, wanted: Sequence[_Wanted], skills: Sequence[Skill]) -> 
     known = {skill.id: skill for skill in skills}
     edits = []
     for item, skill_id in zip(wanted, ids, strict=True):
+        breathe()
         old = known.get(skill_id)
         if old is not None and old.origin == "human":
             continue

@@ -7,12 +7,12 @@ the open task, so that any batching of a conversation gives the same tasks, and 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from acontext_store.types import Outcome, Session, StoredMessage, Task, TaskData, TaskOps, TaskStatus, stable_id
 
+from ..breath import breathe, think
 from ..protocols import Observation
 from .calls import Call, executed_calls
 from .markers import strip_injected
@@ -30,7 +30,7 @@ class RulesObserver:
     """Segments at user requests; believes reports over users, users over frameworks and tools, models never (T14)."""
 
     async def observe(self, observation: Observation) -> TaskOps:
-        return await asyncio.to_thread(observe, observation)
+        return await think(observe, observation)
 
 
 def observe(observation: Observation) -> TaskOps:
@@ -44,6 +44,7 @@ def observe(observation: Observation) -> TaskOps:
     outcomes = sorted(observation.outcomes, key=lambda outcome: outcome.after_seq)
     said = 0
     for message in messages:
+        breathe()
         while said < len(outcomes) and outcomes[said].after_seq < message.seq:
             fold.hear(outcomes[said])
             said += 1

@@ -14,6 +14,8 @@ from typing import Any
 
 from acontext_store.types import Episode, Json
 
+from ..breath import breathe
+
 Key = tuple[str, ...]
 #: How alike (Jaccard) the look-ups of two runs with the same writes must be for them to be one procedure.
 SAME_READS = 0.25
@@ -89,6 +91,7 @@ def runs_of(episodes: Iterable[Episode]) -> list[Run]:
         by_session[run.session_id].append(run)
     found: list[Run] = []
     for runs in by_session.values():
+        breathe()
         if len(runs) > 1:
             runs = _outermost(runs)
         found.extend(runs)
@@ -121,6 +124,7 @@ def groups_of(runs: Iterable[Run]) -> dict[Key, list[Run]]:
     """
     by_writes: dict[Key, dict[frozenset[str], list[Run]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
+        breathe()
         if run.steps:
             by_writes[run.key][frozenset(run.reads)].append(run)
     found: dict[Key, list[Run]] = {}

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from ..base import Store
+from ..base import Moment, Store
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import (
     Block,
     Episode,
     Injection,
     LearningStatus,
+    SearchHit,
     SkillEdit,
     SkillOps,
     SkillStatus,
@@ -468,6 +469,25 @@ class SearchContract:
         assert done(store.frequencies(space_id, ["hotel", "flight"])) == (1, {"hotel": 0, "flight": 1})
         done(store.delete_block(space_id, "k1"))
         assert done(store.frequencies(space_id, ["hotel", "flight"])) == (0, {"hotel": 0, "flight": 0})
+
+    def test_what_is_asked_together_is_of_one_moment(self, store: Store, space_id: str) -> None:
+        learned(store, space_id, an_edit("k1", body=a_body("hotel"), requests=["hotel"]))
+
+        def ask(moment: Moment) -> tuple[list[SearchHit], int, list[str]]:
+            before = moment.search(space_id, ["hotel"])
+            done(store.delete_block(space_id, "k1"))
+            skills = [skill.id for skill in moment.skills_by_id(["k1"], evidence=False)]
+            return before, moment.frequencies(space_id, ["hotel"])[0], skills
+
+        hits, texts, skills = done(store.together(ask))
+        assert ([hit.skill_id for hit in hits], texts, skills) == (["k1", "k1"], 2, ["k1"])
+        assert done(store.together(lambda moment: moment.skills_by_id(["k1"]))) == []
+
+    def test_what_a_question_raises_its_result_raises(self, store: Store) -> None:
+        with pytest.raises(NotFound):
+            done(store.together(lambda moment: moment.space_by_name("nowhere")))
+        with pytest.raises(ZeroDivisionError):
+            done(store.together(lambda moment: 1 // 0))
 
     def test_only_skills_with_the_wanted_status_are_found(self, store: Store, space_id: str) -> None:
         learned(store, space_id, *(an_edit(f"c{n:03}", status="candidate") for n in range(120)))
