@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast, runtime_checkable
 from weakref import WeakKeyDictionary, ref
@@ -32,6 +32,7 @@ from .types import (
     LaneKind,
     LearningStatus,
     Message,
+    ObservingStatus,
     Outcome,
     Page,
     SearchHit,
@@ -45,6 +46,7 @@ from .types import (
     StoreStats,
     Task,
     TaskOps,
+    ToolName,
 )
 
 log = logging.getLogger("acontext")
@@ -213,25 +215,6 @@ class _Inbox:
                 waiter.set_result(None)
 
 
-class Moment(Protocol):
-    """One moment of a store: what is asked of it comes from one snapshot, at once. See the same names in `Store`."""
-
-    def space_by_name(self, name: str) -> Space: ...
-
-    def frequencies(self, space_id: str, terms: Iterable[str]) -> tuple[int, dict[str, int]]: ...
-
-    def search(
-        self,
-        space_id: str,
-        terms: Sequence[str],
-        *,
-        statuses: Collection[SkillStatus] | None = None,
-        limit: int = 50,
-    ) -> list[SearchHit]: ...
-
-    def skills_by_id(self, skill_ids: Sequence[str], *, evidence: bool = True) -> list[Skill]: ...
-
-
 @runtime_checkable
 class Store(Protocol):
     """Conversations, tasks, skills and due work of one project."""
@@ -251,6 +234,7 @@ class Store(Protocol):
         space_id: str | None = None,
         not_connected: bool = False,
         key: str | None = None,
+        principal: str | None = None,
         limit: int = 20,
         cursor: str | None = None,
         time_desc: bool = False,
@@ -294,6 +278,15 @@ class Store(Protocol):
         time_desc: bool = False,
     ) -> Pending[Page[StoredMessage]]:
         """Oldest first, always. `time_desc` takes the newest `limit` of them; its cursor goes on to older ones."""
+
+    def message(self, session_id: str, message_id: str) -> Pending[StoredMessage]:
+        """Raises NotFound for either id."""
+
+    def update_message(self, session_id: str, message_id: str, *, meta: Json) -> Pending[StoredMessage]:
+        """Change its meta: given names replace what is there, names given as None are removed. Raises NotFound."""
+
+    def observing_status(self, session_id: str) -> Pending[ObservingStatus]:
+        """How many messages have been observed, are being observed now, or wait. Raises NotFound."""
 
     def outcomes(self, session_id: str, *, after_seq: int = 0) -> Pending[list[Outcome]]:
         """What has been said about the session's runs, in order of arrival (`after_seq` >= the one given)."""
@@ -389,6 +382,18 @@ class Store(Protocol):
     def set_skill_status(self, skill_id: str, status: SkillStatus, *, reason: str = "") -> Pending[Skill]:
         """A person's decision: a new version with the same content."""
 
+    def tool_names(self) -> Pending[list[ToolName]]:
+        """Tools that the active skills of all spaces call, by name."""
+
+    def rename_tools(
+        self, names: Mapping[str, str], *, episode: Callable[[Json], Json], text: Callable[[str], str]
+    ) -> Pending[int]:
+        """Old name -> new name, in every skill and in what lessons left; the number of skills changed.
+
+        `episode` renames in the body of an episode, `text` in a search text. A renamed skill has a new version, but
+        stays whose it was.
+        """
+
     def episodes(self, space_id: str) -> Pending[list[Episode]]:
         """All of the space, oldest first."""
 
@@ -413,12 +418,6 @@ class Store(Protocol):
         """Texts with any of the terms, best BM25 first; of skills with these statuses (None = active ones).
 
         Terms are what `acontext_store.words.words` makes.
-        """
-
-    def together(self, question: Callable[[Moment], T]) -> Pending[T]:
-        """What `question` makes of one moment of the store: for reads that build on each other.
-
-        It runs on a thread of the store, so it must be quick and wait for nothing; what it raises, the result raises.
         """
 
     def log_injection(self, injection: Injection) -> Pending[None]: ...

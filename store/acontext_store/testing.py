@@ -27,6 +27,7 @@ from .contracts.learning import (
     SkillContract,
     TaskContract,
 )
+from .contracts.servers import ObservingContract, OneMessageContract, PrincipalContract, ToolContract
 from .contracts.spaces import BlockContract, SpaceContract
 from .contracts.tenancy import TenancyContract
 from .contracts.work import ClaimContract, DueContract, ReleaseContract
@@ -45,6 +46,10 @@ class StoreContract(
     SearchContract,
     SpaceContract,
     BlockContract,
+    OneMessageContract,
+    ObservingContract,
+    PrincipalContract,
+    ToolContract,
     TenancyContract,
     LastingContract,
 ):

@@ -74,6 +74,7 @@ def list_sessions(
     space_id: str | None,
     not_connected: bool,
     key: str | None,
+    principal: str | None,
     limit: int,
     cursor: str | None,
     time_desc: bool,
@@ -85,6 +86,8 @@ def list_sessions(
         query = query.where(sessions.c.space_id == space_id)
     if key is not None:
         query = query.where(sessions.c.key == key)
+    if principal is not None:
+        query = query.where(sessions.c.principal == principal)
     return page_of(
         tx,
         query,
@@ -292,9 +295,10 @@ def _part(part: Part) -> dict[str, Any]:
     return packed
 
 
-_PAGE = """
-SELECT id, role, body, run_id, created_at, seq, parent_id, task_id, status, updated_at FROM messages
-WHERE project_id = ? AND session_id = ? AND seq {beyond} ? {bound} ORDER BY seq {way} LIMIT ?
+_COLUMNS = "id, role, body, run_id, created_at, seq, parent_id, task_id, status, updated_at"
+_PAGE = f"""
+SELECT {_COLUMNS} FROM messages
+WHERE project_id = ? AND session_id = ? AND seq {{beyond}} ? {{bound}} ORDER BY seq {{way}} LIMIT ?
 """
 
 
@@ -321,6 +325,26 @@ def list_messages(
         rows.reverse()
     items = [_message(tx.project_id, session_id, row) for row in rows]
     return Page[StoredMessage].model_construct(items=items, next_cursor=following, has_more=more)
+
+
+_ONE = f"SELECT {_COLUMNS} FROM messages WHERE project_id = ? AND id = ? AND session_id = ?"
+_CHANGE = "UPDATE messages SET body = ?, updated_at = ? WHERE project_id = ? AND id = ? AND session_id = ?"
+
+
+def message(tx: Tx, session_id: str, message_id: str) -> StoredMessage:
+    row = tx.raw.execute(_ONE, (tx.project_id, message_id, session_id)).fetchone()
+    if row is None:
+        tx.get(sessions, "session", session_id)
+        raise NotFound("message", message_id)
+    return _message(tx.project_id, session_id, row)
+
+
+def update_message(tx: Tx, session_id: str, message_id: str, *, meta: Json) -> StoredMessage:
+    before = message(tx, session_id, message_id)
+    kept = {name: value for name, value in {**before.meta, **meta}.items() if value is not None}
+    body = message_body(before.model_copy(update={"meta": kept}))
+    tx.raw.execute(_CHANGE, (body, now(), tx.project_id, message_id, session_id))
+    return message(tx, session_id, message_id)
 
 
 def _message(project_id: str, session_id: str, row: tuple[Any, ...]) -> StoredMessage:

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Row, and_, func, or_, select, update
 
 from ..errors import InvalidInput, LeaseLost, NotFound
-from ..types import Claim, Lane, LaneKind
+from ..types import Claim, Lane, LaneKind, ObservingStatus
 from .connect import clean
 from .tables import lanes, messages, sessions, spaces, tasks
 from .tx import Tx
@@ -81,6 +81,17 @@ def make_due(tx: Tx, kind: LaneKind, key: str, *, at: float | None) -> None:
             .values(status="pending")
         )
     tx.change(lanes, {"not_before": 0.0}, kind=kind, key=key)
+
+
+def observing_status(tx: Tx, session_id: str) -> ObservingStatus:
+    session = tx.get(sessions, "session", session_id)
+    last_seq, _ = ends(tx, session_id)
+    waiting = last_seq - session.observed_seq
+    lane = tx.find(lanes, kind="observe", key=session_id)
+    busy = lane is not None and lane.owner is not None and lane.lease_until > time.time()
+    return ObservingStatus(
+        observed=session.observed_seq, in_process=waiting if busy else 0, pending=0 if busy else waiting
+    )
 
 
 def claim(tx: Tx, owner: str, *, kinds: Collection[LaneKind], lease: float, limit: int) -> list[Claim]:

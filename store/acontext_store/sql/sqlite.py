@@ -6,13 +6,13 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import func, select
 
-from ..base import Moment, Pending
+from ..base import Pending
 from ..errors import Closed
 from ..project import check_project_id
 from ..types import (
@@ -27,6 +27,7 @@ from ..types import (
     LaneKind,
     LearningStatus,
     Message,
+    ObservingStatus,
     Outcome,
     Page,
     SearchHit,
@@ -40,15 +41,14 @@ from ..types import (
     StoreStats,
     Task,
     TaskOps,
+    ToolName,
 )
-from . import conversations, lanes, learned, schema, search, skills, spaces, tables, tasks
+from . import conversations, lanes, learned, schema, search, skills, spaces, tables, tasks, toolnames
 from .connect import BUSY_TIMEOUT, Durability, writing
 from .migrations import HEAD
 from .reader import Readers
 from .tx import Tx
 from .writer import Writer, nothing
-
-T = TypeVar("T")
 
 
 class SqliteStore:
@@ -130,6 +130,7 @@ class SqliteStore:
         space_id: str | None = None,
         not_connected: bool = False,
         key: str | None = None,
+        principal: str | None = None,
         limit: int = 20,
         cursor: str | None = None,
         time_desc: bool = False,
@@ -139,6 +140,7 @@ class SqliteStore:
             space_id=space_id,
             not_connected=not_connected,
             key=key,
+            principal=principal,
             limit=limit,
             cursor=cursor,
             time_desc=time_desc,
@@ -182,6 +184,15 @@ class SqliteStore:
             cursor=cursor,
             time_desc=time_desc,
         )
+
+    def message(self, session_id: str, message_id: str) -> Pending[StoredMessage]:
+        return self._read(conversations.message, session_id, message_id)
+
+    def update_message(self, session_id: str, message_id: str, *, meta: Json) -> Pending[StoredMessage]:
+        return self._write(conversations.update_message, session_id, message_id, meta=meta)
+
+    def observing_status(self, session_id: str) -> Pending[ObservingStatus]:
+        return self._read(lanes.observing_status, session_id)
 
     def outcomes(self, session_id: str, *, after_seq: int = 0) -> Pending[list[Outcome]]:
         return self._read(conversations.list_outcomes, session_id, after_seq=after_seq)
@@ -270,6 +281,14 @@ class SqliteStore:
     def set_skill_status(self, skill_id: str, status: SkillStatus, *, reason: str = "") -> Pending[Skill]:
         return self._write(skills.set_status, skill_id, status, reason=reason)
 
+    def tool_names(self) -> Pending[list[ToolName]]:
+        return self._read(toolnames.list_names)
+
+    def rename_tools(
+        self, names: Mapping[str, str], *, episode: Callable[[Json], Json], text: Callable[[str], str]
+    ) -> Pending[int]:
+        return self._write(toolnames.rename, dict(names), episode=episode, text=text)
+
     def episodes(self, space_id: str) -> Pending[list[Episode]]:
         return self._read(learned.list_episodes, space_id)
 
@@ -288,9 +307,6 @@ class SqliteStore:
         limit: int = 50,
     ) -> Pending[list[SearchHit]]:
         return self._read(search.search, space_id, tuple(terms), statuses=statuses, limit=limit)
-
-    def together(self, question: Callable[[Moment], T]) -> Pending[T]:
-        return self._read(_ask, question)
 
     def log_injection(self, injection: Injection) -> Pending[None]:
         return self._write(learned.log_injection, injection)
@@ -351,36 +367,6 @@ class SqliteStore:
         _inherited.append((self._writer, self._readers))
         self._writer = self._readers = None
         self._door = threading.Lock()
-
-
-class _Moment:
-    """What a transaction that reads can be asked."""
-
-    def __init__(self, tx: Tx) -> None:
-        self._tx = tx
-
-    def space_by_name(self, name: str) -> Space:
-        return spaces.space_by_name(self._tx, name, create=False)
-
-    def frequencies(self, space_id: str, terms: Iterable[str]) -> tuple[int, dict[str, int]]:
-        return search.frequencies(self._tx, space_id, terms)
-
-    def search(
-        self,
-        space_id: str,
-        terms: Sequence[str],
-        *,
-        statuses: Collection[SkillStatus] | None = None,
-        limit: int = 50,
-    ) -> list[SearchHit]:
-        return search.search(self._tx, space_id, terms, statuses=statuses, limit=limit)
-
-    def skills_by_id(self, skill_ids: Sequence[str], *, evidence: bool = True) -> list[Skill]:
-        return skills.skills_by_id(self._tx, skill_ids, evidence=evidence)
-
-
-def _ask(tx: Tx, question: Callable[[Moment], T]) -> T:
-    return question(_Moment(tx))
 
 
 def _stats(tx: Tx) -> StoreStats:
