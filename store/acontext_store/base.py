@@ -215,6 +215,25 @@ class _Inbox:
                 waiter.set_result(None)
 
 
+class Moment(Protocol):
+    """One moment of a store: what is asked of it comes from one snapshot, at once. See the same names in `Store`."""
+
+    def space_by_name(self, name: str) -> Space: ...
+
+    def frequencies(self, space_id: str, terms: Iterable[str]) -> tuple[int, dict[str, int]]: ...
+
+    def search(
+        self,
+        space_id: str,
+        terms: Sequence[str],
+        *,
+        statuses: Collection[SkillStatus] | None = None,
+        limit: int = 50,
+    ) -> list[SearchHit]: ...
+
+    def skills_by_id(self, skill_ids: Sequence[str], *, evidence: bool = True) -> list[Skill]: ...
+
+
 @runtime_checkable
 class Store(Protocol):
     """Conversations, tasks, skills and due work of one project."""
@@ -418,6 +437,12 @@ class Store(Protocol):
         """Texts with any of the terms, best BM25 first; of skills with these statuses (None = active ones).
 
         Terms are what `acontext_store.words.words` makes.
+        """
+
+    def together(self, question: Callable[[Moment], T]) -> Pending[T]:
+        """What `question` makes of one moment of the store: for reads that build on each other.
+
+        It runs on a thread of the store, so it must be quick and wait for nothing; what it raises, the result raises.
         """
 
     def log_injection(self, injection: Injection) -> Pending[None]: ...

@@ -117,6 +117,12 @@ class Household:
             "apply_skills": [lambda: store.apply_skills(claim, SkillOps(space_id=space_id, edits=(an_edit(),)))],
             "frequencies": [lambda: store.frequencies(space_id, words("secret"))],
             "search": [lambda: store.search(space_id, words("secret"))],
+            "together": [
+                lambda: store.together(lambda moment: moment.space_by_name("secret")),
+                lambda: store.together(lambda moment: moment.frequencies(space_id, words("secret"))),
+                lambda: store.together(lambda moment: moment.search(space_id, words("secret"))),
+                lambda: store.together(lambda moment: moment.skills_by_id(["k1"])),
+            ],
             "log_injection": [lambda: store.log_injection(Injection(id="i1", space_id=space_id))],
             "injections": [lambda: store.injections(space_id)],
             "make_due": [lambda: store.make_due("observe", "s1"), lambda: store.make_due("learn", space_id)],

@@ -8,11 +8,11 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import func, select
 
-from ..base import Pending
+from ..base import Moment, Pending
 from ..errors import Closed
 from ..project import check_project_id
 from ..types import (
@@ -49,6 +49,8 @@ from .migrations import HEAD
 from .reader import Readers
 from .tx import Tx
 from .writer import Writer, nothing
+
+T = TypeVar("T")
 
 
 class SqliteStore:
@@ -308,6 +310,9 @@ class SqliteStore:
     ) -> Pending[list[SearchHit]]:
         return self._read(search.search, space_id, tuple(terms), statuses=statuses, limit=limit)
 
+    def together(self, question: Callable[[Moment], T]) -> Pending[T]:
+        return self._read(_ask, question)
+
     def log_injection(self, injection: Injection) -> Pending[None]:
         return self._write(learned.log_injection, injection)
 
@@ -367,6 +372,36 @@ class SqliteStore:
         _inherited.append((self._writer, self._readers))
         self._writer = self._readers = None
         self._door = threading.Lock()
+
+
+class _Moment:
+    """What a transaction that reads can be asked."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+
+    def space_by_name(self, name: str) -> Space:
+        return spaces.space_by_name(self._tx, name, create=False)
+
+    def frequencies(self, space_id: str, terms: Iterable[str]) -> tuple[int, dict[str, int]]:
+        return search.frequencies(self._tx, space_id, terms)
+
+    def search(
+        self,
+        space_id: str,
+        terms: Sequence[str],
+        *,
+        statuses: Collection[SkillStatus] | None = None,
+        limit: int = 50,
+    ) -> list[SearchHit]:
+        return search.search(self._tx, space_id, terms, statuses=statuses, limit=limit)
+
+    def skills_by_id(self, skill_ids: Sequence[str], *, evidence: bool = True) -> list[Skill]:
+        return skills.skills_by_id(self._tx, skill_ids, evidence=evidence)
+
+
+def _ask(tx: Tx, question: Callable[[Moment], T]) -> T:
+    return question(_Moment(tx))
 
 
 def _stats(tx: Tx) -> StoreStats:
