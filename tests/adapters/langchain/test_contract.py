@@ -1,0 +1,272 @@
+"""LangChain and LangGraph keep the contract of all adapters, by every door that sees a whole run."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.tools import StructuredTool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode, tools_condition
+
+from acontext_adapters.langchain import (
+    AcontextCallbackHandler,
+    AcontextMiddleware,
+    convert,
+    graph,
+    handler,
+    middleware,
+    model,
+    place,
+    watch,
+)
+from acontext_adapters.resent import Conversations
+from acontext_adapters.testing import AdapterContract, Played, RecordingDoor, Tools, Turn
+from acontext_plugins import runs
+from acontext_plugins.learning import learning
+
+from .scripted import ScriptedModel, asks, call
+
+THREADS = itertools.count()
+SHARED: list[tuple[Any, str]] = [
+    (watch.Watch, "begin"),
+    (watch.Watch, "heard"),
+    (watch.Watch, "answered"),
+    (watch.Watch, "result"),
+    (watch.Watch, "_record"),
+    (watch.Watch, "query"),
+    (watch.Watch, "askills"),
+    (watch.Watch, "end"),
+    (watch, "frozen"),
+    (watch, "rough_size"),
+    (watch, "by_user"),
+    (convert, "_parts"),
+    (runs.Runtime, "start"),
+    (runs.Run, "record"),
+    (runs.Run, "arecall"),
+    (runs.Run, "end"),
+]
+GRAPH: list[tuple[Any, str]] = [
+    (graph, "found"),
+    (graph, "thread_of"),
+    (graph, "tool_names"),
+    (graph, "with_handler"),
+    (graph, "messages_in"),
+]
+NODES: list[tuple[Any, str]] = [
+    (graph, "in_turn"),
+    (graph, "restored"),
+    (graph, "_call_id"),
+    (place, "_appended"),
+    (place, "_without"),
+]
+RESENT: list[tuple[Any, str]] = [
+    (watch.Watch, "follow"),
+    (watch.Watch, "remember"),
+    (watch, "items_of"),
+    (Conversations, "sent"),
+    (Conversations, "answered"),
+]
+HANDLER: list[tuple[Any, str]] = [
+    (handler.AcontextCallbackHandler, "acontext_scope"),
+    (handler.AcontextCallbackHandler, "_opened"),
+    (handler.AcontextCallbackHandler, "_place"),
+    (handler.AcontextCallbackHandler, "_closed"),
+    (handler.AcontextCallbackHandler, "_asked"),
+    (handler.AcontextCallbackHandler, "_answer"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _two_conversations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known of conversations is bounded; so low that the leak test sees the bound."""
+    monkeypatch.setattr(watch, "conversations", Conversations(sessions=2))
+
+
+class Errors(AgentMiddleware[Any, Any, Any]):
+    """The host tells the model what went wrong in a tool."""
+
+    tools = ()
+
+    async def awrap_tool_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
+        try:
+            return await handler(request)
+        except ValueError as error:
+            return ToolMessage(str(error), tool_call_id=request.tool_call["id"], status="error")
+
+
+def scripted(turns: Sequence[Turn]) -> ScriptedModel:
+    script: list[Any] = []
+    for step in (step for turn in turns for step in turn.steps):
+        if isinstance(step, tuple):
+            script.append(asks(*(call(use.tool, use.call_id, city=use.city) for use in step)))
+        else:
+            script.append(step)
+    return ScriptedModel(steps=script)
+
+
+def structured(tool: Any) -> StructuredTool:
+    """A tool on the event loop: those in threads end in any order, which the host sees with us or without."""
+
+    @functools.wraps(tool)
+    async def coroutine(city: str) -> str:
+        result = tool(city)
+        return await result if inspect.isawaitable(result) else result
+
+    return StructuredTool.from_function(coroutine=coroutine, name=tool.__name__, description=tool.__doc__)
+
+
+def plain(message: Any) -> Any:
+    """A message without the ids that are made anew each time."""
+    return [message.type, message.content, getattr(message, "tool_calls", None), getattr(message, "status", None)]
+
+
+def settled(events: list[Any]) -> list[Any]:
+    """Events with those of parallel tools in one order: the framework takes them as they come, in any."""
+
+    def group(event: Any) -> bool:
+        return bool(event[0] == "tool" or (event[0] == "updates" and event[1][0][0] == "tools"))
+
+    order = []
+    for of_tools, some in itertools.groupby(events, group):
+        order.extend(sorted(some, key=json.dumps) if of_tools else some)
+    return order
+
+
+class TestAgent(AdapterContract):
+    """`learning(create_agent(...))`, and the whole history sent again each time."""
+
+    steps: ClassVar[Sequence[tuple[Any, str]]] = [*SHARED, *GRAPH, *NODES, *RESENT]
+    runs = 300
+
+    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None) -> Any:
+        agent = create_agent(model, tools, system_prompt="Base.", middleware=[Errors()])
+        return self.learn(agent, door)
+
+    def learn(self, target: Any, door: RecordingDoor | None) -> Any:
+        return target if door is None else learning(target, space="s", client=door, deadline=0.01)
+
+    def config(self) -> dict[str, Any]:
+        return {}
+
+    def sends(self, history: list[Any], says: str) -> list[Any]:
+        return [*history, {"role": "user", "content": says}]
+
+    async def play(
+        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False
+    ) -> Played:
+        scripted_model = scripted(turns)
+        hosts = [structured(tool) for tool in (tools.weather, tools.broken, tools.slow)]
+        agent = self.agent(scripted_model, hosts, door)
+        played = Played()
+        config = self.config()
+        history: list[Any] = []
+        for turn in turns:
+            given = {"messages": self.sends(history, turn.says)}
+            if streamed:
+                begun = len(played.seen)
+                async for mode, chunk in agent.astream(given, config, stream_mode=["updates", "messages", "values"]):
+                    if mode == "messages":
+                        played.see(plain(chunk[0]))
+                    elif mode == "values":
+                        history = chunk["messages"]
+                    else:
+                        played.see([mode, [[node, *map(plain, _messages(given))] for node, given in chunk.items()]])
+                played.seen[begun:] = settled(played.seen[begun:])
+            else:
+                history = (await agent.ainvoke(given, config))["messages"]
+            played.see([plain(message) for message in history])
+        played.prompts = [
+            "\n".join(f"{message.type}: {convert.text_of(message.content)}" for message in prompt)
+            for prompt in scripted_model.prompts
+        ]
+        return played
+
+
+def _messages(update: Any) -> list[Any]:
+    return list((update or {}).get("messages", ()))
+
+
+class TestAgentWithCheckpointer(TestAgent):
+    """The graph keeps the conversation; the thread is the session."""
+
+    steps: ClassVar[Sequence[tuple[Any, str]]] = [*SHARED, *GRAPH, *NODES]
+
+    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None) -> Any:
+        agent = create_agent(model, tools, system_prompt="Base.", middleware=[Errors()], checkpointer=InMemorySaver())
+        return self.learn(agent, door)
+
+    def config(self) -> dict[str, Any]:
+        return {"configurable": {"thread_id": f"thread-{next(THREADS)}"}}
+
+    def sends(self, history: list[Any], says: str) -> list[Any]:
+        return [{"role": "user", "content": says}]
+
+
+class TestAgentWithMiddleware(TestAgent):
+    """Skills stand behind the system prompt; the graph says how runs end."""
+
+    steps: ClassVar[Sequence[tuple[Any, str]]] = [*SHARED, *GRAPH]
+
+    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None) -> Any:
+        ours: list[Any] = [] if door is None else [AcontextMiddleware(space="s", client=door, deadline=0.01)]
+        agent = create_agent(model, tools, system_prompt="Base.", middleware=[*ours, Errors()])
+        return self.learn(agent, door)
+
+
+class TestGraphWrittenByHand(TestAgent):
+    """A learned chat model in a learned graph: one run, recorded once."""
+
+    steps: ClassVar[Sequence[tuple[Any, str]]] = [
+        *SHARED,
+        *GRAPH,
+        *RESENT,
+        *HANDLER,
+        (model, "_messages"),
+        (model, "tool_names"),
+        (model, "in_prompt"),
+    ]
+
+    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None) -> Any:
+        bound = self.learn(model, door).bind_tools(tools)
+
+        async def ask(state: MessagesState) -> dict[str, list[AIMessage]]:
+            return {"messages": [await bound.ainvoke([("system", "Base."), *state["messages"]])]}
+
+        builder = StateGraph(MessagesState)
+        builder.add_node("ask", ask)
+        builder.add_node("tools", ToolNode(tools, handle_tool_errors=True))
+        builder.add_edge(START, "ask")
+        builder.add_conditional_edges("ask", tools_condition)
+        builder.add_edge("tools", "ask")
+        return self.learn(builder.compile(), door)
+
+
+class TestHandlerAndMiddleware(TestAgent):
+    """Nothing is wrapped: a middleware in the agent, a handler in its configuration."""
+
+    tools_run_inside = False
+    steps: ClassVar[Sequence[tuple[Any, str]]] = [
+        *SHARED,
+        *RESENT,
+        *HANDLER,
+        (middleware, "found"),
+        (middleware, "in_system"),
+        (middleware, "tool_names"),
+    ]
+
+    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None) -> Any:
+        if door is None:
+            return create_agent(model, tools, system_prompt="Base.", middleware=[Errors()])
+        ours = AcontextMiddleware(space="s", client=door, deadline=0.01)
+        agent = create_agent(model, tools, system_prompt="Base.", middleware=[ours, Errors()])
+        return agent.with_config(callbacks=[AcontextCallbackHandler(space="s", client=door)])
