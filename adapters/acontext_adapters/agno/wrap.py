@@ -137,10 +137,10 @@ class _Wrapping:
         wrapped = Wrapped(self.runtime, original, clone, implicit=implicit)
         if isinstance(clone, Team):
             clone.members = self._members(clone.members)
-        for name in _RUNS:
-            setattr(clone, name, _watched(getattr(clone, name), wrapped, wrapped.starts))
-        for name in _RESUMES:
-            setattr(clone, name, _watched(getattr(clone, name), wrapped, wrapped.resumes))
+        for name in (*_RUNS, *_RESUMES):
+            if hasattr(clone, name):  # teams could not go on before agno 2.5
+                begin = wrapped.starts if name in _RUNS else wrapped.resumes
+                setattr(clone, name, _watched(getattr(clone, name), wrapped, begin))
         clone.deep_copy = _deep_copy(clone.deep_copy, wrapped)
         clone.__getstate__ = functools.partial(_state, clone)
         return clone
