@@ -24,7 +24,7 @@ _ERROR_BYTES = 65_536
 
 
 class Exchange:
-    """Nothing in here raises, unless `strict`; where something of ours goes wrong, the request goes out as it came."""
+    """Once it is there nothing of it raises, unless `strict`: the request goes out, and the answer in, as they came."""
 
     def __init__(self, client: Any, request: Any, call: Call, attempt: int) -> None:
         self.runtime: Runtime = client.acontext_runtime
@@ -35,33 +35,33 @@ class Exchange:
 
     @staticmethod
     def of(client: Any, request: Any) -> Exchange | None:
-        """The exchange that this request begins; None for requests that are no call of a model."""
-        runtime: Runtime = client.acontext_runtime
-        with runtime.guard("request"):
-            path, method = request.url.path, request.method
-            attempt = int(request.headers.get("x-stainless-retry-count") or 0)
-            wire = next((wire for end, wire in _WIRES.items() if path.endswith(end)), None)
-            if method == "POST" and wire is not None:
-                if "json" not in request.headers.get("content-type", "") or "content-encoding" in request.headers:
-                    return None
-                content = request.content
-                body = json.loads(content)
-                if not isinstance(body, dict):
-                    return None
-                call = calls.begin(
-                    runtime,
-                    wire,
-                    body,
-                    scope=str(body.get("user") or body.get("safety_identifier") or ""),
-                    call_id=hashlib.blake2b(content, digest_size=16).hexdigest(),
-                    attempt=attempt,
-                )
-                return Exchange(client, request, call, attempt)
-            later = _LATER.search(path) if method in ("GET", "POST") else None
-            known = calls.opened(later[1]) if later is not None else None
-            if known is not None:
-                return Exchange(client, request, known, attempt)
-        return None
+        """The exchange that this request begins; None for requests that are no call of a model. May raise."""
+        path, method = request.url.path, request.method
+        attempt = int(request.headers.get("x-stainless-retry-count") or 0)
+        wire = next((wire for end, wire in _WIRES.items() if path.endswith(end)), None)
+        if method == "POST" and wire is not None:
+            return Exchange._of_call(client, request, wire, attempt)
+        later = _LATER.search(path) if method in ("GET", "POST") else None
+        call = calls.opened(later[1]) if later is not None else None
+        return Exchange(client, request, call, attempt) if call is not None else None
+
+    @staticmethod
+    def _of_call(client: Any, request: Any, wire: Wire, attempt: int) -> Exchange | None:
+        if "json" not in request.headers.get("content-type", "") or "content-encoding" in request.headers:
+            return None
+        content = request.content
+        body = json.loads(content)
+        if not isinstance(body, dict):
+            return None
+        call = calls.begin(
+            client.acontext_runtime,
+            wire,
+            body,
+            scope=str(body.get("user") or body.get("safety_identifier") or ""),
+            call_id=hashlib.blake2b(content, digest_size=16).hexdigest(),
+            attempt=attempt,
+        )
+        return Exchange(client, request, call, attempt)
 
     # -- the request
     def prepared(self) -> Any:

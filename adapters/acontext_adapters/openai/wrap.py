@@ -63,7 +63,9 @@ def _learning_class(base: type[Any]) -> type[Any]:
         return self.acontext_inner.build_request(*args, **options)
 
     def send(self: Any, request: Any, **options: Any) -> Any:
-        exchange = Exchange.of(self, request)
+        exchange: Exchange | None = None
+        with self.acontext_runtime.guard("request"):
+            exchange = Exchange.of(self, request)
         if exchange is None:
             return self.acontext_inner.send(request, **options)
         try:
@@ -74,7 +76,9 @@ def _learning_class(base: type[Any]) -> type[Any]:
         return exchange.answered(response)
 
     async def asend(self: Any, request: Any, **options: Any) -> Any:
-        exchange = Exchange.of(self, request)
+        exchange: Exchange | None = None
+        with self.acontext_runtime.guard("request"):
+            exchange = Exchange.of(self, request)
         if exchange is None:
             return await self.acontext_inner.send(request, **options)
         try:
