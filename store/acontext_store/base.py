@@ -8,23 +8,20 @@ A store belongs to one project: nothing of another project can be read, changed 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-import os
-import threading
-from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from concurrent.futures import CancelledError
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast, runtime_checkable
-from weakref import WeakKeyDictionary, ref
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar, runtime_checkable
 
+from .pending import Pending as Pending
 from .types import (
     ApiKey,
     Appended,
+    Artifact,
+    ArtifactListing,
+    Blob,
     Block,
     BlockType,
     Claim,
+    Disk,
     Episode,
     Injection,
     Json,
@@ -49,170 +46,7 @@ from .types import (
     ToolName,
 )
 
-log = logging.getLogger("acontext")
-
 T = TypeVar("T")
-
-
-class Pending(Generic[T]):
-    """A result that is on its way: `await pending` on an event loop, `pending.result()` in a thread.
-
-    A future for many small writes: made and settled in about 2 us, where `concurrent.futures.Future` (which brings a
-    lock and a condition of its own for each) takes 12.
-    """
-
-    __slots__ = ("_callbacks", "_error", "_state", "_value")
-
-    def __init__(self) -> None:
-        self._state = _WAITING
-        self._value: T | None = None
-        self._error: BaseException | None = None
-        self._callbacks: list[Callable[[Pending[T]], object]] | None = None
-
-    # -- who waits
-    def done(self) -> bool:
-        """Whether it has a result, has failed, or was cancelled."""
-        return self._state >= _DONE
-
-    def running(self) -> bool:
-        """Whether work on it has begun and not ended."""
-        return self._state == _RUNNING
-
-    def cancelled(self) -> bool:
-        return self._state == _CANCELLED
-
-    def result(self, timeout: float | None = None) -> T:
-        """Wait for it. Raises what the work raised, TimeoutError after `timeout` seconds, CancelledError."""
-        error = self.exception(timeout)
-        if error is not None:
-            raise error
-        return cast(T, self._value)
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait for it, and tell what it raised; None where it has a result."""
-        if self._state < _DONE:
-            event = threading.Event()
-            self.add_done_callback(lambda _: event.set())
-            if not event.wait(timeout):
-                raise TimeoutError
-        if self._state == _CANCELLED:
-            raise CancelledError
-        return self._error
-
-    def add_done_callback(self, callback: Callable[[Pending[T]], object]) -> None:
-        """Call it when done: on the thread that settles it, or at once where it is done already."""
-        with _settling:
-            if self._state < _DONE:
-                if self._callbacks is None:
-                    self._callbacks = [callback]
-                else:
-                    self._callbacks.append(callback)
-                return
-        callback(self)
-
-    def cancel(self) -> bool:
-        """Take it back, if work on it has not begun."""
-        with _settling:
-            if self._state != _WAITING:
-                return self._state == _CANCELLED
-            self._state = _CANCELLED
-        self._call()
-        return True
-
-    def __await__(self) -> Generator[Any, None, T]:
-        if self._state < _DONE:
-            loop = asyncio.get_running_loop()
-            waiter: asyncio.Future[None] = loop.create_future()
-            inbox = _Inbox.of(loop)
-            self.add_done_callback(lambda _: inbox.post(waiter))
-            try:
-                yield from waiter
-            except asyncio.CancelledError:
-                self.cancel()
-                raise
-        return self.result()
-
-    # -- who works
-    def set_running_or_notify_cancel(self) -> bool:
-        """Work begins; False where it was cancelled, so that there is none."""
-        with _settling:
-            if self._state == _CANCELLED:
-                return False
-            self._state = _RUNNING
-            return True
-
-    def set_result(self, value: T) -> None:
-        self._value = value
-        self._settle()
-
-    def set_exception(self, error: BaseException) -> None:
-        self._error = error
-        self._settle()
-
-    def _settle(self) -> None:
-        with _settling:
-            if self._state >= _DONE:
-                raise RuntimeError("this is settled already")
-            self._state = _DONE
-        self._call()
-
-    def _call(self) -> None:
-        callbacks, self._callbacks = self._callbacks, None
-        for callback in callbacks or ():
-            try:
-                callback(self)
-            except Exception:
-                log.exception("a callback of a pending result failed")
-
-
-_WAITING, _RUNNING, _DONE, _CANCELLED = 0, 1, 2, 3
-#: Guards every change of state: held for a few instructions, so one lock serves all.
-_settling = threading.Lock()
-
-
-def _after_fork() -> None:
-    global _settling
-    _settling = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
-
-
-class _Inbox:
-    """Wakes the waiters of one event loop: one call into the loop for all that are ready, not one each.
-
-    `call_soon_threadsafe` writes to a socket, which is most of what a group commit of many small writes costs.
-    """
-
-    _all: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, _Inbox]] = WeakKeyDictionary()
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = ref(loop)
-        self._ready: deque[asyncio.Future[None]] = deque()
-        self._called = False
-
-    @classmethod
-    def of(cls, loop: asyncio.AbstractEventLoop) -> _Inbox:
-        inbox = cls._all.get(loop)
-        if inbox is None:
-            inbox = cls._all[loop] = _Inbox(loop)
-        return inbox
-
-    def post(self, waiter: asyncio.Future[None]) -> None:
-        """From any thread."""
-        self._ready.append(waiter)
-        loop = self._loop()
-        if not self._called and loop is not None:
-            self._called = True
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(self._wake)
-
-    def _wake(self) -> None:
-        self._called = False  # before the first is taken: what is posted from here on calls again
-        while self._ready:
-            waiter = self._ready.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
 
 
 class Moment(Protocol):
@@ -266,7 +100,7 @@ class Store(Protocol):
         """Replace what is given. Raises NotFound for either id. Connecting does not learn retroactively."""
 
     def delete_session(self, session_id: str) -> Pending[None]:
-        """With its messages, tasks, outcomes, episodes and due work. Skills stay; evidence of it goes."""
+        """With its messages, tasks, outcomes, episodes, due work and own disk. Skills stay; evidence of it goes."""
 
     # -- messages
     def append(
@@ -282,7 +116,8 @@ class Store(Protocol):
         """Keep messages and outcomes in order and make the session's observe work due, or do none of it.
 
         Ids that are kept already are ignored, so a caller may safely repeat itself. `ensure` creates the session
-        where its id is unknown; without it an unknown session raises NotFound. The observe work is due after
+        where its id is unknown; without it an unknown session raises NotFound. The session refers from now on to
+        the blobs that its messages name (`Part.asset`, `native`). The observe work is due after
         `quiet` seconds without another append, at the latest `max_wait` seconds after the first; not at all
         where the session has `disable_task_tracking`.
         """
@@ -450,6 +285,54 @@ class Store(Protocol):
     def injections(self, space_id: str, *, limit: int = 100) -> Pending[list[Injection]]:
         """Newest first."""
 
+    # -- disks
+    def create_disk(self, disk: Disk) -> Pending[Disk]:
+        """Raises Conflict for an id that is taken, NotFound for the session that it shall belong to."""
+
+    def disk(self, disk_id: str) -> Pending[Disk]:
+        """Raises NotFound."""
+
+    def disk_of_session(self, session_id: str) -> Pending[Disk]:
+        """The session's own disk, made on first use. Safe in a race. Raises NotFound for the session."""
+
+    def disks(self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False) -> Pending[Page[Disk]]:
+        """By time of creation."""
+
+    def delete_disk(self, disk_id: str) -> Pending[None]:
+        """With its files."""
+
+    def put_artifact(self, artifact: Artifact) -> Pending[Artifact]:
+        """Keep it in place of the one with its path and name, whose `created_at` stays. Its blob must be there.
+
+        All or nothing: whoever reads meets the old file or the new one. Raises NotFound for the disk.
+        """
+
+    def artifact(self, disk_id: str, path: str, filename: str) -> Pending[Artifact]:
+        """Raises NotFound for the disk, or the file."""
+
+    def update_artifact(self, disk_id: str, path: str, filename: str, *, meta: Json) -> Pending[Artifact]:
+        """Replace its meta."""
+
+    def delete_artifact(self, disk_id: str, path: str, filename: str) -> Pending[None]: ...
+
+    def list_artifacts(self, disk_id: str, path: str = "/") -> Pending[ArtifactListing]:
+        """What stands directly in that folder; nothing, where there is no such folder."""
+
+    def artifacts(
+        self, disk_id: str, *, under: str = "/", limit: int = 200, cursor: str | None = None
+    ) -> Pending[Page[Artifact]]:
+        """All files in that folder and below it, by path and name. `limit` is 1 to 1000."""
+
+    # -- what the blobs are kept for
+    def unused_blobs(self, *, limit: int = 1000) -> Pending[list[str]]:
+        """Hashes of blobs whose last reference has gone: those for which `forget_blobs` has not been called yet."""
+
+    def forget_blobs(self, hashes: Collection[str]) -> Pending[None]:
+        """They have been deleted: no longer name them as unused."""
+
+    def used_blobs(self, hashes: Collection[str]) -> Pending[set[str]]:
+        """Those of them that a file or a message refers to."""
+
     # -- work
     def make_due(self, kind: LaneKind, key: str, *, at: float | None = None) -> Pending[None]:
         """At the latest at that Unix time (None = now). A dead lane comes alive again."""
@@ -496,17 +379,59 @@ class KeyStore(Protocol):
         """It opens nothing from now on. Raises NotFound."""
 
 
+class BlobWriter(Protocol):
+    """A blob on its way in, piece by piece, in constant memory. Leave its `with` without `commit`, and nothing is kept.
+
+    Raises StoreUnavailable where the bytes cannot be written.
+    """
+
+    def __enter__(self) -> BlobWriter: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def commit(self) -> Blob:
+        """Keep what was written, atomically and durably."""
+
+
 @runtime_checkable
 class BlobStore(Protocol):
-    """Bytes by their SHA-256 (lower-case hex). Putting the same bytes twice keeps them once."""
+    """Bytes by their SHA-256 (lower-case hex). Putting the same bytes twice keeps them once.
+
+    A blob stays while something refers to it, and those references are rows of the Store. The bytes come first, then
+    the row; when the last row goes, the blob may go. So that this never hits bytes that somebody has just put again and
+    not yet referred to, who deletes does as follows: take a moment a good while ago (longer than anybody waits
+    between bytes and row), *then* ask the Store what is unused, then `delete(..., untouched_since=moment)`. To put
+    bytes makes them new again, and deleting looks at their age and deletes as one step. So a blob that goes was put
+    before that moment; whoever put it has its row by now, or has given up.
+    """
 
     def put(self, data: bytes) -> str:
         """Keep them, atomically and durably, and return their hash. Raises StoreUnavailable."""
 
+    def write(self) -> BlobWriter:
+        """Keep bytes that are too many for memory."""
+
     def get(self, sha256: str) -> bytes:
         """Raises NotFound; never returns bytes that do not have that hash."""
 
+    def read(self, sha256: str, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes from `start` up to `end` (None = the last), in pieces. Raises NotFound at once.
+
+        Read whole, bytes that do not have that hash raise StoreUnavailable after the last piece.
+        """
+
+    def size(self, sha256: str) -> int:
+        """Raises NotFound."""
+
     def exists(self, sha256: str) -> bool: ...
 
-    def delete(self, sha256: str) -> None:
-        """Nothing happens where it is unknown."""
+    def delete(self, sha256: str, *, untouched_since: float | None = None) -> bool:
+        """Whether it is gone now: with `untouched_since` (Unix seconds), it stays if it was put after that."""
+
+    def sweep(self, used: Callable[[Sequence[str]], Collection[str]], *, untouched_since: float) -> int:
+        """Delete what was put before that moment and `used` does not name, and what unfinished uploads left behind.
+
+        How many blobs went.
+        """

@@ -19,6 +19,7 @@ import pytest
 from .base import Store
 from .contracts.blobs import BlobContract
 from .contracts.conversations import MessageContract, SessionContract
+from .contracts.disks import ArtifactContract, BlobUseContract, DiskContract
 from .contracts.lasting import LastingContract
 from .contracts.learning import (
     DigestContract,
@@ -46,6 +47,9 @@ class StoreContract(
     SearchContract,
     SpaceContract,
     BlockContract,
+    DiskContract,
+    ArtifactContract,
+    BlobUseContract,
     OneMessageContract,
     ObservingContract,
     PrincipalContract,

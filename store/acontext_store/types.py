@@ -11,7 +11,7 @@ import os
 import time
 import uuid
 from datetime import UTC, datetime
-from typing import Any, Generic, Literal, NotRequired, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, NotRequired, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
@@ -419,6 +419,62 @@ class Injection(Record):
     text_hash: str = ""
     tokens: int = 0
     created_at: str = Field(default_factory=now)
+
+
+# ----------------------------------------------------------------------------------------------- files
+
+
+class Blob(NamedTuple):
+    """Bytes that a blob store keeps."""
+
+    sha256: str
+    size: int
+
+
+class Asset(Record):
+    """A file that came with a message; the message's part names it by its hash."""
+
+    sha256: str
+    size: int
+    mime: str = "application/octet-stream"
+    filename: str | None = None
+
+
+class Disk(Record):
+    """A place for files. Folders exist through the files in them."""
+
+    id: str
+    project_id: str
+    #: The session whose own disk this is; it goes when the session goes.
+    session_id: str | None = None
+    created_at: str = Field(default_factory=now)
+    updated_at: str = Field(default_factory=now)
+
+
+class Artifact(Record):
+    """A file on a disk: a name for bytes in the blob store."""
+
+    disk_id: str
+    #: The folder, with a slash at both ends.
+    path: str
+    filename: str
+    sha256: str
+    size: int
+    mime: str = "application/octet-stream"
+    meta: Json = Field(default_factory=dict)
+    created_at: str = Field(default_factory=now)
+    updated_at: str = Field(default_factory=now)
+
+    @property
+    def full_path(self) -> str:
+        return self.path + self.filename
+
+
+class ArtifactListing(Record):
+    """What stands directly in a folder, by name: files, and the names of folders without slashes."""
+
+    artifacts: list[Artifact]
+    directories: list[str]
 
 
 # ------------------------------------------------------------------------------------------------ work

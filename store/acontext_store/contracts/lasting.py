@@ -84,7 +84,7 @@ class LastingContract:
         assert (empty.sessions, empty.messages, empty.skills, empty.bytes) == (0, 0, {}, 0)
         Household(store)
         stats = done(store.stats())
-        assert (stats.sessions, stats.messages, stats.tasks, stats.spaces) == (2, 3, 1, 1)
+        assert (stats.sessions, stats.messages, stats.tasks, stats.spaces) == (2, 4, 1, 1)
         assert stats.skills == {"active": 1}
         assert (stats.lanes_due, stats.lanes_dead, stats.injections) == (2, 0, 1)
         assert stats.bytes > 0

@@ -11,6 +11,7 @@ from ..base import Pending, Store
 from ..errors import AcontextError
 from ..types import Block, Claim, Episode, Injection, LaneKind, SkillOps, Space, TaskOps
 from ..words import words
+from .disks import OLD, a_disk, a_file, put, with_blob
 from .given import a_session, a_space, a_task, an_edit, an_outcome, claimed, done, learned, observed, said, talk
 
 _KINDS: tuple[LaneKind, ...] = ("observe", "learn")
@@ -30,7 +31,11 @@ class Household:
         done(store.log_injection(Injection(id="i1", space_id=self.space_id)))
         self.page_id = done(store.blocks(self.space_id))[0].id
         done(store.create_session(a_session("keyed", project_id=store.project_id, key="thread")))
-        done(store.append("keyed", [said("due")]))
+        done(store.append("keyed", [said("due"), with_blob("3d" * 32)]))
+        a_disk(store)
+        put(store, "/notes/secret.md", "/gone", meta={"secret": 1})
+        done(store.put_artifact(a_file("/gone", sha256="4e" * 32)))
+        done(store.delete_artifact("d1", "/", "gone"))
         self.claim = claimed(store, "learn", self.space_id, owner="w1")
         done(store.release(self.claim))
         self.claim = claimed(store, "learn", self.space_id, owner="w1")
@@ -54,6 +59,10 @@ class Household:
             "search": done(store.search(space_id, words("secret booking"))),
             "injections": done(store.injections(space_id)),
             "lanes": done(store.lanes()),
+            "disks": done(store.disks()),
+            "artifacts": done(store.artifacts("d1")),
+            "unused": done(store.unused_blobs()),
+            "used": done(store.used_blobs([OLD, "3d" * 32, "4e" * 32])),
             "stats": done(store.stats()),
         }
 
@@ -125,6 +134,20 @@ class Household:
             ],
             "log_injection": [lambda: store.log_injection(Injection(id="i1", space_id=space_id))],
             "injections": [lambda: store.injections(space_id)],
+            "create_disk": [],  # as with spaces
+            "disk": [lambda: store.disk("d1")],
+            "disk_of_session": [lambda: store.disk_of_session("s1")],
+            "disks": [lambda: store.disks()],
+            "delete_disk": [lambda: store.delete_disk("d1")],
+            "put_artifact": [lambda: store.put_artifact(a_file("/notes/secret.md", sha256="5f" * 32))],
+            "artifact": [lambda: store.artifact("d1", "/notes/", "secret.md")],
+            "update_artifact": [lambda: store.update_artifact("d1", "/notes/", "secret.md", meta={"taken": 1})],
+            "delete_artifact": [lambda: store.delete_artifact("d1", "/notes/", "secret.md")],
+            "list_artifacts": [lambda: store.list_artifacts("d1"), lambda: store.list_artifacts("d1", "/notes/")],
+            "artifacts": [lambda: store.artifacts("d1")],
+            "unused_blobs": [lambda: store.unused_blobs()],
+            "forget_blobs": [lambda: store.forget_blobs(["4e" * 32])],
+            "used_blobs": [lambda: store.used_blobs([OLD, "3d" * 32, "4e" * 32])],
             "make_due": [lambda: store.make_due("observe", "s1"), lambda: store.make_due("learn", space_id)],
             "claim": [lambda: store.claim("w1", kinds=_KINDS, lease=60, limit=100)],
             "heartbeat": [lambda: store.heartbeat(claim, lease=60)],

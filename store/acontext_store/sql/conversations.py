@@ -11,11 +11,11 @@ from sqlalchemy import Row, func, select, update
 
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Appended, Json, Message, Outcome, Page, Part, Session, StoredMessage, now
-from . import lanes
+from . import disks, lanes, references
 from .connect import clean, dump, load, quoted
 from .paging import check_limit, decode_number_cursor, encode_cursor
 from .paging import page as page_of
-from .tables import episodes, evidence, injections, messages, outcomes, sessions, spaces, tasks
+from .tables import episodes, evidence, injections, messages, outcomes, session_blobs, sessions, spaces, tasks
 from .tables import lanes as lanes_table
 from .tx import Tail, Tx
 
@@ -121,9 +121,12 @@ def update_session(tx: Tx, session_id: str, *, configs: Json | None, space_id: s
 def delete_session(tx: Tx, session_id: str) -> None:
     tx.get(sessions, "session", session_id)
     tx.drop(lanes_table, kind="observe", key=session_id)
-    for table in (episodes, evidence, tasks, outcomes, messages):
+    disks.drop_of_session(tx, session_id)
+    blobs = references.of_session(tx, session_id)
+    for table in (episodes, evidence, tasks, outcomes, messages, session_blobs):
         tx.drop(table, session_id=session_id)
     tx.change(injections, {"session_id": None}, session_id=session_id)
+    references.release(tx, blobs)
     tx.drop(sessions, id=session_id)
     tx.memory.tails.pop(session_id, None)
     tx.purged = True
@@ -190,6 +193,8 @@ def append(
             seq += 1
             last_id = message.id
     said = tail.outcome_count
+            if blobs := references.blobs_of(message):
+                references.refer(tx, session_id, blobs)
     for outcome in new_outcomes:
         values = (
             project_id,
@@ -236,7 +241,9 @@ def _put_off(tx: Tx, session_id: str, tail: Tail, quiet: float, max_wait: float)
 def is_one_insert(tx: Tx, arguments: tuple[Any, ...]) -> bool:
     """Whether an append with these arguments is one statement, which needs no savepoint to be all or nothing."""
     session_id, new_messages, new_outcomes, *_ = arguments
-    return session_id in tx.memory.tails and len(new_messages) + len(new_outcomes) <= 1
+    if session_id not in tx.memory.tails or len(new_messages) + len(new_outcomes) > 1:
+        return False
+    return not any(references.blobs_of(message) for message in new_messages)
 
 
 def settle(tx: Tx) -> None:

@@ -17,9 +17,12 @@ from ..errors import Closed
 from ..project import check_project_id
 from ..types import (
     Appended,
+    Artifact,
+    ArtifactListing,
     Block,
     BlockType,
     Claim,
+    Disk,
     Episode,
     Injection,
     Json,
@@ -43,7 +46,7 @@ from ..types import (
     TaskOps,
     ToolName,
 )
-from . import conversations, lanes, learned, schema, search, skills, spaces, tables, tasks, toolnames
+from . import conversations, disks, lanes, learned, references, schema, search, skills, spaces, tables, tasks, toolnames
 from .connect import BUSY_TIMEOUT, Durability, writing
 from .migrations import HEAD
 from .reader import Readers
@@ -318,6 +321,51 @@ class SqliteStore:
 
     def injections(self, space_id: str, *, limit: int = 100) -> Pending[list[Injection]]:
         return self._read(learned.list_injections, space_id, limit=limit)
+
+    # -- disks
+    def create_disk(self, disk: Disk) -> Pending[Disk]:
+        return self._write(disks.create_disk, disk)
+
+    def disk(self, disk_id: str) -> Pending[Disk]:
+        return self._read(disks.disk, disk_id)
+
+    def disk_of_session(self, session_id: str) -> Pending[Disk]:
+        return self._write(disks.disk_of_session, session_id)
+
+    def disks(self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False) -> Pending[Page[Disk]]:
+        return self._read(disks.list_disks, limit=limit, cursor=cursor, time_desc=time_desc)
+
+    def delete_disk(self, disk_id: str) -> Pending[None]:
+        return self._write(disks.delete_disk, disk_id)
+
+    def put_artifact(self, artifact: Artifact) -> Pending[Artifact]:
+        return self._write(disks.put, artifact)
+
+    def artifact(self, disk_id: str, path: str, filename: str) -> Pending[Artifact]:
+        return self._read(disks.artifact, disk_id, path, filename)
+
+    def update_artifact(self, disk_id: str, path: str, filename: str, *, meta: Json) -> Pending[Artifact]:
+        return self._write(disks.update, disk_id, path, filename, meta=meta)
+
+    def delete_artifact(self, disk_id: str, path: str, filename: str) -> Pending[None]:
+        return self._write(disks.delete, disk_id, path, filename)
+
+    def list_artifacts(self, disk_id: str, path: str = "/") -> Pending[ArtifactListing]:
+        return self._read(disks.list_folder, disk_id, path)
+
+    def artifacts(
+        self, disk_id: str, *, under: str = "/", limit: int = 200, cursor: str | None = None
+    ) -> Pending[Page[Artifact]]:
+        return self._read(disks.list_below, disk_id, under=under, limit=limit, cursor=cursor)
+
+    def unused_blobs(self, *, limit: int = 1000) -> Pending[list[str]]:
+        return self._read(references.list_unused, limit=limit)
+
+    def forget_blobs(self, hashes: Collection[str]) -> Pending[None]:
+        return self._write(references.forget, tuple(hashes))
+
+    def used_blobs(self, hashes: Collection[str]) -> Pending[set[str]]:
+        return self._read(references.used, tuple(hashes))
 
     # -- work
     def make_due(self, kind: LaneKind, key: str, *, at: float | None = None) -> Pending[None]:

@@ -350,6 +350,57 @@ api_keys = Table(
     Index("ix_api_keys_project", "project_id", "created_at", "id"),
 )
 
+# -------------------------------------------------------------------------------------------------- files
+
+disks = Table(
+    "disks",
+    metadata,
+    key("project_id"),
+    key("id"),
+    may("session_id"),
+    must("created_at"),
+    must("updated_at"),
+    of_session(),
+    Index("uq_disks_session", "project_id", "session_id", unique=True),
+    Index("ix_disks_created", "project_id", "created_at", "id"),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    key("project_id"),
+    key("disk_id"),
+    key("path"),
+    key("filename"),
+    must("sha256"),
+    must("size", BigInteger),
+    must("mime"),
+    must("meta"),
+    must("created_at"),
+    must("updated_at"),
+    ForeignKeyConstraint(["project_id", "disk_id"], ["disks.project_id", "disks.id"], ondelete="CASCADE"),
+    Index("ix_artifacts_sha256", "project_id", "sha256"),
+)
+
+# the blobs that the messages of a session name
+session_blobs = Table(
+    "session_blobs",
+    metadata,
+    key("project_id"),
+    key("session_id"),
+    key("sha256"),
+    of_session(),
+    Index("ix_session_blobs_sha256", "project_id", "sha256"),
+)
+
+# blobs whose last reference has gone, until they are deleted
+unused_blobs = Table(
+    "unused_blobs",
+    metadata,
+    key("project_id"),
+    key("sha256"),
+)
+
 # --------------------------------------------------------------------------------------------------- work
 
 lanes = Table(
