@@ -139,11 +139,12 @@ def _begin(graph: Any, input: Any, config: RunnableConfig | None, *, asynchronou
 def with_handler(target: Any, config: RunnableConfig | None, handler: Any) -> RunnableConfig:
     """The configuration with one more handler; those that would have been there are."""
     explicit: RunnableConfig = config or {}
-    callbacks: Any = (
-        explicit.get("callbacks")
-        or (getattr(target, "config", None) or {}).get("callbacks")
-        or ensure_config().get("callbacks")
-    )
+    callbacks: Any = explicit.get("callbacks") or ensure_config().get("callbacks")
+    own = (getattr(target, "config", None) or {}).get("callbacks")
+    if not explicit.get("callbacks") and own:
+        # some versions take these in place of the target's own, some beside them: a manager has each of them once
+        handlers = list(own if isinstance(own, list) else own.handlers)
+        callbacks = BaseCallbackManager(handlers=handlers, inheritable_handlers=list(handlers))
     if isinstance(callbacks, BaseCallbackManager):
         callbacks = callbacks.copy()
         callbacks.add_handler(handler, inherit=True)

@@ -137,8 +137,9 @@ def settled(events: list[Any]) -> list[Any]:
         return bool(event[0] == "tool" or (event[0] == "updates" and event[1][0][0] == "tools"))
 
     order = []
-    for of_tools, some in itertools.groupby(events, group):
-        order.extend(sorted(some, key=json.dumps) if of_tools else some)
+    for of_tools, found in itertools.groupby(events, group):
+        some = list(found)
+        order += sorted(some, key=json.dumps) if of_tools else some
     return order
 
 
