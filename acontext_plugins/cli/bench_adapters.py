@@ -118,7 +118,7 @@ async def _measure(name: str, wrapped: bool, seconds: float) -> dict[str, Any]:
 
 async def _settle() -> int:
     """Wait until all is recorded and learned; how many recordings were lost."""
-    from acontext_plugins.connection import default_door
+    from acontext_plugins.door import default_door
 
     door = default_door()
     home = (await asyncio.to_thread(door.connection, 30)).home()
@@ -139,7 +139,8 @@ def child(arguments: Sequence[str]) -> None:
 def _spawn(name: str, how: str, seconds: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="acontext-bench-") as folder:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("ACONTEXT_")}
-        environment |= {"ACONTEXT_URL": f"sqlite:///{Path(folder) / 'bench.db'}", "OPENAI_API_KEY": "unused"}
+        url = f"sqlite:///{Path(folder) / 'bench.db'}"
+        environment |= {"ACONTEXT_URL": url, "OPENAI_API_KEY": "unused", "PYTHONDONTWRITEBYTECODE": ""}
         done = subprocess.run(
             [sys.executable, "-m", __name__, name, how, str(seconds)],
             env=environment, cwd=folder, stdout=subprocess.PIPE, text=True, check=True,
