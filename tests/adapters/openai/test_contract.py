@@ -35,7 +35,6 @@ STEPS: list[tuple[Any, str]] = [
     (exchange.Exchange, "_failed"),
     (exchange._Watch, "whole"),
     (exchange._Watch, "_read"),
-    (exchange, "calls"),
     (model_calls.Calls, "_begin"),
     (model_calls.Calls, "_going_on"),
     (model_calls.Calls, "_answered"),
