@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
@@ -14,6 +14,7 @@ from acontext_store.types import (
     BlockType,
     Json,
     LearningStatus,
+    ObservingStatus,
     Page,
     Session,
     Skill,
@@ -21,12 +22,13 @@ from acontext_store.types import (
     Space,
     StoredMessage,
     Task,
+    ToolName,
 )
 
-from .client_async import AsyncAcontext, AsyncBlocks, AsyncSessions, AsyncSpaces, Blob, Mode
+from .client_async import AsyncAcontext, AsyncBlocks, AsyncSessions, AsyncSpaces, AsyncTools, Blob, Mode
 from .connection import Client, Connection
 from .door import default_door
-from .service import FlushResult, Format, MessagesPage, SpaceSearchResult
+from .service import Confirmation, FlagResult, FlushResult, Format, MessagesPage, SpaceSearchResult, TokenCounts
 from .settings import Settings
 
 __all__ = ["Acontext", "AsyncAcontext", "default_door"]
@@ -126,11 +128,13 @@ class Sessions(_Resource):
         format: Format = "openai",
         time_desc: bool | None = None,
         edit_strategies: Sequence[Json] | None = None,
+        pin_editing_strategies_at_message: str | None = None,
     ) -> MessagesPage:
         """Messages, oldest first, as plain dicts of that format, ready to be sent to a model.
 
         No `limit` = all. `time_desc` with a `limit` gives the newest ones. Embedded there are no public URLs, so
-        `with_asset_public_url` changes nothing; `edit_strategies` are not available yet: InvalidInput.
+        `with_asset_public_url` changes nothing. `edit_strategies` shorten what is returned, never what is stored;
+        pinned at a message, they leave alone what came after it. Raises NotFound, InvalidInput.
         """
         return self._run(
             self._async.get_messages(
@@ -141,8 +145,21 @@ class Sessions(_Resource):
                 format=format,
                 time_desc=time_desc,
                 edit_strategies=edit_strategies,
+                pin_editing_strategies_at_message=pin_editing_strategies_at_message,
             )
         )
+
+    def update_message_meta(self, session_id: str, message_id: str, *, meta: Json) -> StoredMessage:
+        """Given names replace what is there, names given as None are removed. Raises NotFound."""
+        return self._run(self._async.update_message_meta(session_id, message_id, meta=meta))
+
+    def get_token_counts(self, session_id: str) -> TokenCounts:
+        """What all messages take together, tool results and media too. Raises NotFound."""
+        return self._run(self._async.get_token_counts(session_id))
+
+    def messages_observing_status(self, session_id: str) -> ObservingStatus:
+        """How many messages have been observed, are being observed, or wait. Raises NotFound."""
+        return self._run(self._async.messages_observing_status(session_id))
 
     def get_tasks(
         self,
@@ -234,6 +251,18 @@ class Spaces(_Resource):
         """All states that a skill has had, oldest first. Raises NotFound."""
         return self._run(self._async.skill_versions(skill_id))
 
+    def get_unconfirmed_experiences(
+        self, space_id: str, *, limit: int | None = None, cursor: str | None = None, time_desc: bool | None = None
+    ) -> Page[Confirmation]:
+        """What was learned and waits for a person. Raises NotFound."""
+        return self._run(
+            self._async.get_unconfirmed_experiences(space_id, limit=limit, cursor=cursor, time_desc=time_desc)
+        )
+
+    def confirm_experience(self, space_id: str, experience_id: str, *, save: bool) -> Confirmation | None:
+        """Use it from now on (`save`), or discard it. Raises NotFound for what does not wait."""
+        return self._run(self._async.confirm_experience(space_id, experience_id, save=save))
+
 
 class Blocks(_Resource):
     """The tree of folders, pages and skills of a space."""
@@ -290,6 +319,22 @@ class Blocks(_Resource):
         return self._run(self._async.delete(space_id, block_id))
 
 
+class Tools(_Resource):
+    """The tools that skills call."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._async = AsyncTools(connection)
+
+    def get_tool_name(self) -> Sequence[ToolName]:
+        """Tools of active skills by name, and how many skills call each."""
+        return self._run(self._async.get_tool_name())
+
+    def rename_tool_name(self, *, rename: Sequence[Mapping[str, str]]) -> FlagResult:
+        """`[{"old_name": ..., "new_name": ...}]`, in all that was learned. Unknown names change nothing."""
+        return self._run(self._async.rename_tool_name(rename=rename))
+
+
 class Acontext(Client):
     """The synchronous client. Use it with `with`, or call `close()`; it closes itself at exit."""
 
@@ -298,6 +343,7 @@ class Acontext(Client):
         self.sessions = Sessions(self.door)
         self.spaces = Spaces(self.door)
         self.blocks = Blocks(self.door)
+        self.tools = Tools(self.door)
 
     def ping(self) -> str:
         """ "pong", when the database answers."""

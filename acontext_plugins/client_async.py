@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel
 
-from acontext_store.errors import InvalidInput
 from acontext_store.types import (
     ACTIVE,
     Block,
     BlockType,
     Json,
     LearningStatus,
+    ObservingStatus,
     Outcome,
     Page,
     Session,
@@ -24,11 +24,22 @@ from acontext_store.types import (
     Space,
     StoredMessage,
     Task,
+    ToolName,
 )
 
 from .connection import Client, Connection
-from .formats import named_items, to_message
-from .service import FlushResult, Format, MessagesPage, Service, SpaceSearchResult
+from .formats import to_message
+from .service import (
+    Confirmation,
+    FlagResult,
+    FlushResult,
+    Format,
+    MessagesPage,
+    Service,
+    SpaceSearchResult,
+    TokenCounts,
+    renames,
+)
 from .settings import Settings
 
 Blob = dict[str, Any] | BaseModel
@@ -106,17 +117,8 @@ class AsyncSessions(_AsyncResource):
         Raises NotFound for the session, InvalidInput for the message.
         """
         message = to_message(blob, format)
-        appended = await self._service.append(session_id, [message])
-        page = await self._service.messages(session_id, time_desc=True, limit=1)
-        for stored in page.items:
-            if stored.id == message.id:
-                return stored
-        return StoredMessage(
-            **message.model_dump(),
-            project_id=self._connection.settings.project,
-            session_id=session_id,
-            seq=appended.last_seq,
-        )
+        await self._service.append(session_id, [message])
+        return await self._service.message(session_id, message.id)
 
     store_message = send_message
 
@@ -130,22 +132,35 @@ class AsyncSessions(_AsyncResource):
         format: Format = "openai",
         time_desc: bool | None = None,
         edit_strategies: Sequence[Json] | None = None,
+        pin_editing_strategies_at_message: str | None = None,
     ) -> MessagesPage:
         """Messages, oldest first, as plain dicts of that format, ready to be sent to a model.
 
         No `limit` = all. `time_desc` with a `limit` gives the newest ones. Embedded there are no public URLs, so
-        `with_asset_public_url` changes nothing; `edit_strategies` are not available yet: InvalidInput.
+        `with_asset_public_url` changes nothing. `edit_strategies` shorten what is returned, never what is stored;
+        pinned at a message, they leave alone what came after it. Raises NotFound, InvalidInput.
         """
-        if edit_strategies:
-            raise InvalidInput("edit_strategies are not available yet: read the messages whole, and edit the copy")
-        page = await self._service.messages(session_id, limit=limit or None, cursor=cursor, time_desc=bool(time_desc))
-        items = named_items(page.items, format)
-        return MessagesPage(
-            items=[item for _, item in items],
-            ids=[id for id, _ in items],
-            has_more=page.has_more,
-            next_cursor=page.next_cursor,
+        return await self._service.conversation(
+            session_id,
+            format=format,
+            limit=limit or None,
+            cursor=cursor,
+            time_desc=bool(time_desc),
+            edit_strategies=edit_strategies,
+            pin_at=pin_editing_strategies_at_message,
         )
+
+    async def update_message_meta(self, session_id: str, message_id: str, *, meta: Json) -> StoredMessage:
+        """Given names replace what is there, names given as None are removed. Raises NotFound."""
+        return await self._service.update_message(session_id, message_id, meta=meta)
+
+    async def get_token_counts(self, session_id: str) -> TokenCounts:
+        """What all messages take together, tool results and media too. Raises NotFound."""
+        return await self._service.token_counts(session_id)
+
+    async def messages_observing_status(self, session_id: str) -> ObservingStatus:
+        """How many messages have been observed, are being observed, or wait. Raises NotFound."""
+        return await self._service.observing_status(session_id)
 
     async def get_tasks(
         self,
@@ -230,6 +245,18 @@ class AsyncSpaces(_AsyncResource):
         """All states that a skill has had, oldest first. Raises NotFound."""
         return await self._service.skill_versions(skill_id)
 
+    async def get_unconfirmed_experiences(
+        self, space_id: str, *, limit: int | None = None, cursor: str | None = None, time_desc: bool | None = None
+    ) -> Page[Confirmation]:
+        """What was learned and waits for a person. Raises NotFound."""
+        return await self._service.confirmations(
+            space_id, limit=20 if limit is None else limit, cursor=cursor, time_desc=bool(time_desc)
+        )
+
+    async def confirm_experience(self, space_id: str, experience_id: str, *, save: bool) -> Confirmation | None:
+        """Use it from now on (`save`), or discard it. Raises NotFound for what does not wait."""
+        return await self._service.confirm(space_id, experience_id, save=save)
+
 
 class AsyncBlocks(_AsyncResource):
     """The tree of folders, pages and skills of a space."""
@@ -284,6 +311,19 @@ class AsyncBlocks(_AsyncResource):
         await self._service.delete_block(space_id, block_id)
 
 
+class AsyncTools(_AsyncResource):
+    """The tools that skills call."""
+
+    async def get_tool_name(self) -> Sequence[ToolName]:
+        """Tools of active skills by name, and how many skills call each."""
+        return await self._service.tool_names()
+
+    async def rename_tool_name(self, *, rename: Sequence[Mapping[str, str]]) -> FlagResult:
+        """`[{"old_name": ..., "new_name": ...}]`, in all that was learned. Unknown names change nothing."""
+        await self._service.rename_tools(renames(rename))
+        return FlagResult()
+
+
 class AsyncAcontext(Client):
     """The asynchronous client. Use it with `async with`, or `await client.aclose()`."""
 
@@ -292,6 +332,7 @@ class AsyncAcontext(Client):
         self.sessions = AsyncSessions(self.door)
         self.spaces = AsyncSpaces(self.door)
         self.blocks = AsyncBlocks(self.door)
+        self.tools = AsyncTools(self.door)
 
     async def ping(self) -> str:
         """ "pong", when the database answers."""

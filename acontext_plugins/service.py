@@ -6,10 +6,13 @@ waits for, so it only enqueues, never blocks and never raises.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from pydantic import Field
+
+from acontext_store.errors import InvalidInput
 from acontext_store.types import (
     Appended,
     Block,
@@ -17,6 +20,7 @@ from acontext_store.types import (
     Json,
     LearningStatus,
     Message,
+    ObservingStatus,
     Outcome,
     Page,
     Record,
@@ -27,6 +31,7 @@ from acontext_store.types import (
     Space,
     StoredMessage,
     Task,
+    ToolName,
 )
 
 InjectAs = Literal["system", "user"]
@@ -116,6 +121,26 @@ class FlushResult(Record):
     errmsg: str = ""
 
 
+class FlagResult(Record):
+    """`status` is 200: it is done."""
+
+    status: int = 200
+    errmsg: str = ""
+
+
+def renames(given: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """`[{"old_name": ..., "new_name": ...}]` as old -> new. Raises InvalidInput that names the entry."""
+    found: dict[str, str] = {}
+    for number, entry in enumerate(given):
+        old, new = entry.get("old_name"), entry.get("new_name")
+        if not isinstance(old, str) or not isinstance(new, str) or not old or not new:
+            raise InvalidInput(f"rename[{number}]: expected an old_name and a new_name, found {dict(entry)!r}"[:200])
+        if found.get(old, new) != new:
+            raise InvalidInput(f"rename[{number}]: {old!r} is renamed twice; give each old name once")
+        found[old] = new
+    return found
+
+
 class MessagesPage(Record):
     """Messages of a session, oldest first, in the format asked for; `ids` stand in the same order."""
 
@@ -123,6 +148,30 @@ class MessagesPage(Record):
     ids: list[str]
     has_more: bool = False
     next_cursor: str | None = None
+    #: What the items take, as `acontext_plugins.editing` counts.
+    this_time_tokens: int = 0
+    #: The last message that edit strategies saw; give it as `pin_at` next time, and the beginning stays the same.
+    edit_at_message_id: str | None = None
+    #: The meta of each item's message, and under "lost" what the format has no place for.
+    metas: list[Json] = Field(default_factory=list)
+
+
+class TokenCounts(Record):
+    """What all messages of a session take."""
+
+    total_tokens: int
+
+
+class Confirmation(Record):
+    """Something learned that waits until a person confirms it. Its id is the skill's."""
+
+    id: str
+    space_id: str
+    task_id: str | None = None
+    #: `{"type": "sop", "data": {"use_when", "preferences", "tool_sops"}}`
+    experience_data: Json
+    created_at: str
+    updated_at: str
 
 
 @runtime_checkable
@@ -131,6 +180,9 @@ class Service(Protocol):
 
     # -- for agents
     def record(self, recording: Recording) -> None: ...
+
+    async def keep(self, recording: Recording) -> Appended:
+        """As `record`, but durable when it returns. What was kept already is kept once, so it may be repeated."""
 
     async def recall(self, query: RecallQuery) -> Recall: ...
 
@@ -157,6 +209,7 @@ class Service(Protocol):
         *,
         space_id: str | None = None,
         not_connected: bool = False,
+        principal: str | None = None,
         limit: int = 20,
         cursor: str | None = None,
         time_desc: bool = False,
@@ -180,6 +233,32 @@ class Service(Protocol):
         cursor: str | None = None,
         time_desc: bool = False,
     ) -> Page[StoredMessage]: ...
+
+    async def message(self, session_id: str, message_id: str) -> StoredMessage: ...
+
+    async def update_message(self, session_id: str, message_id: str, *, meta: Json) -> StoredMessage:
+        """Change its meta: given names replace what is there, names given as None are removed."""
+
+    async def conversation(
+        self,
+        session_id: str,
+        *,
+        format: Format = "openai",
+        limit: int | None = None,
+        cursor: str | None = None,
+        time_desc: bool = False,
+        edit_strategies: Sequence[Json] | None = None,
+        pin_at: str | None = None,
+    ) -> MessagesPage:
+        """The messages as items of a format, ready to be sent to a model.
+
+        Strategies see the whole conversation, and pages are cut from what they leave. The stored messages never
+        change.
+        """
+
+    async def token_counts(self, session_id: str) -> TokenCounts: ...
+
+    async def observing_status(self, session_id: str) -> ObservingStatus: ...
 
     async def tasks(
         self, session_id: str, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
@@ -206,9 +285,28 @@ class Service(Protocol):
         self, space_id: str, *, query: str, limit: int = 10, mode: Literal["fast", "agentic"] = "fast"
     ) -> SpaceSearchResult: ...
 
+    async def find_blocks(
+        self, space_id: str, *, query: str, types: Collection[BlockType], limit: int = 10
+    ) -> list[SearchItem]:
+        """Blocks of these types that fit the words of `query`, best first."""
+
+    async def confirmations(
+        self, space_id: str, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
+    ) -> Page[Confirmation]:
+        """What was learned and waits for a person."""
+
+    async def confirm(self, space_id: str, confirmation_id: str, *, save: bool) -> Confirmation | None:
+        """Use it from now on, and return it; or discard it. Raises NotFound for what does not wait."""
+
     async def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> list[Skill]: ...
 
     async def skill_versions(self, skill_id: str) -> list[SkillVersion]: ...
+
+    async def tool_names(self) -> list[ToolName]:
+        """Tools that active skills call, and how many do."""
+
+    async def rename_tools(self, names: Mapping[str, str]) -> int:
+        """Old name -> new name, in all that was learned; the number of skills that changed."""
 
     # -- blocks
     async def blocks(

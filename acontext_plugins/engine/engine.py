@@ -18,7 +18,6 @@ from acontext_plugins.service import (
     Recall,
     RecallQuery,
     Recording,
-    SearchItem,
     SpaceSearchResult,
 )
 from acontext_plugins.settings import Settings
@@ -41,21 +40,22 @@ from acontext_store.types import (
     SkillStatus,
     SkillVersion,
     Space,
-    StoredMessage,
     Task,
     new_id,
 )
 
+from .curating import Curating, cited
 from .injector import render, tokens
 from .protocols import Learner, Observer
-from .recorder import Recorder, Scrubber, is_uuid, restore, session_id_of
+from .reading import Reading
+from .recorder import Recorder, Scrubber, is_uuid, session_id_of
 from .retriever import find
 from .worker import Worker, all_tasks
 
 log = logging.getLogger("acontext")
 
 
-class Engine:
+class Engine(Reading, Curating):
     """Records, observes, learns, retrieves and injects."""
 
     def __init__(
@@ -111,6 +111,10 @@ class Engine:
     # -- for agents
     def record(self, recording: Recording) -> None:
         self.recorder.record(recording)
+
+    async def keep(self, recording: Recording) -> Appended:
+        messages = recording.messages() if callable(recording.messages) else recording.messages
+        return await self.recorder.append(recording.session, messages, recording.outcomes)
 
     async def recall(self, query: RecallQuery) -> Recall:
         """The active skills that fit, rendered within the budget. An unknown space has none."""
@@ -274,12 +278,18 @@ class Engine:
         *,
         space_id: str | None = None,
         not_connected: bool = False,
+        principal: str | None = None,
         limit: int = 20,
         cursor: str | None = None,
         time_desc: bool = False,
     ) -> Page[Session]:
         return await self.store.sessions(
-            space_id=space_id, not_connected=not_connected, limit=limit, cursor=cursor, time_desc=time_desc
+            space_id=space_id,
+            not_connected=not_connected,
+            principal=principal,
+            limit=limit,
+            cursor=cursor,
+            time_desc=time_desc,
         )
 
     async def update_session(
@@ -292,13 +302,6 @@ class Engine:
 
     async def append(self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome] = ()) -> Appended:
         return await self.recorder.append(session_id, messages, outcomes)
-
-    async def messages(
-        self, session_id: str, *, limit: int | None = None, cursor: str | None = None, time_desc: bool = False
-    ) -> Page[StoredMessage]:
-        page = await self.store.messages(session_id, limit=limit, cursor=cursor, time_desc=time_desc)
-        items = [restore(message, self.blobs) for message in page.items]
-        return Page[StoredMessage](items=items, next_cursor=page.next_cursor, has_more=page.has_more)
 
     async def tasks(
         self, session_id: str, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
@@ -351,16 +354,7 @@ class Engine:
         await self.store.space(space_id)
         found = await self.find_skills(space_id, query, limit=limit)
         return SpaceSearchResult(
-            cited_blocks=[
-                SearchItem(
-                    block_id=skill.block_id,
-                    title=skill.body.use_when,
-                    type="sop",
-                    props=_props(skill),
-                    distance=round(1.0 / (1.0 + score), 6),
-                )
-                for skill, score in found
-            ]
+            cited_blocks=[cited(skill, score) for skill, score in found]
         )
 
     async def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> list[Skill]:
@@ -440,14 +434,3 @@ class Engine:
         """`stop`, then `close`."""
         await self.stop()
         await asyncio.to_thread(self.close)
-
-
-def _props(skill: Skill) -> Json:
-    return {
-        "use_when": skill.body.use_when,
-        "preferences": skill.body.preferences,
-        "tool_sops": [
-            {"order": order, "tool_name": step.tool_name, "action": step.action}
-            for order, step in enumerate(skill.body.tool_sops)
-        ],
-    }

@@ -12,7 +12,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from acontext_store.base import BlobStore, Pending, Store
 from acontext_store.errors import AcontextError, Closed, NotFound, StoreUnavailable
@@ -451,9 +451,17 @@ class Recorder:
 
 
 NATIVE_ASSET = "$asset"
+M = TypeVar("M", bound=Message)
 
 
-def restore(message: Message, blobs: BlobStore) -> Message:
+def is_outsourced(message: Message) -> bool:
+    """Whether some of it is in the blob store."""
+    if any(part.asset is not None and part.text is not None for part in message.parts):
+        return True
+    return message.native is not None and set(message.native) == {NATIVE_ASSET}
+
+
+def restore(message: M, blobs: BlobStore) -> M:
     """A message with its long texts fetched back from the blob store. Raises NotFound where one is gone."""
     changes: dict[str, object] = {}
     if any(part.asset is not None and part.text is not None for part in message.parts):
@@ -497,4 +505,13 @@ def _rough_size(value: object) -> int:
     return total
 
 
-__all__ = ["AcontextError", "Recorder", "RecorderStats", "Scrubber", "is_uuid", "restore", "session_id_of"]
+__all__ = [
+    "AcontextError",
+    "Recorder",
+    "RecorderStats",
+    "Scrubber",
+    "is_outsourced",
+    "is_uuid",
+    "restore",
+    "session_id_of",
+]

@@ -50,7 +50,7 @@ IPHONE: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("name", ["Sessions", "Spaces", "Blocks"])
+@pytest.mark.parametrize("name", ["Sessions", "Spaces", "Blocks", "Tools"])
 def test_both_doors_have_the_same_methods_with_the_same_signatures(name: str) -> None:
     def public(door: object) -> dict[str, str]:
         return {
@@ -292,8 +292,102 @@ def test_a_program_that_forgets_to_close_ends_and_loses_nothing(tmp_path: Path) 
         assert len(client.sessions.get_messages(session.id).items) == 200
 
 
-def test_what_is_not_available_yet_is_said_not_ignored(client: Acontext) -> None:
+def test_messages_are_edited_for_the_reader_and_never_in_the_store(client: Acontext) -> None:
     session = client.sessions.create()
-    assert client.sessions.get_messages(session.id, with_asset_public_url=True).items == []
+    for message in IPHONE:
+        client.sessions.send_message(session.id, blob=message)
+    whole = client.sessions.get_messages(session.id, with_asset_public_url=True)
+    bare = [{"type": "remove_tool_call_params", "params": {"keep_recent_n_tool_calls": 0}}]
+    edited = client.sessions.get_messages(session.id, edit_strategies=bare)
+    assert edited.items[3]["tool_calls"][0]["function"]["arguments"] == "{}"
+    assert edited.edit_at_message_id == whole.ids[-1]
+    assert edited.this_time_tokens < whole.this_time_tokens
+    assert client.sessions.get_messages(session.id) == whole
+    pinned = client.sessions.get_messages(
+        session.id, edit_strategies=bare, pin_editing_strategies_at_message=whole.ids[2]
+    )
+    assert (pinned.items, pinned.edit_at_message_id) == (whole.items, whole.ids[2])
     with pytest.raises(InvalidInput, match="edit_strategies"):
-        client.sessions.get_messages(session.id, edit_strategies=[{"type": "remove_tool_result"}])
+        client.sessions.get_messages(session.id, edit_strategies=[{"type": "forget"}])
+
+
+@pytest.mark.parametrize("time_desc", [False, True])
+def test_an_edited_conversation_is_read_in_pages_without_a_gap(client: Acontext, time_desc: bool) -> None:
+    session = client.sessions.create()
+    for message in IPHONE * 3:
+        client.sessions.send_message(session.id, blob=message)
+    strategies = [{"type": "middle_out", "params": {"token_reduce_to": 150}}]
+    whole = client.sessions.get_messages(session.id, edit_strategies=strategies)
+    assert 1 < len(whole.items) < 12
+    pages, cursor = [], None
+    while True:
+        page = client.sessions.get_messages(
+            session.id, edit_strategies=strategies, limit=2, cursor=cursor, time_desc=time_desc
+        )
+        pages.append(page.items)
+        cursor = page.next_cursor
+        if not page.has_more:
+            break
+    ordered = reversed(pages) if time_desc else pages
+    assert [item for page in ordered for item in page] == whole.items
+
+
+def test_what_a_format_has_no_place_for_is_named_in_the_meta(client: Acontext) -> None:
+    session = client.sessions.create()
+    client.sessions.send_message(session.id, blob={"role": "user", "content": "hello"})
+    clip = {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}
+    text = {"type": "text", "text": "look"}
+    client.sessions.send_message(session.id, blob={"role": "user", "content": [text, clip]})
+    assert client.sessions.get_messages(session.id).metas == [{}, {}]
+    plain, seen = client.sessions.get_messages(session.id, format="anthropic").metas
+    assert plain == {}
+    assert seen["lost"] == ["video: the anthropic format has no place for it"]
+
+
+def test_tokens_progress_and_meta_of_messages(client: Acontext) -> None:
+    session = client.sessions.create(disable_task_tracking=True)
+    stored = client.sessions.send_message(session.id, blob=IPHONE[0])
+    counts = client.sessions.get_token_counts(session.id)
+    assert counts.total_tokens == client.sessions.get_messages(session.id).this_time_tokens > 0
+    status = client.sessions.messages_observing_status(session.id)
+    assert (status.observed, status.in_process, status.pending) == (0, 0, 1)
+    client.sessions.update_message_meta(session.id, stored.id, meta={"grade": 1, "gone": None})
+    assert client.sessions.get_messages(session.id).metas == [{"grade": 1}]
+    assert client.sessions.get_messages(session.id).items == [IPHONE[0]]
+
+
+def test_tools_are_counted_and_renamed(client: Acontext) -> None:
+    space = client.spaces.create()
+    page = client.blocks.create(space.id, block_type="page", title="ops")
+    props = {"preferences": "", "tool_sops": [{"tool_name": "goto", "action": "go"}]}
+    client.blocks.create(space.id, block_type="sop", parent_id=page.id, title="star a repo", props=props)
+    assert [(tool.name, tool.sop_count) for tool in client.tools.get_tool_name()] == [("goto", 1)]
+    client.tools.rename_tool_name(rename=[{"old_name": "goto", "new_name": "open"}, {"old_name": "x", "new_name": "y"}])
+    assert [tool.name for tool in client.tools.get_tool_name()] == ["open"]
+    for wrong in ([], [{"old_name": "a"}], [{"old_name": "a", "new_name": "b"}, {"old_name": "a", "new_name": "c"}]):
+        with pytest.raises(InvalidInput):
+            client.tools.rename_tool_name(rename=wrong)
+
+
+def test_what_waits_for_a_person_is_confirmed_or_discarded(client: Acontext) -> None:
+    space = client.spaces.create()
+    page = client.blocks.create(space.id, block_type="page", title="ops")
+    store = client.door.home().engine.store
+    for title in ("star a repo", "fork a repo", "drop a repo"):
+        props = {"preferences": "", "tool_sops": [{"tool_name": "goto", "action": "go"}]}
+        block = client.blocks.create(space.id, block_type="sop", parent_id=page.id, title=title, props=props)
+        store.set_skill_status(block.id, "pending_confirmation").result(60)
+    first = client.spaces.get_unconfirmed_experiences(space.id, limit=2)
+    assert [item.experience_data["data"]["use_when"] for item in first.items] == ["star a repo", "fork a repo"]
+    rest = client.spaces.get_unconfirmed_experiences(space.id, limit=2, cursor=first.next_cursor)
+    assert len(rest.items) == 1
+    assert not rest.has_more
+    newest = client.spaces.get_unconfirmed_experiences(space.id, limit=1, time_desc=True)
+    assert newest.items == rest.items
+    saved, dropped = first.items
+    assert client.spaces.confirm_experience(space.id, saved.id, save=True) == saved
+    assert client.spaces.confirm_experience(space.id, dropped.id, save=False) is None
+    assert client.spaces.get_unconfirmed_experiences(space.id).items == rest.items
+    assert [skill.id for skill in client.spaces.skills(space.id)] == [saved.id]
+    with pytest.raises(NotFound):
+        client.spaces.confirm_experience(space.id, saved.id, save=True)

@@ -9,11 +9,12 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Row, func, select, update
 
+from ..cursors import decode_number_cursor, encode_cursor
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Appended, Json, Message, Outcome, Page, Part, Session, StoredMessage, now
 from . import disks, lanes, references
 from .connect import clean, dump, load, quoted
-from .paging import check_limit, decode_number_cursor, encode_cursor
+from .paging import check_limit
 from .paging import page as page_of
 from .tables import episodes, evidence, injections, messages, outcomes, session_blobs, sessions, spaces, tasks
 from .tables import lanes as lanes_table

@@ -1,0 +1,142 @@
+"""Curating: what people do with what was learned. They find it, confirm it, discard it, and rename its tools."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import partial
+
+from acontext_store.base import Store
+from acontext_store.cursors import decode_cursor, encode_cursor
+from acontext_store.errors import InvalidInput, NotFound
+from acontext_store.types import Block, BlockType, Json, Page, Skill, ToolName
+from acontext_store.words import words
+
+from ..service import Confirmation, SearchItem
+from .retriever import find
+from .rules.renaming import renamed_episode, renamed_text
+
+
+class Curating:
+    """The part of the engine that people use to look after skills."""
+
+    store: Store
+
+    async def find_blocks(
+        self, space_id: str, *, query: str, types: Collection[BlockType], limit: int = 10
+    ) -> list[SearchItem]:
+        if not query.strip():
+            raise InvalidInput("the query is empty: say what is looked for")
+        if not 1 <= limit <= 50:
+            raise InvalidInput(f"limit is {limit}: it must be 1 to 50")
+        roots = await self.store.blocks(space_id, tree=True)
+        found = _by_words(roots, query, set(types) - {"sop"})
+        if "sop" in types:
+            skills = await self.store.together(partial(find, space_id=space_id, query=query, limit=limit))
+            found += [cited(skill, score) for skill, score in skills]
+        return sorted(found, key=lambda item: item.distance or 0.0)[:limit]
+
+    async def confirmations(
+        self, space_id: str, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
+    ) -> Page[Confirmation]:
+        if not 1 <= limit <= 200:
+            raise InvalidInput(f"limit is {limit}: it must be 1 to 200")
+        waiting = await self.store.skills(space_id, statuses=["pending_confirmation"])
+        ordered = sorted(waiting, key=lambda skill: (skill.created_at, skill.id), reverse=time_desc)
+        if cursor is not None:
+            at = decode_cursor(cursor)
+            ordered = [
+                skill
+                for skill in ordered
+                if ((skill.created_at, skill.id) < at if time_desc else (skill.created_at, skill.id) > at)
+            ]
+        shown = ordered[:limit]
+        more = len(ordered) > limit
+        following = encode_cursor(shown[-1].created_at, shown[-1].id) if more else None
+        return Page(items=[_confirmation(skill) for skill in shown], next_cursor=following, has_more=more)
+
+    async def confirm(self, space_id: str, confirmation_id: str, *, save: bool) -> Confirmation | None:
+        waiting = await self.store.skills(space_id, statuses=["pending_confirmation"])
+        found = next((skill for skill in waiting if skill.id == confirmation_id), None)
+        if found is None:
+            raise NotFound("experience confirmation", confirmation_id)
+        reason = "confirmed by a person" if save else "discarded by a person"
+        await self.store.set_skill_status(found.id, "active" if save else "retired", reason=reason)
+        return _confirmation(found) if save else None
+
+    async def tool_names(self) -> list[ToolName]:
+        return await self.store.tool_names()
+
+    async def rename_tools(self, names: Mapping[str, str]) -> int:
+        if not names:
+            raise InvalidInput("nothing to rename: give at least one old and new name")
+        chosen = dict(names)
+        return await self.store.rename_tools(
+            chosen,
+            episode=lambda body: renamed_episode(body, chosen),
+            text=lambda text: renamed_text(text, chosen),
+        )
+
+
+def cited(skill: Skill, score: float) -> SearchItem:
+    """A skill as a search cites it; distance 0 = identical."""
+    return SearchItem(
+        block_id=skill.block_id,
+        title=skill.body.use_when,
+        type="sop",
+        props=said_by(skill) | {"tool_sops": _numbered(skill)},
+        distance=round(1.0 / (1.0 + score), 6),
+    )
+
+
+def said_by(skill: Skill) -> Json:
+    """What a skill says, in the words of the wire."""
+    return {
+        "use_when": skill.body.use_when,
+        "preferences": skill.body.preferences,
+        "tool_sops": [{"tool_name": step.tool_name, "action": step.action} for step in skill.body.tool_sops],
+    }
+
+
+def _numbered(skill: Skill) -> list[Json]:
+    return [
+        {"order": order, "tool_name": step.tool_name, "action": step.action}
+        for order, step in enumerate(skill.body.tool_sops)
+    ]
+
+
+def _confirmation(skill: Skill) -> Confirmation:
+    return Confirmation(
+        id=skill.id,
+        space_id=skill.space_id,
+        task_id=skill.evidence[0].task_id if skill.evidence else None,
+        experience_data={"type": "sop", "data": said_by(skill)},
+        created_at=skill.created_at,
+        updated_at=skill.updated_at,
+    )
+
+
+def _by_words(roots: Collection[Block], query: str, types: Collection[str]) -> list[SearchItem]:
+    """Blocks of these types that share words with the query, by the share of the query's words they have."""
+    wanted = set(words(query))
+    found: list[SearchItem] = []
+    rest = [(block, frozenset[str]()) for block in roots]
+    while rest:
+        block, above = rest.pop()
+        own = above | set(words(block.title))
+        rest += [(child, frozenset(own)) for child in block.children or ()]
+        if block.type not in types:
+            continue
+        if block.type == "text":
+            own |= {word for value in block.props.values() if isinstance(value, str) for word in words(value)}
+        share = len(wanted & own) / len(wanted) if wanted else 0.0
+        if share:
+            found.append(
+                SearchItem(
+                    block_id=block.id,
+                    title=block.title,
+                    type=block.type,
+                    props=block.props,
+                    distance=round(1.0 - share, 6),
+                )
+            )
+    return found

@@ -1,0 +1,116 @@
+"""Reading: a session's messages as a model is going to read them, and how far the observer has come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from acontext_store.base import BlobStore, Store
+from acontext_store.cursors import decode_number_cursor, encode_cursor
+from acontext_store.errors import InvalidInput
+from acontext_store.types import Json, Message, ObservingStatus, Page, StoredMessage, Task
+
+from ..editing import edit, parse_strategies, total_tokens
+from ..formats import named_items
+from ..service import Format, MessagesPage, TokenCounts
+from .recorder import is_outsourced, restore
+from .worker import all_tasks
+
+
+class Reading:
+    """The part of the engine that reads conversations."""
+
+    store: Store
+    blobs: BlobStore
+
+    async def messages(
+        self, session_id: str, *, limit: int | None = None, cursor: str | None = None, time_desc: bool = False
+    ) -> Page[StoredMessage]:
+        page = await self.store.messages(session_id, limit=limit, cursor=cursor, time_desc=time_desc)
+        if not any(is_outsourced(message) for message in page.items):
+            return page
+        items = await asyncio.to_thread(lambda: [restore(message, self.blobs) for message in page.items])
+        return page.model_copy(update={"items": items})
+
+    async def message(self, session_id: str, message_id: str) -> StoredMessage:
+        return await self._whole(await self.store.message(session_id, message_id))
+
+    async def update_message(self, session_id: str, message_id: str, *, meta: Json) -> StoredMessage:
+        return await self._whole(await self.store.update_message(session_id, message_id, meta=meta))
+
+    async def _whole(self, message: StoredMessage) -> StoredMessage:
+        return await asyncio.to_thread(restore, message, self.blobs) if is_outsourced(message) else message
+
+    async def conversation(
+        self,
+        session_id: str,
+        *,
+        format: Format = "openai",
+        limit: int | None = None,
+        cursor: str | None = None,
+        time_desc: bool = False,
+        edit_strategies: Sequence[Json] | None = None,
+        pin_at: str | None = None,
+    ) -> MessagesPage:
+        strategies = parse_strategies(edit_strategies)
+        if not strategies:
+            page = await self.messages(session_id, limit=limit, cursor=cursor, time_desc=time_desc)
+            edited_at = pin_at or (page.items[-1].id if page.items else None)
+            return _rendered(page.items, format, page.next_cursor, edited_at)
+        if limit is not None and limit < 1:
+            raise InvalidInput(f"limit is {limit}: it must be 1 or more")
+        whole = await self.messages(session_id)
+        tasks: Sequence[Task] = ()
+        if any(strategy.type == "summary" for strategy in strategies):
+            tasks = await all_tasks(self.store, session_id)
+        done = edit(whole.items, strategies, tasks=tasks, pin_at=pin_at)
+        shown, following = _cut(done.messages, limit, cursor, time_desc)
+        return _rendered(shown, format, following, done.edited_at)
+
+    async def token_counts(self, session_id: str) -> TokenCounts:
+        return TokenCounts(total_tokens=total_tokens((await self.messages(session_id)).items))
+
+    async def observing_status(self, session_id: str) -> ObservingStatus:
+        return await self.store.observing_status(session_id)
+
+
+def _cut(
+    messages: Sequence[Message], limit: int | None, cursor: str | None, time_desc: bool
+) -> tuple[Sequence[Message], str | None]:
+    """A page of an edited conversation, oldest first, and where the next one begins."""
+    if cursor is not None:
+        at = decode_number_cursor(cursor)[0]
+        messages = [one for one in messages if (_seq(one) < at if time_desc else _seq(one) > at)]
+    if limit is None or len(messages) <= limit:
+        return messages, None
+    shown = messages[-limit:] if time_desc else messages[:limit]
+    last = shown[0] if time_desc else shown[-1]
+    return shown, encode_cursor(_seq(last), last.id)
+
+
+def _seq(message: Message) -> int:
+    """Its place in the session; a summary stands before everything."""
+    return message.seq if isinstance(message, StoredMessage) else 0
+
+
+def _rendered(
+    messages: Sequence[Message], format: Format, following: str | None, edited_at: str | None
+) -> MessagesPage:
+    lost: list[str] = []
+    items = named_items(messages, format, lost=lost)
+    metas = {message.id: dict(message.meta) for message in messages}
+    if lost:
+        for message in messages:
+            here: list[str] = []
+            named_items([message], format, lost=here)
+            if here:
+                metas[message.id]["lost"] = here
+    return MessagesPage.model_construct(
+        items=[item for _, item in items],
+        ids=[id for id, _ in items],
+        has_more=following is not None,
+        next_cursor=following,
+        this_time_tokens=total_tokens(messages),
+        edit_at_message_id=edited_at,
+        metas=[metas[id] for id, _ in items],
+    )
