@@ -75,6 +75,21 @@ class WorkerSettings(_Section):
     idle: float = Field(1.0, gt=0, description="seconds between looks for work of other processes")
 
 
+class ServerSettings(_Section):
+    """`acontext serve`."""
+
+    host: str = Field("127.0.0.1", description="the address to listen on; any but this machine's own needs API keys")
+    port: int = Field(8029, ge=0, le=65535)
+    workers: int = Field(1, gt=0, le=64, description="processes")
+    api_key: SecretStr | None = Field(None, description="a key of your own to the project, beside those in the database")
+    max_body: int = Field(16 * 1024 * 1024, gt=0, description="bytes of a JSON body")
+    max_upload: int = Field(2 * 1024 * 1024 * 1024, gt=0, description="bytes of a body with files")
+    body_grace: float = Field(30.0, gt=0, description="seconds after which a body must have come at `body_rate`")
+    body_rate: int = Field(1_000, gt=0, description="bytes a second that a body must come at, at least")
+    header_timeout: float = Field(15.0, gt=0, description="seconds that a connection has for the head of a request")
+    flush_timeout: float = Field(25.0, gt=0, description="seconds that a flush is waited for; work goes on after that")
+
+
 class Settings(BaseSettings):
     """All settings. Unknown keys are errors."""
 
@@ -98,6 +113,7 @@ class Settings(BaseSettings):
     observe: ObserveSettings = ObserveSettings()
     learn: LearnSettings = LearnSettings()
     worker: WorkerSettings = WorkerSettings()
+    server: ServerSettings = ServerSettings()
 
     @classmethod
     def settings_customise_sources(
