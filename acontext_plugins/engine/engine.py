@@ -353,9 +353,7 @@ class Engine(Reading, Curating):
             raise InvalidInput(f"mode {mode!r} needs a model, and none is set: use mode='fast'")
         await self.store.space(space_id)
         found = await self.find_skills(space_id, query, limit=limit)
-        return SpaceSearchResult(
-            cited_blocks=[cited(skill, score) for skill, score in found]
-        )
+        return SpaceSearchResult(cited_blocks=[cited(skill, score) for skill, score in found])
 
     async def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> list[Skill]:
         return await self.store.skills(space_id, statuses=statuses)

@@ -126,8 +126,8 @@ def delete_session(tx: Tx, session_id: str) -> None:
     blobs = references.of_session(tx, session_id)
     for table in (episodes, evidence, tasks, outcomes, messages, session_blobs):
         tx.drop(table, session_id=session_id)
-    tx.change(injections, {"session_id": None}, session_id=session_id)
     references.release(tx, blobs)
+    tx.change(injections, {"session_id": None}, session_id=session_id)
     tx.drop(sessions, id=session_id)
     tx.memory.tails.pop(session_id, None)
     tx.purged = True
@@ -193,9 +193,9 @@ def append(
         if execute(_INSERT_MESSAGE, row).rowcount:
             seq += 1
             last_id = message.id
-    said = tail.outcome_count
             if blobs := references.blobs_of(message):
                 references.refer(tx, session_id, blobs)
+    said = tail.outcome_count
     for outcome in new_outcomes:
         values = (
             project_id,
