@@ -172,8 +172,7 @@ def tool_names(graph: Any) -> Collection[str] | None:
     """The tools that a graph's nodes can call; None where none of them says."""
     names: set[str] = set()
     for node in graph.nodes.values():
-        bound = getattr(node.bound, "inner", node.bound)
-        tools = getattr(bound, "tools_by_name", None)
+        tools = getattr(node.bound, "tools_by_name", None)
         if isinstance(tools, Mapping):
             names.update(tools)
     return sorted(names) if names else None
@@ -197,17 +196,26 @@ def _node(name: str, node: Any, mark: Mark) -> Any:
     if name == "model":
         return node.copy({"bound": ModelNode(node.bound, mark)})
     if isinstance(getattr(node.bound, "tools_by_name", None), Mapping):
-        return node.copy({"bound": ToolsNode(node.bound)})
+        return node.copy({"bound": ToolsNode(node.bound, mark)})
     return node
 
 
-class ModelNode(Runnable[Any, Any]):
-    """The node of an agent that calls its model: what goes in is heard, what comes out is the answer."""
+class _Node(Runnable[Any, Any]):
+    """A node's own runnable with ours around it. What else is asked of it, it answers itself."""
 
     def __init__(self, inner: Runnable[Any, Any], mark: Mark) -> None:
         self.inner = inner
         self.mark = mark
         self.name = inner.get_name()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or "inner" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self.inner, name)
+
+
+class ModelNode(_Node):
+    """The node of an agent that calls its model: what goes in is heard, what comes out is the answer."""
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
         step = _Step(input, self.mark)
@@ -274,12 +282,8 @@ class _Step:
         return output
 
 
-class ToolsNode(Runnable[Any, Any]):
+class ToolsNode(_Node):
     """The node of an agent that calls its tools: what runs in there knows in which call it is."""
-
-    def __init__(self, inner: Runnable[Any, Any]) -> None:
-        self.inner = inner
-        self.name = inner.get_name()
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
         placed = _in_tool(input)
