@@ -66,23 +66,29 @@ class Exchange:
     # -- the request
     def prepared(self) -> Any:
         """The request to send."""
-        return self._with(self.call.prepared()) if self.call.wanted else self._request
+        if not self.call.wanted:
+            return self._request
+        body = self.call.prepared()
+        with self.runtime.guard("inject"):
+            return self._with(body)
+        return self._request
 
     async def aprepared(self) -> Any:
         """The same in a coroutine."""
-        return self._with(await self.call.aprepared()) if self.call.wanted else self._request
+        if not self.call.wanted:
+            return self._request
+        body = await self.call.aprepared()
+        with self.runtime.guard("inject"):
+            return self._with(body)
+        return self._request
 
     def _with(self, body: Json) -> Any:
+        before = self._request
         if body is self.call.body:
-            return self._request
-        with self.runtime.guard("inject"):
-            before = self._request
-            content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-            headers = [(name, value) for name, value in before.headers.raw if name.lower() not in _LENGTHS]
-            return type(before)(
-                before.method, before.url, headers=headers, content=content, extensions=before.extensions
-            )
-        return self._request
+            return before
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        headers = [(name, value) for name, value in before.headers.raw if name.lower() not in _LENGTHS]
+        return type(before)(before.method, before.url, headers=headers, content=content, extensions=before.extensions)
 
     # -- the answer
     def raised(self, error: BaseException) -> None:

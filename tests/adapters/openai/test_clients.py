@@ -85,7 +85,7 @@ def test_the_client_that_was_given_stays_as_it_is(door: RecordingDoor) -> None:
 def test_wrapped_again_it_is_the_same_or_wrapped_anew(door: RecordingDoor) -> None:
     provider = Provider()
     client = learned(provider, door)
-    assert learning(client, space="s", client=door, strict=True) is client
+    assert learning(client, space="s", client=door, strict=True, deadline=30) is client
     other = learning(client, space="other", client=door, strict=True)
     assert other is not client
     other.chat.completions.create(**CALL)
