@@ -93,6 +93,12 @@ class Watch:
         self.pending: dict[str, str] = {}
         self._arguments: dict[str, str] = {}
         self._claimed: set[str] = set()
+        #: Calls that wait for a member that waits for a human: what stands for their results now is none.
+        self._waiting: set[str] = set()
+        #: Whose call this run answers, where it runs inside of another.
+        self._parent: tuple[Watch, str] | None = None
+        #: Messages of the user are still to come.
+        self._users = True
         self._said = False
         self._tools: list[str] | None = None
         self._status: tuple[str, str] | None = None
@@ -102,9 +108,13 @@ class Watch:
         self._carrier: tuple[Any, Any] | None = None
         self._lock = threading.RLock()
 
-    def resume(self, paused: Paused | None) -> None:
-        """It is a run that was interrupted. What another process has recorded of it has the same ids here."""
+    def resume(self, paused: Paused | None, *, asked: bool) -> None:
+        """It is a run that was interrupted, `asked` for something more or not.
+
+        What another process has recorded of it has the same ids here, so it is recorded once.
+        """
         self.resumed = self._said = True
+        self._users = paused is None or asked
         if paused is not None:
             self.run, self.seen, self.pending = paused.run, paused.seen, paused.pending
             self.run.reopen()
@@ -126,8 +136,8 @@ class Watch:
                 self.live = messages
                 if not self.resumed:
                     self._context(messages, output)
-            self._note(messages, users=self.resumed or not self._said)
-            self._said = True
+            self._note(messages, users=self._users)
+            self._said, self._users = True, False
 
     def identify(self, run_id: str | None, user_id: str | None = None) -> None:
         """Agno's own id of this run is ours, too: so it goes on in another process."""
@@ -155,7 +165,7 @@ class Watch:
     def _note(self, messages: Iterable[Any], *, users: bool = False) -> None:
         kept: list[tuple[str, Copied]] = []
         for message in messages:
-            if message.from_history or message.id in self.seen:
+            if message.from_history or message.id in self.seen or message.tool_call_id in self._waiting:
                 continue
             self.seen.add(message.id)
             kind = kind_of(message)
@@ -257,6 +267,11 @@ class Watch:
                 return found[0]
         return None
 
+    def answers(self, around: Watch, call_id: str | None) -> None:
+        """This run answers a call of the one around it."""
+        if call_id is not None:
+            self._parent = around, call_id
+
     # -- ending
     def saw(self, item: Any) -> None:
         """An item of a stream."""
@@ -324,7 +339,7 @@ class Watch:
                 self._note(messages or ())
             for tool in getattr(self.output, "tools", None) or ():
                 name = self.pending.get(tool.tool_call_id)
-                if name is not None and tool.result is not None:
+                if name is not None and tool.result is not None and tool.tool_call_id not in self._waiting:
                     del self.pending[tool.tool_call_id]
                     copy = Copied("tool", str(tool.result), call_id=tool.tool_call_id, tool=tool.tool_name)
                     copy = replace(copy, error=bool(tool.tool_call_error))
@@ -351,11 +366,16 @@ class Watch:
             self._pause()
         elif status == "CANCELLED" or abandoned:
             self.run.end("cancelled")
+        elif self.error is not None:  # some versions leave the status of a team's failed run as it was
+            self.run.end("failed", reason_of(self.error))
         else:
             self.run.end("unknown", f"agno says {status or 'nothing'}")
 
     def _pause(self) -> None:
         self.run.end("interrupted", ", ".join(self._awaited()))
+        if self._parent is not None:
+            around, call_id = self._parent
+            around._waiting.add(call_id)
         if self.run_id is not None:
             paused_runs.keep(self.run_id, Paused(self.run, self.seen, self.pending))
 

@@ -85,7 +85,7 @@ class Wrapped:
             run_id = getattr(output, "run_id", None) or kwargs.get("run_id")
             paused = None if branches else paused_runs.take(run_id, self.runtime)
             watch = self._watch(key, session_id, run_id=None if branches else run_id)
-            watch.resume(paused)
+            watch.resume(paused, asked=bool(kwargs.get("input")))
             watch.detached = bool(kwargs.get("background"))
             return watch
         return None
@@ -97,7 +97,10 @@ class Wrapped:
             call_id = around.call_of(self.clone, team=isinstance(getattr(around.owner, "clone", None), Team))
         label = self.clone.name or self.clone.id or type(self.clone).__name__
         run = self.runtime.start(label=label, session_key=key, run_id=run_id, parent_call_id=call_id)
-        return Watch(self, self.runtime, run, session_id)
+        watch = Watch(self, self.runtime, run, session_id)
+        if around is not None:
+            watch.answers(around, call_id)
+        return watch
 
     def _session(self, given: str | None) -> tuple[str, str]:
         """Which session of ours, and which of agno's. Agno makes one up where it has none, and keeps it; so do we."""

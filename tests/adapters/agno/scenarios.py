@@ -26,6 +26,8 @@ class Scenario:
     others: dict[str, tuple[str, ...]] = field(default_factory=dict)
     #: Versions differ in what they keep of an answer that was being given.
     partial: bool = False
+    #: The version of agno that can do this first.
+    since: tuple[int, int] = (2, 4)
 
     def __str__(self) -> str:
         return self.name
@@ -318,6 +320,7 @@ async def stream_is_abandoned_blocking(host: Host) -> None:
 
 # -- runs that wait for a human
 RISKY = 'call: risky {"city": "Oslo"}'
+REJECTED = "error: Function call was rejected by the user"
 
 
 @scenario([ASK, RISKY], ("interrupted", "risky"))
@@ -348,20 +351,20 @@ async def confirmed_blocking_by_id(host: Host) -> None:
 @scenario([ASK, RISKY, "result: done Oslo", "assistant: all is well"], SUCCESS)
 async def confirmed_streamed(host: Host) -> None:
     agent = host.wrap(host.agent(("risky", "c1"), "all is well", db=host.db))
-    output: Any = None
-    async for output in agent.arun("weather in Oslo?", stream=True, stream_events=True, yield_run_output=True):
-        host.item(output)
-    for requirement in output.active_requirements:
+    options = {"session_id": "thread-1", "stream": True, "stream_events": True}
+    paused = await host.stream(lambda: agent.arun("weather in Oslo?", **options))
+    for requirement in paused.requirements:
         requirement.confirm()
-    await host.stream(lambda: agent.acontinue_run(run_response=output, stream=True, stream_events=True))
+    given = {"run_id": paused.run_id, "requirements": paused.requirements}
+    await host.stream(lambda: agent.acontinue_run(**given, **options))
 
 
-@scenario([ASK, RISKY, "error: no", "assistant: then not"], SUCCESS)
+@scenario([ASK, RISKY, REJECTED, "assistant: then not"], SUCCESS)
 async def rejected(host: Host) -> None:
     agent = host.wrap(host.agent(("risky", "c1"), "then not"))
     output = await host.run(agent)
     for requirement in output.active_requirements:
-        requirement.reject(note="no")
+        requirement.reject()
     await host.awaited(lambda: agent.acontinue_run(run_response=output))
 
 

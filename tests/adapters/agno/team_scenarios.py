@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from .host import Host
+from .host import Host, risky, weather
 from .scenarios import ASK, CALL, RESULT, RISKY, SUCCESS, Drive, Scenario
 from .scripted import call
 
 TEAM_SCENARIOS: list[Scenario] = []
 
 
-def scenario(lines: list[str], outcome: tuple[str, str] | None, *, others: Any = None) -> Any:
+def scenario(
+    lines: list[str], outcome: tuple[str, str] | None, *, others: Any = None, since: tuple[int, int] = (2, 4)
+) -> Any:
     def add(drive: Drive) -> Drive:
-        TEAM_SCENARIOS.append(Scenario(drive.__name__, drive, tuple(lines), outcome, others or {}))
+        TEAM_SCENARIOS.append(Scenario(drive.__name__, drive, tuple(lines), outcome, others or {}, since=since))
         return drive
 
     return add
@@ -110,7 +112,7 @@ async def leader_fails_streamed(host: Host) -> None:
     await host.stream(lambda: lead.arun("weather in Oslo?", stream=True))
 
 
-@scenario([ASK, DELEGATED, "result: warm", "assistant: done"], SUCCESS, others={"M1": M1})
+@scenario([ASK, DELEGATED, "result: warm", "assistant: done"], SUCCESS, others={"M1": M1}, since=(2, 5))
 async def members_by_function(host: Host) -> None:
     member = host.agent(("weather", "m"), "warm", name="M1")
     await host.run(host.wrap(host.team([delegated("m1", "d1")], "done", members=lambda: [member])))
@@ -132,13 +134,52 @@ async def team_with_a_history(host: Host) -> None:
 
 @scenario([ASK, CALL, RESULT, "assistant: done"], SUCCESS)
 async def leader_with_tools_of_its_own(host: Host) -> None:
-    from .host import weather
-
     await host.run(host.wrap(host.team(("weather", "c1"), "done", members=[], tools=[weather])))
 
 
-@scenario([ASK, RISKY], ("interrupted", "risky"))
+@scenario([ASK, RISKY], ("interrupted", "risky"), since=(2, 5))
 async def leader_waits_for_a_human(host: Host) -> None:
-    from .host import risky
-
     await host.run(host.wrap(host.team(("risky", "c1"), "done", members=[], tools=[risky])))
+
+
+@scenario([ASK, RISKY, "result: done Oslo", "assistant: done"], SUCCESS, since=(2, 5))
+async def leader_goes_on(host: Host) -> None:
+    lead = host.wrap(host.team(("risky", "c1"), "done", members=[], tools=[risky], db=host.db))
+    output = await host.run(lead, session_id="thread-1")
+    for requirement in output.active_requirements:
+        requirement.confirm()
+    await host.awaited(lambda: lead.acontinue_run(run_response=output, session_id="thread-1"))
+
+
+RESOLVED = "result: Member results after human-in-the-loop resolution:\n[M1]: done Oslo it is"
+
+
+@scenario(
+    [ASK, DELEGATED, RESOLVED, "assistant: fin"],
+    SUCCESS,
+    others={"M1": ("user: how warm?", RISKY, "result: done Oslo", "assistant: done Oslo it is")},
+    since=(3, 1),
+)
+async def member_waits_for_a_human(host: Host) -> None:
+    member = host.agent(("risky", "m"), "done Oslo it is", name="M1", db=host.db)
+    lead = host.wrap(host.team([delegated("m1", "d1")], "fin", members=[member], db=host.db))
+    output = await host.run(lead, session_id="thread-1")
+    for requirement in output.active_requirements:
+        requirement.confirm()
+    await host.awaited(lambda: lead.acontinue_run(run_response=output, session_id="thread-1"))
+
+
+@scenario(
+    [
+        ASK,
+        'call: delegate_task_to_member {"member_id": "inner", "task": "how warm?"}',
+        "result: tepid",
+        "assistant: so",
+    ],
+    SUCCESS,
+    others={"Inner": ("user: how warm?", DELEGATED, "result: warm", "assistant: tepid"), "M1": M1},
+)
+async def team_in_a_team(host: Host) -> None:
+    member = host.agent(("weather", "m"), "warm", name="M1")
+    inner = host.team([delegated("m1", "d2")], "tepid", members=[member], name="Inner")
+    await host.run(host.wrap(host.team([delegated("inner", "d1")], "so", members=[inner])))
