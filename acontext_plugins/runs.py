@@ -298,7 +298,9 @@ class Run:
             self._recall = Recall()
             with self.runtime.guard("recall"):
                 future = self._ask(query, tools)
-                if future is not None:
+                if future is not None and future.done():
+                    self._recall = future.result()
+                elif future is not None:
                     async with asyncio.timeout(self._patience()):  # wait_for can forget a cancellation
                         self._recall = await asyncio.wrap_future(future)
         return self._recall.text
