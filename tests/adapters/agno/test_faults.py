@@ -1,0 +1,207 @@
+"""Whatever goes wrong on our side, the host sees the run that it would have seen without us; and nothing stays."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import inspect
+import logging
+import threading
+import weakref
+from typing import Any
+
+import pytest
+
+from acontext_adapters.agno import convert, model, watch, wrap
+from acontext_adapters.testing import RecordingDoor
+from acontext_plugins import runs
+from acontext_plugins.learning import learning
+from acontext_plugins.runs import current_run
+
+from .host import SKILLS, Host
+from .test_runs import ALL
+
+SOME = {
+    "success",
+    "success_blocking",
+    "streamed_with_events",
+    "streamed_blocking",
+    "parallel_tools",
+    "model_raises",
+    "model_raises_streamed",
+    "retried_after_a_failure",
+    "input_is_refused",
+    "task_is_cancelled",
+    "stream_is_abandoned",
+    "confirmed",
+    "two_turns_with_a_history",
+    "wrapped_agent_in_a_tool",
+    "team",
+    "team_streamed",
+    "members_by_function",
+    "member_waits_for_a_human",
+}
+DRIVEN = [scenario for scenario in ALL if scenario.name in SOME]
+#: What the host sees without us; the scenarios are the same each time.
+BARE: dict[str, Host] = {}
+#: Everything of ours that is called while a run goes on.
+STEPS: list[tuple[Any, str]] = [
+    (wrap.Wrapped, "own_models"),
+    (wrap.Wrapped, "is_run_of"),
+    (wrap.Wrapped, "_session"),
+    (wrap.Wrapped, "_watch"),
+    (watch.Watch, "resume"),
+    (watch.Watch, "answers"),
+    (watch.Watch, "identify"),
+    (watch.Watch, "_context"),
+    (watch.Watch, "_note"),
+    (watch.Watch, "_words"),
+    (watch.Watch, "_record"),
+    (watch.Watch, "_with_skills"),
+    (watch.Watch, "_heard"),
+    (watch.Watch, "_flush"),
+    (watch.Watch, "_end"),
+    (watch.Watch, "_pause"),
+    (watch.Watch, "_reason"),
+    (watch.Watch, "_awaited"),
+    (watch.PausedRuns, "keep"),
+    (watch.PausedRuns, "take"),
+    (watch, "_names"),
+    (watch, "_examples"),
+    (watch, "_system_place"),
+    (watch, "_carrying"),
+    (watch, "_member_in"),
+    (watch, "_slug"),
+    (watch, "copied"),
+    (watch, "kind_of"),
+    (watch, "words_of"),
+    (watch, "message_of"),
+    (convert, "calls_of"),
+    (model, "learning_model"),
+    (runs.Runtime, "start"),
+    (runs.Run, "record"),
+    (runs.Run, "end"),
+    (runs.Run, "reopen"),
+    (runs.Run, "recall"),
+    (runs.Run, "arecall"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _calm(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "acontext")
+
+
+async def same_as_bare(door: Any, scenarios: Any = DRIVEN, **options: Any) -> None:
+    for scenario in scenarios:
+        if scenario.name not in BARE:
+            host = Host(lambda target: target)
+            await scenario.drive(host)
+            BARE[scenario.name] = host
+        bare = BARE[scenario.name]
+        wrapped = Host(lambda target: learning(target, space="s", client=door, deadline=0.01, **options))
+        await scenario.drive(wrapped)
+        assert wrapped.seen == bare.seen, scenario.name
+        assert wrapped.models_saw() == bare.models_saw(), scenario.name
+        assert current_run() is None
+
+
+@pytest.mark.parametrize(("owner", "step"), STEPS, ids=lambda value: getattr(value, "__name__", value))
+async def test_a_step_of_ours_that_raises_changes_nothing_for_the_host(
+    owner: Any, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached: list[str] = []
+
+    def fails(*args: Any, **kwargs: Any) -> Any:
+        reached.append(step)
+        raise RuntimeError(f"{step} fails")
+
+    assert callable(inspect.getattr_static(owner, step))
+    monkeypatch.setattr(owner, step, fails)
+    if owner is model:
+        monkeypatch.setattr(wrap, step, fails)
+    door = RecordingDoor(SKILLS)
+    await same_as_bare(door)
+    with contextlib.suppress(RuntimeError):  # where the recorder's thread would meet it, and go on
+        assert all(session.ref.key for session in door.sessions.values())
+    assert reached
+
+
+@pytest.mark.parametrize(
+    "door",
+    [
+        RecordingDoor(record_error=RuntimeError("disk")),
+        RecordingDoor(recall_error=RuntimeError("index")),
+        RecordingDoor(hang=True),
+        RecordingDoor(SKILLS, delay=0.05),
+    ],
+    ids=["record raises", "recall raises", "recall hangs", "recall is late"],
+)
+async def test_a_memory_in_trouble_changes_nothing_for_the_host(door: RecordingDoor) -> None:
+    await same_as_bare(door)
+
+
+async def test_a_client_that_cannot_be_opened_changes_nothing_for_the_host() -> None:
+    class Closed:
+        @property
+        def door(self) -> Any:
+            raise RuntimeError("no database")
+
+    await same_as_bare(Closed())
+
+
+async def test_a_model_that_cannot_be_seen_into_is_recorded_from_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wrap.Wrapped, "own_models", lambda self: None)
+    door = RecordingDoor(SKILLS)
+    by_name = {scenario.name: scenario for scenario in ALL}
+    await by_name["success"].drive(Host(lambda target: learning(target, space="s", client=door, strict=True)))
+    assert tuple(door.lines) == by_name["success"].lines
+    assert door.outcome == ("success", "")
+
+
+async def test_two_hundred_runs_of_every_kind_leave_nothing_behind() -> None:
+    refs: list[weakref.ref[Any]] = []
+
+    class Door(RecordingDoor):
+        def record(self, recording: Any) -> None:
+            pass
+
+    async def drive(count: int) -> None:
+        for number in range(count):
+            door = Door(SKILLS)
+            host = Host(lambda target, door=door: learning(target, space="s", client=door, strict=True))
+            await DRIVEN[number % len(DRIVEN)].drive(host)
+            if number % 20 == 0:
+                refs.append(weakref.ref(host))
+
+    async def settle() -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+            gc.collect()
+
+    await drive(len(DRIVEN))
+    await settle()
+    paused, watches, threads = len(watch.paused_runs), _count(watch.Watch), threading.active_count()
+    await drive(200)
+    await settle()
+    assert len(watch.paused_runs) == paused
+    assert _count(watch.Watch) <= watches + 5
+    assert threading.active_count() <= threads + 2
+    assert sum(ref() is not None for ref in refs) <= 1
+
+
+async def test_runs_that_never_go_on_are_forgotten() -> None:
+    kept = watch.PausedRuns(size=2)
+    door = RecordingDoor()
+    runtime = runs.Runtime(runs.RunOptions(), lambda: door)
+    for number in range(5):
+        kept.keep(str(number), watch.Paused(runtime.start(label="A"), set(), {}))
+    assert len(kept) == 2
+    assert kept.take("0", runtime) is None
+    assert kept.take("4", runs.Runtime(runs.RunOptions(space="other"), lambda: door)) is None
+    assert kept.take("4", runtime) is not None
+
+
+def _count(kind: type) -> int:
+    return sum(isinstance(one, kind) for one in gc.get_objects())
