@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from acontext_plugins.runs import current_run
+from acontext_plugins.runs import Run, current_run
+from acontext_plugins.service import Recording
 from acontext_store.types import Message
 
 from .doors import ClientDoor, RecordingDoor, UnopenedClient, lines_of, made
@@ -40,6 +41,7 @@ from .script import (
     ToldTask,
     Tools,
     Turn,
+    Use,
     failing_talk,
 )
 
@@ -224,9 +226,8 @@ class ContextContract(Playing):
         for streamed in (False, True):
             door, tools = RecordingDoor(), Tools()
             await self.play(TALK, tools, door, streamed=streamed)
-            called_in = [run.id if run is not None else None for run in tools.runs]
             first, second = dict.fromkeys(message.run_id for message in door.session.messages)
-            assert called_in == [first, first, second]
+            assert tools.runs == [first, first, second]
 
     async def test_a_run_is_not_current_in_the_code_that_asked_for_it(self) -> None:
         for streamed in (False, True):
@@ -388,6 +389,13 @@ class FaultContract(Playing):
         return _Seen(played.seen, "", played.prompts)
 
 
+class _Forgetful(RecordingDoor):
+    """What it is given is over at once, as with a recorder that has nothing else to do."""
+
+    def record(self, recording: Recording) -> None:
+        pass
+
+
 class LeakContract(Playing):
     """Nothing stays."""
 
@@ -409,6 +417,14 @@ class LeakContract(Playing):
         assert after.grown_since(before, allowed=allowed) == {}
         assert _alive(refs) <= alive_bare + allowed, "tools of the host, or doors, are kept"
 
+    async def test_in_a_long_conversation_only_the_run_that_goes_on_is_kept(self) -> None:
+        """Counted inside of a tool, of which every turn of one agent calls one."""
+        days, counts = 20, {}
+        tools = Tools(lambda: counts.update({len(tools.runs): _count(Run)} if len(tools.runs) in (3, days) else {}))
+        turns = [Turn(f"and on day {day}?", ((Use("weather", f"c{day}"),), "21C")) for day in range(days)]
+        await self.play(turns, tools, _Forgetful(SKILLS))
+        assert counts[days] - counts[3] <= 2, f"runs that are kept, by turn: {counts}"
+
     async def _round(self, *, wrapped: bool) -> list[weakref.ref[Any]]:
         """A talk, called and streamed, one that fails and one that is cancelled; their tools and doors."""
         refs: list[weakref.ref[Any]] = []
@@ -419,6 +435,11 @@ class LeakContract(Playing):
             refs += [weakref.ref(one) for one in (tools, door) if one is not None]
         await self.cancelled(RecordingDoor(SKILLS) if wrapped else None)
         return refs
+
+
+def _count(kind: type) -> int:
+    gc.collect()
+    return sum(isinstance(one, kind) for one in gc.get_objects())
 
 
 def _alive(rounds: Sequence[Sequence[weakref.ref[Any]]]) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from acontext_plugins.runs import Run, current_run
+from acontext_plugins.runs import current_run
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class Played:
 
     seen: list[Any] = field(default_factory=list)
     prompts: list[str] = field(default_factory=list)
-    #: Runs that were current in the host's own code, where none may be.
-    leaked: list[Run] = field(default_factory=list)
+    #: Ids of runs that were current in the host's own code, where none may be.
+    leaked: list[str] = field(default_factory=list)
 
     def see(self, value: Any) -> None:
         """The host sees a value, in its own code: not in a tool."""
         self.seen.append(value)
         run = current_run()
         if run is not None:
-            self.leaked.append(run)
+            self.leaked.append(run.id)
 
 
 class Tools:
@@ -54,12 +54,13 @@ class Tools:
     def __init__(self, meanwhile: Callable[[], object] | None = None) -> None:
         #: Set when `slow` has been called; it never comes back by itself.
         self.started = asyncio.Event()
-        #: What was the current run in each call of a tool, in order.
-        self.runs: list[Run | None] = []
+        #: The id of what was the current run in each call of a tool, in order.
+        self.runs: list[str | None] = []
         self._meanwhile = meanwhile
 
     def _called(self) -> None:
-        self.runs.append(current_run())
+        run = current_run()
+        self.runs.append(run.id if run is not None else None)
         if self._meanwhile is not None:
             self._meanwhile()
 
