@@ -39,51 +39,52 @@ class LearnedGraph:
     def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
         around: Any = super()
         play = _begin(self, input, config, asynchronous=False)
-        if play is None:
-            yield from around.stream(input, config, **options)
-            return
-        steps = around.stream(input, play.config, **options)
+        steps = around.stream(input, play.config if play is not None else config, **options)
         try:
             while True:
-                tokens = play.enter()
+                tokens = play.enter() if play is not None else None
                 try:
                     chunk = next(steps)
                 except StopIteration:
                     break
                 finally:
-                    play.leave(tokens)
+                    if play is not None:
+                        play.leave(tokens)
                 yield chunk
         except BaseException as error:
-            steps.close()
-            play.end(error)
+            try:
+                steps.close()
+            finally:
+                if play is not None:
+                    play.end(error)
             raise
-        play.end()
+        if play is not None:
+            play.end()
 
     async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         around: Any = super()
         play = _begin(self, input, config, asynchronous=True)
-        if play is None:
-            async for chunk in around.astream(input, config, **options):
-                yield chunk
-            return
-        steps = around.astream(input, play.config, **options)
+        steps = around.astream(input, play.config if play is not None else config, **options)
         try:
             while True:
-                tokens = play.enter()
+                tokens = play.enter() if play is not None else None
                 try:
                     chunk = await anext(steps)
                 except StopAsyncIteration:
                     break
                 finally:
-                    play.leave(tokens)
+                    if play is not None:
+                        play.leave(tokens)
                 yield chunk
         except BaseException as error:
             try:
                 await steps.aclose()
             finally:
-                play.end(error)
+                if play is not None:
+                    play.end(error)
             raise
-        play.end()
+        if play is not None:
+            play.end()
 
 
 class _Play:
@@ -99,7 +100,7 @@ class _Play:
         """Code of the graph runs: it is part of the run."""
         return self.run.enter(), scope.set(self._scope)
 
-    def leave(self, tokens: tuple[Any, Any]) -> None:
+    def leave(self, tokens: Any) -> None:
         entered, placed = tokens
         scope.reset(placed)
         self.run.leave(entered)

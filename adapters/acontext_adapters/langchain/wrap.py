@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -79,8 +80,10 @@ class LearnedRunnable:
 
     async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         around: Any = super()
-        async for chunk in around.astream(input, _handled(self, config, asynchronous=True), **options):
-            yield chunk
+        chunks = around.astream(input, _handled(self, config, asynchronous=True), **options)
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
 
     def transform(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
         around: Any = super()
@@ -88,8 +91,10 @@ class LearnedRunnable:
 
     async def atransform(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         around: Any = super()
-        async for chunk in around.atransform(input, _handled(self, config, asynchronous=True), **options):
-            yield chunk
+        chunks = around.atransform(input, _handled(self, config, asynchronous=True), **options)
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
 
 
 def _all_handled(target: Any, config: Any, *, asynchronous: bool = False) -> Any:

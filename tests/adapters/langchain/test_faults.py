@@ -1,0 +1,214 @@
+"""Whatever goes wrong on our side, the host sees the run that it would have seen without us; and nothing stays.
+
+The contract does this for its script and its doors; here it is done for what its script has no place for: code in
+threads, interruptions, resumes, sub-agents, chains, models alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+
+from acontext_adapters import resent
+from acontext_adapters.langchain import convert, graph, handler, middleware, model, place, talks, watch, wrap
+from acontext_adapters.testing import RecordingDoor
+from acontext_adapters.testing.faults import broken_step
+from acontext_plugins import runs
+from acontext_plugins.learning import learning
+
+from .host import SKILLS, Host
+from .scenarios import SCENARIOS
+from .scripted import model as scripted
+from .test_runs import WAYS
+
+SOME = {
+    "success_sync",
+    "streamed_in_all_modes",
+    "parallel_tools",
+    "tool_raises",
+    "history_sent_again",
+    "approved_streamed",
+    "tool_asks",
+    "goes_on_after_a_failure",
+    "retried_outside",
+    "structured_answer",
+    "invalid_call_repaired",
+    "learned_sub_agent",
+    "learned_agent_in_a_learned_graph",
+    "stream_abandoned",
+    "stream_abandoned_sync",
+    "cancelled",
+}
+STEPS: list[tuple[Any, str]] = [
+    (watch.Watch, "begin"),
+    (watch.Watch, "begun"),
+    (watch.Watch, "heard"),
+    (watch.Watch, "answered"),
+    (watch.Watch, "result"),
+    (watch.Watch, "follow"),
+    (watch.Watch, "remember"),
+    (watch.Watch, "new_turn_in"),
+    (watch.Watch, "query"),
+    (watch.Watch, "skills"),
+    (watch.Watch, "askills"),
+    (watch.Watch, "_asker"),
+    (watch.Watch, "_record"),
+    (watch.Watch, "_waiting"),
+    (watch.Watch, "end"),
+    (watch.Bounded, "__setitem__"),
+    (watch, "frozen"),
+    (watch, "rough_size"),
+    (watch, "items_of"),
+    (watch, "by_user"),
+    (convert, "_parts"),
+    (convert, "convert_to_messages"),
+    (graph, "found"),
+    (graph, "thread_of"),
+    (graph, "tool_names"),
+    (graph, "with_handler"),
+    (graph, "messages_in"),
+    (graph, "in_turn"),
+    (graph, "restored"),
+    (graph, "_call_id"),
+    (place, "_appended"),
+    (handler.AcontextCallbackHandler, "acontext_scope"),
+    (handler.AcontextCallbackHandler, "_opened"),
+    (handler.AcontextCallbackHandler, "_place"),
+    (handler.AcontextCallbackHandler, "_closed"),
+    (handler.AcontextCallbackHandler, "_over"),
+    (handler.AcontextCallbackHandler, "_asked"),
+    (handler.AcontextCallbackHandler, "_answer"),
+    (handler, "messages_in"),
+    (middleware, "found"),
+    (middleware, "join"),
+    (middleware, "tool_names"),
+    (middleware, "in_system"),
+    (middleware, "taken_out"),
+    (middleware, "messages_in"),
+    (model, "found"),
+    (model, "join"),
+    (model, "_messages"),
+    (model, "tool_names"),
+    (model, "in_prompt"),
+    (talks.Talk, "answered"),
+    (talks.Talk, "keep"),
+    (talks.Talk, "drop"),
+    (wrap, "with_handler"),
+    (resent.Conversations, "sent"),
+    (resent.Conversations, "answered"),
+    (runs.Runtime, "start"),
+    (runs.Run, "record"),
+    (runs.Run, "end"),
+    (runs.Run, "recall"),
+    (runs.Run, "arecall"),
+]
+
+
+async def models_alone(host: Host) -> None:
+    """A chat model and a chain, in all the ways in which they can be called."""
+    chat = host.wrap(host.model(scripted("a b", "c d", "e f", "g h", RuntimeError("503"))))
+    host.run_sync(chat, ["hi"])
+    await host.run(chat, ["hi"])
+    host.stream_sync(chat, ["hi"])
+    await host.stream(chat, ["hi"])
+    await host.run(chat, ["hi"])
+    prompt = ChatPromptTemplate([("system", "Base."), ("human", "{x}")])
+    chain = host.wrap(prompt | host.model(scripted("a b", "c d", "e f", RuntimeError("503"))) | StrOutputParser())
+    host.run_sync(chain, {"x": "hi"})
+    await host.run(chain, {"x": "hi"})
+    await host.stream(chain, {"x": "hi"})
+    host.run_sync(chain, {"x": "hi"})
+
+
+DRIVEN: dict[str, Callable[[Host], Awaitable[Any]]] = {
+    **{scenario.name: scenario.drive for scenario in SCENARIOS if scenario.name in SOME},
+    "models_alone": models_alone,
+}
+UNORDERED = {scenario.name for scenario in SCENARIOS if scenario.unordered}
+#: What the host sees without us; the scenarios are the same each time.
+BARE: dict[str, Any] = {}
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "acontext")
+    caplog.set_level(logging.CRITICAL, "langchain_core.callbacks.manager")
+
+
+async def same_as_bare(way: str, door: Any) -> None:
+    for name, drive in DRIVEN.items():
+        unordered = name in UNORDERED
+        if name not in BARE:
+            host = Host()
+            await drive(host)
+            BARE[name] = host.saw(unordered=unordered)
+        learned = WAYS[way](door, deadline=0.01)
+        if name == "models_alone":
+            learned.wrap = lambda target: learning(target, space="s", client=door, deadline=0.01)
+        await drive(learned)
+        assert learned.saw(unordered=unordered) == BARE[name], name
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("owner", "step"), STEPS, ids=lambda value: getattr(value, "__name__", value))
+async def test_a_step_of_ours_that_raises_changes_nothing_for_the_host(owner: Any, step: str, way: str) -> None:
+    door = RecordingDoor(SKILLS)
+    with broken_step(owner, step) as reached:
+        await same_as_bare(way, door)
+        with contextlib.suppress(RuntimeError):  # where the recorder's thread would meet it, and go on
+            assert all(session.ref.key for session in door.sessions.values())
+    assert reached or way != "handler and middleware" or owner in (graph, handler)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "door",
+    [
+        RecordingDoor(record_error=RuntimeError("disk")),
+        RecordingDoor(recall_error=RuntimeError("index")),
+        RecordingDoor(hang=True),
+        RecordingDoor(SKILLS, delay=0.05),
+    ],
+    ids=["record raises", "recall raises", "recall hangs", "recall is late"],
+)
+async def test_a_memory_in_trouble_changes_nothing_for_the_host(door: RecordingDoor, way: str) -> None:
+    await same_as_bare(way, door)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_client_that_cannot_be_opened_changes_nothing_for_the_host(way: str) -> None:
+    class Closed:
+        @property
+        def door(self) -> Any:
+            raise RuntimeError("no database")
+
+    await same_as_bare(way, Closed())
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_many_runs_of_every_kind_leave_nothing_behind(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "conversations", resent.Conversations(sessions=2))
+
+    async def drive() -> None:
+        for drive in DRIVEN.values():
+            door = RecordingDoor(SKILLS)
+            await drive(WAYS[way](door, strict=True))
+
+    def kept() -> dict[str, int]:
+        gc.collect()
+        kinds = (watch.Watch, runs.Run, handler._Span, handler._Root, graph._Play, graph._Step, RecordingDoor)
+        found = gc.get_objects()
+        return {kind.__name__: sum(type(one) is kind for one in found) for kind in kinds}
+
+    await drive()
+    before = kept()
+    for _ in range(5):
+        await drive()
+    assert kept() == before
