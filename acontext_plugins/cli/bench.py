@@ -70,11 +70,16 @@ _PARTS = ("record", "append", "growth", "search", "import")
 
 @click.command()
 @click.option("--only", multiple=True, type=click.Choice(_PARTS), help="One part; repeat for more. [default: all]")
+@click.option("--adapters", is_flag=True, help="Instead: what each installed framework's adapter costs its host.")
 @click.option("--quick", is_flag=True, help="Smaller counts: seconds instead of minutes, coarser figures.")
 @json_option
 @click.pass_context
-def bench(ctx: click.Context, only: tuple[str, ...], quick: bool, as_json: bool) -> None:
+def bench(ctx: click.Context, only: tuple[str, ...], adapters: bool, quick: bool, as_json: bool) -> None:
     """Measure recording, appending, growth, search and import, each against its raw limit."""
+    if adapters:
+        from .bench_adapters import show
+
+        ctx.exit(0 if show(quick=quick, as_json=as_json) else 1)
     figures: list[Figure] = []
     runners: dict[str, Callable[[bool], Iterator[Figure]]] = {
         "record": _record,

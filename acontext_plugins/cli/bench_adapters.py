@@ -17,11 +17,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .bench_players import CALLS, FRAMEWORKS, Player
+import click
+
+from .bench_players import CALLS, FRAMEWORKS, TOOLS, Player
+from .common import emit, say
 
 #: Seconds that the model of a usual run takes to answer, and runs side by side while the loop is watched.
 LATENCY, SIDE_BY_SIDE = 0.03, 8
@@ -170,6 +173,16 @@ class Comparison:
     def ratio(self) -> float:
         return self.wrapped / self.bare
 
+    @property
+    def met(self) -> bool:
+        """Within the budget: of time with a usual model, of late ticks always, and nothing lost."""
+        usual = self.load == LOADS[0].name
+        return (
+            (self.added <= ADDED or not usual)
+            and self.wrapped_late[3] <= self.bare_late[3] + MORE_LATE
+            and not self.lost
+        )
+
 
 @dataclass(frozen=True)
 class First:
@@ -220,6 +233,47 @@ def compare(name: str, *, seconds: float, rounds: int) -> tuple[First, list[Comp
         *(statistics.median(max(one["first run, late"]) for one in side) * 1000 for side in (bare, wrapped)),
     )
     return first, found
+
+
+#: Milliseconds that a model call may take longer, and how much more of a loop's ticks may come too late.
+ADDED, MORE_LATE = 1.0, 0.001
+
+
+def show(*, quick: bool, as_json: bool) -> bool:
+    """Measure every framework that is installed, and say so; whether all of them keep the budget."""
+    seconds, rounds = (3.0, 1) if quick else (8.0, 3)
+    fine = True
+    for name, framework in FRAMEWORKS.items():
+        if not framework.installed:
+            say(f"{name}: not installed")
+            continue
+        first, found = compare(name, seconds=seconds, rounds=rounds)
+        fine &= all(one.met for one in found)
+        if as_json:
+            emit({"first run": asdict(first)})
+            for one in found:
+                emit({**asdict(one), "ratio": one.ratio, "met": one.met})
+            continue
+        click.echo(f"{name}, one run = {CALLS} model calls and {len(TOOLS)} tool calls")
+        for one in found:
+            verdict = "ok  " if one.met else "OVER"
+            click.echo(
+                f"  {one.load:<14} {one.wrapped:8.2f} ms a run, bare {one.bare:8.2f}, {one.ratio:5.2f}x;"
+                f" a model call +{one.added:.2f} ms  {verdict}"
+            )
+            for who, late in (("bare", one.bare_late), ("wrapped", one.wrapped_late)):
+                p99, p999, latest, share = late
+                click.echo(
+                    f"    loop, {who:<8} late p99 {p99:6.1f} ms, p99.9 {p999:6.1f}, latest {latest:6.1f};"
+                    f" {share:.3%} of ticks > 10 ms"
+                )
+            if one.lost or one.injected < 1:
+                click.echo(f"    {one.lost} recordings lost; skills in {one.injected:.0%} of runs")
+        click.echo(
+            f"  first run      {first.wrapped:8.0f} ms, bare {first.bare:.0f};"
+            f" loop late by at most {first.wrapped_late:.0f} ms, bare {first.bare_late:.0f}"
+        )
+    return fine
 
 
 if __name__ == "__main__":

@@ -15,7 +15,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import partial
 from typing import TypeVar
+
+from acontext_store.errors import Closed
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -76,12 +79,16 @@ def breathe() -> None:
 
 
 async def think(work: Callable[[A], T], about: A) -> T:
-    """`work(about)` on a thread, since the loop has recalls to answer; taking turns where it is background work."""
-    return await asyncio.to_thread(_take_turn if in_background.get() else _work, work, about)
+    """`work(about)` on a thread, since the loop has more to do; taking turns where it is background work.
 
-
-def _work(work: Callable[[A], T], about: A) -> T:
-    return work(about)
+    Raises Closed while Python exits, when no thread can be had.
+    """
+    ours = partial(_take_turn, work) if in_background.get() else work
+    try:
+        thought = asyncio.get_running_loop().run_in_executor(None, ours, about)
+    except RuntimeError:
+        raise Closed("Python is about to exit") from None
+    return await thought
 
 
 def _take_turn(work: Callable[[A], T], about: A) -> T:
