@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, BinaryIO, Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 
 from acontext_store.errors import InvalidInput
 from acontext_store.types import (
     Appended,
+    Blob,
     Block,
     BlockType,
     Json,
@@ -178,6 +179,9 @@ class Confirmation(Record):
 class Service(Protocol):
     """Everything that the clients, the adapters, the server and the CLI ask for."""
 
+    @property
+    def project_id(self) -> str: ...
+
     # -- for agents
     def record(self, recording: Recording) -> None: ...
 
@@ -233,6 +237,9 @@ class Service(Protocol):
         cursor: str | None = None,
         time_desc: bool = False,
     ) -> Page[StoredMessage]: ...
+
+    async def upload(self, source: BinaryIO) -> Blob:
+        """Keep bytes that a message is going to name (`Part.asset`), however many they are."""
 
     async def message(self, session_id: str, message_id: str) -> StoredMessage: ...
 

@@ -16,6 +16,8 @@ _COMMANDS = {
     "search": "show",
     "tasks": "show",
     "doctor": "doctor",
+    "serve": "serve",
+    "keys": "keys",
     "demo": "demo",
     "bench": "bench",
 }

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from acontext_plugins.service import (
     FlushResult,
@@ -25,6 +25,7 @@ from acontext_store.base import BlobStore, Moment, Pending, Store
 from acontext_store.errors import Closed, InvalidInput, NotFound
 from acontext_store.types import (
     Appended,
+    Blob,
     Block,
     BlockType,
     Injection,
@@ -50,6 +51,7 @@ from .protocols import Learner, Observer
 from .reading import Reading
 from .recorder import Recorder, Scrubber, is_uuid, session_id_of
 from .retriever import find
+from .uploads import check_assets, keep_bytes
 from .worker import Worker, all_tasks
 
 log = logging.getLogger("acontext")
@@ -85,6 +87,10 @@ class Engine(Reading, Curating):
         self._wake_at = 0.0
         self._said_elsewhere = False
 
+    @property
+    def project_id(self) -> str:
+        return self.store.project_id
+
     async def start(self) -> None:
         """Start the worker on the loop that runs this."""
         if self.settings.worker.enabled and self._work is None:
@@ -114,6 +120,7 @@ class Engine(Reading, Curating):
 
     async def keep(self, recording: Recording) -> Appended:
         messages = recording.messages() if callable(recording.messages) else recording.messages
+        check_assets(self.blobs, messages)
         return await self.recorder.append(recording.session, messages, recording.outcomes)
 
     async def recall(self, query: RecallQuery) -> Recall:
@@ -301,7 +308,11 @@ class Engine(Reading, Curating):
         await self.store.delete_session(session_id)
 
     async def append(self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome] = ()) -> Appended:
+        check_assets(self.blobs, messages)
         return await self.recorder.append(session_id, messages, outcomes)
+
+    async def upload(self, source: BinaryIO) -> Blob:
+        return await asyncio.to_thread(keep_bytes, self.blobs, source)
 
     async def tasks(
         self, session_id: str, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False

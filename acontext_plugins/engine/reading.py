@@ -5,23 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from acontext_store.base import BlobStore, Store
 from acontext_store.cursors import decode_number_cursor, encode_cursor
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, Message, ObservingStatus, Page, StoredMessage, Task
 
 from ..editing import edit, parse_strategies, total_tokens
 from ..formats import named_items
+from ..formats.stored import to_stored
 from ..service import Format, MessagesPage, TokenCounts
+from .files import Files, asset_of
 from .recorder import is_outsourced, restore
 from .worker import all_tasks
 
 
-class Reading:
+class Reading(Files):
     """The part of the engine that reads conversations."""
-
-    store: Store
-    blobs: BlobStore
 
     async def messages(
         self, session_id: str, *, limit: int | None = None, cursor: str | None = None, time_desc: bool = False
@@ -51,12 +49,13 @@ class Reading:
         time_desc: bool = False,
         edit_strategies: Sequence[Json] | None = None,
         pin_at: str | None = None,
+        with_public_urls: bool = False,
     ) -> MessagesPage:
         strategies = parse_strategies(edit_strategies)
         if not strategies:
             page = await self.messages(session_id, limit=limit, cursor=cursor, time_desc=time_desc)
             edited_at = pin_at or (page.items[-1].id if page.items else None)
-            return _rendered(page.items, format, page.next_cursor, edited_at)
+            return await self._page(session_id, page.items, format, page.next_cursor, edited_at, with_public_urls)
         if limit is not None and limit < 1:
             raise InvalidInput(f"limit is {limit}: it must be 1 or more")
         whole = await self.messages(session_id)
@@ -64,8 +63,27 @@ class Reading:
         if any(strategy.type == "summary" for strategy in strategies):
             tasks = await all_tasks(self.store, session_id)
         done = edit(whole.items, strategies, tasks=tasks, pin_at=pin_at)
+        await self.keep_offloads(session_id, done.offloads)
         shown, following = _cut(done.messages, limit, cursor, time_desc)
-        return _rendered(shown, format, following, done.edited_at)
+        return await self._page(session_id, shown, format, following, done.edited_at, with_public_urls)
+
+    async def _page(
+        self,
+        session_id: str,
+        messages: Sequence[Message],
+        format: Format,
+        following: str | None,
+        edited_at: str | None,
+        with_public_urls: bool,
+    ) -> MessagesPage:
+        """Files go into the items of formats that know no assets; the others name them, and links lead to them."""
+        if format != "acontext":
+            return _rendered(await self.with_files(session_id, messages), format, following, edited_at)
+        page = _rendered(messages, format, following, edited_at)
+        assets = [asset for message in messages for part in message.parts if (asset := asset_of(part))]
+        if not assets or not with_public_urls:
+            return page
+        return page.model_copy(update={"public_urls": await self.asset_urls(session_id, assets)})
 
     async def token_counts(self, session_id: str) -> TokenCounts:
         return TokenCounts(total_tokens=total_tokens((await self.messages(session_id)).items))
@@ -98,6 +116,11 @@ def _rendered(
 ) -> MessagesPage:
     lost: list[str] = []
     items = named_items(messages, format, lost=lost)
+    if format == "acontext":
+        items = [
+            (message.id, to_stored(message) if isinstance(message, StoredMessage) else item)
+            for message, (_, item) in zip(messages, items, strict=True)
+        ]
     metas = {message.id: dict(message.meta) for message in messages}
     if lost:
         for message in messages:

@@ -372,7 +372,7 @@ class KeyStore(Protocol):
     def find(self, hash: str) -> ApiKey | None:
         """The key with that hash, revoked or not."""
 
-    def keys(self, *, project_id: str | None = None) -> list[ApiKey]:
+    def all(self, *, project_id: str | None = None) -> list[ApiKey]:
         """Oldest first; None = those of all projects."""
 
     def revoke(self, key_id: str) -> ApiKey:

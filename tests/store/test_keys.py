@@ -32,9 +32,9 @@ def test_a_key_is_found_by_its_hash_and_by_nothing_else(keys: KeyStore) -> None:
 
 def test_keys_are_listed_by_project(keys: KeyStore) -> None:
     made = [keys.add(a_key("h1")), keys.add(a_key("h2", "p2")), keys.add(a_key("h3"))]
-    assert keys.keys() == made
-    assert keys.keys(project_id="p1") == [made[0], made[2]]
-    assert keys.keys(project_id="p3") == []
+    assert keys.all() == made
+    assert keys.all(project_id="p1") == [made[0], made[2]]
+    assert keys.all(project_id="p3") == []
 
 
 def test_a_revoked_key_says_since_when(keys: KeyStore) -> None:
@@ -57,7 +57,7 @@ def test_keys_and_stores_share_a_file(tmp_path: Path) -> None:
     store = open_store(url, project_id="p1")
     key = open_keys(url).add(a_key())
     store.close()
-    assert open_keys(url).keys() == [key]
+    assert open_keys(url).all() == [key]
 
 
 def test_all_who_ask_at_once_get_the_same_secret(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ class SqliteKeys:
             row = link.sql.execute(select(api_keys).where(api_keys.c.hash == hash)).one_or_none()
         return None if row is None else _key(row)
 
-    def keys(self, *, project_id: str | None = None) -> list[ApiKey]:
+    def all(self, *, project_id: str | None = None) -> list[ApiKey]:
         query = select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id)
         if project_id is not None:
             query = query.where(api_keys.c.project_id == project_id)

@@ -1,0 +1,1 @@
+"""The routes: a line each over the service."""

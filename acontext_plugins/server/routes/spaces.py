@@ -1,0 +1,128 @@
+"""Spaces: routes 14 to 20, and the two searches of older SDKs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+
+from acontext_store.errors import InvalidInput
+from acontext_store.types import BlockType, Json, Page, Space
+
+from ...service import Confirmation, SearchItem, Service, SpaceSearchResult
+from .. import wire
+from ..answers import Answer, Nothing, answer
+from ..requests import Body, Caller, Cursor, Limit, PathId, StrictRoute, TimeDesc
+
+router = APIRouter(tags=["spaces"], route_class=StrictRoute)
+_Words = Annotated[str, Query(min_length=1, max_length=20_000)]
+_Few = Annotated[int, Query(ge=1, le=50)]
+_Distance = Annotated[float, Query(ge=0, le=2)]
+
+
+class NewSpace(Body):
+    configs: Json | None = None
+    #: Your own name for it; unique in the project.
+    name: str | None = None
+    user: str | None = None
+
+
+class Configs(Body):
+    configs: Json
+
+
+class Decision(Body):
+    save: bool
+
+
+@router.get("/space", response_model=Answer[Page[Space]])
+async def list_spaces(
+    service: Caller,
+    user: Annotated[str | None, Query()] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    time_desc: TimeDesc = False,
+) -> Response:
+    _nobodys(user)
+    return answer(wire.page(await service.spaces(limit=limit, cursor=cursor, time_desc=time_desc), wire.space))
+
+
+@router.post("/space", status_code=201, response_model=Answer[Space])
+async def create_space(service: Caller, body: NewSpace | None = None) -> Response:
+    given = body or NewSpace()
+    _nobodys(given.user)
+    return answer(wire.space(await service.create_space(name=given.name, configs=given.configs)), status=201)
+
+
+@router.delete("/space/{space_id}", response_model=Nothing)
+async def delete_space(service: Caller, space_id: PathId) -> Response:
+    await service.delete_space(space_id)
+    return answer()
+
+
+@router.put("/space/{space_id}/configs", response_model=Answer[Space])
+async def update_space_configs(service: Caller, space_id: PathId, body: Configs) -> Response:
+    return answer(wire.space(await service.update_space(space_id, configs=body.configs)))
+
+
+@router.get("/space/{space_id}/configs", response_model=Answer[Space])
+async def get_space_configs(service: Caller, space_id: PathId) -> Response:
+    return answer(wire.space(await service.space(space_id)))
+
+
+@router.get("/space/{space_id}/experience_search", response_model=Answer[SpaceSearchResult])
+async def experience_search(
+    service: Caller,
+    space_id: PathId,
+    query: _Words,
+    limit: _Few = 10,
+    mode: Literal["fast", "agentic"] = "fast",
+    semantic_threshold: _Distance = 0.8,
+    max_iterations: Annotated[int, Query(ge=1, le=100)] = 16,
+) -> Response:
+    """`semantic_threshold` and `max_iterations` are for searches with a model."""
+    return answer(await service.experience_search(space_id, query=query, limit=limit, mode=mode))
+
+
+@router.get("/space/{space_id}/semantic_glob", response_model=Answer[list[SearchItem]])
+async def semantic_glob(
+    service: Caller, space_id: PathId, query: _Words, limit: _Few = 10, threshold: _Distance = 2.0
+) -> Response:
+    """Folders and pages by the words of their titles."""
+    return await _found(service, space_id, query, ("folder", "page"), limit, threshold)
+
+
+@router.get("/space/{space_id}/semantic_grep", response_model=Answer[list[SearchItem]])
+async def semantic_grep(
+    service: Caller, space_id: PathId, query: _Words, limit: _Few = 10, threshold: _Distance = 2.0
+) -> Response:
+    """Skills and texts by what they say."""
+    return await _found(service, space_id, query, ("sop", "text"), limit, threshold)
+
+
+@router.get("/space/{space_id}/experience_confirmations", response_model=Answer[Page[Confirmation]])
+async def list_confirmations(
+    service: Caller, space_id: PathId, limit: Limit = 20, cursor: Cursor = None, time_desc: TimeDesc = False
+) -> Response:
+    found = await service.confirmations(space_id, limit=limit, cursor=cursor, time_desc=time_desc)
+    return answer(wire.page(found, wire.noun))
+
+
+@router.put("/space/{space_id}/experience_confirmations/{experience_id}", response_model=Answer[Confirmation | None])
+@router.patch("/space/{space_id}/experience_confirmations/{experience_id}", response_model=Answer[Confirmation | None])
+async def confirm_experience(service: Caller, space_id: PathId, experience_id: PathId, body: Decision) -> Response:
+    return answer(await service.confirm(space_id, experience_id, save=body.save))
+
+
+async def _found(
+    service: Service, space_id: str, query: str, types: tuple[BlockType, ...], limit: int, threshold: float
+) -> Response:
+    found = await service.find_blocks(space_id, query=query, types=types, limit=limit)
+    return answer([item for item in found if item.distance is None or item.distance <= threshold])
+
+
+def _nobodys(user: str | None) -> None:
+    if user is not None:
+        raise InvalidInput(
+            "user: spaces belong to the whole project here; give `user` to sessions, or make a project for each user"
+        )

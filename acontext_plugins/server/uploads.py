@@ -1,0 +1,89 @@
+"""Uploads: multipart bodies that stream to the disk, and the parts of a message that name their files."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from fastapi import Request
+from starlette.datastructures import FormData, UploadFile
+
+from acontext_store.errors import InvalidInput
+from acontext_store.types import Json
+
+from ..formats.stored import MIME, SIZE
+from ..service import Service
+
+_MOST_FILES = 64
+_MOST_FIELDS = 64
+#: Bytes of a field that is no file.
+_LONGEST_FIELD = 16 * 1024 * 1024
+_OCTETS = "application/octet-stream"
+
+
+class Form:
+    """A multipart body. Files wait in temporary files, however large they are; leaving the `with` removes them."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._data = FormData()
+
+    async def __aenter__(self) -> Self:
+        self._data = await self._request.form(
+            max_files=_MOST_FILES, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_FIELD
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._data.close()
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """A field that is text. Raises InvalidInput."""
+        value = self._data.get(name, default)
+        if not isinstance(value, str):
+            raise InvalidInput(f"{name}: found {'a file' if value is not None else 'nothing'}, expected a text field")
+        return value
+
+    def file(self, name: str) -> UploadFile:
+        """A field that is a file. Raises InvalidInput."""
+        value = self._data.get(name)
+        if not isinstance(value, UploadFile):
+            raise InvalidInput(f"missing file {name}: send it as a field of that name with a filename")
+        return value
+
+    def files(self) -> list[str]:
+        """The names of fields that are files."""
+        return [name for name, value in self._data.multi_items() if isinstance(value, UploadFile)]
+
+
+async def with_files(service: Service, blob: Json, format: str | None, form: Form) -> Json:
+    """The message with its files kept, and each part saying where. Raises InvalidInput."""
+    unused = dict.fromkeys(form.files())
+    if format != "acontext":
+        raise InvalidInput(f"format: found {format!r}: files go with a message of the format 'acontext'")
+    pieces = blob.get("parts")
+    if not isinstance(pieces, list):
+        raise InvalidInput("message.parts: expected a list of at least one part")
+    parts = []
+    for piece in pieces:
+        name = piece.get("file_field") if isinstance(piece, dict) else None
+        if name is None:
+            parts.append(piece)
+            continue
+        file = form.file(str(name))
+        unused.pop(str(name), None)
+        kept = await service.upload(file.file)
+        meta = piece.get("meta") if isinstance(piece.get("meta"), dict) else {}
+        parts.append(
+            {
+                **piece,
+                "asset": kept.sha256,
+                "filename": file.filename or piece.get("filename"),
+                "meta": {**meta, MIME: file.content_type or _OCTETS, SIZE: kept.size},
+            }
+        )
+    if unused:
+        raise InvalidInput(f"file {next(iter(unused))}: no part has it as its file_field")
+    return {**blob, "parts": parts}

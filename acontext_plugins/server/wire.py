@@ -1,0 +1,33 @@
+"""The wire: our nouns as the `acontext` SDK reads them. What it does not know is beside it, and ignored by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from acontext_store.types import Json, Page, Session, Space
+
+T = TypeVar("T")
+
+
+def page(found: Page[T], say: Callable[[T], Any]) -> Json:
+    """A page of a listing; `next_cursor` only where there is more."""
+    body: Json = {"items": [say(item) for item in found.items], "has_more": found.has_more}
+    if found.has_more:
+        body["next_cursor"] = found.next_cursor
+    return body
+
+
+def noun(found: BaseModel) -> Json:
+    """One that both sides know by the same names."""
+    return found.model_dump(warnings=False)
+
+
+def session(found: Session) -> Json:
+    return {**found.model_dump(warnings=False), "user_id": found.principal}
+
+
+def space(found: Space) -> Json:
+    return {**found.model_dump(warnings=False), "user_id": None}
