@@ -19,6 +19,7 @@ def main() -> int:
     os.environ.setdefault("OPENAI_API_KEY", "sk-not-used")
     os.environ.setdefault("OPENAI_AGENTS_DISABLE_TRACING", "1")
     os.environ.setdefault("AGNO_TELEMETRY", "false")
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     parser = argparse.ArgumentParser(prog="python -m tests.adapters.transfer", description=__doc__)
     parser.add_argument("verb", nargs="?", choices=["learn", "use"])
     parser.add_argument("--framework", choices=FRAMEWORKS)
@@ -32,7 +33,7 @@ def main() -> int:
         print(told(use(given.framework, given.db, withhold=given.withhold)))
         return 0
     cells = list(transfer())
-    Console(width=120).print(table(cells))
+    Console(width=140).print(table(cells))
     return 0 if all(fine(cell) for cell in cells) else 1
 
 

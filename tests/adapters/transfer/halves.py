@@ -26,6 +26,8 @@ NEEDS = {
     "openai-agents": ("agents", "openai-agents-lowest"),
     "langchain": ("langchain", "langchain-newest"),
     "agno": ("agno", "agno-newest"),
+    "litellm": ("litellm", "litellm-newest"),
+    "openai": ("openai", "openai-newest"),
     "function": ("acontext_plugins", ""),
 }
 FRAMEWORKS = tuple(PLAYERS)

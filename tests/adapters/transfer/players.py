@@ -115,6 +115,78 @@ async def agno(clerk: Clerk, shop: Shop, turns: Sequence[str], wrap: Callable[[A
         await agent.arun(turn, session_id=key)
 
 
+async def openai(clerk: Clerk, shop: Shop, turns: Sequence[str], wrap: Callable[[Any], Any], key: str) -> None:
+    from ..openai import loop
+    from ..openai.scripted import Provider, Tool
+
+    class Clerks(Provider):
+        def __call__(self, request: Any) -> Any:
+            step = _chat_step(clerk, json.loads(request.content)["messages"])
+            self.steps = [step if isinstance(step, str) else [Tool(step.tool, step.id, json.dumps(step.arguments))]]
+            return super().__call__(request)
+
+    complete = wrap(loop.client(Clerks())).chat.completions.create
+    await _loop(complete, shop, turns, model="m")
+
+
+async def litellm(clerk: Clerk, shop: Shop, turns: Sequence[str], wrap: Callable[[Any], Any], key: str) -> None:
+    import litellm as sdk
+    from litellm import CustomLLM
+
+    class Clerks(CustomLLM):
+        async def acompletion(self, *args: Any, **kwargs: Any) -> Any:
+            step = _chat_step(clerk, kwargs["messages"])
+            response = kwargs["model_response"]
+            if isinstance(step, str):
+                response.choices[0].message = sdk.Message(content=step, role="assistant")
+                return response
+            function = {"name": step.tool, "arguments": json.dumps(step.arguments)}
+            calls = [{"id": step.id, "type": "function", "function": function}]
+            response.choices[0].message = sdk.Message(content=None, role="assistant", tool_calls=calls)
+            return response
+
+    sdk.custom_provider_map = [{"provider": "shop", "custom_handler": Clerks()}]
+    sdk.utils.custom_llm_setup()
+    await _loop(wrap(sdk.acompletion), shop, turns, model="shop/clerk")
+
+
+def _chat_step(clerk: Clerk, messages: Sequence[Any]) -> Use | str:
+    """What the clerk says to a request in the format of chat completions."""
+    instructions, said = "", []
+    for message in messages:
+        item = message if isinstance(message, dict) else message.model_dump()
+        words = _text(item.get("content") or "")
+        if item["role"] == "system":
+            instructions = words
+        elif item["role"] == "tool":
+            said.append(Said("result", words))
+        elif item["role"] == "user":
+            said.append(Said("user", words))
+        else:
+            calls = [Said("call", call["function"]["name"]) for call in item.get("tool_calls") or ()]
+            said += calls or [Said("agent", words)]
+    return clerk.next(instructions, said)
+
+
+async def _loop(complete: Callable[..., Awaitable[Any]], shop: Shop, turns: Sequence[str], *, model: str) -> None:
+    """An agent as a host writes it around a client: the model is called until it calls no more tools."""
+    functions = [
+        {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {}}}}
+        for name in shop.tools
+    ]
+    history: list[Any] = [{"role": "system", "content": INSTRUCTIONS}]
+    for turn in turns:
+        history.append({"role": "user", "content": turn})
+        while True:
+            answer = (await complete(model=model, messages=history, tools=functions)).choices[0].message
+            history.append(answer.model_dump(exclude_none=True))
+            if not answer.tool_calls:
+                break
+            for call in answer.tool_calls:
+                result = shop.tools[call.function.name](**json.loads(call.function.arguments))
+                history.append({"role": "tool", "tool_call_id": call.id, "content": result})
+
+
 async def function(clerk: Clerk, shop: Shop, turns: Sequence[str], wrap: Callable[[Any], Any], key: str) -> None:
     """No framework: a loop written by hand, whose model the function asks itself."""
     said: list[Said] = []
@@ -146,6 +218,8 @@ PLAYERS: dict[str, Player] = {
     "openai-agents": openai_agents,
     "langchain": langchain,
     "agno": agno,
+    "litellm": litellm,
+    "openai": openai,
     "function": function,
 }
 

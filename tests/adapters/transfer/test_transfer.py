@@ -12,7 +12,7 @@ from .halves import FRAMEWORKS, Cell, transfer
 @pytest.fixture(scope="module")
 def cells() -> list[Cell]:
     found = list(transfer())
-    Console(width=120).print(table(found))
+    Console(width=140).print(table(found))
     return found
 
 
