@@ -17,6 +17,9 @@ from acontext_plugins.runs import Run
 
 from .watch import Desk, Watch
 
+#: Spans around tools and calls of the model: code in there (a wrapped client, too) is part of the run.
+_INSIDE = ("function", "generation", "response")
+
 
 class _AgentSpan:
     __slots__ = ("handed_off", "span", "watch")
@@ -86,7 +89,7 @@ class Witness:
             self._owners[span.span_id] = _AgentSpan(span, watch)
             return
         owner = self._owners[span.span_id] = self._owners.get(span.parent_id or "")
-        if kind == "function" and owner is not None and owner.watch is not None and owner.watch.run is not None:
+        if kind in _INSIDE and owner is not None and owner.watch is not None and owner.watch.run is not None:
             run = owner.watch.run
             self._tokens[span.span_id] = (run, run.enter())
 
