@@ -9,10 +9,9 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from agno.agent import Agent
 from agno.models.base import Model
-from agno.team import Team
 
+from acontext_plugins.learning import loaded
 from acontext_plugins.runs import Runtime, current_run
 
 from .model import bare_model, learning_model, owner_of
@@ -21,6 +20,8 @@ from .watch import Watch, current_watch, paused_runs
 _MARK = "__acontext__"
 _RUNS = ("run", "arun")
 _RESUMES = ("continue_run", "acontinue_run")
+#: Teams may never be imported; the import would take its time.
+_is_agent, _is_team = loaded("agno.agent", "Agent"), loaded("agno.team", "Team")
 #: The lists of a FallbackConfig.
 _FALLBACKS = ("on_error", "on_rate_limit", "on_context_overflow")
 
@@ -59,7 +60,7 @@ class Wrapped:
 
     def is_run_of(self, output: Any) -> bool:
         """Whether agno speaks of a run of this agent or team."""
-        kind = "team_id" if isinstance(self.clone, Team) else "agent_id"
+        kind = "team_id" if _is_team(self.clone) else "agent_id"
         return hasattr(output, kind) and getattr(output, kind) == self.clone.id
 
     # -- runs
@@ -94,7 +95,7 @@ class Wrapped:
         around = current_watch.get()
         call_id = None
         if around is not None and around.run is current_run():
-            call_id = around.call_of(self.clone, team=isinstance(getattr(around.owner, "clone", None), Team))
+            call_id = around.call_of(self.clone, team=_is_team(getattr(around.owner, "clone", None)))
         label = self.clone.name or self.clone.id or type(self.clone).__name__
         run = self.runtime.start(label=label, session_key=key, run_id=run_id, parent_call_id=call_id)
         watch = Watch(self, self.runtime, run, session_id)
@@ -138,7 +139,7 @@ class _Wrapping:
                 setattr(clone, name, value.copy())
         self._clones[id(original)] = original, clone
         wrapped = Wrapped(self.runtime, original, clone, implicit=implicit)
-        if isinstance(clone, Team):
+        if _is_team(clone):
             clone.members = self._members(clone.members)
         for name in (*_RUNS, *_RESUMES):
             if hasattr(clone, name):  # teams could not go on before agno 2.5
@@ -172,7 +173,7 @@ class _Wrapping:
         return members
 
     def _member(self, member: Any) -> Any:
-        if not isinstance(member, Agent | Team):
+        if not (_is_agent(member) or _is_team(member)):
             return member
         known = wrapped_of(member)
         if known is None:
@@ -205,7 +206,7 @@ def _state(clone: Any) -> dict[str, Any]:
 
 
 def _plain(member: Any) -> Any:
-    known = wrapped_of(member) if isinstance(member, Agent | Team) else None
+    known = wrapped_of(member) if _is_agent(member) or _is_team(member) else None
     return known.original if known is not None and known.implicit else member
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import threading
 from importlib.metadata import version
@@ -16,13 +15,12 @@ from agno.exceptions import ModelProviderError
 from agno.learn import LearningMachine
 from agno.session import SessionSummaryManager
 from agno.team import Team
-from agno.workflow import Step, Workflow
 
 from acontext_adapters.agno import AcontextStore
 from acontext_adapters.testing import RecordingDoor
 from acontext_plugins import report
 from acontext_plugins.learning import learning
-from acontext_plugins.runs import Run, current_run
+from acontext_plugins.runs import current_run
 
 from .host import SKILLS, Host, weather
 from .scripted import call, scripted
@@ -263,13 +261,17 @@ def test_without_injection_the_prompt_is_the_hosts() -> None:
 
 
 # -- workflows
+def workflow(*agents: Agent) -> Any:
+    found = pytest.importorskip("agno.workflow", exc_type=ImportError)  # it needed fastapi once
+    steps = [found.Step(name=str(one.name), agent=one) for one in agents]
+    return found.Workflow(name="W", steps=steps, telemetry=False)
+
+
 def test_agents_of_a_workflow_are_runs_in_its_session() -> None:
     door = RecordingDoor(SKILLS)
     first = of(door, agent(("weather", "c1"), "it is warm", name="Forecaster", tools=[weather]))
     second = of(door, agent("warm, in verse", name="Poet"))
-    steps = [Step(name="forecast", agent=first), Step(name="write", agent=second)]
-    workflow = Workflow(name="W", steps=steps, telemetry=False)
-    assert workflow.run("weather in Oslo?", session_id="thread-1").content == "warm, in verse"
+    assert workflow(first, second).run("weather in Oslo?", session_id="thread-1").content == "warm, in verse"
     assert door.lines[0] == "user: weather in Oslo?"
     assert door.lines[-1] == "assistant: warm, in verse"
     assert [one.status for one in door.session.outcomes] == ["success", "success"]
@@ -277,12 +279,11 @@ def test_agents_of_a_workflow_are_runs_in_its_session() -> None:
 
 async def test_a_workflow_in_a_function_is_one_task() -> None:
     door = RecordingDoor(SKILLS)
-    steps = [Step(name="one", agent=of(door, agent("a", name="A"))), Step(name="two", agent=of(door, agent("b")))]
-    workflow = Workflow(name="W", steps=steps, telemetry=False)
+    inner = workflow(of(door, agent("a", name="A")), of(door, agent("b", name="B")))
 
     @learning(space="s", client=door, strict=True)
     async def work(question: str) -> Any:
-        return (await workflow.arun(question, session_id="thread-1")).content
+        return (await inner.arun(question, session_id="thread-1")).content
 
     assert await work("go") == "b"
     assert [one.status for one in door.session.outcomes] == ["success"]
@@ -300,6 +301,7 @@ def test_a_wrapped_member_of_a_bare_team_is_a_run_in_the_teams_session() -> None
 
 
 # -- the native slot
+@pytest.mark.skipif(VERSION < (2, 9), reason="before 2.8.4, agno did not hand stores the message")
 async def test_the_store_gives_skills_and_records_nothing() -> None:
     door = RecordingDoor(SKILLS)
     model = scripted("one", "two")
@@ -325,6 +327,4 @@ async def test_a_store_in_trouble_gives_nothing() -> None:
     assert await store.arecall(message="hi") is None
     assert store.recall(message="hi") is None
     assert store.build_context(None) == ""
-    runs: list[Run | None] = [current_run()]
-    with contextlib.suppress(IndexError):
-        assert runs.pop() is None
+    assert current_run() is None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from acontext_adapters.testing import RecordingDoor
+from acontext_adapters.testing import RecordingDoor, made
 from acontext_plugins.learning import learning
 
 from .host import SKILLS, Host
@@ -32,6 +32,8 @@ async def test_what_is_recorded(scenario: Scenario) -> None:
     assert lines[: len(scenario.lines) if scenario.partial else None] == list(scenario.lines)
     newest = main.outcome if main else None
     assert ((newest.status, newest.reason) if newest else None) == scenario.outcome
+    ids = [message.id for recording in door.recordings for message in made(recording)]
+    assert len(ids) == len(set(ids))
     others = {str(session.ref.agent): tuple(session.lines) for session in sessions[1:]}
     assert others == scenario.others
     for session in sessions[1:]:
