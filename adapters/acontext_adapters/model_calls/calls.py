@@ -279,8 +279,9 @@ class Calls:
     ) -> _Turn | None:
         """The turn that this request belongs to: it answers its calls, or is what it began with."""
         turn: _Turn | None = None
+        last = max((at for at, piece in enumerate(pieces) if piece.item.kind in ("model", "call")), default=-1)
         for place in sent.new:
-            if pieces[place].item.kind == "result":
+            if place > last and pieces[place].item.kind == "result":
                 for id in pieces[place].call_ids:
                     turn = turn or self._waiting.get((name[0], name[1], id))
         turn = turn or self._turns.get(name)
