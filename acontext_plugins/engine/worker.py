@@ -9,11 +9,12 @@ import os
 import random
 import time
 import traceback
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
+from functools import partial
 
-from acontext_store.base import Store
+from acontext_store.base import Moment, Store
 from acontext_store.errors import AcontextError, Closed, LeaseLost, NotFound, StoreUnavailable
-from acontext_store.types import Claim, LaneKind, StoredMessage, Task, new_id
+from acontext_store.types import Claim, LaneKind, Task, new_id
 
 from ..settings import LearnSettings, WorkerSettings
 from .breath import in_background
@@ -22,6 +23,8 @@ from .protocols import FinishedTask, Learner, Lesson, Observation, Observer
 log = logging.getLogger("acontext")
 
 _KINDS: tuple[LaneKind, ...] = ("observe", "learn")
+#: Tasks that are read in one go: recalls stand in the same line.
+_TOGETHER = 8
 
 
 class Worker:
@@ -181,29 +184,15 @@ class Worker:
                 await heart
 
     async def _observe(self, claim: Claim) -> None:
-        session = await self._store.session(claim.key)
-        resume = await self._store.resume_seq(claim.key)
-        messages = await self._store.messages(claim.key, after_seq=resume - 1)
-        outcomes = await self._store.outcomes(claim.key, after_seq=resume - 1)
-        ops = await self._observer.observe(
-            Observation(
-                session=session,
-                messages=messages.items,
-                outcomes=outcomes,
-                tasks=await all_tasks(self._store, claim.key),
-            )
-        )
+        ops = await self._observer.observe(await self._store.together(partial(_observation, claim.key)))
         await self._store.apply_tasks(claim, ops, learn_after=self._learn.quiet)
 
     async def _learn_space(self, claim: Claim) -> None:
         space = await self._store.space(claim.key)
         tasks = await self._store.undigested(claim.key, limit=1000)
-        finished = [
-            FinishedTask(
-                task=task, session=await self._store.session(task.session_id), messages=await self._messages(task)
-            )
-            for task in tasks
-        ]
+        finished: list[FinishedTask] = []
+        for start in range(0, len(tasks), _TOGETHER):
+            finished += await self._store.together(partial(_finished, tasks[start : start + _TOGETHER]))
         ops = await self._learner.learn(
             Lesson(
                 space=space,
@@ -214,10 +203,28 @@ class Worker:
         )
         await self._store.apply_skills(claim, ops)
 
-    async def _messages(self, task: Task) -> list[StoredMessage]:
-        count = task.last_seq - task.first_seq + 1
-        page = await self._store.messages(task.session_id, after_seq=task.first_seq - 1, limit=count)
-        return page.items
+
+def _observation(session_id: str, moment: Moment) -> Observation:
+    session, resume = moment.session(session_id), moment.resume_seq(session_id)
+    return Observation(
+        session=session,
+        messages=moment.messages(session_id, after_seq=resume - 1),
+        outcomes=moment.outcomes(session_id, after_seq=resume - 1),
+        tasks=moment.tasks(session_id),
+    )
+
+
+def _finished(tasks: Sequence[Task], moment: Moment) -> list[FinishedTask]:
+    return [
+        FinishedTask(
+            task=task,
+            session=moment.session(task.session_id),
+            messages=moment.messages(
+                task.session_id, after_seq=task.first_seq - 1, limit=task.last_seq - task.first_seq + 1
+            ),
+        )
+        for task in tasks
+    ]
 
 
 async def all_tasks(store: Store, session_id: str) -> list[Task]:

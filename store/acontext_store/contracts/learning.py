@@ -61,6 +61,26 @@ class TaskContract:
         assert [m.session_task_process_status for m in kept] == ["success"] * 4 + ["pending"]
         assert done(store.resume_seq("s1")) == 3
 
+    def test_a_moment_answers_as_the_store_does(self, store: Store) -> None:
+        talk(store, count=5)
+        done(store.append("s1", [], [an_outcome(), an_outcome("failed")]))
+        several = [a_task(f"t{n:03}", order=n, first_seq=0, last_seq=0) for n in range(1, 230)]
+        observed(store, [a_task("t0", order=230, first_seq=1, last_seq=2), *several], observed_seq=4, resume_seq=3)
+
+        def ask(moment: Moment) -> tuple[object, ...]:
+            messages = moment.messages("s1", after_seq=1, limit=3)
+            rest = moment.session("s1"), moment.outcomes("s1", after_seq=2), moment.resume_seq("s1")
+            return len(moment.tasks("s1")), moment.tasks("s1")[:200], messages, *rest
+
+        assert done(store.together(ask)) == (
+            230,
+            done(store.tasks("s1", limit=200)).items,
+            done(store.messages("s1", after_seq=1, limit=3)).items,
+            done(store.session("s1")),
+            done(store.outcomes("s1", after_seq=2)),
+            done(store.resume_seq("s1")),
+        )
+
     def test_a_session_begins_at_its_first_message(self, store: Store) -> None:
         done(store.create_session(a_session()))
         assert done(store.resume_seq("s1")) == 1

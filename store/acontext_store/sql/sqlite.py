@@ -46,7 +46,21 @@ from ..types import (
     TaskOps,
     ToolName,
 )
-from . import conversations, disks, lanes, learned, references, schema, search, skills, spaces, tables, tasks, toolnames
+from . import (
+    conversations,
+    disks,
+    lanes,
+    learned,
+    moment,
+    references,
+    schema,
+    search,
+    skills,
+    spaces,
+    tables,
+    tasks,
+    toolnames,
+)
 from .connect import BUSY_TIMEOUT, Durability, writing
 from .migrations import HEAD
 from .reader import Readers
@@ -314,7 +328,7 @@ class SqliteStore:
         return self._read(search.search, space_id, tuple(terms), statuses=statuses, limit=limit)
 
     def together(self, question: Callable[[Moment], T]) -> Pending[T]:
-        return self._read(_ask, question)
+        return self._read(moment.ask, question)
 
     def log_injection(self, injection: Injection) -> Pending[None]:
         return self._write(learned.log_injection, injection)
@@ -420,36 +434,6 @@ class SqliteStore:
         _inherited.append((self._writer, self._readers))
         self._writer = self._readers = None
         self._door = threading.Lock()
-
-
-class _Moment:
-    """What a transaction that reads can be asked."""
-
-    def __init__(self, tx: Tx) -> None:
-        self._tx = tx
-
-    def space_by_name(self, name: str) -> Space:
-        return spaces.space_by_name(self._tx, name, create=False)
-
-    def frequencies(self, space_id: str, terms: Iterable[str]) -> tuple[int, dict[str, int]]:
-        return search.frequencies(self._tx, space_id, terms)
-
-    def search(
-        self,
-        space_id: str,
-        terms: Sequence[str],
-        *,
-        statuses: Collection[SkillStatus] | None = None,
-        limit: int = 50,
-    ) -> list[SearchHit]:
-        return search.search(self._tx, space_id, terms, statuses=statuses, limit=limit)
-
-    def skills_by_id(self, skill_ids: Sequence[str], *, evidence: bool = True) -> list[Skill]:
-        return skills.skills_by_id(self._tx, skill_ids, evidence=evidence)
-
-
-def _ask(tx: Tx, question: Callable[[Moment], T]) -> T:
-    return question(_Moment(tx))
 
 
 def _stats(tx: Tx) -> StoreStats:

@@ -1,0 +1,67 @@
+"""One moment of the database, for questions that take several reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TypeVar
+
+from ..base import Moment
+from ..types import Outcome, SearchHit, Session, Skill, SkillStatus, Space, StoredMessage, Task
+from . import conversations, search, skills, spaces, tasks
+from .tx import Tx
+
+T = TypeVar("T")
+
+
+class OneMoment:
+    """What a transaction that reads can be asked."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+
+    def session(self, session_id: str) -> Session:
+        return conversations.session(self._tx, session_id)
+
+    def messages(self, session_id: str, *, after_seq: int = 0, limit: int | None = None) -> list[StoredMessage]:
+        return conversations.list_messages(
+            self._tx, session_id, after_seq=after_seq, limit=limit, cursor=None, time_desc=False
+        ).items
+
+    def outcomes(self, session_id: str, *, after_seq: int = 0) -> list[Outcome]:
+        return conversations.list_outcomes(self._tx, session_id, after_seq=after_seq)
+
+    def tasks(self, session_id: str) -> list[Task]:
+        found: list[Task] = []
+        cursor: str | None = None
+        while True:
+            page = tasks.list_tasks(self._tx, session_id, limit=200, cursor=cursor, time_desc=False)
+            found += page.items
+            if not page.has_more:
+                return found
+            cursor = page.next_cursor
+
+    def resume_seq(self, session_id: str) -> int:
+        return tasks.resume_seq(self._tx, session_id)
+
+    def space_by_name(self, name: str) -> Space:
+        return spaces.space_by_name(self._tx, name, create=False)
+
+    def frequencies(self, space_id: str, terms: Iterable[str]) -> tuple[int, dict[str, int]]:
+        return search.frequencies(self._tx, space_id, terms)
+
+    def search(
+        self,
+        space_id: str,
+        terms: Sequence[str],
+        *,
+        statuses: Collection[SkillStatus] | None = None,
+        limit: int = 50,
+    ) -> list[SearchHit]:
+        return search.search(self._tx, space_id, terms, statuses=statuses, limit=limit)
+
+    def skills_by_id(self, skill_ids: Sequence[str], *, evidence: bool = True) -> list[Skill]:
+        return skills.skills_by_id(self._tx, skill_ids, evidence=evidence)
+
+
+def ask(tx: Tx, question: Callable[[Moment], T]) -> T:
+    return question(OneMoment(tx))
