@@ -5,6 +5,7 @@ Importing this loads nothing of the framework.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,27 +13,58 @@ from acontext_plugins.learning import loaded
 from acontext_plugins.runs import Runtime
 
 if TYPE_CHECKING:
+    from .functions import acompletion, anthropic_messages, aresponses, completion, responses
+    from .logger import AcontextLogger, install
     from .proxy import ProxyHandler, proxy_handler
 
-__all__ = ["ProxyHandler", "adapter", "proxy_handler"]
+__all__ = [
+    "AcontextLogger",
+    "ProxyHandler",
+    "acompletion",
+    "adapter",
+    "anthropic_messages",
+    "aresponses",
+    "completion",
+    "install",
+    "proxy_handler",
+    "responses",
+]
 
-_HOMES = {"ProxyHandler": "proxy", "proxy_handler": "proxy"}
+_HOMES = {
+    "AcontextLogger": "logger",
+    "ProxyHandler": "proxy",
+    "acompletion": "functions",
+    "anthropic_messages": "functions",
+    "aresponses": "functions",
+    "completion": "functions",
+    "install": "logger",
+    "proxy_handler": "proxy",
+    "responses": "functions",
+}
 
 
 class LiteLLM:
-    """The adapter: `learning` gives it routers."""
+    """The adapter: `learning` gives it routers, and LiteLLM's functions."""
 
     name = "litellm"
     priority = 60
 
     def __init__(self) -> None:
-        self._matches = (loaded("litellm", "Router"),)
+        self._is_router = loaded("litellm", "Router")
 
     def matches(self, target: object) -> bool:
-        return any(matches(target) for matches in self._matches)
+        if self._is_router(target):
+            return True
+        if "litellm" not in sys.modules or not callable(target):
+            return False
+        from .functions import is_function
+
+        return is_function(target)
 
     def wrap(self, target: Any, runtime: Runtime) -> Any:
-        raise NotImplementedError
+        from .functions import wrap
+
+        return wrap(target, runtime)
 
 
 def adapter() -> LiteLLM:

@@ -43,7 +43,7 @@ def caller_of(data: Mapping[str, Any], key: object, default_space: str | None) -
     """
     headers = _headers(data)
     scope = caller_scope(key)
-    session = headers.get("x-acontext-session-id") or _session(data)
+    session = headers.get("x-acontext-session-id") or session_of(data)
     status, reason = _status(data, headers)
     return Caller(
         scope=scope,
@@ -86,7 +86,8 @@ def caller_scope(key: object) -> str:
     return f"key-{hashlib.sha256(secret.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
-def _session(data: Mapping[str, Any]) -> str | None:
+def session_of(data: Mapping[str, Any]) -> str | None:
+    """The name that a request gives its conversation, as it stands there."""
     buckets = list(_metadata(data))
     if not any(bucket.get(_GENERATED) for bucket in buckets):
         for value in (data.get("litellm_session_id"), *(bucket.get("session_id") for bucket in buckets)):

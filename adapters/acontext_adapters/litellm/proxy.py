@@ -7,8 +7,6 @@ events are left alone: they come for each attempt, later, and call a client that
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
@@ -18,23 +16,15 @@ from litellm.integrations.custom_logger import CustomLogger
 from acontext_plugins.learning import HasDoor, door_of
 from acontext_plugins.runs import Door, RunOptions, Runtime, reason_of
 from acontext_plugins.service import InjectAs
-from acontext_plugins.settings import load_settings
 
 from ..model_calls import Call, Calls
+from .bodies import body_of, default_space, injected
 from .identity import Caller, caller_of, caller_scope
 from .streams import Stream, as_json, wire_of
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
 
-log = logging.getLogger("acontext")
-#: What of a request is looked at. Everything else (headers, keys, the proxy's own notes) stays where it is.
-_READ = (
-    "model messages input instructions system tools functions tool_choice function_call "
-    "previous_response_id conversation mcp_servers prompt"
-).split()
-#: What of it skills are put into.
-_WRITTEN = ("messages", "input", "instructions", "system")
 _MOST = 4096
 _GONE = 499
 
@@ -61,7 +51,7 @@ class ProxyHandler(CustomLogger):
         strict: bool = False,
     ) -> None:
         super().__init__()
-        self._space = space if space is not None else _space()
+        self._space = space if space is not None else default_space()
         self._given: dict[str, Any] = {
             "inject": inject,
             "inject_as": inject_as,
@@ -118,11 +108,8 @@ class ProxyHandler(CustomLogger):
             async for chunk in response:
                 stream.feed(chunk)
                 yield chunk
-        except (asyncio.CancelledError, GeneratorExit):
-            stream.call.cancelled()  # the client has left: whatever the log says, nobody has read the answer
-            raise
-        except Exception as error:
-            stream.call.failed(reason_of(error))
+        except BaseException as error:
+            stream.broke(error)  # also by a client that has left: whatever the log says, nobody has read the answer
             raise
         stream.ended()
 
@@ -161,9 +148,13 @@ class ProxyHandler(CustomLogger):
         if wire is None:
             return
         caller = caller_of(data, key, self._space)
-        body = {name: data[name] for name in _READ if data.get(name) is not None}
         call = self._calls.begin(
-            self._runtime(caller), wire, body, session_key=caller.session, scope=caller.scope, label=data.get("model")
+            self._runtime(caller),
+            wire,
+            body_of(data),
+            session_key=caller.session,
+            scope=caller.scope,
+            label=data.get("model"),
         )
         if call.run is None:
             return
@@ -171,11 +162,10 @@ class ProxyHandler(CustomLogger):
         _keep(self._going, name, call)
         if caller.status is not None:
             call.report(caller.status, caller.reason)
-        prepared = await call.aprepared()
-        for field in _WRITTEN:
-            if field in prepared and prepared[field] is not data.get(field):
-                data[field] = prepared[field]
-        if prepared is not body:
+        await call.aprepared()
+        changed = injected(call, data)
+        data.update(changed)
+        if changed:
             _keep(self._skills, name, ",".join(skill.id for skill in call.run.skills.skills))
 
     def _runtime(self, caller: Caller) -> Runtime:
@@ -202,21 +192,6 @@ def _keep(kept: OrderedDict[Any, Any], name: Any, value: Any) -> None:
     kept.move_to_end(name)
     while len(kept) > _MOST:
         kept.popitem(last=False)
-
-
-def _space() -> str | None:
-    """The settings' space. The proxy starts also where the settings are wrong: what is wrong is said."""
-    try:
-        space = load_settings().space
-    except Exception as error:
-        log.warning("acontext: the proxy's handler has no default space: %s", error)
-        return None
-    if space is None:
-        log.warning(
-            "acontext: the proxy's handler has no default space, so that only keys and requests that name one learn: "
-            "set ACONTEXT_SPACE"
-        )
-    return space
 
 
 proxy_handler = ProxyHandler()

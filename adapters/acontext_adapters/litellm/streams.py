@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from acontext_plugins.runs import reason_of
 from acontext_store.types import Json
 
 from ..model_calls import ANTHROPIC, CHAT, RESPONSES, Assembler, Call, Events, Wire
@@ -46,6 +47,13 @@ class Stream:
         seen = id in self._started
         self._started.add(id)
         return seen
+
+    def broke(self, error: BaseException) -> None:
+        """Reading it has raised."""
+        if isinstance(error, Exception):
+            self.call.failed(reason_of(error))
+        else:
+            self.call.cancelled()
 
     def ended(self) -> None:
         """There are no more chunks. A stream that stops before its answer is complete has failed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,18 @@ from .upstream import Upstream
 #: `ACONTEXT_REQUIRE=litellm-proxy` is for environments that are made for it: there, nothing is left out.
 REQUIRED = "litellm-proxy" in os.environ.get("ACONTEXT_REQUIRE", "").split(",")
 collect_ignore_glob = [] if INSTALLED or REQUIRED else ["test_proxy*.py"]
+
+#: What LiteLLM itself warns of, in some versions: its own types, and answers that it has put together.
+_THEIRS = (
+    r"ignore:Item '\w+' on TypedDict class '\w+' is using the `ReadOnly` qualifier:UserWarning",
+    r"ignore:Pydantic serializer warnings:UserWarning",
+)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if Path(__file__).parent in item.path.parents:
+        for warning in _THEIRS:
+            item.add_marker(pytest.mark.filterwarnings(warning))
 
 
 @pytest.fixture(scope="session")

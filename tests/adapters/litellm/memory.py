@@ -38,23 +38,29 @@ class Kept:
         return list(newest.values())
 
 
+def all_in(database: Path) -> list[Kept]:
+    with closing(open_store(f"sqlite:///{database}", project_id="default")) as store:
+        return [
+            Kept(
+                session,
+                tuple(store.messages(session.id).result().items),
+                tuple(store.outcomes(session.id).result()),
+                tuple(task.status for task in store.tasks(session.id).result().items),
+            )
+            for session in store.sessions(limit=200).result().items
+        ]
+
+
 def kept_in(database: Path, key: str) -> Kept | None:
-    """The conversation whose key ends in `key`; None while there is none."""
-    with closing(open_store(f"sqlite:///{database}", project_id="default")) as store:
-        for session in store.sessions(limit=200).result().items:
-            if (session.key or "").endswith(key):
-                return Kept(
-                    session,
-                    tuple(store.messages(session.id).result().items),
-                    tuple(store.outcomes(session.id).result()),
-                    tuple(task.status for task in store.tasks(session.id).result().items),
-                )
-    return None
+    """The conversation of this key under the scope of the virtual key; None while there is none."""
+    found = [kept for kept in all_in(database) if (kept.session.key or "").endswith(f"/{key}")]
+    assert len(found) < 2, f"{key} is more than one conversation"
+    return found[0] if found else None
 
 
-def sessions_in(database: Path) -> list[Session]:
-    with closing(open_store(f"sqlite:///{database}", project_id="default")) as store:
-        return list(store.sessions(limit=200).result().items)
+def having(database: Path, words: str) -> list[Kept]:
+    """The conversations in which the user has said so."""
+    return [kept for kept in all_in(database) if f"user: {words}" in kept.lines]
 
 
 def skills_in(database: Path, space: str) -> list[str]:

@@ -69,6 +69,40 @@ async def authenticate(request, api_key):
 """
 
 
+#: A callback that makes one of our functions raise, for the requests that name it in a header.
+SABOTEUR = """
+import importlib
+from litellm.integrations.custom_logger import CustomLogger
+
+
+class Saboteur(CustomLogger):
+    def __init__(self):
+        super().__init__()
+        self.broken = []
+
+    async def async_pre_call_hook(self, user_api_key_dict, cache, data, call_type):
+        while self.broken:
+            owner, name, function = self.broken.pop()
+            setattr(owner, name, function)
+        step = data["proxy_server_request"]["headers"].get("x-break")
+        if step:
+            module, _, path = step.partition(":")
+            owner, *rest = importlib.import_module(module), *path.split(".")
+            for part in rest[:-1]:
+                owner = getattr(owner, part)
+            self.broken.append((owner, rest[-1], owner.__dict__[rest[-1]]))
+            setattr(owner, rest[-1], broken)
+
+
+def broken(*args, **kwargs):
+    print("SABOTAGED", flush=True)
+    raise RuntimeError("sabotaged")
+
+
+saboteur = Saboteur()
+"""
+
+
 @dataclass
 class Proxy:
     """A running proxy: `url` has no /v1."""
@@ -107,13 +141,14 @@ def running(
     folder: Path,
     upstream: str,
     *,
-    callbacks: str = HANDLER,
+    callbacks: str = f"sabotage.saboteur, {HANDLER}",
     config: str = CONFIG,
     workers: int = 1,
     environ: Mapping[str, str] | None = None,
 ) -> Iterator[Proxy]:
     """The proxy with our handler, until the block is left. Raises RuntimeError with its log where it cannot start."""
     (folder / "keys.py").write_text(KEYS)
+    (folder / "sabotage.py").write_text(SABOTEUR)
     (folder / "memory_hook.py").write_text("from acontext_adapters.litellm import proxy_handler\n")
     text = config.replace("$UPSTREAM", upstream).replace("$BARE", upstream.removesuffix("/v1"))
     (folder / "config.yaml").write_text(text.replace("$CALLBACKS", callbacks))

@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import sqlite3
 from collections.abc import Callable
-from typing import Any
+from contextlib import closing
 
 import httpx
 import pytest
 
-from .memory import Kept, when
+from .memory import Kept, having, once, when
 from .proxy import Proxy
+from .talk import PATHS, Json, chat, post, requests, turn, user
 from .upstream import Broken, Call, Refused, Slow, Upstream
 
-Json = dict[str, Any]
 SAID = "It is 21C."
-
-
-def chat(*messages: Json, **more: Any) -> Json:
-    return {"model": "fake", "messages": [{"role": "system", "content": "Base."}, *messages], **more}
-
-
-def user(text: str) -> Json:
-    return {"role": "user", "content": text}
-
-
-def requests(says: str, **more: Any) -> dict[str, Json]:
-    """The same words of a user in each format, by path."""
-    return {
-        "/v1/chat/completions": chat(user(says), **more),
-        "/v1/responses": {"model": "fake", "instructions": "Base.", "input": says, **more},
-        "/v1/messages": {"model": "fake", "system": "Base.", "max_tokens": 50, "messages": [user(says)], **more},
-        "/v1/messages (native)": {"model": "claude", "max_tokens": 50, "messages": [user(says)], **more},
-    }
-
-
-PATHS = list(requests(""))
 both_ways = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 every_format = pytest.mark.parametrize("path", PATHS)
-
-
-def post(proxy: Proxy, path: str, body: Json, session: str, *, key: str | None = None, **headers: str) -> Any:
-    with proxy.client(**({"key": key} if key else {})) as client:
-        return client.post(path.split(" ")[0], json=body, headers={"x-litellm-session-id": session, **headers})
 
 
 def ended(kept: Kept) -> bool:
@@ -69,17 +43,15 @@ def test_a_tool_loop_that_sends_all_again_with_each_call_is_one_run(
     streamed: bool, proxy: Proxy, upstream: Upstream
 ) -> None:
     session = f"loop-{streamed}"
-    steps: list[Any] = [[Call("weather", "c1"), Call("weather", "c2", {"city": "Rome"})], "21C in both"]
-    upstream.say(*steps, [Call("weather", "c3", {"city": "Lima"})], "and there")
+    upstream.say(
+        [Call("weather", "c1"), Call("weather", "c2", {"city": "Rome"})],
+        "21C in both",
+        [Call("weather", "c3", {"city": "Lima"})],
+        "and there",
+    )
     history: list[Json] = []
     for says in ("Oslo and Rome?", "and Lima?"):
-        history.append(user(says))
-        for calls in steps:
-            body = chat(*history, tools=TOOLS)
-            history.append(asked(proxy, body, session, streamed))
-            for call in history[-1].get("tool_calls") or []:
-                history.append({"role": "tool", "tool_call_id": call["id"], "content": f"21C for {call['id']}"})
-            assert bool(history[-1]["role"] == "tool") is isinstance(calls, list)
+        turn(proxy, history, says, lambda call: f"21C for {call['id']}", session, stream=streamed)
     kept = when(proxy.database, session, lambda kept: len(kept.outcomes) == 2)
     assert kept.lines == [
         "user: Oslo and Rome?",
@@ -95,28 +67,6 @@ def test_a_tool_loop_that_sends_all_again_with_each_call_is_one_run(
     ]
     assert len(kept.runs) == 2
     assert kept.ends == [("success", ""), ("success", "")]
-
-
-TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}]
-
-
-def asked(proxy: Proxy, body: Json, session: str, streamed: bool) -> Json:
-    """The assistant's message, put together by hand as clients do."""
-    answer = post(proxy, "/v1/chat/completions", {**body, "stream": streamed}, session)
-    if not streamed:
-        message: Json = answer.json()["choices"][0]["message"]
-        return {name: value for name, value in message.items() if name in ("role", "content", "tool_calls")}
-    text, calls = "", {}
-    for line in answer.text.splitlines():
-        if line.startswith("data: {"):
-            for choice in json.loads(line[6:])["choices"]:
-                text += choice["delta"].get("content") or ""
-                for part in choice["delta"].get("tool_calls") or []:
-                    call = calls.setdefault(part["index"], {"type": "function", "function": {"arguments": ""}})
-                    call["id"] = part.get("id") or call["id"]
-                    call["function"]["name"] = part["function"].get("name") or call["function"]["name"]
-                    call["function"]["arguments"] += part["function"].get("arguments") or ""
-    return {"role": "assistant", "content": text or None, **({"tool_calls": list(calls.values())} if calls else {})}
 
 
 @every_format
@@ -219,11 +169,59 @@ def test_the_client_says_how_the_task_turned_out(status: str, says: str, proxy: 
     when(proxy.database, session, told)
 
 
-def test_a_response_goes_on_in_the_conversation_of_the_one_before(proxy: Proxy, upstream: Upstream) -> None:
-    upstream.say("first answer", "second answer")
-    with proxy.client() as client:
-        first = client.post("/v1/responses", json={"model": "fake", "input": "alone 1"}).json()
-        body = {"model": "fake", "input": "alone 2", "previous_response_id": first["id"]}
-        client.post("/v1/responses", json=body)
-    [request] = [request for request in upstream.seen if "previous_response_id" in request.body]
-    assert request.body["previous_response_id"] == "resp_1"
+def test_what_is_said_with_the_next_turn_is_said_of_the_one_before(proxy: Proxy, upstream: Upstream) -> None:
+    upstream.say("sent", "you are welcome")
+    history: list[Json] = []
+    turn(proxy, history, "send it", str, "told-later")
+    turn(proxy, history, "it never came", str, "told-later", headers={"x_acontext_task_status": "failed"})
+    kept = when(proxy.database, "told-later", lambda kept: len(kept.outcomes) == 3)
+    [told] = [outcome for outcome in kept.outcomes if outcome.source == "report"]
+    assert (told.status, told.run_id) == ("failed", kept.runs[0])
+
+
+def test_a_response_that_goes_on_from_another_brings_only_what_is_new(proxy: Proxy, upstream: Upstream) -> None:
+    upstream.say([Call("weather", "c1")], "21C in Oslo", "and there")
+    session, body = "going-on", {"model": "fake", "input": "in Oslo?"}
+    first = post(proxy, "/v1/responses", body, session).json()
+    results = [{"type": "function_call_output", "call_id": "c1", "output": "21C"}]
+    second = post(proxy, "/v1/responses", after(first, results), session).json()
+    post(proxy, "/v1/responses", after(second, "and in Rome?"), session)
+    kept = when(proxy.database, session, lambda kept: len(kept.outcomes) == 2)
+    assert kept.lines == [
+        "user: in Oslo?",
+        'call: weather {"city":"Oslo"}',
+        "result: 21C",
+        "assistant: 21C in Oslo",
+        "user: and in Rome?",
+        "assistant: and there",
+    ]
+    assert len(kept.runs) == 2
+
+
+def after(response: Json, new: object) -> Json:
+    return {"model": "fake", "input": new, "previous_response_id": response["id"]}
+
+
+def test_a_conversation_without_a_name_is_known_by_what_is_sent_again(proxy: Proxy, upstream: Upstream) -> None:
+    upstream.say([Call("weather", "nameless-1")], "21C", [Call("weather", "nameless-2")], "21C again")
+    history: list[Json] = []
+    for says in ("nameless?", "again?"):
+        turn(proxy, history, says, lambda call: "21C", "")
+    once(lambda: [len(kept.outcomes) for kept in having(proxy.database, "nameless?")] == [2], "two turns")
+    [kept] = having(proxy.database, "nameless?")
+    assert len(kept.lines) == len(set(kept.lines)) + 2  # the same result twice, and the same call
+    assert len(kept.runs) == 2
+
+
+def test_a_database_that_is_locked_keeps_no_client_waiting(proxy: Proxy, upstream: Upstream) -> None:
+    upstream.say(SAID, SAID)
+    with closing(sqlite3.connect(proxy.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for streamed in (False, True):
+            assert post(proxy, "/v1/chat/completions", chat(user("hi"), stream=streamed), "locked-1").status_code == 200
+        assert when(proxy.database, "turn-0-False", ended)  # it can be read
+        other.execute("ROLLBACK")
+    assert when(proxy.database, "locked-1", lambda kept: len(kept.outcomes) == 2).lines[:2] == [
+        "user: hi",
+        f"assistant: {SAID}",
+    ]

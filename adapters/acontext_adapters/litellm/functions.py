@@ -1,0 +1,241 @@
+"""LiteLLM's functions and its router with memory: what calls a model records and is given skills, sync and async.
+
+They give back LiteLLM's own results and raise its own exceptions.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+from acontext_plugins.learning import door_of
+from acontext_plugins.runs import RunOptions, Runtime, reason_of
+from acontext_store.types import Json
+
+from ..model_calls import Call, Calls, Wire
+from .bodies import body_of, default_space, injected
+from .identity import session_of
+from .streams import as_json, wire_of
+from .watching import watched
+
+#: What LiteLLM calls a model with, on the module and on a router.
+NAMES = ("completion", "acompletion", "responses", "aresponses", "anthropic_messages")
+_MARK = "__acontext__"
+#: Conversations are known across functions, routers and callbacks; what must be kept apart is, by its scope.
+calls = Calls()
+#: Whether a call is being made here: callbacks leave it alone.
+inside: ContextVar[bool] = ContextVar("acontext_litellm", default=False)
+
+
+class Wrapped:
+    """What a wrapped function or router remembers of itself."""
+
+    __slots__ = ("original", "runtime")
+
+    def __init__(self, original: Any, runtime: Runtime) -> None:
+        self.original = original
+        self.runtime = runtime
+
+
+def mark_of(target: object) -> Wrapped | None:
+    """How it is wrapped; None where it is not."""
+    mark = getattr(target, _MARK, None)
+    return mark if isinstance(mark, Wrapped) else None
+
+
+def wrap(target: Any, runtime: Runtime) -> Any:
+    """A function or a router of LiteLLM with memory. Wrapped again with the same options, it is the same."""
+    known = mark_of(target)
+    if known is not None:
+        if known.runtime.same_as(runtime):
+            return target
+        target = known.original
+    if callable(target):
+        return wrapped(target, target.__name__, runtime)
+    return _router(target, runtime)
+
+
+def _router(router: Any, runtime: Runtime) -> Any:
+    """A copy that shares all that the router has: its deployments, their health, its cache."""
+    made = copy.copy(router)
+    for name in NAMES:
+        if hasattr(router, name):
+            setattr(made, name, wrapped(getattr(router, name), name, runtime))
+    setattr(made, _MARK, Wrapped(router, runtime))
+    return made
+
+
+def wrapped(function: Any, name: str, runtime: Runtime) -> Any:
+    """A function that calls a model, with memory; of the same kind."""
+    wire = wire_of(name)
+    assert wire is not None
+    wrapper: Any
+    if inspect.iscoroutinefunction(function) or name.startswith("a"):
+
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            attempt = Attempt(runtime, wire, function, args, kwargs)
+            await attempt.aprepare()
+            with attempt:
+                result = await function(*attempt.args, **attempt.kwargs)
+            return attempt.gave(result)
+
+    else:
+
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            attempt = Attempt(runtime, wire, function, args, kwargs)
+            attempt.prepare()
+            with attempt:
+                result = function(*attempt.args, **attempt.kwargs)
+            return attempt.gave(result)
+
+    functools.update_wrapper(wrapper, function)
+    setattr(wrapper, _MARK, Wrapped(function, runtime))
+    return wrapper
+
+
+class Attempt:
+    """One call: what it is made with, and what is known of it. Never raises of its own."""
+
+    def __init__(
+        self, runtime: Runtime, wire: Wire, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self.runtime = runtime
+        self.args = args
+        self.kwargs = kwargs
+        self._names: Sequence[str] = ()
+        self._call: Call | None = None
+        with runtime.guard("call"):
+            self._names = _positions(function)
+            self._call = begin(runtime, wire, self._given)
+
+    @property
+    def _given(self) -> Json:
+        return {**dict(zip(self._names, self.args, strict=False)), **self.kwargs}
+
+    def prepare(self) -> None:
+        if self._call is not None:
+            with self.runtime.guard("skills"):
+                self._call.prepared()
+                self._inject()
+
+    async def aprepare(self) -> None:
+        if self._call is not None:
+            with self.runtime.guard("skills"):
+                await self._call.aprepared()
+                self._inject()
+
+    def _inject(self) -> None:
+        changed = injected(self._call, self._given) if self._call is not None else {}
+        for field, value in changed.items():
+            if field in self._names[: len(self.args)]:
+                place = self._names.index(field)
+                self.args = (*self.args[:place], value, *self.args[place + 1 :])
+            else:
+                self.kwargs = {**self.kwargs, field: value}
+
+    def __enter__(self) -> None:
+        self._token = inside.set(True)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
+        inside.reset(self._token)
+        if error is None or self._call is None:
+            return
+        if isinstance(error, Exception):
+            self._call.failed(reason_of(error))
+        else:
+            self._call.cancelled()
+
+    def gave(self, result: Any) -> Any:
+        """What LiteLLM has given, to be given on."""
+        call = self._call
+        if call is None:
+            return result
+        with self.runtime.guard("answer"):
+            if any(hasattr(result, name) for name in ("__next__", "__anext__")):
+                return watched(result, call)
+            answer = as_json(result)
+            if answer is not None:
+                call.answered(answer)
+        return result
+
+
+def begin(runtime: Runtime, wire: Wire, given: Json, call_id: str | None = None) -> Call | None:
+    """The call that is made with these fields; None where it is part of another adapter's run."""
+    if inside.get():
+        return None
+    call = calls.begin(
+        runtime,
+        wire,
+        body_of(given),
+        session_key=session_of(given),
+        scope=str(given.get("user") or ""),
+        call_id=call_id,
+        label=str(given.get("model") or "litellm"),
+    )
+    return call if call.run is not None else None
+
+
+@functools.lru_cache(maxsize=256)
+def _positions(function: Any) -> tuple[str, ...]:
+    """The names of what may be given by place."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return tuple(name for name, one in inspect.signature(function).parameters.items() if one.kind in kinds)
+
+
+# -- functions like LiteLLM's own
+@functools.lru_cache(maxsize=1024)
+def _made(name: str, space: str | None, session: str | None, principal: str | None) -> Callable[..., Any]:
+    import litellm
+
+    options = RunOptions(space=space or default_space(), session=session, principal=principal)
+    made: Callable[..., Any] = wrapped(getattr(litellm, name), name, Runtime(options, door_of(None)))
+    return made
+
+
+def completion(
+    *args: Any, space: str | None = None, session: str | None = None, principal: str | None = None, **kwargs: Any
+) -> Any:
+    """`litellm.completion` with memory. `space` is where it learns (None = `ACONTEXT_SPACE`, else it only records)."""
+    return _made("completion", space, session, principal)(*args, **kwargs)
+
+
+async def acompletion(
+    *args: Any, space: str | None = None, session: str | None = None, principal: str | None = None, **kwargs: Any
+) -> Any:
+    """`litellm.acompletion` with memory."""
+    return await _made("acompletion", space, session, principal)(*args, **kwargs)
+
+
+def responses(
+    *args: Any, space: str | None = None, session: str | None = None, principal: str | None = None, **kwargs: Any
+) -> Any:
+    """`litellm.responses` with memory."""
+    return _made("responses", space, session, principal)(*args, **kwargs)
+
+
+async def aresponses(
+    *args: Any, space: str | None = None, session: str | None = None, principal: str | None = None, **kwargs: Any
+) -> Any:
+    """`litellm.aresponses` with memory."""
+    return await _made("aresponses", space, session, principal)(*args, **kwargs)
+
+
+async def anthropic_messages(
+    *args: Any, space: str | None = None, session: str | None = None, principal: str | None = None, **kwargs: Any
+) -> Any:
+    """`litellm.anthropic_messages` with memory."""
+    return await _made("anthropic_messages", space, session, principal)(*args, **kwargs)
+
+
+def is_function(target: object) -> bool:
+    """Whether it is one of LiteLLM's functions, or one of them with memory."""
+    module = sys.modules.get("litellm")
+    known = mark_of(target)
+    if known is not None:
+        target = known.original
+    return module is not None and any(target is getattr(module, name, None) for name in NAMES)

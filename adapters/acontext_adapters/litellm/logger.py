@@ -1,0 +1,195 @@
+"""Callbacks for the SDK: `install(space="support")`, or `litellm.callbacks = [AcontextLogger(space="support")]`.
+
+Skills are injected where LiteLLM lets a callback do so: before async calls. A call is known by its `litellm_call_id`
+from then on, since what LiteLLM says of it comes later, from elsewhere, without the run that it was made in.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import litellm
+from litellm.integrations.custom_logger import CustomLogger
+
+from acontext_plugins.learning import HasDoor, door_of
+from acontext_plugins.runs import Door, RunOptions, Runtime, reason_of
+from acontext_plugins.service import InjectAs
+from acontext_store.types import Json
+
+from ..model_calls import ANTHROPIC, CHAT, RESPONSES, Call
+from .bodies import default_space, injected
+from .functions import begin
+from .streams import as_json, wire_of
+
+_MOST = 4096
+#: Seconds in which a router tries again, or another model.
+_AGAIN = 2.0
+
+
+class AcontextLogger(CustomLogger):
+    """Records what LiteLLM's SDK is asked in this process, and injects skills into its async calls.
+
+    The options are those of `learning`; without a `space` it is `ACONTEXT_SPACE`, else nothing is learned.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: str | None = None,
+        client: HasDoor | Door | None = None,
+        session: str | None = None,
+        principal: str | None = None,
+        inject: bool = True,
+        inject_as: InjectAs = "system",
+        limit: int = 3,
+        token_budget: int = 400,
+        with_trace: bool = False,
+        deadline: float = 0.3,
+        strict: bool = False,
+    ) -> None:
+        super().__init__()
+        options = RunOptions(
+            space=space or default_space(),
+            session=session,
+            principal=principal,
+            inject=inject,
+            inject_as=inject_as,
+            limit=limit,
+            token_budget=token_budget,
+            with_trace=with_trace,
+            deadline=deadline,
+            strict=strict,
+        )
+        self.runtime = Runtime(options, door_of(client))
+        #: Calls by LiteLLM's id; None where somebody else records them. What was seen longest ago is forgotten first.
+        self._going: OrderedDict[str, Call | None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """How many calls are going on."""
+        return len(self._going)
+
+    # -- before a call
+    async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any] | None:
+        changed: Json = {}
+        with self.runtime.guard("call"):
+            id, wire = str(kwargs.get("litellm_call_id")), wire_of(call_type)
+            if wire is None or id in self._going or not ("messages" in kwargs or "input" in kwargs):
+                return None  # no conversation, or the same call once more on its way to another format
+            call = self._begun(id, begin(self.runtime, wire, kwargs, _attempts(kwargs)))
+            if call is not None:
+                await call.aprepared()
+                changed = injected(call, kwargs)
+        return {**kwargs, **changed} if changed else None
+
+    def log_pre_api_call(self, model: Any, messages: Any, kwargs: dict[str, Any]) -> None:
+        with self.runtime.guard("call"):
+            id, wire = str(kwargs.get("litellm_call_id")), wire_of(kwargs.get("call_type"))
+            if wire not in (CHAT, RESPONSES) or id in self._going:
+                return
+            given = {**(kwargs.get("optional_params") or {}), "model": model, "messages": kwargs.get("messages")}
+            given.update({name: kwargs[name] for name in ("input", "user") if kwargs.get(name)})
+            given["metadata"] = (kwargs.get("litellm_params") or {}).get("metadata")
+            self._begun(id, begin(self.runtime, wire, given))
+
+    def _begun(self, id: str, call: Call | None) -> Call | None:
+        with self._lock:
+            self._going[id] = call
+            if len(self._going) > _MOST:
+                self._going.popitem(last=False)
+        return call
+
+    def _taken(self, id: object) -> Call | None:
+        with self._lock:
+            return self._going.pop(str(id), None)
+
+    # -- after it
+    async def async_post_call_success_deployment_hook(
+        self, request_data: dict[str, Any], response: Any, call_type: Any
+    ) -> None:
+        with self.runtime.guard("answer"):
+            id = str(request_data.get("litellm_call_id"))
+            call = self._going.get(id)
+            if call is not None and call.wire is wire_of(call_type) and not request_data.get("stream"):
+                self._answered(id, response)
+
+    async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        with self.runtime.guard("answer"):
+            self._answered(kwargs.get("litellm_call_id"), response_obj)
+
+    def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        with self.runtime.guard("answer"):
+            self._answered(kwargs.get("litellm_call_id"), response_obj)
+
+    async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        with self.runtime.guard("failure"):
+            self._failed(kwargs)
+
+    def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        with self.runtime.guard("failure"):
+            self._failed(kwargs)
+
+    def _answered(self, id: object, response: Any) -> None:
+        call = self._taken(id)
+        answer = as_json(response) if call is not None else None
+        if call is not None and answer is not None:
+            call.answered(_spoken(answer) if call.wire is ANTHROPIC else answer)
+
+    def _failed(self, kwargs: Any) -> None:
+        call = self._taken(kwargs.get("litellm_call_id"))
+        if call is not None:
+            error = kwargs.get("exception")
+            call.failed(reason_of(error) if isinstance(error, BaseException) else str(error), retried_within=_AGAIN)
+
+
+def _attempts(kwargs: dict[str, Any]) -> str | None:
+    """What the attempts of one call have in common, where a router makes them; None where there is but one."""
+    trace = kwargs.get("litellm_trace_id")
+    if not trace:
+        return None
+    asked = kwargs.get("messages") or kwargs.get("input")
+    return json.dumps([str(trace), len(asked) if isinstance(asked, list) else asked, str(asked[-1:])], default=str)
+
+
+def _spoken(answer: Json) -> Json:
+    """An answer as `/v1/messages` has it, for LiteLLM tells of it in the format of the model that was asked."""
+    if "choices" not in answer and "output" not in answer:
+        return answer
+    blocks: list[Json] = []
+    if "choices" in answer:
+        message = ((answer["choices"] or [{}])[0] or {}).get("message") or {}
+        blocks += [{"type": "text", "text": message["content"]}] if message.get("content") else []
+        made = [(call.get("id"), call.get("function") or {}) for call in message.get("tool_calls") or []]
+    else:
+        output = answer["output"] or []
+        said = [part for item in output if item.get("type") == "message" for part in item.get("content") or []]
+        blocks += [{"type": "text", "text": part["text"]} for part in said if part.get("text")]
+        made = [(item.get("call_id"), item) for item in output if item.get("type") == "function_call"]
+    for id, function in made:
+        try:
+            given = json.loads(function.get("arguments") or "{}")
+        except ValueError:
+            given = {"input": function.get("arguments")}
+        blocks.append({"type": "tool_use", "id": id, "name": function.get("name"), "input": given})
+    stop = "tool_use" if made else "end_turn"
+    return {"id": answer.get("id"), "role": "assistant", "content": blocks, "stop_reason": stop}
+
+
+def install(
+    *,
+    space: str | None = None,
+    client: HasDoor | Door | None = None,
+    session: str | None = None,
+    principal: str | None = None,
+    inject: bool = True,
+) -> AcontextLogger:
+    """Record all that this process asks LiteLLM's SDK, and inject skills into its async calls. Installed once."""
+    made = AcontextLogger(space=space, client=client, session=session, principal=principal, inject=inject)
+    for known in litellm.callbacks:
+        if isinstance(known, AcontextLogger) and known.runtime.same_as(made.runtime):
+            return known
+    litellm.logging_callback_manager.add_litellm_callback(made)
+    return made

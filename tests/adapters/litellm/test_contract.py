@@ -1,0 +1,168 @@
+"""LiteLLM's SDK keeps the contract of all adapters: its functions, sync and async, its router, and callbacks."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import litellm
+import openai
+import pytest
+
+from acontext_adapters import resent
+from acontext_adapters.litellm import bodies, functions, streams
+from acontext_adapters.model_calls import Calls, chat
+from acontext_adapters.model_calls import calls as model_calls
+from acontext_adapters.testing import (
+    CANCELLED_LINES,
+    AdapterContract,
+    Played,
+    RealEngine,
+    RecordingDoor,
+    ToldTask,
+    Tools,
+    Turn,
+)
+from acontext_adapters.testing.contract import ContextContract, InjectingContract, RecordingContract
+from acontext_plugins import runs
+from acontext_plugins.learning import learning
+
+from .scripted import MODEL, provider, talk, teach
+
+STEPS: list[tuple[Any, str]] = [
+    (functions, "begin"),
+    (functions, "_positions"),
+    (functions, "injected"),
+    (functions, "body_of"),
+    (functions, "session_of"),
+    (functions, "as_json"),
+    (functions, "watched"),
+    (functions.Attempt, "_inject"),
+    (bodies, "_plain"),
+    (streams, "_events"),
+    (streams, "_chat_event"),
+    (streams.Stream, "_again"),
+    (streams.Stream, "_says_anything"),
+    (model_calls.Calls, "_begin"),
+    (model_calls.Calls, "_answered"),
+    (model_calls.Calls, "_ended"),
+    (model_calls, "_record"),
+    (model_calls, "_named"),
+    (resent.Conversations, "sent"),
+    (resent.Conversations, "answered"),
+    (runs.Runtime, "start"),
+    (runs.Run, "record"),
+    (runs.Run, "end"),
+    *((chat.Chat, name) for name in ("pieces", "query", "tools", "with_skills", "answer", "messages", "assembler")),
+    (chat._Assembler, "feed"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _taught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LiteLLM knows the scripted provider. What is known of conversations is bounded, here closely."""
+    teach()
+    monkeypatch.setattr(functions, "calls", Calls(turns=4, sessions=8))
+
+
+@contextlib.contextmanager
+def own_errors() -> Iterator[None]:
+    """LiteLLM's exceptions hold tracebacks in their words: a host that compares them looks at what is behind."""
+    try:
+        yield
+    except openai.APIError as error:
+        raise (error.__context__ or error) from error
+
+
+class _Sdk(RecordingContract, InjectingContract):
+    """What is kept, and what is injected: for every door of the SDK."""
+
+    function: Any = staticmethod(litellm.acompletion)
+    inject_as: Any = "system"
+    tools_run_inside = False
+
+    def door(self, door: RecordingDoor | None) -> Any:
+        """What the host calls."""
+        if door is None:
+            return self.function
+        return learning(self.function, space="s", client=door, deadline=0.01, inject_as=self.inject_as)
+
+    async def play(
+        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False
+    ) -> Played:
+        provider.script(turns)
+        complete = self.door(door)
+        played = Played()
+        history: list[Any] = []
+        with own_errors():
+            for turn in turns:
+                history.append({"role": "user", "content": turn.says})
+                played.see(await talk(complete, history, tools, streamed=streamed, see=played.see))
+        played.prompts = provider.prompts
+        return played
+
+    def words_of(self, line: str) -> str:
+        return "error" if line.startswith("result: Error: ") else super().words_of(line)
+
+    async def test_a_cancelled_run_is_cancelled(self) -> None:
+        """The host is at work in its own tool then: nobody tells a function that it will not be called again."""
+        door = RecordingDoor()
+        await self.cancelled(door)
+        assert self.lines(door) == list(CANCELLED_LINES)
+        assert door.outcome is None
+
+
+class TestACompletion(_Sdk, AdapterContract):
+    """All of the contract; the rest of it is the same for all doors."""
+
+    steps: ClassVar[Any] = [*STEPS, (runs.Run, "arecall")]
+    runs = 60
+
+    def told(self, engine: RealEngine) -> tuple[tuple[ToldTask, ...], ...]:
+        """For the same reason the engine takes that run to be going on; for the rest its tasks are those of all."""
+        *others, (cancelled,) = super().told(engine)
+        assert cancelled.status == "running"
+        return (*others, (dataclasses.replace(cancelled, status="pending"),))
+
+
+class TestCompletion(_Sdk):
+    function = staticmethod(litellm.completion)
+
+
+class TestACompletionInTheUsersTurn(_Sdk):
+    inject_as = "user"
+
+
+class TestRouter(_Sdk):
+    def door(self, door: RecordingDoor | None) -> Any:
+        models = [{"model_name": MODEL, "litellm_params": {"model": MODEL}}]
+        router = litellm.Router(model_list=models, num_retries=0, disable_cooldowns=True)
+        if door is not None:
+            router = learning(router, space="s", client=door, deadline=0.01)
+        return router.acompletion
+
+
+class TestInAFunction(_Sdk, ContextContract):
+    """A decorated function around each turn: its run is the run, and knows how it ends."""
+
+    tools_run_inside = True
+
+    async def play(
+        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False
+    ) -> Played:
+        provider.script(turns)
+        complete, answer = self.door(door), talk
+        if door is not None:
+            answer = learning(talk, space="s", client=door, session=f"talk {id(door)} {turns[0].says}", deadline=0.01)
+        played = Played()
+        history: list[Any] = []
+        with own_errors():
+            for turn in turns:
+                history.append({"role": "user", "content": turn.says})
+                played.see(await answer(complete, history, tools, streamed=streamed, see=played.seen.append))
+        played.prompts = provider.prompts
+        return played
+
+    test_a_cancelled_run_is_cancelled = RecordingContract.test_a_cancelled_run_is_cancelled
