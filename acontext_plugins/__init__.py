@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         NotFound,
         StoreUnavailable,
     )
+    from .files import FileUpload
     from .learning import learning
     from .runs import current_run, report
     from .settings import Settings
@@ -32,6 +33,7 @@ __all__ = [
     "AsyncAcontext",
     "Closed",
     "Conflict",
+    "FileUpload",
     "InvalidInput",
     "NotFound",
     "Settings",
@@ -44,6 +46,7 @@ __all__ = [
 _HOMES = {
     "Acontext": "client",
     "AsyncAcontext": "client",
+    "FileUpload": "files",
     "Settings": "settings",
     "current_run": "runs",
     "learning": "learning",

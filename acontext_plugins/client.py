@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self
 
 from acontext_store.types import (
     Block,
@@ -26,30 +26,17 @@ from acontext_store.types import (
 )
 
 from .client_async import AsyncAcontext, AsyncBlocks, AsyncSessions, AsyncSpaces, AsyncTools, Blob, Mode
+from .client_disks import Disks
 from .connection import Client, Connection
 from .door import default_door
+from .resource import Resource
 from .service import Confirmation, FlagResult, FlushResult, Format, MessagesPage, SpaceSearchResult, TokenCounts
 from .settings import Settings
 
 __all__ = ["Acontext", "AsyncAcontext", "default_door"]
 
-T = TypeVar("T")
 
-
-class _Resource:
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        try:
-            loop = self._connection.home().loop
-        except BaseException:
-            work.close()
-            raise
-        return loop.run(work)
-
-
-class Sessions(_Resource):
+class Sessions(Resource):
     """Conversations."""
 
     def __init__(self, connection: Connection) -> None:
@@ -185,7 +172,7 @@ class Sessions(_Resource):
         return self._run(self._async.report(session_id, status=status, reason=reason))
 
 
-class Spaces(_Resource):
+class Spaces(Resource):
     """Where skills gather."""
 
     def __init__(self, connection: Connection) -> None:
@@ -264,7 +251,7 @@ class Spaces(_Resource):
         return self._run(self._async.confirm_experience(space_id, experience_id, save=save))
 
 
-class Blocks(_Resource):
+class Blocks(Resource):
     """The tree of folders, pages and skills of a space."""
 
     def __init__(self, connection: Connection) -> None:
@@ -319,7 +306,7 @@ class Blocks(_Resource):
         return self._run(self._async.delete(space_id, block_id))
 
 
-class Tools(_Resource):
+class Tools(Resource):
     """The tools that skills call."""
 
     def __init__(self, connection: Connection) -> None:
@@ -344,6 +331,8 @@ class Acontext(Client):
         self.spaces = Spaces(self.door)
         self.blocks = Blocks(self.door)
         self.tools = Tools(self.door)
+        self.disks = Disks(self.door)
+        self.artifacts = self.disks.artifacts
 
     def ping(self) -> str:
         """ "pong", when the database answers."""

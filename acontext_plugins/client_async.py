@@ -27,15 +27,16 @@ from acontext_store.types import (
     ToolName,
 )
 
-from .connection import Client, Connection
+from .client_disks import AsyncDisks
+from .connection import Client
 from .formats import to_message
+from .resource import AsyncResource
 from .service import (
     Confirmation,
     FlagResult,
     FlushResult,
     Format,
     MessagesPage,
-    Service,
     SpaceSearchResult,
     TokenCounts,
     renames,
@@ -46,16 +47,7 @@ Blob = dict[str, Any] | BaseModel
 Mode = Literal["fast", "agentic"]
 
 
-class _AsyncResource:
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    @property
-    def _service(self) -> Service:
-        return self._connection.home().engine
-
-
-class AsyncSessions(_AsyncResource):
+class AsyncSessions(AsyncResource):
     """Conversations."""
 
     async def list(
@@ -188,7 +180,7 @@ class AsyncSessions(_AsyncResource):
         await self._service.append(session_id, (), [Outcome(status=status, source="report", reason=reason)])
 
 
-class AsyncSpaces(_AsyncResource):
+class AsyncSpaces(AsyncResource):
     """Where skills gather."""
 
     async def list(
@@ -258,7 +250,7 @@ class AsyncSpaces(_AsyncResource):
         return await self._service.confirm(space_id, experience_id, save=save)
 
 
-class AsyncBlocks(_AsyncResource):
+class AsyncBlocks(AsyncResource):
     """The tree of folders, pages and skills of a space."""
 
     async def list(
@@ -311,7 +303,7 @@ class AsyncBlocks(_AsyncResource):
         await self._service.delete_block(space_id, block_id)
 
 
-class AsyncTools(_AsyncResource):
+class AsyncTools(AsyncResource):
     """The tools that skills call."""
 
     async def get_tool_name(self) -> Sequence[ToolName]:
@@ -333,6 +325,8 @@ class AsyncAcontext(Client):
         self.spaces = AsyncSpaces(self.door)
         self.blocks = AsyncBlocks(self.door)
         self.tools = AsyncTools(self.door)
+        self.disks = AsyncDisks(self.door)
+        self.artifacts = self.disks.artifacts
 
     async def ping(self) -> str:
         """ "pong", when the database answers."""

@@ -35,6 +35,8 @@ from acontext_store.types import (
     ToolName,
 )
 
+from .files import FileService, PublicUrl
+
 InjectAs = Literal["system", "user"]
 #: The formats that messages are sent and read in.
 Format = Literal["openai", "anthropic", "gemini", "acontext", "openai_responses"]
@@ -153,6 +155,8 @@ class MessagesPage(Record):
     this_time_tokens: int = 0
     #: The last message that edit strategies saw; give it as `pin_at` next time, and the beginning stays the same.
     edit_at_message_id: str | None = None
+    #: Links to the files that messages name, by hash, where they were asked for.
+    public_urls: dict[str, PublicUrl] | None = None
     #: The meta of each item's message, and under "lost" what the format has no place for.
     metas: list[Json] = Field(default_factory=list)
 
@@ -176,7 +180,7 @@ class Confirmation(Record):
 
 
 @runtime_checkable
-class Service(Protocol):
+class Service(FileService, Protocol):
     """Everything that the clients, the adapters, the server and the CLI ask for."""
 
     @property
@@ -256,6 +260,7 @@ class Service(Protocol):
         time_desc: bool = False,
         edit_strategies: Sequence[Json] | None = None,
         pin_at: str | None = None,
+        with_public_urls: bool = False,
     ) -> MessagesPage:
         """The messages as items of a format, ready to be sent to a model.
 

@@ -108,6 +108,9 @@ class Settings(BaseSettings):
     project: str = "default"
     space: str | None = Field(None, description="where a door learns that is told of no space: the LiteLLM proxy")
     durability: Literal["normal", "full"] = "normal"
+    public_url: str = Field(
+        "", description="where others reach this server: links to files begin with it, like https://example.org/api/v1"
+    )
     recorder: RecorderSettings = RecorderSettings()
     redaction: RedactionSettings = RedactionSettings()
     observe: ObserveSettings = ObserveSettings()

@@ -23,6 +23,7 @@ from acontext_plugins.service import (
 from acontext_plugins.settings import Settings
 from acontext_store.base import BlobStore, Moment, Pending, Store
 from acontext_store.errors import Closed, InvalidInput, NotFound
+from acontext_store.open import open_secret
 from acontext_store.types import (
     Appended,
     Blob,
@@ -47,6 +48,7 @@ from acontext_store.types import (
 
 from .curating import Curating, cited
 from .injector import render, tokens
+from .links import Links
 from .protocols import Learner, Observer
 from .reading import Reading
 from .recorder import Recorder, Scrubber, is_uuid, session_id_of
@@ -75,6 +77,12 @@ class Engine(Reading, Curating):
         self.settings = settings
         self._loop: asyncio.AbstractEventLoop | None = None
         self._work: asyncio.Task[None] | None = None
+        self._sweeping: asyncio.Task[None] | None = None
+        self.links = Links(
+            public_url=settings.public_url,
+            secret=lambda: open_secret(settings.store_url),
+            open_link=self.open_link_here,
+        )
         self.worker = Worker(store, observer, learner, settings=settings.worker, learn=settings.learn)
         self.recorder = Recorder(
             store,
@@ -96,6 +104,7 @@ class Engine(Reading, Curating):
         if self.settings.worker.enabled and self._work is None:
             self._loop = asyncio.get_running_loop()
             self._work = asyncio.create_task(self.worker.run())
+            self._sweeping = asyncio.create_task(self.sweep_always())
 
     def _wake(self) -> None:
         if self._loop is not None and not self._loop.is_closed():
@@ -306,6 +315,7 @@ class Engine(Reading, Curating):
 
     async def delete_session(self, session_id: str) -> None:
         await self.store.delete_session(session_id)
+        await self.sweep()
 
     async def append(self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome] = ()) -> Appended:
         check_assets(self.blobs, messages)
@@ -427,6 +437,11 @@ class Engine(Reading, Curating):
     # -- the end
     async def stop(self) -> None:
         """Stop the worker; what it had claimed is claimed again later. On the loop that `start` ran on."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeping
+            self._sweeping = None
         if self._work is not None:
             self.worker.leave()
             self._work.cancel()
@@ -436,6 +451,7 @@ class Engine(Reading, Curating):
 
     def close(self) -> None:
         """Write what is recorded, then close the store. Uses no executor: it must work while Python exits."""
+        self.links.close()
         self.recorder.close()
         self.store.close()
 
