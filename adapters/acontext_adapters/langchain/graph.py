@@ -2,7 +2,7 @@
 
 Around each run stands a watch. In an agent of `create_agent` the node of the model and the node of the tools tell of
 it, and the skills are put into the user's newest turn on its way to the model; in other graphs a callback handler
-tells what models and tools do.
+tells what models and tools do. (Handlers cost time at every event, so an agent has none, unless it has breakpoints.)
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
+from langgraph.errors import GraphInterrupt
+from langgraph.graph import START
 from langgraph.types import Command
 
 from acontext_plugins.runs import Run, Runtime
@@ -38,7 +40,7 @@ class LearnedGraph:
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
         around: Any = super()
-        play = _begin(self, input, config, asynchronous=False)
+        play = _begin(self, input, config, options, asynchronous=False)
         steps = around.stream(input, play.config if play is not None else config, **options)
         try:
             while True:
@@ -63,7 +65,7 @@ class LearnedGraph:
 
     async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         around: Any = super()
-        play = _begin(self, input, config, asynchronous=True)
+        play = _begin(self, input, config, options, asynchronous=True)
         steps = around.astream(input, play.config if play is not None else config, **options)
         try:
             while True:
@@ -90,7 +92,7 @@ class LearnedGraph:
 class _Play:
     """One run of a learned graph."""
 
-    def __init__(self, watch: Watch, run: Run, owner: Mark, config: RunnableConfig) -> None:
+    def __init__(self, watch: Watch, run: Run, owner: Mark, config: RunnableConfig | None) -> None:
         self.watch = watch
         self.run = run
         self.config = config
@@ -110,7 +112,9 @@ class _Play:
             self.watch.end(error)
 
 
-def _begin(graph: Any, input: Any, config: RunnableConfig | None, *, asynchronous: bool) -> _Play | None:
+def _begin(
+    graph: Any, input: Any, config: RunnableConfig | None, options: Mapping[str, Any], *, asynchronous: bool
+) -> _Play | None:
     """What the run needs; None where there is nothing to add: it is part of another one, or trouble is ours."""
     mark = mark_of(graph)
     if mark is None:
@@ -128,13 +132,19 @@ def _begin(graph: Any, input: Any, config: RunnableConfig | None, *, asynchronou
             parent=around.watch.run if around is not None else None,
             parent_call_id=around.call_id if around is not None else None,
         )
-        handler: Any
-        if is_agent(graph):
-            handler = AsyncWitness(watch) if asynchronous else Witness(watch)
-        else:
+        handler: Any = None
+        if not is_agent(graph):
             handler = AsyncTell(watch) if asynchronous else Tell(watch)
-        return _Play(watch, run, mark, with_handler(graph, config, handler))
+        elif _has_breakpoints(graph, options):
+            handler = AsyncWitness(watch) if asynchronous else Witness(watch)
+        return _Play(watch, run, mark, with_handler(graph, config, handler) if handler is not None else config)
     return None
+
+
+def _has_breakpoints(graph: Any, options: Mapping[str, Any]) -> bool:
+    """Whether the run may stop between two nodes: nothing but a callback tells of it."""
+    names = ("interrupt_before", "interrupt_after")
+    return any(options.get(name) or getattr(graph, f"{name}_nodes", None) for name in names)
 
 
 def with_handler(target: Any, config: RunnableConfig | None, handler: Any) -> RunnableConfig:
@@ -194,15 +204,18 @@ def wrap_graph(graph: Any, runtime: Runtime) -> Any:
 
 
 def _node(name: str, node: Any, mark: Mark) -> Any:
+    kind = Node
+    if name == START:
+        return node
     if name == "model":
-        return node.copy({"bound": ModelNode(node.bound, mark)})
-    if isinstance(getattr(node.bound, "tools_by_name", None), Mapping):
-        return node.copy({"bound": ToolsNode(node.bound, mark)})
-    return node
+        kind = ModelNode
+    elif isinstance(getattr(node.bound, "tools_by_name", None), Mapping):
+        kind = ToolsNode
+    return node.copy({"bound": kind(node.bound, mark)})
 
 
-class _Node(Runnable[Any, Any]):
-    """A node's own runnable with ours around it. What else is asked of it, it answers itself."""
+class Node(Runnable[Any, Any]):
+    """A node of an agent: when it waits for somebody, so does the run. What else is asked of it, it answers itself."""
 
     def __init__(self, inner: Runnable[Any, Any], mark: Mark) -> None:
         self.inner = inner
@@ -214,8 +227,28 @@ class _Node(Runnable[Any, Any]):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self.inner, name)
 
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
+        try:
+            return self.inner.invoke(input, config, **options)
+        except GraphInterrupt:
+            _waits()
+            raise
 
-class ModelNode(_Node):
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
+        try:
+            return await self.inner.ainvoke(input, config, **options)
+        except GraphInterrupt:
+            _waits()
+            raise
+
+
+def _waits() -> None:
+    around = scope.get()
+    if around is not None:
+        around.watch.interrupted = True
+
+
+class ModelNode(Node):
     """The node of an agent that calls its model: what goes in is heard, what comes out is the answer."""
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
@@ -223,14 +256,14 @@ class ModelNode(_Node):
         if step.asks:
             with step.watch.runtime.guard("skills"):
                 step.text = step.watch.skills(self.mark.runtime, step.messages, None)
-        return step.given_by(self.inner.invoke(step.prompt(), config, **options))
+        return step.given_by(super().invoke(step.prompt(), config, **options))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
         step = _Step(input, self.mark)
         if step.asks:
             with step.watch.runtime.guard("skills"):
                 step.text = await step.watch.askills(self.mark.runtime, step.messages, None)
-        return step.given_by(await self.inner.ainvoke(step.prompt(), config, **options))
+        return step.given_by(await super().ainvoke(step.prompt(), config, **options))
 
 
 class _Step:
@@ -283,13 +316,13 @@ class _Step:
         return output
 
 
-class ToolsNode(_Node):
+class ToolsNode(Node):
     """The node of an agent that calls its tools: what runs in there knows in which call it is."""
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
         placed = _in_tool(input)
         try:
-            output = self.inner.invoke(input, config, **options)
+            output = super().invoke(input, config, **options)
         finally:
             if placed is not None:
                 scope.reset(placed)
@@ -298,7 +331,7 @@ class ToolsNode(_Node):
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
         placed = _in_tool(input)
         try:
-            output = await self.inner.ainvoke(input, config, **options)
+            output = await super().ainvoke(input, config, **options)
         finally:
             if placed is not None:
                 scope.reset(placed)
