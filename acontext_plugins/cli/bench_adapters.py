@@ -21,10 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from .bench_players import CALLS, FRAMEWORKS, TOOLS, Player
-from .common import emit, say
 
 #: Seconds that the model of a usual run takes to answer, and runs side by side while the loop is watched.
 LATENCY, SIDE_BY_SIDE = 0.03, 8
@@ -241,6 +238,10 @@ ADDED, MORE_LATE = 1.0, 0.001
 
 def show(*, quick: bool, as_json: bool) -> bool:
     """Measure every framework that is installed, and say so; whether all of them keep the budget."""
+    import click
+
+    from .common import emit, say  # not above: this loads the engine, and a bare measurement is without it
+
     seconds, rounds = (3.0, 1) if quick else (8.0, 3)
     fine = True
     for name, framework in FRAMEWORKS.items():

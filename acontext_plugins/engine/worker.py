@@ -111,6 +111,8 @@ class Worker:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        if not task.cancelled() and isinstance(task.exception(), Closed):
+            self._leaving = True
         self._wakeup.set()
 
     async def _sleep(self) -> None:
