@@ -8,6 +8,7 @@ from types import FrameType
 
 import click
 
+from acontext_plugins.addresses import is_loopback
 from acontext_plugins.settings import Settings, load_settings
 from acontext_store.errors import InvalidInput
 from acontext_store.open import open_keys
@@ -37,7 +38,7 @@ def serve(host: str | None, port: int | None, workers: int | None, url: str | No
         shown = f"[{address}]" if ":" in address else address
         say(f"acontext: listening on http://{shown}:{bound}/api/v1 (stop with Ctrl-C)")
         say(f"acontext: project {settings.project!r} in {settings.store_url}")
-        if settings.server.api_key is None and access.is_loopback(settings.server.host):
+        if settings.server.api_key is None and is_loopback(settings.server.host):
             say(f"acontext: key {access.WELL_KNOWN}")
         signal.signal(signal.SIGTERM, _told)
         signal.signal(signal.SIGINT, _told)

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
+from acontext_plugins.addresses import is_loopback
 from acontext_plugins.disks import Link, sign
 from acontext_plugins.files import DOWNLOAD, Download
 from acontext_store.errors import AcontextError, Closed, StoreUnavailable
@@ -41,7 +42,7 @@ class Links:
     @property
     def public(self) -> bool:
         """Whether others than programs on this machine can follow them."""
-        return bool(self._public_url)
+        return bool(self._public_url) and not is_loopback(urlsplit(self._public_url).hostname or "")
 
     @property
     def key(self) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import secrets
 import time
 from collections import OrderedDict
@@ -12,6 +11,8 @@ from collections import OrderedDict
 from acontext_store.base import KeyStore
 from acontext_store.errors import Unauthorized
 from acontext_store.types import ApiKey
+
+from ..addresses import is_loopback
 
 #: Every key begins with it, so that scanners for leaked secrets know it.
 PREFIX = "sk-ac-"
@@ -33,17 +34,6 @@ def hash_key(text: str, secret: bytes) -> str:
     return hmac.new(secret, text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
 
 
-def is_loopback(host: str) -> bool:
-    """Whether the name or address is this machine, as it sees itself."""
-    name = host.strip("[]").rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
 class Doorkeeper:
     """Tells from a request's headers which project it may use.
 
@@ -62,7 +52,8 @@ class Doorkeeper:
     ) -> None:
         """`own_key` opens `project_id`; so does the well-known key, where it is allowed."""
         self._keys = keys
-        self._secret = secret
+        #: What keys are hashed with, and links signed.
+        self.secret = secret
         self._memory = memory
         self._known: OrderedDict[str, tuple[float, str | None]] = OrderedDict()
         self._fixed = {hash_key(own_key, secret): project_id} if own_key else {}
@@ -108,7 +99,7 @@ class Doorkeeper:
             raise Unauthorized("no API key: send the header `Authorization: Bearer sk-ac-...`")
         if len(text) > _LONGEST:
             raise Unauthorized("Unauthorized: this is no API key of this server")
-        return hash_key(text, self._secret)
+        return hash_key(text, self.secret)
 
     def _checked(self, project_id: str | None) -> str:
         if project_id is None:

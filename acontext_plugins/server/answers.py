@@ -51,15 +51,11 @@ def answer(data: object = None, *, status: int = 200, msg: str = "") -> Response
     return _response(body, status)
 
 
-def problem(
-    status: int, msg: str, error: str, *, close: bool = False, more: Mapping[str, object] | None = None
-) -> Response:
-    """A response that says why not. `close`: the connection is of no use any more."""
+def problem(status: int, msg: str, error: str, *, more: Mapping[str, object] | None = None) -> Response:
+    """A response that says why not."""
     response = _response({"code": status, "msg": msg, "error": error, **(more or {})}, status)
     if status == 401:
         response.headers["www-authenticate"] = "Bearer"
-    if close:
-        response.headers["connection"] = "close"
     return response
 
 

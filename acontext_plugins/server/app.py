@@ -18,9 +18,9 @@ from acontext_store.errors import AcontextError
 from ..settings import ServerSettings
 from .access import Doorkeeper
 from .answers import Nothing, Problem, answer, problem, problem_of
-from .gate import API, Gate
+from .gate import API, OPEN, Gate
 from .projects import Projects
-from .routes import blocks, messages, own, sessions, spaces
+from .routes import blocks, disks, messages, own, sessions, spaces
 
 log = logging.getLogger("acontext")
 
@@ -66,6 +66,8 @@ def create_app(
         responses=_PROBLEMS,
     )
     app.state.settings = settings
+    app.state.projects = projects
+    app.state.doorkeeper = doorkeeper
     app.add_middleware(Gate, doorkeeper=doorkeeper, projects=projects, settings=settings)
     app.add_exception_handler(AcontextError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -80,6 +82,7 @@ def create_app(
         spaces.router,
         blocks.router,
         blocks.tools,
+        disks.router,
         own.router,
     ):
         app.include_router(router, prefix=API)
@@ -106,9 +109,10 @@ def _secure(app: FastAPI) -> None:
             schema = describe()
             schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
             for path, methods in schema["paths"].items():
-                for operation in methods.values() if path.startswith(API) else ():
-                    operation["security"] = [{"key": []}]
+                for operation in methods.values():
                     operation["responses"].pop("422", None)
+                    if path.startswith(API) and path != OPEN:
+                        operation["security"] = [{"key": []}]
             app.openapi_schema = schema
         return app.openapi_schema
 
@@ -151,7 +155,7 @@ async def _http(request: Request, error: Exception) -> Response:
         words = f"{request.method} is not what {request.url.path[:200]} takes: see /docs"
     answered = problem(error.status_code, words, _ERRORS.get(error.status_code, "invalid_input"))
     for name, value in (error.headers or {}).items():
-        if name.lower() in ("allow", "connection"):
+        if name.lower() == "allow":
             answered.headers[name] = value
     return answered
 

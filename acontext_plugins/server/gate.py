@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -18,8 +19,8 @@ from .answers import problem, problem_of
 from .projects import Projects
 
 API = "/api/v1"
-#: Open to all: a signed download says itself who may have it.
-_OPEN = (f"{API}/_acontext/download/",)
+#: Open to all: a signed link says itself who may have what.
+OPEN = f"{API}/download"
 #: Of a body that is refused so much is still read, so that its sender gets to read why.
 _LINGER_BYTES = 256 * 1024 * 1024
 _LINGER_SECONDS = 20.0
@@ -42,21 +43,22 @@ class Gate:
             await self._app(scope, receive, send)
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        path: str = scope["path"]
-        state = scope.setdefault("state", {})
-        body = Body(receive, self._limit(headers), grace=self._settings.body_grace, rate=self._settings.body_rate)
+        body = Body(receive, headers, self._limit(headers), self._settings)
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await body.discard()  # else its sender might never read our answer
+                if body.broken:
+                    message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+            await send(message)
+
         try:
-            if path.startswith(API + "/") and not path.startswith(_OPEN):
-                state["service"] = await self._admit(headers)
-            refused = body.check(headers)
+            refused = body.check()
+            if scope["path"].startswith(API + "/") and scope["path"] != OPEN:
+                scope.setdefault("state", {})["service"] = await self._admit(headers)
         except AcontextError as error:
             refused = problem_of(error)
-        if refused is not None:
-            await body.discard(headers)
-            refused.headers["connection"] = "close"
-            await refused(scope, receive, send)
-            return
-        await self._app(scope, body.receive, send)
+        await (refused or self._app)(scope, body.receive, answer)
 
     async def _admit(self, headers: dict[bytes, str]) -> Any:
         authorization = headers.get(b"authorization", "")
@@ -73,23 +75,25 @@ class Gate:
 class Body:
     """The body of one request, held to a size and to a least speed."""
 
-    def __init__(self, receive: Receive, limit: int, *, grace: float, rate: int) -> None:
+    def __init__(self, receive: Receive, headers: Mapping[bytes, str], limit: int, settings: ServerSettings) -> None:
         self._receive = receive
+        self._declared = headers.get(b"content-length")
+        self._waiting = headers.get(b"expect", "").lower() == "100-continue"
         self._limit = limit
-        self._grace = grace
-        self._rate = rate
+        self._grace, self._rate = settings.body_grace, settings.body_rate
         self._size = 0
-        self._done = False
         self._waited = 0.0
+        self._done = self._declared in (None, "0") and b"transfer-encoding" not in headers
+        #: It was not read to its end: what follows on this connection is no request.
+        self.broken = False
 
-    def check(self, headers: dict[bytes, str]) -> Response | None:
+    def check(self) -> Response | None:
         """What its length tells beforehand."""
-        declared = headers.get(b"content-length")
-        if declared is None:
+        if self._declared is None:
             return None
-        if not declared.isascii() or not declared.isdigit():
+        if not self._declared.isascii() or not self._declared.isdigit():
             return problem(400, "content-length: expected a number of bytes", "invalid_input")
-        return self._too_large() if int(declared) > self._limit else None
+        return problem(413, self._words(), "too_large") if int(self._declared) > self._limit else None
 
     async def receive(self) -> Message:
         if self._done:
@@ -100,46 +104,42 @@ class Body:
             async with asyncio.timeout(max(allowed, 0.001)):
                 message = await self._receive()
         except TimeoutError:
-            self._done = True
+            self._done = self.broken = True
             raise HTTPException(
                 408,
                 f"the body came too slowly: {self._size} bytes in {self._waited + allowed:.0f} s; send at least "
                 f"{self._rate} bytes a second",
-                {"connection": "close"},
             ) from None
         self._waited += time.monotonic() - began
-        if message["type"] == "http.request":
-            self._size += len(message.get("body", b""))
-            self._done = not message.get("more_body", False)
-            if self._size > self._limit:
-                await self.discard({})
-                refused = self._too_large()
-                raise HTTPException(413, self._words(), dict(refused.headers))
-        else:
-            self._done = True
+        self._waiting = False
+        self._count(message)
+        if self._size > self._limit:
+            raise HTTPException(413, self._words())
         return message
 
-    async def discard(self, headers: dict[bytes, str]) -> None:
+    async def discard(self) -> None:
         """Read the rest and throw it away, within bounds."""
-        if headers.get(b"expect", "").lower() == "100-continue":
-            return  # it waits for our word before it sends anything
-        if not headers.get(b"content-length") and not headers.get(b"transfer-encoding") and headers:
+        if self._done:
             return
-        read = 0
+        if self._waiting:  # it waits for our word before it sends anything
+            self._done = self.broken = True
+            return
+        enough = self._size + _LINGER_BYTES
         try:
             async with asyncio.timeout(_LINGER_SECONDS):
-                while not self._done and read < _LINGER_BYTES:
-                    message = await self._receive()
-                    read += len(message.get("body", b""))
-                    self._done = message["type"] != "http.request" or not message.get("more_body", False)
+                while not self._done and self._size < enough:
+                    self._count(await self._receive())
         except TimeoutError:
-            self._done = True
+            pass
+        self.broken = not self._done
+        self._done = True
+
+    def _count(self, message: Message) -> None:
+        self._size += len(message.get("body", b""))
+        self._done = message["type"] != "http.request" or not message.get("more_body", False)
 
     def _words(self) -> str:
         return (
             f"the body is too large: at most {self._limit:,} bytes are taken here; send it in pieces, or set "
             "ACONTEXT_SERVER__MAX_BODY (JSON) or ACONTEXT_SERVER__MAX_UPLOAD (files) on the server"
         )
-
-    def _too_large(self) -> Response:
-        return problem(413, self._words(), "too_large", close=True)

@@ -11,10 +11,12 @@ from acontext_store.base import KeyStore
 from acontext_store.errors import InvalidInput, StoreUnavailable
 from acontext_store.open import open_keys, open_secret
 
+from ..addresses import is_loopback
 from ..embedded import Home, open_home
 from ..settings import Settings
-from .access import WELL_KNOWN, Doorkeeper, is_loopback
+from .access import WELL_KNOWN, Doorkeeper
 from .app import create_app
+from .gate import API
 from .projects import Projects
 from .protocol import protocol_of
 from .workers import supervise
@@ -83,12 +85,21 @@ def bound(host: str, port: int) -> socket.socket:
     return listener
 
 
+def reachable(settings: Settings, listener: socket.socket) -> Settings:
+    """With the address that links to files begin with, where none is set: that of this machine."""
+    if settings.public_url:
+        return settings
+    host, port = listener.getsockname()[:2]
+    name = "localhost" if host in ("0.0.0.0", "::", "127.0.0.1", "::1") else f"[{host}]" if ":" in host else host
+    return settings.model_copy(update={"public_url": f"http://{name}:{port}{API}"})
+
+
 def serve(settings: Settings, listener: socket.socket) -> None:
     """Until SIGTERM or SIGINT: then requests are answered, what is recorded is written, and it returns."""
     if settings.server.workers > 1:
         supervise(listener, settings.server.workers)
     else:
-        uvicorn.Server(_config(app_of(settings), settings)).run(sockets=[listener])
+        uvicorn.Server(_config(app_of(reachable(settings, listener)), settings)).run(sockets=[listener])
 
 
 def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from acontext_store.types import Json, Page, Session, Space
+from acontext_store.errors import InvalidInput
+from acontext_store.types import Disk, Json, Page, Session, Space
 
 T = TypeVar("T")
 
@@ -27,6 +28,18 @@ def noun(found: BaseModel) -> Json:
 
 def session(found: Session) -> Json:
     return {**found.model_dump(warnings=False), "user_id": found.principal}
+
+
+def disk(found: Disk) -> Json:
+    return {**found.model_dump(warnings=False), "user_id": None}
+
+
+def nobodys(user: str | None, things: str) -> None:
+    """Raises InvalidInput where things of one user are asked for: only sessions are."""
+    if user is not None:
+        raise InvalidInput(
+            f"user: {things} belong to the whole project here; give `user` to sessions, or make a project for each user"
+        )
 
 
 def space(found: Space) -> Json:

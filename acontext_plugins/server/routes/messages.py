@@ -118,6 +118,7 @@ async def get_messages(
         time_desc=time_desc,
         edit_strategies=_strategies(edit_strategies),
         pin_at=pin_editing_strategies_at_message,
+        with_public_urls=with_asset_public_url,
     )
     return answer(found)
 

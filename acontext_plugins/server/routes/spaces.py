@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from acontext_store.errors import InvalidInput
 from acontext_store.types import BlockType, Json, Page, Space
 
 from ...service import Confirmation, SearchItem, Service, SpaceSearchResult
@@ -43,14 +42,14 @@ async def list_spaces(
     cursor: Cursor = None,
     time_desc: TimeDesc = False,
 ) -> Response:
-    _nobodys(user)
+    wire.nobodys(user, "spaces")
     return answer(wire.page(await service.spaces(limit=limit, cursor=cursor, time_desc=time_desc), wire.space))
 
 
 @router.post("/space", status_code=201, response_model=Answer[Space])
 async def create_space(service: Caller, body: NewSpace | None = None) -> Response:
     given = body or NewSpace()
-    _nobodys(given.user)
+    wire.nobodys(given.user, "spaces")
     return answer(wire.space(await service.create_space(name=given.name, configs=given.configs)), status=201)
 
 
@@ -119,10 +118,3 @@ async def _found(
 ) -> Response:
     found = await service.find_blocks(space_id, query=query, types=types, limit=limit)
     return answer([item for item in found if item.distance is None or item.distance <= threshold])
-
-
-def _nobodys(user: str | None) -> None:
-    if user is not None:
-        raise InvalidInput(
-            "user: spaces belong to the whole project here; give `user` to sessions, or make a project for each user"
-        )
