@@ -187,8 +187,8 @@ class Watch:
 
     def _record(self, message: BaseMessage, *ids: str) -> None:
         run = self.begun(())
-        copy, id = frozen(message), stable_id(run.session.key, *ids)
-        run.record(make=lambda: converted(copy, id), size=rough_size(message))
+        copy, key = frozen(message), run.session.key
+        run.record(make=lambda: converted(copy, stable_id(key, *ids)), size=rough_size(message))
 
     # -- skills
     def query(self, messages: Sequence[BaseMessage]) -> str:

@@ -139,8 +139,11 @@ class Spy(BaseCallbackHandler):
 class Host:
     """Drives one scenario with a way to learn what it makes, and notes what it sees."""
 
-    def __init__(self, wrap: Callable[[Any], Any] = lambda target: target, middleware: Any = list) -> None:
+    def __init__(
+        self, wrap: Callable[[Any], Any] = lambda target: target, middleware: Any = list, handlers: Any = ()
+    ) -> None:
         self.wrap = wrap
+        self.handlers = list(handlers)
         self.middleware: Callable[[], list[Any]] = middleware
         self.seen: list[Any] = []
         self.events: list[Any] = []
@@ -155,7 +158,7 @@ class Host:
         return create_agent(self.model(model), middleware=[*before, *self.middleware(), *middleware], **given)
 
     def config(self, *, thread: bool = False, **more: Any) -> dict[str, Any]:
-        config: dict[str, Any] = {"callbacks": [Spy(self.events)], **more}
+        config: dict[str, Any] = {"callbacks": [Spy(self.events), *self.handlers], **more}
         if thread:
             config["configurable"] = {"thread_id": f"t{next(THREADS)}"}
         return config

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any
 
 from langchain.agents.middleware import (
@@ -325,7 +326,11 @@ async def summarized(host: Host) -> None:
     host.add("state", (await agent.aget_state(config)).values)
 
 
-@scenario([ASK, "call: weather {broken", "error: Tool call weather", "assistant: ok"], SUCCESS)
+#: Older versions leave calls that are no JSON without a result.
+REPAIRED = ["error: Tool call weather"] if tuple(map(int, version("langchain").split(".")[:2])) >= (1, 4) else []
+
+
+@scenario([ASK, "call: weather {broken", *REPAIRED, "assistant: ok"], SUCCESS)
 async def invalid_call_repaired(host: Host) -> None:
     invalid = {"name": "weather", "args": "{broken", "id": "c1", "error": "no JSON", "type": "invalid_tool_call"}
     first = AIMessage(content="", invalid_tool_calls=[invalid], id="ai-1")
