@@ -29,6 +29,7 @@ from .client_async import AsyncAcontext, AsyncBlocks, AsyncSessions, AsyncSpaces
 from .client_disks import Disks
 from .connection import Client, Connection
 from .door import default_door
+from .files import Upload
 from .resource import Resource
 from .service import Confirmation, FlagResult, FlushResult, Format, MessagesPage, SpaceSearchResult, TokenCounts
 from .settings import Settings
@@ -95,13 +96,24 @@ class Sessions(Resource):
         """Learn from this session into that space from now on. Raises NotFound for either."""
         return self._run(self._async.connect_to_space(session_id, space_id=space_id))
 
-    def send_message(self, session_id: str, *, blob: Blob, format: Format = "openai") -> StoredMessage:
+    def send_message(
+        self,
+        session_id: str,
+        *,
+        blob: Blob,
+        format: Format = "openai",
+        file_field: str | None = None,
+        file: Upload | None = None,
+    ) -> StoredMessage:
         """Keep one message; durable when it returns.
 
         `blob` is a message of that format: a dict, or the framework's own pydantic object. Secrets are scrubbed.
+        A file goes with a message of the format "acontext": to the part that has this `file_field`.
         Raises NotFound for the session, InvalidInput for the message.
         """
-        return self._run(self._async.send_message(session_id, blob=blob, format=format))
+        return self._run(
+            self._async.send_message(session_id, blob=blob, format=format, file_field=file_field, file=file)
+        )
 
     store_message = send_message
 
@@ -119,8 +131,9 @@ class Sessions(Resource):
     ) -> MessagesPage:
         """Messages, oldest first, as plain dicts of that format, ready to be sent to a model.
 
-        No `limit` = all. `time_desc` with a `limit` gives the newest ones. Embedded there are no public URLs, so
-        `with_asset_public_url` changes nothing. `edit_strategies` shorten what is returned, never what is stored;
+        No `limit` = all. `time_desc` with a `limit` gives the newest ones. In the format "acontext" files stand by
+        their hash, and `with_asset_public_url` gives links to them (of itself where a server answers them); in the
+        other formats they stand where they belong. `edit_strategies` shorten what is returned, never what is stored;
         pinned at a message, they leave alone what came after it. Raises NotFound, InvalidInput.
         """
         return self._run(

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from acontext_store.types import (
     ACTIVE,
+    Asset,
     Block,
     BlockType,
     Json,
@@ -27,8 +28,10 @@ from acontext_store.types import (
     ToolName,
 )
 
+from .attachments import attach, attached
 from .client_disks import AsyncDisks
 from .connection import Client
+from .files import Upload, as_upload
 from .formats import to_message
 from .resource import AsyncResource
 from .service import (
@@ -102,12 +105,27 @@ class AsyncSessions(AsyncResource):
         """Learn from this session into that space from now on. Raises NotFound for either."""
         await self._service.update_session(session_id, space_id=space_id)
 
-    async def send_message(self, session_id: str, *, blob: Blob, format: Format = "openai") -> StoredMessage:
+    async def send_message(
+        self,
+        session_id: str,
+        *,
+        blob: Blob,
+        format: Format = "openai",
+        file_field: str | None = None,
+        file: Upload | None = None,
+    ) -> StoredMessage:
         """Keep one message; durable when it returns.
 
         `blob` is a message of that format: a dict, or the framework's own pydantic object. Secrets are scrubbed.
+        A file goes with a message of the format "acontext": to the part that has this `file_field`.
         Raises NotFound for the session, InvalidInput for the message.
         """
+        if file is not None:
+            item, upload = attach(blob, file_field, format), as_upload(file)
+            await self._service.session(session_id)  # before any bytes are taken
+            kept = await self._service.upload(upload.opened())
+            asset = Asset(sha256=kept.sha256, size=kept.size, mime=upload.content_type, filename=upload.filename)
+            blob = attached(item, str(file_field), asset)
         message = to_message(blob, format)
         await self._service.append(session_id, [message])
         return await self._service.message(session_id, message.id)
@@ -128,8 +146,9 @@ class AsyncSessions(AsyncResource):
     ) -> MessagesPage:
         """Messages, oldest first, as plain dicts of that format, ready to be sent to a model.
 
-        No `limit` = all. `time_desc` with a `limit` gives the newest ones. Embedded there are no public URLs, so
-        `with_asset_public_url` changes nothing. `edit_strategies` shorten what is returned, never what is stored;
+        No `limit` = all. `time_desc` with a `limit` gives the newest ones. In the format "acontext" files stand by
+        their hash, and `with_asset_public_url` gives links to them (of itself where a server answers them); in the
+        other formats they stand where they belong. `edit_strategies` shorten what is returned, never what is stored;
         pinned at a message, they leave alone what came after it. Raises NotFound, InvalidInput.
         """
         return await self._service.conversation(
@@ -140,6 +159,7 @@ class AsyncSessions(AsyncResource):
             time_desc=bool(time_desc),
             edit_strategies=edit_strategies,
             pin_at=pin_editing_strategies_at_message,
+            with_public_urls=with_asset_public_url,
         )
 
     async def update_message_meta(self, session_id: str, message_id: str, *, meta: Json) -> StoredMessage:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import IO, BinaryIO, Protocol, cast
 
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Artifact, ArtifactListing, Asset, Disk, Json, Page, Record
@@ -28,6 +29,14 @@ class FileUpload:
     content: bytes | IO[bytes] | Iterable[bytes]
     content_type: str = _OCTETS
 
+    def opened(self) -> BinaryIO:
+        """The bytes as something with `read`. Raises InvalidInput."""
+        read = getattr(self.content, "read", None)
+        if not callable(read):
+            return io.BytesIO(b"".join(self.pieces()))
+        self._check(read(0))
+        return cast(BinaryIO, self.content)
+
     def pieces(self) -> Iterator[bytes]:
         """The bytes, in pieces. Raises InvalidInput for anything else."""
         if isinstance(self.content, bytes | bytearray | memoryview):
@@ -36,12 +45,15 @@ class FileUpload:
         read = getattr(self.content, "read", None)
         found: Iterator[object] = iter(lambda: read(_CHUNK), b"") if callable(read) else iter(self.content)
         for piece in found:
-            if not isinstance(piece, bytes | bytearray | memoryview):
-                raise InvalidInput(
-                    f"the file {self.filename!r} gives {type(piece).__name__}, not bytes: open it in binary mode, or "
-                    "encode the text"
-                )
-            yield bytes(piece)
+            yield self._check(piece)
+
+    def _check(self, piece: object) -> bytes:
+        if not isinstance(piece, bytes | bytearray | memoryview):
+            raise InvalidInput(
+                f"the file {self.filename!r} gives {type(piece).__name__}, not bytes: open it in binary mode, or "
+                "encode the text"
+            )
+        return bytes(piece)
 
 
 #: What is taken for a file: an upload, or `(filename, content)` with or without a content type.

@@ -260,10 +260,11 @@ class Service(FileService, Protocol):
         time_desc: bool = False,
         edit_strategies: Sequence[Json] | None = None,
         pin_at: str | None = None,
-        with_public_urls: bool = False,
+        with_public_urls: bool | None = None,
     ) -> MessagesPage:
         """The messages as items of a format, ready to be sent to a model.
 
+        `with_public_urls` None = where there is a server that others can reach.
         Strategies see the whole conversation, and pages are cut from what they leave. The stored messages never
         change.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from .tokens import Counter, counter, part_tokens, total_tokens
 
 #: How the text that stands for an offloaded result begins.
 MOVED = "[acontext: this result is in the file "
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _EARLIER = "Earlier in this conversation:"
 _ENDED = {"success": "done", "failed": "failed"}
 
@@ -180,7 +182,7 @@ def _offloaded(
         tokens = part_tokens(part, count)
         if tokens <= strategy.gt_token:
             continue
-        path = f"/tool_results/{message.id}-{place[1]}.txt"
+        path = f"/tool_results/{_file_name(message.id)}-{place[1]}.txt"
         pointer = f"{MOVED}{path} ({tokens} tokens, {len(text)} characters). Read there what you need of it.]"
         if strategy.preview:
             pointer += f"\nIt begins:\n{text[: strategy.preview]}"
@@ -189,6 +191,11 @@ def _offloaded(
         changed[place] = part.model_copy(update={"text": pointer, "asset": None})
         offloads.append(Offload(message.id, path, text, strategy.disk_id))
     return _replaced(messages, changed), offloads
+
+
+def _file_name(message_id: str) -> str:
+    """The id, where it can be part of a file's name; hosts choose their ids as they like."""
+    return message_id if _NAME.fullmatch(message_id) else stable_id("message", message_id)
 
 
 # ------------------------------------------------------------------------------------------------------- in a few words

@@ -227,9 +227,18 @@ class Files:
         meta: Json = {**(part.meta or {}), MIME: asset.mime}
         if self.links.public:
             meta["url"] = (await self.asset_urls(session_id, [asset]))[asset.sha256].url
-        elif asset.size <= _INLINE:
-            meta["data"] = base64.b64encode(await asyncio.to_thread(self.blobs.get, asset.sha256)).decode()
+        else:
+            data = await asyncio.to_thread(self._inline, asset.sha256)
+            if data is None:
+                return part
+            meta["data"] = data
         return part.model_copy(update={"meta": meta})
+
+    def _inline(self, sha256: str) -> str | None:
+        try:
+            return base64.b64encode(self.blobs.get(sha256)).decode() if self.blobs.size(sha256) <= _INLINE else None
+        except NotFound:
+            return None
 
     async def keep_offloads(self, session_id: str, offloads: Sequence[Offload]) -> None:
         """Write results that an edit has moved out of a conversation to their disks; those that are there stay."""

@@ -49,7 +49,7 @@ class Reading(Files):
         time_desc: bool = False,
         edit_strategies: Sequence[Json] | None = None,
         pin_at: str | None = None,
-        with_public_urls: bool = False,
+        with_public_urls: bool | None = None,
     ) -> MessagesPage:
         strategies = parse_strategies(edit_strategies)
         if not strategies:
@@ -74,14 +74,15 @@ class Reading(Files):
         format: Format,
         following: str | None,
         edited_at: str | None,
-        with_public_urls: bool,
+        with_public_urls: bool | None,
     ) -> MessagesPage:
         """Files go into the items of formats that know no assets; the others name them, and links lead to them."""
         if format != "acontext":
             return _rendered(await self.with_files(session_id, messages), format, following, edited_at)
         page = _rendered(messages, format, following, edited_at)
         assets = [asset for message in messages for part in message.parts if (asset := asset_of(part))]
-        if not assets or not with_public_urls:
+        wanted = self.links.public if with_public_urls is None else with_public_urls
+        if not assets or not wanted:
             return page
         return page.model_copy(update={"public_urls": await self.asset_urls(session_id, assets)})
 
