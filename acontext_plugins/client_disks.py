@@ -19,15 +19,26 @@ class AsyncArtifacts(AsyncResource):
     """Files on disks."""
 
     async def upsert(
-        self, disk_id: str, *, file: Upload, file_path: str | None = None, meta: Mapping[str, Any] | None = None
+        self,
+        disk_id: str,
+        *,
+        file: Upload,
+        file_path: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+        if_sha256: str | None = None,
     ) -> Artifact:
         """Keep a file in the folder `file_path` ("/notes/"), in place of the one with its name there.
 
-        Big files go through in pieces. Where it fails, the old file is still there. Raises NotFound, InvalidInput.
+        Big files go through in pieces. Where it fails, the old file is still there. Raises NotFound, InvalidInput,
+        and Conflict where the file that is there is no longer the one whose hash you give as `if_sha256`.
         """
         upload = as_upload(file)
         return await self._service.upsert_artifact(
-            disk_id, file=upload, file_path=file_path, meta=None if meta is None else dict(meta)
+            disk_id,
+            file=upload,
+            file_path=file_path,
+            meta=None if meta is None else dict(meta),
+            if_sha256=if_sha256,
         )
 
     async def get(
@@ -117,13 +128,20 @@ class Artifacts(Resource):
         self._async = AsyncArtifacts(connection)
 
     def upsert(
-        self, disk_id: str, *, file: Upload, file_path: str | None = None, meta: Mapping[str, Any] | None = None
+        self,
+        disk_id: str,
+        *,
+        file: Upload,
+        file_path: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+        if_sha256: str | None = None,
     ) -> Artifact:
         """Keep a file in the folder `file_path` ("/notes/"), in place of the one with its name there.
 
-        Big files go through in pieces. Where it fails, the old file is still there. Raises NotFound, InvalidInput.
+        Big files go through in pieces. Where it fails, the old file is still there. Raises NotFound, InvalidInput,
+        and Conflict where the file that is there is no longer the one whose hash you give as `if_sha256`.
         """
-        return self._run(self._async.upsert(disk_id, file=file, file_path=file_path, meta=meta))
+        return self._run(self._async.upsert(disk_id, file=file, file_path=file_path, meta=meta, if_sha256=if_sha256))
 
     def get(
         self,

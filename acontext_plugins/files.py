@@ -121,11 +121,18 @@ class FileService(Protocol):
     async def delete_disk(self, disk_id: str) -> None: ...
 
     async def upsert_artifact(
-        self, disk_id: str, *, file: FileUpload, file_path: str | None = None, meta: Json | None = None
+        self,
+        disk_id: str,
+        *,
+        file: FileUpload,
+        file_path: str | None = None,
+        meta: Json | None = None,
+        if_sha256: str | None = None,
     ) -> Artifact:
         """Keep a file in the folder `file_path`, in place of the one with its name there.
 
-        Takes constant memory. Where it fails, the old file is still there.
+        Takes constant memory. Where it fails, the old file is still there. Raises Conflict where the old file's bytes
+        should be those of `if_sha256`, and are not.
         """
 
     async def artifact(

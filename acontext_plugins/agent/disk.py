@@ -6,12 +6,13 @@ import alone. They stand on `client.disks.artifacts`: embedded or remote, synchr
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from acontext_store.errors import InvalidInput
+from acontext_store.errors import Conflict, InvalidInput
 from acontext_store.types import Json
 
 from ..client import Acontext, AsyncAcontext
@@ -20,6 +21,8 @@ from .tools import Arguments, Tool, ToolPool
 
 #: Characters that reading a file gives at a time.
 _MOST_SHOWN = 100_000
+#: How often a change is tried again that others were quicker with.
+_ATTEMPTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,13 @@ async def _replace_string(ctx: DiskContext, arguments: Arguments) -> str:
     old, new = arguments.text("old_string"), arguments.text("new_string")
     if not old:
         raise InvalidInput("old_string is empty: say what is to be replaced")
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(Conflict):  # another call has changed it meanwhile: what that wrote must not be lost
+            return await _replaced(ctx, path, filename, old, new)
+    return await _replaced(ctx, path, filename, old, new)
+
+
+async def _replaced(ctx: DiskContext, path: str, filename: str, old: str, new: str) -> str:
     text, artifact = await _text(ctx, path, filename)
     count = text.count(old)
     if not count:
@@ -88,6 +98,7 @@ async def _replace_string(ctx: DiskContext, arguments: Arguments) -> str:
         file=(filename, text.replace(old, new).encode("utf-8", "replace"), info.get("mime", "text/plain")),
         file_path=path,
         meta=meta,
+        if_sha256=artifact.sha256,
     )
     return f"Found {count} old_string in {path}{filename} and replaced it."
 

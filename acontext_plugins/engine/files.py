@@ -60,7 +60,13 @@ class Files:
 
     # -- files
     async def upsert_artifact(
-        self, disk_id: str, *, file: FileUpload, file_path: str | None = None, meta: Json | None = None
+        self,
+        disk_id: str,
+        *,
+        file: FileUpload,
+        file_path: str | None = None,
+        meta: Json | None = None,
+        if_sha256: str | None = None,
     ) -> Artifact:
         where, meta = placed(folder_of(file_path), file.filename), checked_meta(meta or {})
         await self.store.disk(disk_id)  # before any bytes are taken
@@ -74,7 +80,7 @@ class Files:
             mime=_mime(file.content_type),
             meta=meta,
         )
-        return described(await self.store.put_artifact(artifact))
+        return described(await self.store.put_artifact(artifact, if_sha256=if_sha256))
 
     def _keep(self, file: FileUpload) -> Blob:
         with self.blobs.write() as writer:

@@ -312,10 +312,11 @@ class Store(Protocol):
     def delete_disk(self, disk_id: str) -> Pending[None]:
         """With its files."""
 
-    def put_artifact(self, artifact: Artifact) -> Pending[Artifact]:
+    def put_artifact(self, artifact: Artifact, *, if_sha256: str | None = None) -> Pending[Artifact]:
         """Keep it in place of the one with its path and name, whose `created_at` stays. Its blob must be there.
 
-        All or nothing: whoever reads meets the old file or the new one. Raises NotFound for the disk.
+        All or nothing: whoever reads meets the old file or the new one. Raises NotFound for the disk, and Conflict
+        where the file's bytes should be those of `if_sha256` and are not.
         """
 
     def artifact(self, disk_id: str, path: str, filename: str) -> Pending[Artifact]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,19 @@ def test_replacing_keeps_type_and_notes_of_the_file(tmp_path: Path) -> None:
         assert DISK_TOOLS.execute_tool(ctx, "replace_string", arguments).startswith("Found 1")
         kept = client.artifacts.get(disk.id, file_path="/", filename="a.md").artifact
         assert (kept.mime, kept.meta["author"]) == ("text/markdown", "x")
+
+
+def test_parallel_calls_lose_nothing_of_each_other(tmp_path: Path) -> None:
+    with Acontext(f"sqlite:///{tmp_path}/a.db") as client, ThreadPoolExecutor(6) as pool:
+        disk = client.disks.create()
+        ctx = DISK_TOOLS.format_context(client, disk.id)
+        client.artifacts.upsert(disk.id, file=("a.txt", " ".join(f"<{n}>" for n in range(12)).encode()))
+        calls = [{"filename": "a.txt", "old_string": f"<{n}>", "new_string": str(n)} for n in range(12)]
+        answers = list(pool.map(lambda call: DISK_TOOLS.execute_tool(ctx, "replace_string", call), calls))
+        assert all(answer.startswith("Found 1") for answer in answers)
+        text = client.artifacts.get(disk.id, file_path="/", filename="a.txt").content
+        assert text is not None
+        assert text.raw == " ".join(str(n) for n in range(12))
 
 
 def test_what_a_model_cannot_help_is_raised(tmp_path: Path) -> None:

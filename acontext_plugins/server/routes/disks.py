@@ -89,7 +89,11 @@ async def upsert_artifact(service: Caller, request: Request, disk_id: PathId) ->
         file = form.file("file")
         upload = FileUpload(file.filename or "", file.file, file.content_type or "application/octet-stream")
         made = await service.upsert_artifact(
-            disk_id, file=upload, file_path=form.text("file_path", ""), meta=_meta(form.text("meta", ""))
+            disk_id,
+            file=upload,
+            file_path=form.text("file_path", ""),
+            meta=_meta(form.text("meta", "")),
+            if_sha256=form.text("if_sha256", "") or None,
         )
     return answer(wire.noun(made), status=201)
 

@@ -100,6 +100,15 @@ class ArtifactContract:
         assert second.updated_at > first.updated_at
         assert len(done(store.artifacts("d1")).items) == 1
 
+    def test_a_file_is_replaced_only_if_it_is_still_the_one_that_was_read(self, store: Store) -> None:
+        a_disk(store)
+        for _ in range(2):
+            with pytest.raises(Conflict, match=r"/notes/todo\.md"):
+                done(store.put_artifact(a_file(sha256=NEW), if_sha256=OTHER))
+            put(store, "/notes/todo.md")
+        assert done(store.put_artifact(a_file(sha256=NEW), if_sha256=OLD)).sha256 == NEW
+        assert done(store.unused_blobs()) == [OLD]
+
     def test_meta_is_replaced_and_the_rest_stays(self, store: Store) -> None:
         a_disk(store)
         before = done(store.put_artifact(a_file(meta={"a": 1})))

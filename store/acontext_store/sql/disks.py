@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote, unquote
 
+from ..cursors import decode_cursor, encode_cursor
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Artifact, ArtifactListing, Disk, Json, Page, new_id, now
 from . import references
 from .connect import clean, dump, load
-from .paging import check_limit, decode_cursor, encode_cursor
+from .paging import check_limit
 from .paging import page as page_of
 from .tables import artifacts, disks, sessions, unused_blobs
 from .tx import Tx
@@ -80,10 +81,12 @@ def _disk(row: Any) -> Disk:
 # -------------------------------------------------------------------------------------------------- files
 
 
-def put(tx: Tx, artifact: Artifact) -> Artifact:
+def put(tx: Tx, artifact: Artifact, *, if_sha256: str | None) -> Artifact:
     tx.get(disks, "disk", artifact.disk_id)
     place = {"disk_id": artifact.disk_id, "path": artifact.path, "filename": artifact.filename}
     before = tx.find(artifacts, **place)
+    if if_sha256 is not None and (before is None or before.sha256 != if_sha256):
+        raise Conflict(f"{artifact.full_path} has changed since it was read: read it again")
     values = {
         "sha256": artifact.sha256,
         "size": artifact.size,

@@ -352,8 +352,8 @@ class SqliteStore:
     def delete_disk(self, disk_id: str) -> Pending[None]:
         return self._write(disks.delete_disk, disk_id)
 
-    def put_artifact(self, artifact: Artifact) -> Pending[Artifact]:
-        return self._write(disks.put, artifact)
+    def put_artifact(self, artifact: Artifact, *, if_sha256: str | None = None) -> Pending[Artifact]:
+        return self._write(disks.put, artifact, if_sha256=if_sha256)
 
     def artifact(self, disk_id: str, path: str, filename: str) -> Pending[Artifact]:
         return self._read(disks.artifact, disk_id, path, filename)
