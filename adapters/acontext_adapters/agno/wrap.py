@@ -115,6 +115,8 @@ class Wrapped:
     def own_models(self) -> None:
         """See into the models that the clone has now; the host may have given it others."""
         clone = self.clone
+        if clone.model is None:  # agno is about to choose one
+            (clone.initialize_team if _is_team(clone) else clone.initialize_agent)()
         if clone.model is not None and owner_of(clone.model) is not self:
             clone.model = learning_model(clone.model, self)
         config = getattr(clone, "fallback_config", None)

@@ -26,7 +26,7 @@ def bare(*steps: Any, **changes: Any) -> Agent:
 
 
 def of(door: RecordingDoor, target: Any, **options: Any) -> Any:
-    return learning(target, space="s", client=door, strict=True, **options)
+    return learning(target, space="s", client=door, strict=True, deadline=30, **options)
 
 
 def test_importing_the_adapter_loads_nothing_of_the_framework() -> None:
@@ -188,4 +188,18 @@ def test_a_model_that_is_given_later_is_seen_into() -> None:
     wrapped.model = model
     wrapped.run("hi")
     assert SKILLS in model.calls[0][0][1]
+    assert door.lines == ["user: hi", "assistant: one"]
+
+
+def test_a_model_that_agno_chooses_is_seen_into() -> None:
+    chosen = scripted("one")
+
+    class Late(Agent):
+        def initialize_agent(self, debug_mode: bool | None = None) -> None:
+            self.model = self.model or chosen
+            super().initialize_agent(debug_mode)
+
+    door = RecordingDoor(SKILLS)
+    of(door, Late(telemetry=False)).run("hi")
+    assert SKILLS in chosen.calls[0][0][1]
     assert door.lines == ["user: hi", "assistant: one"]

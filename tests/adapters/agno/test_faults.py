@@ -155,7 +155,9 @@ async def test_a_model_that_cannot_be_seen_into_is_recorded_from_the_output(monk
     monkeypatch.setattr(wrap.Wrapped, "own_models", lambda self: None)
     door = RecordingDoor(SKILLS)
     by_name = {scenario.name: scenario for scenario in ALL}
-    await by_name["success"].drive(Host(lambda target: learning(target, space="s", client=door, strict=True)))
+    await by_name["success"].drive(
+        Host(lambda target: learning(target, space="s", client=door, strict=True, deadline=30))
+    )
     assert tuple(door.lines) == by_name["success"].lines
     assert door.outcome == ("success", "")
 
@@ -170,7 +172,7 @@ async def test_two_hundred_runs_of_every_kind_leave_nothing_behind() -> None:
     async def drive(count: int) -> None:
         for number in range(count):
             door = Door(SKILLS)
-            host = Host(lambda target, door=door: learning(target, space="s", client=door, strict=True))
+            host = Host(lambda target, door=door: learning(target, space="s", client=door, strict=True, deadline=30))
             await DRIVEN[number % len(DRIVEN)].drive(host)
             if number % 20 == 0:
                 refs.append(weakref.ref(host))

@@ -33,7 +33,7 @@ def agent(*steps: Any, name: str = "A", **changes: Any) -> Agent:
 
 
 def of(door: RecordingDoor, target: Any, **options: Any) -> Any:
-    return learning(target, space="s", client=door, strict=True, **options)
+    return learning(target, space="s", client=door, strict=True, deadline=30, **options)
 
 
 # -- which session, whose
@@ -145,7 +145,7 @@ async def test_inside_of_a_function_an_agent_is_part_of_its_run() -> None:
     door = RecordingDoor()
     inner = of(door, agent(("weather", "c1"), "warm", tools=[weather]))
 
-    @learning(space="s", client=door, strict=True)
+    @learning(space="s", client=door, strict=True, deadline=30)
     async def forecast(city: str) -> str:
         return str((await inner.arun(f"how warm is {city}?")).content)
 
@@ -281,7 +281,7 @@ async def test_a_workflow_in_a_function_is_one_task() -> None:
     door = RecordingDoor(SKILLS)
     inner = workflow(of(door, agent("a", name="A")), of(door, agent("b", name="B")))
 
-    @learning(space="s", client=door, strict=True)
+    @learning(space="s", client=door, strict=True, deadline=30)
     async def work(question: str) -> Any:
         return (await inner.arun(question, session_id="thread-1")).content
 

@@ -19,7 +19,7 @@ ALL = [scenario for scenario in (*SCENARIOS, *TEAM_SCENARIOS) if scenario.since 
 
 
 def wrapped(door: RecordingDoor, **options: Any) -> Host:
-    return Host(lambda target: learning(target, space="s", client=door, strict=True, **options))
+    return Host(lambda target: learning(target, space="s", client=door, strict=True, deadline=30, **options))
 
 
 @pytest.mark.parametrize("scenario", ALL, ids=str)
