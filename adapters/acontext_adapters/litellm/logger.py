@@ -150,8 +150,8 @@ def _attempts(kwargs: dict[str, Any]) -> str | None:
     trace = kwargs.get("litellm_trace_id")
     if not trace:
         return None
-    asked = kwargs.get("messages") or kwargs.get("input")
-    return json.dumps([str(trace), len(asked) if isinstance(asked, list) else asked, str(asked[-1:])], default=str)
+    asked: Any = kwargs.get("messages") or kwargs.get("input") or ""
+    return json.dumps([str(trace), len(asked), str(asked[-1] if isinstance(asked, list) else asked)])
 
 
 def _spoken(answer: Json) -> Json:

@@ -22,7 +22,7 @@ def watched(result: Any, call: Call) -> Any:
     if isinstance(result, types.AsyncGeneratorType):
         return _generated(result, stream)
     with call.runtime.guard("stream"):
-        kind = type(result)
+        kind: Any = type(result)
         result.__class__ = _watching(kind)
         setattr(result, _STATE, stream)
         # the garbage collector calls in the middle of anything: what is to be done is done elsewhere

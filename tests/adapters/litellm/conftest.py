@@ -47,5 +47,6 @@ def upstream(provider: Upstream) -> Upstream:
 @pytest.fixture(scope="session")
 def proxy(provider: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """The real proxy with our handler: one for all tests, so each speaks in a conversation of its own."""
-    with running(tmp_path_factory.mktemp("proxy"), provider.url) as proxy:
+    callbacks = "sabotage.saboteur, patient.handler"
+    with running(tmp_path_factory.mktemp("proxy"), provider.url, callbacks=callbacks) as proxy:
         yield proxy

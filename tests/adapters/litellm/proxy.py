@@ -102,6 +102,9 @@ def broken(*args, **kwargs):
 saboteur = Saboteur()
 """
 
+#: A handler that waits for its skills also on a machine that is busy with something else.
+PATIENT = "from acontext_adapters.litellm import ProxyHandler\n\nhandler = ProxyHandler(deadline=60)\n"
+
 
 @dataclass
 class Proxy:
@@ -141,7 +144,7 @@ def running(
     folder: Path,
     upstream: str,
     *,
-    callbacks: str = f"sabotage.saboteur, {HANDLER}",
+    callbacks: str = HANDLER,
     config: str = CONFIG,
     workers: int = 1,
     environ: Mapping[str, str] | None = None,
@@ -149,6 +152,7 @@ def running(
     """The proxy with our handler, until the block is left. Raises RuntimeError with its log where it cannot start."""
     (folder / "keys.py").write_text(KEYS)
     (folder / "sabotage.py").write_text(SABOTEUR)
+    (folder / "patient.py").write_text(PATIENT)
     (folder / "memory_hook.py").write_text("from acontext_adapters.litellm import proxy_handler\n")
     text = config.replace("$UPSTREAM", upstream).replace("$BARE", upstream.removesuffix("/v1"))
     (folder / "config.yaml").write_text(text.replace("$CALLBACKS", callbacks))

@@ -11,7 +11,6 @@ import litellm
 import openai
 import pytest
 
-from acontext_adapters import resent
 from acontext_adapters.litellm import bodies, functions, streams
 from acontext_adapters.model_calls import Calls, chat
 from acontext_adapters.model_calls import calls as model_calls
@@ -43,20 +42,12 @@ STEPS: list[tuple[Any, str]] = [
     (bodies, "_plain"),
     (streams, "_events"),
     (streams, "_chat_event"),
-    (streams.Stream, "_again"),
     (streams.Stream, "_says_anything"),
     (model_calls.Calls, "_begin"),
     (model_calls.Calls, "_answered"),
     (model_calls.Calls, "_ended"),
-    (model_calls, "_record"),
-    (model_calls, "_named"),
-    (resent.Conversations, "sent"),
-    (resent.Conversations, "answered"),
-    (runs.Runtime, "start"),
     (runs.Run, "record"),
-    (runs.Run, "end"),
-    *((chat.Chat, name) for name in ("pieces", "query", "tools", "with_skills", "answer", "messages", "assembler")),
-    (chat._Assembler, "feed"),
+    (chat.Chat, "with_skills"),
 ]
 
 

@@ -1,0 +1,168 @@
+"""What is learned through the real proxy stands in the next client's prompts, once; trouble of ours is seen nowhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acontext_adapters.testing import ASKING_TALK, LEARNED, TAUGHT_TALK
+
+from .memory import once, skills_in, when
+from .proxy import Proxy, running
+from .talk import PATHS, Json, chat, post, requests, turn, user
+from .upstream import Call, Refused, Upstream
+
+SPACE = "taught"
+
+
+@pytest.fixture(scope="module")
+def taught(proxy: Proxy, provider: Upstream) -> list[str]:
+    """The skills of a space in which an agent has been corrected and thanked."""
+    play(proxy, provider, TAUGHT_TALK, "teacher")
+    once(lambda: skills_in(proxy.database, SPACE), "a skill")
+    return skills_in(proxy.database, SPACE)
+
+
+def play(proxy: Proxy, upstream: Upstream, talk: Any, session: str, **more: Any) -> list[Any]:
+    """A talk through the proxy; the answers."""
+    steps = [step for one in talk for step in one.steps]
+    upstream.say(*(s if isinstance(s, str) else [Call(u.tool, u.call_id, {"city": u.city}) for u in s] for s in steps))
+    history: list[Json] = []
+    headers = {"x_acontext_space": SPACE}
+    answers: list[Any] = []
+    for one in talk:
+        answers += turn(proxy, history, one.says, result, session, headers=headers, **more)
+    return answers
+
+
+def result(call: Json) -> str:
+    return "21C" if call["function"]["name"] == "weather" else "Error: no such city"
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_what_one_client_taught_is_injected_for_the_next(
+    streamed: bool, taught: list[str], proxy: Proxy, upstream: Upstream
+) -> None:
+    answers = play(proxy, upstream, ASKING_TALK, f"asking-{streamed}", stream=streamed)
+    assert [request.system.count("acontext-skills") for request in upstream.seen] == [2, 2]
+    assert {request.system for request in upstream.seen} == {f"Base.\n\n{LEARNED}"}
+    assert [answer.headers["x-acontext-skills"] for answer in answers] == [",".join(taught)] * 2
+    kept = when(proxy.database, f"asking-{streamed}", lambda kept: bool(kept.outcomes))
+    assert "acontext-skills" not in "".join(message.model_dump_json() for message in kept.messages)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_skills_stand_after_the_hosts_own_words_in_every_format(
+    path: str, taught: list[str], proxy: Proxy, upstream: Upstream
+) -> None:
+    answer = post(proxy, path, requests("How warm is it in Bonn?")[path], x_acontext_space=SPACE)
+    [request] = upstream.seen
+    assert re.fullmatch(r"Base\.\n\n<acontext-skills.*</acontext-skills>", request.system, re.DOTALL)
+    assert request.prompt.count("<acontext-skills") == 1
+    assert answer.headers["x-acontext-skills"] == ",".join(taught)
+
+
+def test_a_client_that_has_our_text_in_its_prompt_gets_no_more_of_it(
+    taught: list[str], proxy: Proxy, upstream: Upstream
+) -> None:
+    body = chat(user("How warm is it in Bonn?"))
+    body["messages"][0]["content"] += f"\n\n{LEARNED}"
+    post(proxy, "/v1/chat/completions", body, x_acontext_space=SPACE)
+    assert upstream.seen[0].prompt.count("<acontext-skills") == 1
+
+
+def test_another_space_gives_nothing(taught: list[str], proxy: Proxy, upstream: Upstream) -> None:
+    answer = post(proxy, "/v1/chat/completions", chat(user("How warm is it in Bonn?")), x_acontext_space="empty")
+    assert upstream.seen[0].system == "Base."
+    assert "x-acontext-skills" not in answer.headers
+
+
+HERE = "acontext_adapters.litellm"
+STEPS = [
+    f"{HERE}.proxy:caller_of",
+    f"{HERE}.proxy:wire_of",
+    f"{HERE}.proxy:body_of",
+    f"{HERE}.proxy:injected",
+    f"{HERE}.proxy:as_json",
+    f"{HERE}.proxy:Stream",
+    f"{HERE}.proxy:_name",
+    f"{HERE}.proxy:_keep",
+    f"{HERE}.proxy:ProxyHandler._begin",
+    f"{HERE}.proxy:ProxyHandler._runtime",
+    f"{HERE}.proxy:ProxyHandler._taken",
+    f"{HERE}.streams:_events",
+    f"{HERE}.streams:_chat_event",
+    "acontext_adapters.model_calls.calls:Calls.begin",
+    "acontext_adapters.model_calls.calls:Calls._begin",
+    "acontext_adapters.model_calls.calls:Calls._answered",
+    "acontext_adapters.model_calls.calls:Calls._ended",
+    "acontext_adapters.model_calls.calls:Call.aprepared",
+    "acontext_plugins.runs:Run.arecall",
+    "acontext_plugins.runs:Run.record",
+    "acontext_plugins.runs:Run.end",
+    "acontext_plugins.connection:BackgroundDoor.record",
+    "acontext_plugins.connection:BackgroundDoor.recall",
+]
+
+
+def test_a_step_of_ours_that_raises_changes_nothing_for_the_client(proxy: Proxy, upstream: Upstream) -> None:
+    changed = {}
+    plain = seen_by_a_client(proxy, upstream, "")
+    for step in STEPS:
+        before = proxy.log.read_text().count("SABOTAGED")
+        found = seen_by_a_client(proxy, upstream, step)
+        if proxy.log.read_text().count("SABOTAGED") == before:
+            changed[step] = "was not reached"
+        elif found != plain:
+            changed[step] = next(
+                f"{now} where it was {was}" for now, was in zip(found, plain, strict=True) if now != was
+            )
+    assert changed == {}
+
+
+def seen_by_a_client(proxy: Proxy, upstream: Upstream, step: str) -> list[Any]:
+    """Status and words of answers, whole and streamed, in each format, and of a refusal."""
+    seen = []
+    for path, body in requests("How warm is it?").items():
+        for streamed in (False, True):
+            for said in ("It is 21C.", Refused(500)):
+                upstream.say(said)
+                answer = post(proxy, path, {**body, "stream": streamed}, x_break=step)
+                seen.append((path, streamed, answer.status_code, without_ids(answer.text), len(upstream.seen)))
+    return seen
+
+
+def without_ids(text: str) -> str:
+    text = re.sub(r"(resp|msg|chatcmpl)[-_][\w=-]+", "ID", text)
+    return re.sub(r'"(created|created_at|id|item_id)":\s*[^,}]+', "", text)
+
+
+def test_settings_that_are_wrong_and_a_database_that_cannot_be_opened_stop_no_proxy(
+    provider: Upstream, tmp_path: Path
+) -> None:
+    wrong = {"ACONTEXT_NO_SUCH_SETTING": "1", "ACONTEXT_URL": "sqlite:////dev/null/memory.db"}
+    with running(tmp_path, provider.url, environ=wrong) as proxy:
+        for streamed in (False, True):
+            provider.say("It is 21C.")
+            answer = post(proxy, "/v1/chat/completions", chat(user("hi"), stream=streamed))
+            assert answer.status_code == 200
+            assert "21C" in answer.text
+        assert "ACONTEXT_NO_SUCH_SETTING" in proxy.log.read_text()
+
+
+def test_two_workers_keep_each_message_of_a_conversation_once(provider: Upstream, tmp_path: Path) -> None:
+    with running(tmp_path, provider.url, workers=2) as proxy:
+        history: list[Json] = []
+        for number in range(12):
+            provider.say([Call("weather", f"c{number}")], f"21C on day {number}")
+            turn(proxy, history, f"and on day {number}?", lambda call: "21C", "shared")
+        kept = when(proxy.database, "shared", lambda kept: len(kept.ends) == 12)
+        assert len(re.findall(r"Started server process", proxy.log.read_text())) == 2
+    days = [line for line in kept.lines if line.startswith("user:")]
+    assert sorted(days) == sorted(f"user: and on day {number}?" for number in range(12))
+    assert len(kept.lines) == 12 * 4
+    assert len(kept.runs) == 12
+    assert {status for status, _ in kept.ends} == {"success"}
