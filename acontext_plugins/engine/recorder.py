@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 
 from acontext_store.base import BlobStore, Pending, Store
 from acontext_store.errors import AcontextError, Closed, NotFound, StoreUnavailable
-from acontext_store.types import Appended, Json, Message, Outcome, Part, Session, stable_id
+from acontext_store.types import NATIVE_ASSET, Appended, Json, Message, Outcome, Part, Session, stable_id
 
 from ..service import Recording, SessionRef
 from ..settings import ObserveSettings, RecorderSettings
@@ -450,7 +450,6 @@ class Recorder:
             log.warning("acontext: " + text, *arguments)
 
 
-NATIVE_ASSET = "$asset"
 M = TypeVar("M", bound=Message)
 
 

@@ -7,9 +7,7 @@ from typing import BinaryIO
 
 from acontext_store.base import BlobStore
 from acontext_store.errors import InvalidInput, NotFound
-from acontext_store.types import Blob, Message
-
-from .recorder import NATIVE_ASSET
+from acontext_store.types import NATIVE_ASSET, Blob, Message
 
 _PIECE = 1024 * 1024
 

@@ -115,6 +115,10 @@ class Part(Record):
     filename: str | None = None
 
 
+#: The key under which a message's `native` names the blob that it was moved to.
+NATIVE_ASSET = "$asset"
+
+
 class Message(Record):
     """One message. `native` is the framework's own item, kept only where `parts` could not give it back."""
 
@@ -141,6 +145,14 @@ class Message(Record):
     @property
     def tool_results(self) -> tuple[Part, ...]:
         return tuple(part for part in self.parts if part.type == "tool-result")
+
+    @property
+    def blobs(self) -> tuple[str, ...]:
+        """Hashes of the blobs that it names: files, and texts that are too long for the database."""
+        found = [part.asset for part in self.parts if part.asset is not None]
+        if self.native is not None and isinstance(self.native.get(NATIVE_ASSET), str):
+            found.append(self.native[NATIVE_ASSET])
+        return tuple(found)
 
 
 class StoredMessage(Message):

@@ -193,7 +193,7 @@ def append(
         if execute(_INSERT_MESSAGE, row).rowcount:
             seq += 1
             last_id = message.id
-            if blobs := references.blobs_of(message):
+            if blobs := message.blobs:
                 references.refer(tx, session_id, blobs)
     said = tail.outcome_count
     for outcome in new_outcomes:
@@ -244,7 +244,7 @@ def is_one_insert(tx: Tx, arguments: tuple[Any, ...]) -> bool:
     session_id, new_messages, new_outcomes, *_ = arguments
     if session_id not in tx.memory.tails or len(new_messages) + len(new_outcomes) > 1:
         return False
-    return not any(references.blobs_of(message) for message in new_messages)
+    return not any(message.blobs for message in new_messages)
 
 
 def settle(tx: Tx) -> None:

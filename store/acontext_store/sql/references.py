@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from ..types import Message
 from .tables import unused_blobs
 from .tx import Tx
-
-#: The key under which a message's `native` names the blob that it was moved to.
-NATIVE_ASSET = "$asset"
 
 _REFER = (
     "INSERT INTO session_blobs (project_id, session_id, sha256) VALUES (?, ?, ?) "
@@ -27,16 +23,6 @@ _USED = """
 SELECT EXISTS (SELECT 1 FROM artifacts WHERE project_id = :project AND sha256 = :sha256)
 OR EXISTS (SELECT 1 FROM session_blobs WHERE project_id = :project AND sha256 = :sha256)
 """
-
-
-def blobs_of(message: Message) -> list[str]:
-    """The blobs that a message names."""
-    found = [part.asset for part in message.parts if part.asset is not None]
-    if message.native is not None and NATIVE_ASSET in message.native:
-        sha256 = message.native[NATIVE_ASSET]
-        if isinstance(sha256, str):
-            found.append(sha256)
-    return found
 
 
 def refer(tx: Tx, session_id: str, hashes: Iterable[str]) -> None:
