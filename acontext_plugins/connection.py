@@ -7,16 +7,31 @@ import os
 import threading
 import weakref
 from concurrent.futures import Future
+from typing import TYPE_CHECKING
 
 from acontext_store.base import Pending
 from acontext_store.errors import Closed, InvalidInput
 
 from .embedded import Home, open_home
+from .engine.redaction import Redactor
 from .loop import close_at_exit
 from .service import Recall, RecallQuery, Recording
 from .settings import Settings, load_settings
 
+if TYPE_CHECKING:
+    from .remote.home import RemoteHome
+
+    AnyHome = Home | RemoteHome
+
 log = logging.getLogger("acontext")
+
+
+def _open(settings: Settings) -> AnyHome:
+    if not settings.is_remote:
+        return open_home(settings)
+    from .remote import open_remote
+
+    return open_remote(settings, Redactor(enabled=settings.redaction.enabled, pii=settings.redaction.pii))
 
 
 class Connection:
@@ -24,12 +39,12 @@ class Connection:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._home: Home | None = None
+        self._home: AnyHome | None = None
         self._lock = threading.Lock()
         self._closed = False
         _connections.add(self)
 
-    def home(self) -> Home:
+    def home(self) -> AnyHome:
         """The engine and its loop. Raises StoreUnavailable where it cannot be opened, Closed after `close`."""
         home = self._home
         if home is not None and home.pid == os.getpid():
@@ -38,7 +53,7 @@ class Connection:
             if self._closed:
                 raise Closed("this client is closed: open another")
             if self._home is None or self._home.pid != os.getpid():
-                self._home = open_home(self.settings)
+                self._home = _open(self.settings)
             return self._home
 
     def after_fork(self) -> None:
@@ -77,7 +92,7 @@ class Connection:
 
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 #: Homes of the parent, kept so that a child never closes what it did not open.
-_inherited: list[Home] = []
+_inherited: list[AnyHome] = []
 
 
 def _after_fork() -> None:

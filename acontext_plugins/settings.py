@@ -75,6 +75,15 @@ class WorkerSettings(_Section):
     idle: float = Field(1.0, gt=0, description="seconds between looks for work of other processes")
 
 
+class RemoteSettings(_Section):
+    """What waits while a server is away."""
+
+    spool: str = Field("~/.acontext/spool", description="the folder that recordings wait in")
+    spool_bytes: int = Field(1024 * 1024 * 1024, ge=0, description="more are dropped, counted and logged")
+    retry: float = Field(0.5, gt=0, description="seconds before the server is tried again; doubles, with jitter")
+    longest_retry: float = Field(30.0, gt=0, description="seconds between two tries, at most")
+
+
 class ServerSettings(_Section):
     """`acontext serve`."""
 
@@ -102,7 +111,7 @@ class Settings(BaseSettings):
         toml_file="acontext.toml",
     )
 
-    url: str = Field("", description='"" = ~/.acontext/acontext.db; sqlite:///path')
+    url: str = Field("", description='"" = ~/.acontext/acontext.db; sqlite:///path; http(s)://host:8029/api/v1')
     api_key: SecretStr | None = None
     timeout: float = Field(32.0, gt=0, description="seconds that a request to a server may take")
     project: str = "default"
@@ -117,6 +126,7 @@ class Settings(BaseSettings):
     learn: LearnSettings = LearnSettings()
     worker: WorkerSettings = WorkerSettings()
     server: ServerSettings = ServerSettings()
+    remote: RemoteSettings = RemoteSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -128,6 +138,11 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, _OurLines(dotenv_settings), TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the URL names a server."""
+        return self.url.startswith(("http://", "https://"))
 
     @property
     def store_url(self) -> str:

@@ -14,6 +14,8 @@ from pydantic import Field
 from acontext_store.errors import AcontextError, NotFound
 from acontext_store.types import (
     Appended,
+    Asset,
+    Disk,
     Json,
     Message,
     Outcome,
@@ -26,10 +28,12 @@ from acontext_store.types import (
     StoredMessage,
 )
 
+from ...files import PublicUrl
 from ...service import RecallQuery, Recording, SessionRef
 from .. import wire
 from ..answers import Answer, answer, plain
 from ..requests import Body, Caller, Cursor, PathId, StrictRoute, TimeDesc
+from ..uploads import Form
 
 router = APIRouter(prefix="/_acontext", tags=["our own clients"], route_class=StrictRoute)
 _MOST_RECORDINGS = 1_000
@@ -99,6 +103,16 @@ class Name(Body):
 class Addition(Body):
     messages: list[Message] = Field(default_factory=list)
     outcomes: list[Outcome] = Field(default_factory=list)
+
+
+class Assets(Body):
+    assets: list[Asset]
+    expire: Annotated[int, Field(gt=0)] = 24 * 3600
+
+
+class Uploaded(Body):
+    sha256: str
+    size: int
 
 
 class Who(Body):
@@ -176,6 +190,31 @@ async def skills(
     service: Caller, space_id: PathId, status: Annotated[list[SkillStatus] | None, Query()] = None
 ) -> Response:
     return answer(await service.skills(space_id, statuses=status))
+
+
+@router.put("/session/{session_id}/disk", response_model=Answer[Disk])
+async def disk_of_session(service: Caller, session_id: PathId) -> Response:
+    """The session's own disk, made on first use."""
+    return answer(await service.disk_of_session(session_id))
+
+
+@router.post("/session/{session_id}/asset_urls", response_model=Answer[dict[str, PublicUrl]])
+async def asset_urls(service: Caller, session_id: PathId, body: Assets) -> Response:
+    found = await service.asset_urls(session_id, body.assets, expire=body.expire)
+    return answer({sha256: plain(one) for sha256, one in found.items()})
+
+
+@router.post("/asset", status_code=201, response_model=Answer[Uploaded])
+async def upload(service: Caller, request: Request) -> Response:
+    """Bytes that a message is going to name, as the field `file` of a multipart body."""
+    async with Form(request) as form:
+        kept = await service.upload(form.file("file").file)
+    return answer({"sha256": kept.sha256, "size": kept.size}, status=201)
+
+
+@router.get("/disk/{disk_id}", response_model=Answer[Disk])
+async def disk(service: Caller, disk_id: PathId) -> Response:
+    return answer(await service.disk(disk_id))
 
 
 @router.get("/skill/{skill_id}/versions", response_model=Answer[list[SkillVersion]])

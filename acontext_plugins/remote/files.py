@@ -1,0 +1,215 @@
+"""RemoteFiles: disks, artifacts and the files of messages, asked of a server. Bytes pass through in pieces."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import urlencode
+
+import httpx
+
+from acontext_store.types import Artifact, ArtifactListing, Asset, Blob, Disk, Json, Page
+
+from ..disks import ArtifactContent
+from ..files import ArtifactResult, Download, FileUpload, PublicUrl
+from .api import Api, away, data_of, error_of
+
+T = TypeVar("T")
+_OWN = "/_acontext"
+
+
+class RemoteFiles:
+    """The part of the remote service that keeps files."""
+
+    api: Api
+    #: For bodies that are read and written in pieces, on threads of their own.
+    streams: httpx.Client
+
+    # -- disks
+    async def create_disk(self) -> Disk:
+        return Disk.model_validate(_known(Disk, await self.api.ask("POST", "/disk")))
+
+    async def disk(self, disk_id: str) -> Disk:
+        return Disk.model_validate(_known(Disk, await self.api.get(f"{_OWN}/disk/{disk_id}")))
+
+    async def disk_of_session(self, session_id: str) -> Disk:
+        found = await self.api.ask("PUT", f"{_OWN}/session/{session_id}/disk")
+        return Disk.model_validate(_known(Disk, found))
+
+    async def disks(self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False) -> Page[Disk]:
+        found = await self.api.get("/disk", limit=limit, cursor=cursor, time_desc=time_desc)
+        items = [Disk.model_validate(_known(Disk, item)) for item in found["items"]]
+        return Page(items=items, next_cursor=found.get("next_cursor"), has_more=found["has_more"])
+
+    async def delete_disk(self, disk_id: str) -> None:
+        await self.api.ask("DELETE", f"/disk/{disk_id}")
+
+    # -- files
+    async def upsert_artifact(
+        self,
+        disk_id: str,
+        *,
+        file: FileUpload,
+        file_path: str | None = None,
+        meta: Json | None = None,
+        if_sha256: str | None = None,
+    ) -> Artifact:
+        data = {
+            "file_path": file_path or "",
+            "meta": json.dumps(meta) if meta else "",
+            "if_sha256": if_sha256 or "",
+        }
+        form = {name: value for name, value in data.items() if value}
+        part = (file.filename, _Reader(file.pieces()), file.content_type)
+        found = await self._threaded(
+            lambda: self.streams.post(f"/disk/{disk_id}/artifact", data=form, files={"file": part})  # type: ignore[dict-item]
+        )
+        return _artifact(found)
+
+    async def artifact(
+        self,
+        disk_id: str,
+        file_path: str,
+        *,
+        with_public_url: bool | None = None,
+        with_content: bool = True,
+        expire: int = 3600,
+    ) -> ArtifactResult:
+        found = await self.api.get(
+            f"/disk/{disk_id}/artifact",
+            file_path=file_path,
+            with_public_url=True if with_public_url is None else with_public_url,
+            with_content=with_content,
+            expire=expire,
+        )
+        content = found.get("content")
+        return ArtifactResult(
+            artifact=_artifact(found["artifact"]),
+            public_url=found.get("public_url"),
+            content=ArtifactContent.model_validate(content) if content is not None else None,
+        )
+
+    async def update_artifact(self, disk_id: str, file_path: str, *, meta: Json) -> Artifact:
+        body = {"file_path": file_path, "meta": json.dumps(meta)}
+        return _artifact((await self.api.ask("PUT", f"/disk/{disk_id}/artifact", body=body))["artifact"])
+
+    async def delete_artifact(self, disk_id: str, file_path: str) -> None:
+        await self.api.ask("DELETE", f"/disk/{disk_id}/artifact", params={"file_path": file_path})
+
+    async def list_artifacts(self, disk_id: str, path: str | None = None) -> ArtifactListing:
+        found = await self.api.get(f"/disk/{disk_id}/artifact/ls", path=path)
+        return ArtifactListing(artifacts=list(map(_artifact, found["artifacts"])), directories=found["directories"])
+
+    async def grep_artifacts(self, disk_id: str, *, query: str, limit: int = 100) -> list[Artifact]:
+        return list(map(_artifact, await self.api.get(f"/disk/{disk_id}/artifact/grep", query=query, limit=limit)))
+
+    async def glob_artifacts(self, disk_id: str, *, query: str, limit: int = 100) -> list[Artifact]:
+        return list(map(_artifact, await self.api.get(f"/disk/{disk_id}/artifact/glob", query=query, limit=limit)))
+
+    async def download_artifact(self, disk_id: str, file_path: str) -> Download:
+        found = await self.artifact(disk_id, file_path, with_public_url=False, with_content=False)
+        path = f"/disk/{disk_id}/artifact/download?{urlencode({'file_path': file_path})}"
+        one = found.artifact
+        return Download(one.filename, one.mime, one.size, one.sha256, self._reading(path))
+
+    # -- files of messages
+    async def upload(self, source: BinaryIO) -> Blob:
+        """Keep bytes that a message is going to name (`Part.asset`), however many they are."""
+        file = ("file", source, "application/octet-stream")
+        found = await self._threaded(lambda: self.streams.post(f"{_OWN}/asset", files={"file": file}))
+        return Blob(found["sha256"], found["size"])
+
+    async def asset_urls(
+        self, session_id: str, assets: Collection[Asset], *, expire: int = 24 * 3600
+    ) -> dict[str, PublicUrl]:
+        body = {"assets": [asset.model_dump() for asset in assets], "expire": expire}
+        found = await self.api.ask("POST", f"{_OWN}/session/{session_id}/asset_urls", body=body, again=True)
+        return {sha256: PublicUrl.model_validate(one) for sha256, one in found.items()}
+
+    async def open_link(self, query: Mapping[str, str]) -> Download:
+        path = f"/download?{urlencode(query)}"
+
+        def look() -> Download:
+            try:
+                with self.streams.stream("GET", path) as response:
+                    _refused(response)
+                    headers = response.headers
+                    name = headers.get("x-acontext-filename") or "download"
+                    size = int(headers.get("content-length") or 0)
+                    return Download(
+                        name,
+                        headers.get("content-type", ""),
+                        size,
+                        headers.get("etag", "").strip('"'),
+                        self._reading(path),
+                    )
+            except httpx.HTTPError as error:
+                raise away(self.api.url, error) from error
+
+        return await asyncio.to_thread(look)
+
+    # -- bytes
+    async def _threaded(self, ask: Callable[[], httpx.Response]) -> Any:
+        """`data` of a request whose body is read in pieces: on a thread, for reading may take its time."""
+
+        def run() -> Any:
+            try:
+                response = ask()
+            except httpx.HTTPError as error:
+                raise away(self.api.url, error) from error
+            return data_of(self.api.url, response)
+
+        return await asyncio.to_thread(run)
+
+    def _reading(self, path: str) -> Callable[[int, int | None], Iterator[bytes]]:
+        def read(start: int, end: int | None) -> Iterator[bytes]:
+            whole = start == 0 and end is None
+            wanted = {} if whole else {"range": f"bytes={start}-{'' if end is None else end}"}
+            try:
+                with self.streams.stream("GET", path, headers=wanted) as response:
+                    _refused(response)
+                    yield from response.iter_bytes()
+            except httpx.HTTPError as error:
+                raise away(self.api.url, error) from error
+
+        return read
+
+
+class _Reader:
+    """Pieces as something with `read`."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def read(self, size: int = -1) -> bytes:
+        while size < 0 or len(self._rest) < size:
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
+            self._rest += piece
+        size = len(self._rest) if size < 0 else size
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return taken
+
+
+def _refused(response: httpx.Response) -> None:
+    """Raises what the server says where it gives no bytes."""
+    if response.status_code < 400:
+        return
+    response.read()
+    try:
+        body = response.json()
+    except ValueError:
+        body = {}
+    raise error_of(body if isinstance(body, dict) else {}, response.status_code)
+
+
+def _known(kind: type[Any], found: Json) -> Json:
+    return {name: value for name, value in found.items() if name in kind.model_fields}
+
+
+def _artifact(found: Json) -> Artifact:
+    return Artifact.model_validate(_known(Artifact, found))

@@ -1,0 +1,435 @@
+"""RemoteService: `Service`, asked of a server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Literal, TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from acontext_store.base import Pending
+from acontext_store.errors import Closed
+from acontext_store.types import (
+    Appended,
+    Block,
+    BlockType,
+    Json,
+    LearningStatus,
+    Message,
+    ObservingStatus,
+    Outcome,
+    Page,
+    Session,
+    Skill,
+    SkillStatus,
+    SkillVersion,
+    Space,
+    StoredMessage,
+    Task,
+    ToolName,
+)
+
+from ..loop import HomeLoop
+from ..service import (
+    Confirmation,
+    FlushResult,
+    Format,
+    MessagesPage,
+    Recall,
+    RecallQuery,
+    Recording,
+    SearchItem,
+    SpaceSearchResult,
+    TokenCounts,
+)
+from ..settings import Settings
+from .api import Api, headers_of
+from .files import RemoteFiles
+from .recorder import RemoteRecorder, Scrubber
+
+N = TypeVar("N", bound=BaseModel)
+#: Seconds that a recall may take at most; the agent waits less.
+_RECALL = 5.0
+#: Seconds that a server waits in one request for work to be done.
+_FLUSH = 20.0
+_OWN = "/_acontext"
+
+
+class RemoteService(RemoteFiles):
+    """Everything that the embedded engine does, over HTTP; its coroutines belong to the home loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        scrubber: Scrubber,
+        loop: HomeLoop,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        recording_transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        assert settings.api_key is not None
+        key = settings.api_key.get_secret_value()
+        self.settings = settings
+        self.api = Api(settings.url, key, timeout=settings.timeout, transport=transport)
+        self.recorder = RemoteRecorder(
+            settings.url,
+            key,
+            scrubber,
+            timeout=settings.timeout,
+            settings=settings.recorder,
+            remote=settings.remote,
+            transport=recording_transport,
+        )
+        self.streams = httpx.Client(
+            base_url=self.api.url, headers=headers_of(key), timeout=settings.timeout, transport=recording_transport
+        )
+        self._scrubber = scrubber
+        self._loop = loop
+        self._project: str | None = None
+
+    @property
+    def project_id(self) -> str:
+        """The project of the key, once `whoami` has said it; until then that of the settings."""
+        return self._project or self.settings.project
+
+    async def whoami(self) -> str:
+        """The project that the key opens."""
+        found: str = (await self.api.get(f"{_OWN}/whoami"))["project"]
+        self._project = found
+        return found
+
+    async def stop(self) -> None:
+        await self.api.aclose()
+
+    def close(self) -> None:
+        """Send what is recorded, or leave it in the spool."""
+        self.recorder.close()
+        self.streams.close()
+
+    async def aclose(self) -> None:
+        await asyncio.to_thread(self.close)
+        await self.stop()
+
+    # -- for agents
+    def record(self, recording: Recording) -> None:
+        self.recorder.record(recording)
+
+    async def keep(self, recording: Recording) -> Appended:
+        return await self.recorder.keep(recording)
+
+    async def recall(self, query: RecallQuery) -> Recall:
+        body: Json = {
+            "space": query.space,
+            "text": self._clean(query.session_key or query.space, query.text),
+            "tools": sorted(query.tools) if query.tools is not None else None,
+            "limit": query.limit,
+            "token_budget": query.token_budget,
+            "with_trace": query.with_trace,
+            "session_key": self.recorder.session_key(query.session_key) if query.session_key else None,
+            "run_id": query.run_id,
+            "log": query.log,
+        }
+        timeout = min(_RECALL, self.settings.timeout)
+        found = await self.api.ask("POST", f"{_OWN}/recall", body=body, timeout=timeout, attempts=1)
+        return Recall(found["text"], tuple(_all(Skill, found["skills"])), tuple(found["scores"]))
+
+    def ask(self, query: RecallQuery) -> Pending[Recall]:
+        """The same, from any thread."""
+        answer: Pending[Recall] = Pending()
+
+        def settle(done: Future[Recall]) -> None:
+            if not answer.set_running_or_notify_cancel():
+                return
+            error = Closed("this client is closed: open another") if done.cancelled() else done.exception()
+            if error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(done.result())
+
+        self._loop.submit(self.recall(query)).add_done_callback(settle)
+        return answer
+
+    async def flush(self, timeout: float | None = None) -> bool:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if not await asyncio.to_thread(self.recorder.flush, timeout):
+            return False
+        while True:
+            left = _FLUSH if deadline is None else min(_FLUSH, deadline - time.monotonic())
+            if left < 0:
+                return False
+            found = await self.api.ask(
+                "POST", f"{_OWN}/flush", body={"timeout": left}, again=True, timeout=left + self.settings.timeout
+            )
+            if found["done"]:
+                return True
+
+    async def ping(self) -> str:
+        await self.api.get("/ping")
+        return "pong"
+
+    def _clean(self, session: str, text: str) -> str:
+        return self._scrubber.redact_text(session, text)
+
+    # -- sessions
+    async def create_session(
+        self,
+        *,
+        space_id: str | None = None,
+        key: str | None = None,
+        principal: str | None = None,
+        disable_task_tracking: bool = False,
+        configs: Json | None = None,
+    ) -> Session:
+        body = _given(
+            space_id=space_id,
+            key=key,
+            principal=principal,
+            disable_task_tracking=disable_task_tracking,
+            configs=configs,
+        )
+        return _one(Session, await self.api.ask("POST", "/session", body=body))
+
+    async def session(self, session_id: str) -> Session:
+        return _one(Session, await self.api.get(f"{_OWN}/session/{session_id}"))
+
+    async def sessions(
+        self,
+        *,
+        space_id: str | None = None,
+        not_connected: bool = False,
+        principal: str | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+        time_desc: bool = False,
+    ) -> Page[Session]:
+        found = await self.api.get(
+            "/session",
+            space_id=space_id,
+            not_connected=not_connected,
+            user=principal,
+            limit=limit,
+            cursor=cursor,
+            time_desc=time_desc,
+        )
+        return _page(Session, found)
+
+    async def update_session(
+        self, session_id: str, *, configs: Json | None = None, space_id: str | None = None
+    ) -> Session:
+        found: Any = None
+        if configs is not None:
+            found = await self.api.ask("PUT", f"/session/{session_id}/configs", body={"configs": configs})
+        if space_id is not None:
+            path = f"/session/{session_id}/connect_to_space"
+            found = await self.api.ask("POST", path, body={"space_id": space_id}, again=True)
+        return _one(Session, found) if found is not None else await self.session(session_id)
+
+    async def delete_session(self, session_id: str) -> None:
+        await self.api.ask("DELETE", f"/session/{session_id}")
+
+    async def append(self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome] = ()) -> Appended:
+        clean, said, _ = self._scrubber.redact(session_id, messages, outcomes)
+        body = {
+            "messages": [message.model_dump(mode="json") for message in clean],
+            "outcomes": [outcome.model_dump(mode="json") for outcome in said],
+        }
+        path = f"{_OWN}/session/{session_id}/messages"
+        return _one(Appended, await self.api.ask("POST", path, body=body, again=True))
+
+    async def messages(
+        self,
+        session_id: str,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        time_desc: bool = False,
+    ) -> Page[StoredMessage]:
+        path = f"{_OWN}/session/{session_id}/messages"
+        return _page(StoredMessage, await self.api.get(path, limit=limit, cursor=cursor, time_desc=time_desc))
+
+    async def message(self, session_id: str, message_id: str) -> StoredMessage:
+        return _one(StoredMessage, await self.api.get(f"{_OWN}/session/{session_id}/messages/{message_id}"))
+
+    async def update_message(self, session_id: str, message_id: str, *, meta: Json) -> StoredMessage:
+        await self.api.ask("PATCH", f"/session/{session_id}/messages/{message_id}/meta", body={"meta": meta})
+        return await self.message(session_id, message_id)
+
+    async def conversation(
+        self,
+        session_id: str,
+        *,
+        format: Format = "openai",
+        limit: int | None = None,
+        cursor: str | None = None,
+        time_desc: bool = False,
+        edit_strategies: Sequence[Json] | None = None,
+        pin_at: str | None = None,
+        with_public_urls: bool | None = None,
+    ) -> MessagesPage:
+        found = await self.api.get(
+            f"/session/{session_id}/messages",
+            format=format,
+            limit=limit,
+            cursor=cursor,
+            time_desc=time_desc,
+            edit_strategies=json.dumps(list(edit_strategies)) if edit_strategies is not None else None,
+            pin_editing_strategies_at_message=pin_at,
+            with_asset_public_url=with_public_urls,
+        )
+        return _one(MessagesPage, found)
+
+    async def token_counts(self, session_id: str) -> TokenCounts:
+        return _one(TokenCounts, await self.api.get(f"/session/{session_id}/token_counts"))
+
+    async def observing_status(self, session_id: str) -> ObservingStatus:
+        return _one(ObservingStatus, await self.api.get(f"/session/{session_id}/observing_status"))
+
+    async def tasks(
+        self, session_id: str, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
+    ) -> Page[Task]:
+        path = f"/session/{session_id}/task"
+        return _page(Task, await self.api.get(path, limit=limit, cursor=cursor, time_desc=time_desc))
+
+    async def flush_session(self, session_id: str) -> FlushResult:
+        await asyncio.to_thread(self.recorder.flush, self.settings.timeout)
+        path = f"/session/{session_id}/flush"
+        while True:
+            found = _one(FlushResult, await self.api.ask("POST", path, again=True))
+            if found.status != 202:
+                return found
+
+    async def learning_status(self, session_id: str) -> LearningStatus:
+        return _one(LearningStatus, await self.api.get(f"/session/{session_id}/get_learning_status"))
+
+    # -- spaces
+    async def create_space(self, *, name: str | None = None, configs: Json | None = None) -> Space:
+        return _one(Space, await self.api.ask("POST", "/space", body=_given(name=name, configs=configs)))
+
+    async def space(self, space_id: str) -> Space:
+        return _one(Space, await self.api.get(f"/space/{space_id}/configs"))
+
+    async def space_by_name(self, name: str, *, create: bool = False) -> Space:
+        return _one(Space, await self.api.ask("PUT", f"{_OWN}/space", body={"name": name, "create": create}))
+
+    async def spaces(self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False) -> Page[Space]:
+        return _page(Space, await self.api.get("/space", limit=limit, cursor=cursor, time_desc=time_desc))
+
+    async def update_space(self, space_id: str, *, configs: Json) -> Space:
+        return _one(Space, await self.api.ask("PUT", f"/space/{space_id}/configs", body={"configs": configs}))
+
+    async def delete_space(self, space_id: str) -> None:
+        await self.api.ask("DELETE", f"/space/{space_id}")
+
+    async def experience_search(
+        self, space_id: str, *, query: str, limit: int = 10, mode: Literal["fast", "agentic"] = "fast"
+    ) -> SpaceSearchResult:
+        found = await self.api.get(f"/space/{space_id}/experience_search", query=query, limit=limit, mode=mode)
+        return _one(SpaceSearchResult, found)
+
+    async def find_blocks(
+        self, space_id: str, *, query: str, types: Collection[BlockType], limit: int = 10
+    ) -> list[SearchItem]:
+        found: list[SearchItem] = []
+        for path, kinds in (("semantic_glob", {"folder", "page"}), ("semantic_grep", {"sop", "text"})):
+            if kinds & set(types):
+                items = _all(SearchItem, await self.api.get(f"/space/{space_id}/{path}", query=query, limit=limit))
+                found += [item for item in items if item.type in types]
+        found.sort(key=lambda item: item.distance if item.distance is not None else 2.0)
+        return found[:limit]
+
+    async def confirmations(
+        self, space_id: str, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
+    ) -> Page[Confirmation]:
+        path = f"/space/{space_id}/experience_confirmations"
+        return _page(Confirmation, await self.api.get(path, limit=limit, cursor=cursor, time_desc=time_desc))
+
+    async def confirm(self, space_id: str, confirmation_id: str, *, save: bool) -> Confirmation | None:
+        path = f"/space/{space_id}/experience_confirmations/{confirmation_id}"
+        found = await self.api.ask("PUT", path, body={"save": save}, again=False)
+        return _one(Confirmation, found) if found is not None else None
+
+    async def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> list[Skill]:
+        status = sorted(statuses) if statuses is not None else None
+        if status == []:
+            return []
+        return _all(Skill, await self.api.get(f"{_OWN}/space/{space_id}/skills", status=status))
+
+    async def skill_versions(self, skill_id: str) -> list[SkillVersion]:
+        return _all(SkillVersion, await self.api.get(f"{_OWN}/skill/{skill_id}/versions"))
+
+    async def tool_names(self) -> list[ToolName]:
+        return _all(ToolName, await self.api.get("/tool/name"))
+
+    async def rename_tools(self, names: Mapping[str, str]) -> int:
+        pairs = [{"old_name": old, "new_name": new} for old, new in names.items()]
+        found = await self.api.ask("PUT", "/tool/name", body={"rename": pairs})
+        return int(found.get("changed", 0))
+
+    # -- blocks
+    async def blocks(
+        self,
+        space_id: str,
+        *,
+        parent_id: str | None = None,
+        block_type: BlockType | None = None,
+        tree: bool = False,
+    ) -> list[Block]:
+        found = await self.api.get(f"/space/{space_id}/block", parent_id=parent_id, type=block_type, tree=tree)
+        return _all(Block, found)
+
+    async def block(self, space_id: str, block_id: str) -> Block:
+        return _one(Block, await self.api.get(f"/space/{space_id}/block/{block_id}/properties"))
+
+    async def create_block(
+        self,
+        space_id: str,
+        *,
+        block_type: BlockType,
+        parent_id: str | None = None,
+        title: str | None = None,
+        props: Json | None = None,
+    ) -> Block:
+        body = _given(type=block_type, parent_id=parent_id, title=title, props=props)
+        return _one(Block, await self.api.ask("POST", f"/space/{space_id}/block", body=body))
+
+    async def update_block(
+        self, space_id: str, block_id: str, *, title: str | None = None, props: Json | None = None
+    ) -> Block:
+        path = f"/space/{space_id}/block/{block_id}/properties"
+        return _one(Block, await self.api.ask("PUT", path, body=_given(title=title, props=props)))
+
+    async def move_block(
+        self, space_id: str, block_id: str, *, parent_id: str | None = None, sort: int | None = None
+    ) -> Block:
+        path = f"/space/{space_id}/block/{block_id}/move"
+        return _one(Block, await self.api.ask("PUT", path, body=_given(parent_id=parent_id, sort=sort)))
+
+    async def sort_block(self, space_id: str, block_id: str, sort: int) -> Block:
+        path = f"/space/{space_id}/block/{block_id}/sort"
+        return _one(Block, await self.api.ask("PUT", path, body={"sort": sort}))
+
+    async def delete_block(self, space_id: str, block_id: str) -> None:
+        await self.api.ask("DELETE", f"/space/{space_id}/block/{block_id}")
+
+
+def _given(**fields: Any) -> Json:
+    """The fields that were given."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _one(kind: type[N], found: Any) -> N:
+    """A noun; fields of a newer server are left out."""
+    return kind.model_validate({name: value for name, value in found.items() if name in kind.model_fields})
+
+
+def _all(kind: type[N], found: Sequence[Any]) -> list[N]:
+    return [_one(kind, item) for item in found]
+
+
+def _page(kind: type[N], found: Any) -> Page[N]:
+    return Page(items=_all(kind, found["items"]), next_cursor=found.get("next_cursor"), has_more=found["has_more"])
