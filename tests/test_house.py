@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -80,9 +81,13 @@ def test_every_imported_package_is_declared() -> None:
     used: dict[str, str] = {}
     for folder in ("acontext_plugins", "store", "adapters"):
         for file in (ROOT / folder).rglob("*.py"):
-            for match in re.finditer(r"^\s*(?:from|import) ([a-zA-Z_]\w*)", file.read_text(), re.MULTILINE):
-                if match.group(1) not in sys.stdlib_module_names:
-                    used[match.group(1)] = str(file)
+            for node in ast.walk(ast.parse(file.read_text())):
+                names_of = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                    names_of = [node.module]
+                for name in (name.partition(".")[0] for name in names_of):
+                    if name not in sys.stdlib_module_names:
+                        used[name] = str(file)
     assert {name: file for name, file in used.items() if name not in importable} == {}
 
 
