@@ -10,13 +10,27 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import TypeVar
 
 from acontext_store.base import BlobStore, Store
-from acontext_store.errors import AcontextError, InvalidInput, NotFound
+from acontext_store.errors import AcontextError, InvalidInput, NotFound, StoreUnavailable
 from acontext_store.sweeping import GRACE, sweep
 from acontext_store.types import Artifact, ArtifactListing, Asset, Blob, Disk, Json, Message, Page, Part, new_id
 
-from ..disks import MOST_PARSED, Glob, Grep, Link, Place, content_kind, folder, folder_of, parse_content, place, placed
+from ..disks import (
+    MOST_PARSED,
+    ArtifactContent,
+    Glob,
+    Grep,
+    Link,
+    Place,
+    content_kind,
+    folder,
+    folder_of,
+    parse_content,
+    place,
+    placed,
+)
 from ..disks import verify as verify_link
 from ..disks.links import expiry
 from ..editing import Offload
@@ -31,6 +45,7 @@ _MIME = re.compile(r"[!-~][ -~]{0,254}")
 #: Files that come with messages, up to this many bytes, are put into what a model reads.
 _INLINE = 20 * 1024 * 1024
 _DAY = 24 * 3600.0
+T = TypeVar("T")
 Fits = Callable[[Artifact], bool]
 
 
@@ -98,12 +113,11 @@ class Files:
         expire: int = 3600,
     ) -> ArtifactResult:
         ends = expiry(expire)
-        found = await self._found(disk_id, place(file_path))
-        content = url = None
-        kind = content_kind(found.filename, found.mime) if with_content else None
-        if kind is not None and found.size <= MOST_PARSED:
-            data = await asyncio.to_thread(self.blobs.get, found.sha256)
-            content = await asyncio.to_thread(parse_content, found.filename, found.mime, data)
+        where, url = place(file_path), None
+        if with_content:
+            found, content = await asyncio.to_thread(self._present, disk_id, where, self._content)
+        else:
+            found, content = await self.store.artifact(disk_id, *where), None
         if self.links.public if with_public_url is None else with_public_url:
             link = Link(self.store.project_id, ends, disk=disk_id, path=found.full_path)
             url = await asyncio.to_thread(self.links.url, link)
@@ -155,12 +169,26 @@ class Files:
             return False
         return grep.finds(text)
 
-    async def _found(self, disk_id: str, where: Place) -> Artifact:
-        return await self.store.artifact(disk_id, *where)
+    def _content(self, artifact: Artifact) -> ArtifactContent | None:
+        if content_kind(artifact.filename, artifact.mime) is None or artifact.size > MOST_PARSED:
+            return None
+        return parse_content(artifact.filename, artifact.mime, self.blobs.get(artifact.sha256))
+
+    def _present(self, disk_id: str, where: Place, use: Callable[[Artifact], T]) -> tuple[Artifact, T]:
+        """A file, and what `use` makes of its bytes: where it is replaced in between, of the new ones."""
+        seen: str | None = None
+        while True:
+            found = self.store.artifact(disk_id, *where).result()
+            try:
+                return found, use(found)
+            except NotFound as error:
+                if found.sha256 == seen:
+                    raise StoreUnavailable(f"the bytes of {found.full_path} are gone: restore a backup") from error
+                seen = found.sha256
 
     # -- downloads
     async def download_artifact(self, disk_id: str, file_path: str) -> Download:
-        return self._download(await self._found(disk_id, place(file_path)))
+        return (await asyncio.to_thread(self._present, disk_id, place(file_path), self._download))[1]
 
     async def open_link(self, query: Mapping[str, str]) -> Download:
         return await asyncio.to_thread(self.open_link_here, query)
@@ -171,7 +199,7 @@ class Files:
         if link.project != self.store.project_id:
             raise NotFound("project", link.project)
         if link.disk:
-            return self._download(self.store.artifact(link.disk, *place(link.path)).result())
+            return self._present(link.disk, place(link.path), self._download)[1]
         self.store.session(link.session).result()
         return Download(
             filename=link.filename or link.sha256,
@@ -185,7 +213,7 @@ class Files:
         return Download(
             filename=artifact.filename,
             mime=artifact.mime,
-            size=artifact.size,
+            size=self.blobs.size(artifact.sha256),
             sha256=artifact.sha256,
             read=partial(self._read, artifact.sha256),
         )

@@ -284,7 +284,7 @@ def test_many_threads_write_many_files(client: Acontext, disk_id: str) -> None:
 
 @pytest.mark.slow
 def test_a_big_file_goes_in_and_out_in_little_memory(tmp_path: Path) -> None:
-    size = int(os.environ.get("ACONTEXT_BIG_FILE", str(256 << 20)))
+    size = int(os.environ.get("BIG_FILE", str(256 << 20)))
     code = f"""
 import hashlib, resource, httpx
 from acontext_plugins import Acontext, FileUpload
@@ -313,7 +313,41 @@ with Acontext("sqlite:///{tmp_path}/a.db") as client:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
+    print(f"{size >> 20} MB in and out: {done.stdout.strip()} MB more memory")
     assert int(done.stdout) < 60
+
+
+def test_who_reads_while_a_file_is_replaced_gets_the_new_one(
+    client: Acontext, disk_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(client, disk_id, "/a.txt", b"old")
+    engine = client.door.home().engine
+    stale = engine.store.artifact(disk_id, "/", "a.txt")
+    stale.result()
+    (blob,) = blobs(client)
+    put(client, disk_id, "/a.txt", b"new")
+    blob.unlink()
+    fresh, answers = engine.store.artifact, [stale, stale]
+
+    def late(*place: str) -> Any:
+        return answers.pop() if answers else fresh(*place)
+
+    monkeypatch.setattr(engine.store, "artifact", late)
+    answers.pop()
+    assert get(client, disk_id, "/a.txt").content.raw == "new"
+
+
+def test_bytes_that_are_gone_are_missed_and_not_waited_for(client: Acontext, disk_id: str, tmp_path: Path) -> None:
+    put(client, disk_id, "/a.txt", b"precious")
+    blobs(client)[0].unlink()
+    for ask in (
+        lambda: get(client, disk_id, "/a.txt"),
+        lambda: client.artifacts.download(disk_id, file_path="/", filename="a.txt", to=tmp_path / "out"),
+    ):
+        with pytest.raises(StoreUnavailable, match=r"/a\.txt are gone"):
+            ask()
+    put(client, disk_id, "/a.txt", b"precious")
+    assert get(client, disk_id, "/a.txt").content.raw == "precious"
 
 
 def test_a_file_that_is_damaged_is_never_given(client: Acontext, disk_id: str, tmp_path: Path) -> None:

@@ -147,11 +147,13 @@ class LocalBlobs:
     def _locked(self, how: int) -> Iterator[None]:
         handle = os.open(self.path, os.O_RDONLY)
         try:
-            fcntl.flock(handle, how)
+            with contextlib.suppress(OSError):  # not every file system has locks
+                fcntl.flock(handle, how)
             try:
                 yield
             finally:
-                fcntl.flock(handle, fcntl.LOCK_UN)  # a child forked meanwhile has the handle, too
+                with contextlib.suppress(OSError):
+                    fcntl.flock(handle, fcntl.LOCK_UN)  # a child forked meanwhile has the handle, too
         finally:
             os.close(handle)
 
