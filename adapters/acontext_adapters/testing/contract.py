@@ -439,7 +439,7 @@ class LeakContract(Playing):
 
 def _count(kind: type) -> int:
     gc.collect()
-    return sum(isinstance(one, kind) for one in gc.get_objects())
+    return sum(issubclass(type(one), kind) for one in gc.get_objects())
 
 
 def _alive(rounds: Sequence[Sequence[weakref.ref[Any]]]) -> int:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from openai import AsyncOpenAI
+from openai import APIConnectionError, AsyncOpenAI
 
 from .scripted import Json, Provider, httpx
 
@@ -25,6 +25,16 @@ def client(provider: Provider, kind: Any = AsyncOpenAI, **options: Any) -> Any:
 
 async def done(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
+
+
+async def asked(create: Callable[..., Any], **options: Any) -> Any:
+    """A call of the model. What the provider raised is the host's, also where the SDK has put its own around it."""
+    try:
+        return await done(create(**options))
+    except APIConnectionError as error:
+        if isinstance(error.__cause__, RuntimeError):
+            raise error.__cause__ from error
+        raise
 
 
 async def steps(stream: Any) -> Any:
@@ -50,11 +60,11 @@ async def chat(client: Any, history: list[Json], tools: Any, *, streamed: bool =
     system = {"role": "system", "content": "Base."}
     functions = [{"type": "function", "function": {"name": name, "parameters": CITY}} for name in NAMES]
     while True:
-        asked = {"model": "m", "messages": [system, *history], "tools": functions}
+        request = {"model": "m", "messages": [system, *history], "tools": functions}
         if streamed:
-            said = await streamed_chat(await done(client.chat.completions.create(**asked, stream=True)), see)
+            said = await streamed_chat(await asked(client.chat.completions.create, **request, stream=True), see)
         else:
-            answer = await done(client.chat.completions.create(**asked))
+            answer = await asked(client.chat.completions.create, **request)
             said = answer.choices[0].message.model_dump(exclude_none=True)
         see(said)
         history.append(said)
@@ -83,14 +93,14 @@ async def responses(client: Any, history: list[Json], tools: Any, *, streamed: b
     """The same with the Responses API."""
     functions = [{"type": "function", "name": name, "parameters": CITY, "strict": False} for name in NAMES]
     while True:
-        asked = {"model": "m", "instructions": "Base.", "input": history, "tools": functions}
+        request = {"model": "m", "instructions": "Base.", "input": history, "tools": functions}
         if streamed:
-            async for event in steps(await done(client.responses.create(**asked, stream=True))):
+            async for event in steps(await asked(client.responses.create, **request, stream=True)):
                 see(event.type)
                 if event.type == "response.completed":
                     answer = event.response
         else:
-            answer = await done(client.responses.create(**asked))
+            answer = await asked(client.responses.create, **request)
         items = [item.model_dump(exclude_none=True) for item in answer.output]
         see(items)
         history.extend(items)
