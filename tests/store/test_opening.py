@@ -8,9 +8,12 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -21,7 +24,8 @@ from acontext_store.base import Store
 from acontext_store.contracts.given import a_session, done, said, texts
 from acontext_store.errors import IncompatibleStore, InvalidInput, StoreUnavailable
 from acontext_store.open import open_store
-from acontext_store.sql.connect import reading, writing
+from acontext_store.sql import schema
+from acontext_store.sql.connect import writing
 from acontext_store.sql.migrations import REVISIONS, VERSION_TABLE
 from acontext_store.sql.tables import metadata
 
@@ -181,13 +185,61 @@ def test_a_newer_database_is_not_touched(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_the_migrations_lead_to_the_tables(path: Path) -> None:
-    link = reading(path)
+def test_the_migrations_lead_to_the_tables_that_a_new_database_has(path: Path, tmp_path: Path) -> None:
+    open_store(f"sqlite:///{tmp_path}/new.db", project_id="p1").close()
+    link = writing(tmp_path / "migrated.db")
     try:
+        link.raw.execute("BEGIN IMMEDIATE")
+        schema._migrate(link)
+        link.raw.execute("COMMIT")
         context = MigrationContext.configure(link.sql, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, metadata) == []
     finally:
         link.close()
+    assert _described(tmp_path / "migrated.db") == _described(tmp_path / "new.db")
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """Every table: its columns, keys, indexes, and what it refers to."""
+    with closing(sqlite3.connect(path)) as raw:
+        tables = sorted(name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'"))
+        found: dict[str, Any] = {"version": raw.execute(f"SELECT * FROM {VERSION_TABLE}").fetchall()}
+        for table in tables:
+            indexes = [row[1:4] for row in raw.execute(f"PRAGMA index_list({table})")]
+            found[table] = (
+                raw.execute(f"PRAGMA table_xinfo({table})").fetchall(),
+                sorted(row[2:] for row in raw.execute(f"PRAGMA foreign_key_list({table})")),
+                sorted((index, raw.execute(f"PRAGMA index_xinfo({index[0]})").fetchall()) for index in indexes),
+            )
+        return found
+
+
+def test_a_new_database_loads_no_migrations(tmp_path: Path) -> None:
+    code = (
+        "import sys; from acontext_store.open import open_store\n"
+        f"open_store('sqlite:///{tmp_path}/new.db', project_id='p1').close()\n"
+        "assert 'alembic' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-X", "dev", "-W", "error", "-c", code], check=True)
+
+
+def test_a_database_of_every_older_version_becomes_a_new_one(tmp_path: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(acontext_store.__file__).parent / "sql" / "migrations"))
+    config.set_main_option("path_separator", "os")
+    open_store(f"sqlite:///{tmp_path}/new.db", project_id="p1").close()
+    for version in REVISIONS[:-1]:
+        old = tmp_path / f"{version}.db"
+        link = writing(old)
+        config.attributes["connection"] = link.sql
+        link.raw.execute("BEGIN IMMEDIATE")
+        command.upgrade(config, version)
+        link.raw.execute("COMMIT")
+        link.close()
+        store = open_store(f"sqlite:///{old}", project_id="p1")
+        done(store.append("s1", [said("hello")], ensure=a_session()))
+        store.close()
+        assert _described(old) == _described(tmp_path / "new.db")
 
 
 def test_each_migration_is_known_in_order() -> None:

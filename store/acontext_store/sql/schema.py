@@ -11,6 +11,7 @@ from pathlib import Path
 from ..errors import IncompatibleStore, StoreUnavailable
 from .connect import BUSY_TIMEOUT, Link, is_busy, translated
 from .migrations import HEAD, REVISIONS, VERSION_TABLE
+from .tables import metadata
 
 
 def ensure(link: Link, *, busy_timeout: float = BUSY_TIMEOUT) -> None:
@@ -23,7 +24,10 @@ def ensure(link: Link, *, busy_timeout: float = BUSY_TIMEOUT) -> None:
             return
         _begin(link.raw, busy_timeout)
         try:
-            if _version(link.raw, link.path) != HEAD:
+            version = _version(link.raw, link.path)
+            if version is None:
+                _create(link)
+            elif version != HEAD:
                 _migrate(link)
             link.raw.execute("COMMIT")
         except BaseException:
@@ -73,6 +77,21 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def _create(link: Link) -> None:
+    """All tables at once, as the migrations would have made them: loading what runs those takes 0.2 s."""
+    metadata.create_all(link.sql, checkfirst=False)
+    link.raw.execute(_VERSION_TABLE)
+    link.raw.execute(f"INSERT INTO {VERSION_TABLE} (version_num) VALUES (?)", (HEAD,))
+
+
+#: As Alembic makes it.
+_VERSION_TABLE = f"""
+CREATE TABLE {VERSION_TABLE} (
+    version_num VARCHAR(32) NOT NULL, CONSTRAINT {VERSION_TABLE}_pkc PRIMARY KEY (version_num)
+)
+"""
 
 
 def _migrate(link: Link) -> None:
