@@ -96,7 +96,7 @@ async def test_the_asynchronous_door_does_the_same(tmp_path: Path) -> None:
         FileUpload("a.txt", bytearray(b"hello")),
         FileUpload("a.txt", iter([b"he", b"", b"llo"])),
     ],
-    ids=str,
+    ids=["bytes", "stream", "bytearray", "pieces"],
 )
 def test_a_file_comes_in_many_shapes(client: Acontext, disk_id: str, file: Any) -> None:
     assert client.artifacts.upsert(disk_id, file=file).size == 5
