@@ -59,7 +59,6 @@ GRAPH: list[tuple[Any, str]] = [
     (graph, "found"),
     (graph, "thread_of"),
     (graph, "tool_names"),
-    (graph, "with_handler"),
     (graph, "messages_in"),
 ]
 NODES: list[tuple[Any, str]] = [
@@ -232,6 +231,7 @@ class TestGraphWrittenByHand(TestAgent):
         *GRAPH,
         *RESENT,
         *HANDLER,
+        (graph, "with_handler"),
         (model, "_messages"),
         (model, "tool_names"),
         (model, "in_prompt"),
