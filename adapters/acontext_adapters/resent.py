@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
@@ -51,7 +51,7 @@ class Sent:
     known: bool
     #: Positions of the items that have not been seen before, in order.
     new: tuple[int, ...]
-    #: The stable id of each item ("" for the host's prompts).
+    #: The stable ids of the items that are new or begin one of the two newest turns; "" for the others.
     ids: tuple[str, ...]
     #: Where the newest turn of the user begins.
     turn: int
@@ -146,6 +146,7 @@ class Conversations:
             ledger = self._ledgers.get(name)
             known = ledger is not None
             turn = _turn(items)
+            before = _before(items, turn)
             anchor = b""
             if after:
                 anchor = item("model", "response", after).key
@@ -167,21 +168,19 @@ class Conversations:
                 if not follows:
                     counts = Counter(_pairs(ledger))
                 added = [keys[at] for at in fresh]
-            ids = _ids(name[1], keys, set(fresh), counts, anchor=anchor)
+            heads = {at for at, place in enumerate(order) if place in (turn, before)}
+            ids = _ids(name[1], keys, set(fresh), counts, anchor=anchor, heads=heads)
             self._extend(name, ledger, added)
             ledger.ask(digest, False)
-        by_place = [""] * len(items)
-        for at, place in enumerate(order):
-            by_place[place] = ids[at]
         return Sent(
             session_key=name[1],
             known=known,
             new=tuple(sorted(order[at] for at in fresh)),
-            ids=tuple(by_place),
+            ids=_placed(ids, order, len(items)),
             turn=turn,
-            before=_before(items, turn),
+            before=before,
             digest=digest,
-            chain=_chained(b"", keys),
+            chain=_chained(b"", keys) if session_key is None else b"",
             whole=after is None,
             last=keys[-1] if keys else b"",
             anchor=_last_model(keys) or anchor,
@@ -206,10 +205,7 @@ class Conversations:
                 before = keys[-2] if len(keys) > 1 else sent.last
                 if before:
                     self._remember(scope, _tail(before, keys[-1]), sent.session_key)
-        by_place = [""] * len(items)
-        for at, place in enumerate(order):
-            by_place[place] = ids[at]
-        return tuple(by_place)
+        return _placed(ids, order, len(items))
 
     # -- finding
     def _find(self, scope: str, keys: Sequence[bytes]) -> str | None:
@@ -365,8 +361,12 @@ def _ids(
     counts: Counter[tuple[bytes, bytes]],
     *,
     anchor: bytes = b"",
+    heads: Collection[int] = (),
 ) -> list[str]:
-    """Ids from the session, the item, the model's words that it follows on, and how often that was so before."""
+    """Ids from the session, the item, the model's words that it follows on, and how often that was so before.
+
+    Only for what is fresh, and for `heads`: an id costs more than all the rest.
+    """
     pairs = list(_pairs(keys, anchor))
     old = Counter(pair for at, pair in enumerate(pairs) if at not in fresh)
     # a window shows the last ones of those that are known
@@ -375,10 +375,19 @@ def _ids(
         if pair not in seen:
             seen[pair] = counts[pair]
     ids = []
-    for pair in pairs:
+    for at, pair in enumerate(pairs):
         seen[pair] += 1
-        ids.append(stable_id(session_key, pair[0].hex(), pair[1].hex(), str(seen[pair])))
+        named = at in fresh or at in heads
+        ids.append(stable_id(session_key, pair[0].hex(), pair[1].hex(), str(seen[pair])) if named else "")
     return ids
+
+
+def _placed(ids: Sequence[str], order: Sequence[int], size: int) -> tuple[str, ...]:
+    """Ids in the order of the items that were given."""
+    by_place = [""] * size
+    for at, place in enumerate(order):
+        by_place[place] = ids[at]
+    return tuple(by_place)
 
 
 def _last_model(keys: Any) -> bytes:
