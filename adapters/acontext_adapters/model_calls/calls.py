@@ -25,9 +25,9 @@ _MOST = 4096
 
 
 class _Turn:
-    """A turn that may go on. Holds words only, so that no client lives on for it."""
+    """A turn that may go on. Holds words and nouns only, so that no client lives on for it."""
 
-    __slots__ = ("around", "name", "run_id", "text", "waiting")
+    __slots__ = ("around", "name", "recall", "run_id", "waiting")
 
     def __init__(self, name: tuple[str, str, str], run_id: str, around: str) -> None:
         #: Scope, session and run.
@@ -36,7 +36,7 @@ class _Turn:
         #: The id of the function's run that it is part of.
         self.around = around
         #: What is injected in each of its calls, once that was asked for.
-        self.text: str | None = None
+        self.recall: Recall | None = None
         #: The ids of calls that the host has to answer.
         self.waiting: frozenset[str] = frozenset()
 
@@ -94,7 +94,7 @@ class Call:
 
     def _with(self, text: str) -> Json:
         if self._turn is not None:
-            self._turn.text = text
+            self._turn.recall = self.run.skills if self.run is not None else Recall(text=text)
         if not text:
             return self.body
         return self.wire.with_skills(self.body, text, self.runtime.options.inject_as)
@@ -252,7 +252,7 @@ class Calls:
             label=label or str(body.get("model") or wire.name),
             session_key=sent.session_key,
             run_id=turn.run_id,
-            recall=Recall(text=turn.text) if turn.text is not None else None,
+            recall=turn.recall,
         )
         new = [pieces[place] for place in sent.new]
         if new:
