@@ -122,8 +122,7 @@ def _piece(message: Json) -> Piece:
     if isinstance(legacy, dict):
         name = text_at(legacy, "name")
         return Piece(item("call", name, text_at(legacy, "arguments")), message, (name,))
-    content = message.get("content")
-    return Piece(said("model", content if words(content) else text_at(message, "refusal")), message)
+    return Piece(item("model", words(message.get("content")) or words(text_at(message, "refusal"))), message)
 
 
 def _tool_name(tool: Json) -> str:

@@ -150,7 +150,7 @@ def spoken(content: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    return strip_injected(text).strip()
+    return (strip_injected(text) if _MARKER in text else text).strip()
 
 
 def _print(value: Any) -> str:
