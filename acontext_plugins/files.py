@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, BinaryIO, Protocol, cast
+from typing import IO, BinaryIO, Protocol
+
+from typing_extensions import Buffer
 
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Artifact, ArtifactListing, Asset, Disk, Json, Page, Record
@@ -30,12 +32,8 @@ class FileUpload:
     content_type: str = _OCTETS
 
     def opened(self) -> BinaryIO:
-        """The bytes as something with `read`. Raises InvalidInput."""
-        read = getattr(self.content, "read", None)
-        if not callable(read):
-            return io.BytesIO(b"".join(self.pieces()))
-        self._check(read(0))
-        return cast(BinaryIO, self.content)
+        """The bytes as something with `read`, which raises InvalidInput for anything else."""
+        return io.BufferedReader(_Pieces(self.pieces()), _CHUNK)
 
     def pieces(self) -> Iterator[bytes]:
         """The bytes, in pieces. Raises InvalidInput for anything else."""
@@ -45,15 +43,35 @@ class FileUpload:
         read = getattr(self.content, "read", None)
         found: Iterator[object] = iter(lambda: read(_CHUNK), b"") if callable(read) else iter(self.content)
         for piece in found:
-            yield self._check(piece)
+            if not isinstance(piece, bytes | bytearray | memoryview):
+                raise InvalidInput(
+                    f"the file {self.filename!r} gives {type(piece).__name__}, not bytes: open it in binary mode, or "
+                    "encode the text"
+                )
+            yield bytes(piece)
 
-    def _check(self, piece: object) -> bytes:
-        if not isinstance(piece, bytes | bytearray | memoryview):
-            raise InvalidInput(
-                f"the file {self.filename!r} gives {type(piece).__name__}, not bytes: open it in binary mode, or "
-                "encode the text"
-            )
-        return bytes(piece)
+
+class _Pieces(io.RawIOBase):
+    """Pieces of bytes, read as a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = memoryview(piece)
+        room = memoryview(buffer).cast("B")
+        count = min(len(room), len(self._rest))
+        room[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
 
 
 #: What is taken for a file: an upload, or `(filename, content)` with or without a content type.

@@ -299,17 +299,14 @@ class Files:
             log.info("acontext: unused files stay for now: %s", error)
             return 0
 
-    async def sweep_always(self) -> None:
-        """Now and then, for as long as the engine runs; thoroughly once a day, from the first hour on."""
-        pause, until_thorough = 10.0, 3600.0
+    async def sweep_always(self, *, first: float = 10.0, pause: float = GRACE, thorough_after: float = 3600.0) -> None:
+        """Soon and then now and then, for as long as the engine runs; thoroughly after an hour, and once a day."""
+        await asyncio.sleep(first)
+        until_thorough = thorough_after
         while True:
+            await self.sweep(thorough=until_thorough <= 0)
+            until_thorough = (until_thorough if until_thorough > 0 else _DAY) - pause
             await asyncio.sleep(pause)
-            until_thorough -= pause
-            pause = GRACE
-            await self.sweep()
-            if until_thorough <= 0:
-                until_thorough = _DAY
-                await self.sweep(thorough=True)
 
 
 def described(artifact: Artifact) -> Artifact:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import inspect
 import io
@@ -19,6 +20,7 @@ import pytest
 from acontext_plugins import Acontext, AsyncAcontext, FileUpload, client_disks
 from acontext_plugins.errors import InvalidInput, NotFound, StoreUnavailable
 from acontext_plugins.files import ARTIFACT_INFO
+from acontext_store.contracts.given import until
 
 
 def put(client: Acontext, disk_id: str, path: str, content: bytes | str = b"x", **fields: Any) -> None:
@@ -273,6 +275,23 @@ def test_a_sessions_own_disk_goes_with_it(client: Acontext) -> None:
     client.sessions.delete(session.id)
     with pytest.raises(NotFound):
         client.artifacts.list(disk.id)
+
+
+async def test_an_engine_sweeps_now_and_then(tmp_path: Path) -> None:
+    async with AsyncAcontext(f"sqlite:///{tmp_path}/a.db") as client:
+        engine = client.door.home().engine
+        disk = await client.disks.create()
+        kept = (await client.artifacts.upsert(disk.id, file=("a.txt", b"kept"))).sha256
+        await client.artifacts.upsert(disk.id, file=("b.txt", b"old"))
+        replaced, orphan = hashlib.sha256(b"old").hexdigest(), engine.blobs.put(b"orphan")
+        for file in (tmp_path / "a.db.blobs").glob("*/??/*"):
+            os.utime(file, (0, 0))
+        await client.artifacts.upsert(disk.id, file=("b.txt", b"new"))
+        sweeping = asyncio.create_task(engine.sweep_always(first=0, pause=0.01, thorough_after=0.02))
+        await asyncio.to_thread(until, lambda: not engine.blobs.exists(replaced) and not engine.blobs.exists(orphan))
+        await asyncio.to_thread(until, lambda: not engine.store.unused_blobs().result())
+        sweeping.cancel()
+        assert engine.blobs.exists(kept)
 
 
 def test_many_threads_write_many_files(client: Acontext, disk_id: str) -> None:
