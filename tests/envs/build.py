@@ -133,15 +133,19 @@ def _test(environment: Environment, report: Report, tests: list[str]) -> None:
     began = time.monotonic()
     done = _process([*command, *(tests or [*environment.tests, *pages])], environment)
     report.tested = time.monotonic() - began
+    left_out: list[str] = []
     if results.exists():
-        suite = next(ET.parse(results).getroot().iter("testsuite")).attrib
+        tree = ET.parse(results).getroot()
+        suite = next(tree.iter("testsuite")).attrib
+        reasons = [skip.get("message", "") for skip in tree.iter("skipped")]
+        left_out = [reason for reason in reasons if not reason.startswith(environment.later or "\0")]
         report.failed = int(suite["failures"]) + int(suite["errors"])
         report.skipped = int(suite["skipped"])
         report.passed = int(suite["tests"]) - report.failed - report.skipped
-    if done.returncode:
+    if done.returncode or not report.passed:
         raise Trouble("tests fail", done.stdout)
-    if report.skipped:
-        raise Trouble("tests were skipped", done.stdout)
+    if left_out:
+        raise Trouble(f"tests were skipped: {'; '.join(sorted(set(left_out)))}", done.stdout)
     if environment.types:
         cache = str(environment.folder / ".mypy_cache")
         _run([str(environment.python), "-m", "mypy", "--cache-dir", cache, "-p", environment.types], "check types")

@@ -27,6 +27,8 @@ class Environment:
     modules: tuple[str, ...]
     types: str = ""
     pages: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -43,7 +45,7 @@ class Environment:
     @property
     def requirements(self) -> tuple[str, ...]:
         """All that is installed beside the project and its extra."""
-        return (*self.pins, *TOOLS, *(("mypy>=1.13",) if self.types else ()))
+        return (*self.pins, *self.also, *TOOLS, *(("mypy>=1.13",) if self.types else ()))
 
 
 def environments() -> dict[str, Environment]:
