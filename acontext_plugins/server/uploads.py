@@ -9,9 +9,9 @@ from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 
 from acontext_store.errors import InvalidInput
-from acontext_store.types import Json
+from acontext_store.types import Asset, Json
 
-from ..formats.stored import MIME, SIZE
+from ..attachments import attached
 from ..service import Service
 
 _MOST_FILES = 64
@@ -60,30 +60,22 @@ class Form:
 
 async def with_files(service: Service, blob: Json, format: str | None, form: Form) -> Json:
     """The message with its files kept, and each part saying where. Raises InvalidInput."""
-    unused = dict.fromkeys(form.files())
     if format != "acontext":
         raise InvalidInput(f"format: found {format!r}: files go with a message of the format 'acontext'")
     pieces = blob.get("parts")
-    if not isinstance(pieces, list):
-        raise InvalidInput("message.parts: expected a list of at least one part")
-    parts = []
-    for piece in pieces:
-        name = piece.get("file_field") if isinstance(piece, dict) else None
-        if name is None:
-            parts.append(piece)
-            continue
-        file = form.file(str(name))
-        unused.pop(str(name), None)
-        kept = await service.upload(file.file)
-        meta = piece.get("meta") if isinstance(piece.get("meta"), dict) else {}
-        parts.append(
-            {
-                **piece,
-                "asset": kept.sha256,
-                "filename": file.filename or piece.get("filename"),
-                "meta": {**meta, MIME: file.content_type or _OCTETS, SIZE: kept.size},
-            }
-        )
+    if not isinstance(pieces, list) or not all(isinstance(piece, dict) for piece in pieces):
+        raise InvalidInput("message.parts: expected a list of objects with a type")
+    named = [piece["file_field"] for piece in pieces if piece.get("file_field") is not None]
+    if not all(isinstance(name, str) for name in named):
+        raise InvalidInput("message.parts: a file_field is text: the name of a field with a file")
+    wanted = dict.fromkeys(named)
+    files = {name: form.file(name) for name in wanted}  # all are there before any is kept
+    unused = [name for name in form.files() if name not in wanted]
     if unused:
-        raise InvalidInput(f"file {next(iter(unused))}: no part has it as its file_field")
-    return {**blob, "parts": parts}
+        raise InvalidInput(f"file {unused[0]}: no part of the message has it as its file_field")
+    for name, file in files.items():
+        kept = await service.upload(file.file)
+        mime = file.content_type or _OCTETS
+        asset = Asset(sha256=kept.sha256, size=kept.size, mime=mime, filename=file.filename or None)
+        blob = attached(blob, name, asset)
+    return blob

@@ -71,9 +71,9 @@ def until_healthy(process: subprocess.Popen[str], port: int) -> None:
             time.sleep(0.05)
 
 
-def free_port() -> int:
-    """The port of the seed's snippets where it is free, else another below the ephemeral ones."""
-    for port in (_FIRST, *range(18_000 + os.getpid() % 8_000, 32_000)):
+def free_port(*wanted: int) -> int:
+    """The first of those wanted that is free, else another below the ephemeral ones."""
+    for port in (*wanted, *range(12_000 + os.getpid() * 16 % 18_000, 32_000)):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
@@ -86,5 +86,5 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     pytest.importorskip("acontext", reason="the SDK has environments of its own: python -m tests.envs sdk-0.0.8")
-    with running(tmp_path_factory.mktemp("served")) as server:
+    with running(tmp_path_factory.mktemp("served"), port=free_port(_FIRST)) as server:
         yield server

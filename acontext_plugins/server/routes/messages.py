@@ -92,7 +92,7 @@ async def store_message(service: Caller, request: Request, session_id: PathId) -
 
 
 async def _store(service: Caller, session_id: str, given: NewMessage, blob: Json) -> Response:
-    message = to_message(blob, given.format or "openai", meta=given.meta)
+    message = to_message(blob, given.format or "openai", **({} if given.meta is None else {"meta": given.meta}))
     await service.append(session_id, [message])
     return answer(to_stored(await service.message(session_id, message.id)), status=201)
 
