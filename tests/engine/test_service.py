@@ -1,0 +1,16 @@
+"""The embedded engine keeps the contract of all services."""
+
+from __future__ import annotations
+
+import pytest
+
+from acontext_plugins.service import Service
+from acontext_plugins.testing import ServiceContract
+
+from .conftest import OpenHome
+
+
+class TestEngine(ServiceContract):
+    @pytest.fixture
+    async def service(self, open_engine: OpenHome) -> Service:
+        return open_engine(worker=True).engine
