@@ -50,8 +50,12 @@ class Glob:
 
     def fits(self, full_path: str) -> bool:
         """Whether the path of a file matches."""
+        names = full_path.strip("/").split("/")
+        last = self._tests[-1]
+        if last is not None and not last(names[-1]):
+            return False  # most files are no match by their own name
         at = self._further({0})
-        for name in full_path.strip("/").split("/"):
+        for name in names:
             after: set[int] = set()
             for done in at:
                 test = self._tests[done] if done < len(self._tests) else _no
@@ -85,16 +89,18 @@ class Grep:
         except (regex.error, RecursionError, OverflowError, ValueError) as error:
             raise InvalidInput(f"the regular expression {pattern[:100]!r} cannot be read: {error}") from error
         self._pattern = pattern
-        self._until = time.monotonic() + patience
+        self._left = patience
 
     def finds(self, text: str) -> bool:
-        """Whether it occurs. Raises InvalidInput when its searches have taken too long."""
-        left = self._until - time.monotonic()
+        """Whether it occurs. Raises InvalidInput when its searches have taken too long, all together."""
+        begun = time.monotonic()
         try:
-            if left > 0:
-                return self._found(text, timeout=left, concurrent=True) is not None
+            if self._left > 0:
+                return self._found(text, timeout=self._left, concurrent=True) is not None
         except TimeoutError:
             pass
+        finally:
+            self._left -= time.monotonic() - begun
         raise InvalidInput(
             f"the search for {self._pattern[:100]!r} took too long: write a simpler expression, or plain words"
         )

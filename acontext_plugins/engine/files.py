@@ -7,6 +7,7 @@ import base64
 import hashlib
 import logging
 import re
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -44,6 +45,8 @@ _OCTETS = "application/octet-stream"
 _MIME = re.compile(r"[!-~][ -~]{0,254}")
 #: Files that come with messages, up to this many bytes, are put into what a model reads.
 _INLINE = 20 * 1024 * 1024
+#: Seconds that a search may take.
+_PATIENCE = 30.0
 _DAY = 24 * 3600.0
 T = TypeVar("T")
 Fits = Callable[[Artifact], bool]
@@ -136,8 +139,8 @@ class Files:
         return listing.model_copy(update={"artifacts": [described(artifact) for artifact in listing.artifacts]})
 
     async def grep_artifacts(self, disk_id: str, *, query: str, limit: int = 100) -> list[Artifact]:
-        grep = Grep(query)
-        return await asyncio.to_thread(self._search, disk_id, "/", partial(self._has, grep), _checked_limit(limit))
+        has = partial(self._has, Grep(query), {})
+        return await asyncio.to_thread(self._search, disk_id, "/", has, _checked_limit(limit))
 
     async def glob_artifacts(self, disk_id: str, *, query: str, limit: int = 100) -> list[Artifact]:
         glob = Glob(query)
@@ -149,9 +152,15 @@ class Files:
     def _search(self, disk_id: str, under: str, fits: Fits, limit: int) -> list[Artifact]:
         found: list[Artifact] = []
         cursor: str | None = None
+        until = time.monotonic() + _PATIENCE
         while True:
             page = self.store.artifacts(disk_id, under=under, limit=1000, cursor=cursor).result()
             for artifact in page.items:
+                if time.monotonic() > until:
+                    raise InvalidInput(
+                        f"the search took longer than {_PATIENCE:.0f} seconds: there are too many files; narrow it "
+                        "to a folder ('/notes/**'), or ask for fewer files"
+                    )
                 if fits(artifact):
                     found.append(described(artifact))
                     if len(found) == limit:
@@ -160,14 +169,16 @@ class Files:
             if cursor is None:
                 return found
 
-    def _has(self, grep: Grep, artifact: Artifact) -> bool:
+    def _has(self, grep: Grep, known: dict[str, bool], artifact: Artifact) -> bool:
+        """Whether the expression occurs in the file; `known` = the answers so far, by hash."""
         if content_kind(artifact.filename, artifact.mime) is None or artifact.size > MOST_PARSED:
             return False
-        try:
-            text = self.blobs.get(artifact.sha256).decode()
-        except (NotFound, UnicodeDecodeError):  # replaced meanwhile, or no text
-            return False
-        return grep.finds(text)
+        if artifact.sha256 not in known:
+            try:
+                known[artifact.sha256] = grep.finds(self.blobs.get(artifact.sha256).decode())
+            except (NotFound, UnicodeDecodeError):  # replaced meanwhile, or no text
+                return False
+        return known[artifact.sha256]
 
     def _content(self, artifact: Artifact) -> ArtifactContent | None:
         if content_kind(artifact.filename, artifact.mime) is None or artifact.size > MOST_PARSED:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import httpx
 import pytest
 
 from acontext_plugins import Acontext, AsyncAcontext, FileUpload, client_disks
+from acontext_plugins.disks import Grep
 from acontext_plugins.errors import InvalidInput, NotFound, StoreUnavailable
 from acontext_plugins.files import ARTIFACT_INFO
 from acontext_store.contracts.given import until
@@ -250,6 +252,18 @@ def test_more_files_than_a_page_are_searched(client: Acontext, disk_id: str) -> 
         pending.result()
     assert len(client.artifacts.glob_artifacts(disk_id, query="*.txt", limit=1000)) == 1000
     assert len(client.artifacts.glob_artifacts(disk_id, query="1[3-9]*.txt", limit=1000)) == 200
+
+
+def test_a_search_that_takes_too_long_says_what_to_do(
+    client: Acontext, disk_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(client, disk_id, "/a.txt", "a" * 5000 + "c")
+    monkeypatch.setattr("acontext_plugins.engine.files.Grep", partial(Grep, patience=0.1))
+    with pytest.raises(InvalidInput, match="simpler expression"):
+        client.artifacts.grep_artifacts(disk_id, query="(a+)+$")
+    monkeypatch.setattr("acontext_plugins.engine.files._PATIENCE", -1.0)
+    with pytest.raises(InvalidInput, match="too many files"):
+        client.artifacts.glob_artifacts(disk_id, query="**")
 
 
 def test_another_project_sees_nothing_of_a_disk(client: Acontext, disk_id: str) -> None:

@@ -135,7 +135,7 @@ SELECT path FROM artifacts WHERE project_id = ? AND disk_id = ? AND path >= ? AN
 """
 _BELOW = """
 SELECT path, filename, sha256, size, mime, meta, created_at, updated_at FROM artifacts
-WHERE project_id = ? AND disk_id = ? AND path >= ? AND path < ? AND (path, filename) > (?, ?)
+WHERE project_id = ? AND disk_id = ? AND (path, filename) > (?, ?) AND path < ?
 ORDER BY path, filename LIMIT ?
 """
 
@@ -157,11 +157,11 @@ def list_folder(tx: Tx, disk_id: str, path: str) -> ArtifactListing:
 def list_below(tx: Tx, disk_id: str, *, under: str, limit: int, cursor: str | None) -> Page[Artifact]:
     tx.get(disks, "disk", disk_id)
     check_limit(limit, most=1000)
-    path, name = "", ""
+    path, name = under, ""
     if cursor is not None:
         quoted_path, quoted_name = decode_cursor(cursor)
         path, name = unquote(quoted_path), unquote(quoted_name)
-    values = (tx.project_id, disk_id, under, _end(under), path, name, limit + 1)
+    values = (tx.project_id, disk_id, max(path, under), name, _end(under), limit + 1)
     rows = tx.raw.execute(_BELOW, values).fetchall()
     more, rows = len(rows) > limit, rows[:limit]
     following = encode_cursor(quote(rows[-1][0]), quote(rows[-1][1])) if more else None
