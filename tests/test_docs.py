@@ -19,6 +19,10 @@ import pytest
 
 from .envs.definitions import ROOT, here
 
+#: What is run of a page here, by the language of its fences.
+LANGUAGES = {"python", "bash", "sh", "console", "json", "jsonl", "toml"}
+#: Fences of other languages, and the tests that run them, where what they need is there.
+ELSEWHERE = {"docs/adapters/litellm.md": ({"shell", "yaml"}, "tests/adapters/litellm/test_proxy_example.py")}
 PAGES = here([ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))])
 _FENCE = re.compile(r"^```(\w*)[ ]*([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 #: What a page may say about the repository itself; the Makefile has tests of its own use: this one is run by it.
@@ -126,3 +130,11 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 def test_an_adapter_takes_less_than_a_hundred_and_fifty_lines() -> None:
     adapter = files(ROOT / "docs/extend/adapter.md")["acontext_toyagents.py"]
     assert len(adapter.splitlines()) < 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_fence_is_run_somewhere(page: Path) -> None:
+    languages, tests = ELSEWHERE.get(name(page), (set(), ""))
+    assert {language for language, _, _ in _FENCE.findall(page.read_text())} <= LANGUAGES | languages
+    if tests:
+        assert page.name in (ROOT / tests).read_text()
