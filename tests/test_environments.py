@@ -21,9 +21,9 @@ def test_the_development_environment_holds_every_framework() -> None:
 
 
 def test_every_adapter_is_tested_with_the_lowest_and_the_newest_framework() -> None:
-    tested = {environment.extra for environment in ALL.values()}
-    assert tested == {name for name in PROJECT["entry-points"]["acontext_plugins.adapters"] if name != "function"}
-    for extra in tested:
+    for extra in PROJECT["entry-points"]["acontext_plugins.adapters"]:
+        if extra == "function":  # needs no framework
+            continue
         kinds = {name.rpartition("-")[2] for name, environment in ALL.items() if environment.extra == extra}
         # the development environment has the newest OpenAI Agents SDK, alone of its kind: the demo runs on it
         assert kinds == ({"lowest"} if extra == "openai-agents" else {"lowest", "newest"}), extra

@@ -1,4 +1,4 @@
-"""`python -m tests.envs [NAME ...]`: builds environments, runs the adapters' tests in them, prints one table."""
+"""`python -m tests.envs [NAME ...]`: builds environments, runs their tests, prints one table."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _table(reports: list[Report]) -> Table:
-    table = Table(title="Adapters, each in environments of its own", title_justify="left")
+    table = Table(title="Environments", title_justify="left")
     for column in ("environment", "versions"):
         table.add_column(column, no_wrap=True)
     for column in ("built in", "passed", "failed", "skipped", "tests took"):
