@@ -186,6 +186,7 @@ class Run:
         #: Whether that has been recorded.
         self.opened = False
         self._recall = recall
+        self._asking: Future[Recall] | None = None
         self._ended: OutcomeStatus | None = None
         self._count = 0
         if outer is not None and outer.kind == "container":
@@ -293,27 +294,42 @@ class Run:
 
     # -- recalling
     async def arecall(self, query: str, tools: Collection[str] | None = None) -> str:
-        """The skills' text for this run, asked for once; "" when nothing fits, or the deadline passes."""
+        """The skills' text for this run, asked for once; "" when nothing fits, or the deadline passes.
+
+        Who asks while another one waits for the answer waits with it, and gets the same.
+        """
         if self._recall is None:
-            self._recall = Recall()
+            found = Recall()
             with self.runtime.guard("recall"):
-                future = self._ask(query, tools)
+                future = self._asked(query, tools)
                 if future is not None and future.done():
-                    self._recall = future.result()
+                    found = future.result()
                 elif future is not None:
                     async with asyncio.timeout(self._patience()):  # wait_for can forget a cancellation
-                        self._recall = await asyncio.wrap_future(future)
-        return self._recall.text
+                        found = await asyncio.shield(asyncio.wrap_future(future))
+            self._decide(found)
+        return self.skills_text
 
     def recall(self, query: str, tools: Collection[str] | None = None) -> str:
         """The same, from a thread without an event loop (it blocks up to the deadline)."""
         if self._recall is None:
-            self._recall = Recall()
+            found = Recall()
             with self.runtime.guard("recall"):
-                future = self._ask(query, tools)
+                future = self._asked(query, tools)
                 if future is not None:
-                    self._recall = future.result(self._patience())
-        return self._recall.text
+                    found = future.result(self._patience())
+            self._decide(found)
+        return self.skills_text
+
+    def _asked(self, query: str, tools: Collection[str] | None) -> Future[Recall] | None:
+        if self._asking is None:
+            self._asking = self._ask(query, tools)
+        return self._asking
+
+    def _decide(self, found: Recall) -> None:
+        """What the whole run has: the first answer, or that there was none in time."""
+        if self._recall is None:
+            self._recall = found
 
     def _patience(self) -> float:
         options = self.runtime.options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import logging
 import subprocess
@@ -207,6 +208,34 @@ def test_two_clients_never_share_a_scope_even_when_one_takes_the_place_of_the_ot
     door = RecordingDoor()
     same = [Runtime(RunOptions(space="s"), partial(_same, door)).scope for _ in range(2)]
     assert same[0] == same[1]
+
+
+async def test_who_asks_for_skills_while_another_one_waits_gets_the_same() -> None:
+    door = RecordingDoor("skills", delay=0.05)
+    run = Runtime(RunOptions(space="s", deadline=30), partial(_same, door)).start(label="l")
+    first, second = await asyncio.gather(run.arecall("warm?"), run.arecall("warm?"))
+    assert (first, second) == ("skills", "skills")
+    assert len(door.queries) == 1
+
+
+async def test_one_who_is_cancelled_while_it_waits_takes_nothing_from_the_others() -> None:
+    door = RecordingDoor("skills", delay=0.05)
+    run = Runtime(RunOptions(space="s", deadline=30), partial(_same, door)).start(label="l")
+    waiting = asyncio.create_task(run.arecall("warm?"))
+    other = asyncio.create_task(run.arecall("warm?"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    assert await other == "skills"
+    assert waiting.cancelled()
+    assert await run.arecall("warm?") == "skills"
+
+
+async def test_after_the_deadline_the_whole_run_goes_without() -> None:
+    door = RecordingDoor("skills", delay=0.05)
+    run = Runtime(RunOptions(space="s", deadline=0.001), partial(_same, door)).start(label="l")
+    assert await run.arecall("warm?") == ""
+    await asyncio.sleep(0.1)
+    assert await run.arecall("warm?") == ""
 
 
 def _doors(count: int) -> Iterator[RecordingDoor]:
