@@ -35,18 +35,23 @@ class Stream:
     def feed(self, chunk: object) -> None:
         with self.call.runtime.guard("chunk"):
             for event in _events(self._wire, self._bytes, chunk):
-                if not self._again(event):
-                    self._assembler.feed(event)
+                for one in self._mended(event):
+                    self._assembler.feed(one)
 
-    def _again(self, event: Json) -> bool:
-        """Whether this is the beginning of the same message once more: some versions send it twice."""
-        if event.get("type") != "message_start":
-            return False
-        message = event.get("message")
-        id = message.get("id") if isinstance(message, dict) else None
-        seen = id in self._started
-        self._started.add(id)
-        return seen
+    def _mended(self, event: Json) -> list[Json]:
+        """What some versions get wrong of `/v1/messages`: a beginning that comes twice, or not at all."""
+        kind, events = event.get("type"), [event]
+        if kind == "message_start":
+            if kind in self._started:
+                return []
+            self._started.add(kind)
+        elif kind == "content_block_start":
+            self._started.add(event.get("index"))
+        elif kind == "content_block_delta" and event.get("index") not in self._started:
+            self._started.add(event.get("index"))
+            block = {"type": "text", "text": ""}
+            events = [{"type": "content_block_start", "index": event.get("index"), "content_block": block}, event]
+        return events
 
     def broke(self, error: BaseException) -> None:
         """Reading it has raised."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +18,11 @@ from .upstream import Upstream
 REQUIRED = "litellm-proxy" in os.environ.get("ACONTEXT_REQUIRE", "").split(",")
 collect_ignore_glob = [] if INSTALLED or REQUIRED else ["test_proxy*.py"]
 
-#: What LiteLLM itself warns of, in some versions: its own types, and answers that it has put together.
+#: What LiteLLM itself warns of, in some versions: its own types, answers that it has put together, and log events that
+#: still wait in its worker when the loop of a test ends.
 _THEIRS = (
+    r"ignore:coroutine 'Logging\.async_\w+' was never awaited:RuntimeWarning",
+    r"ignore:Exception ignored in. <coroutine object Logging\.async_:pytest.PytestUnraisableExceptionWarning",
     r"ignore:Item '\w+' on TypedDict class '\w+' is using the `ReadOnly` qualifier:UserWarning",
     r"ignore:Pydantic serializer warnings:UserWarning",
 )
@@ -29,6 +32,15 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     if Path(__file__).parent in item.path.parents:
         for warning in _THEIRS:
             item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+@pytest.fixture(autouse=True)
+async def _log_events_end_with_their_loop() -> AsyncIterator[None]:
+    """LiteLLM's worker stays on the loop that it was started on: in a test, it is one that ends."""
+    yield
+    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
+
+    await GLOBAL_LOGGING_WORKER.stop()
 
 
 @pytest.fixture(scope="session")

@@ -178,6 +178,7 @@ def running(
             [*command, "--port", str(port), "--num_workers", str(workers)],
             cwd=folder,
             env=given,
+            stdin=subprocess.PIPE,  # its end is the end of the tests, however they end
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -193,6 +194,8 @@ def running(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            assert process.stdin is not None
+            process.stdin.close()
 
 
 def _ready(proxy: Proxy) -> None:
