@@ -40,7 +40,7 @@ class Connection:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._home: AnyHome | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._closed = False
         _connections.add(self)
 
@@ -58,7 +58,7 @@ class Connection:
 
     def after_fork(self) -> None:
         """In a forked child: a lock that nobody holds, and none of the parent's handles."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         if self._home is not None:
             _inherited.append(self._home)
             self._home = None

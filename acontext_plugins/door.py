@@ -38,7 +38,7 @@ class BackgroundDoor:
         self._waiting: deque[Recording] = deque()
         self._limit = waiting
         self._retry = retry
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._opening: threading.Thread | None = None
         self._tried = 0.0
         self._calls: list[tuple[RecallQuery, Future[Recall]]] = []
@@ -154,7 +154,7 @@ class BackgroundDoor:
 
     def after_fork(self) -> None:
         """In a forked child: nothing is open or opening here, and what waited belongs to the parent."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._connection = None
         self.error = None
         self._tried = 0.0
@@ -164,7 +164,7 @@ class BackgroundDoor:
 
 
 _default: BackgroundDoor | None = None
-_default_lock = threading.Lock()
+_default_lock = threading.RLock()
 
 
 def default_door() -> BackgroundDoor:
@@ -179,7 +179,7 @@ def default_door() -> BackgroundDoor:
 
 def _after_fork() -> None:
     global _default_lock
-    _default_lock = threading.Lock()
+    _default_lock = threading.RLock()
     if _default is not None:
         _default.after_fork()
 

@@ -90,7 +90,7 @@ class ServerSettings(_Section):
     host: str = Field("127.0.0.1", description="the address to listen on; any but this machine's own needs API keys")
     port: int = Field(8029, ge=0, le=65535)
     workers: int = Field(1, gt=0, le=64, description="processes")
-    api_key: SecretStr | None = Field(None, description="a key of your own to the project, beside those in the database")
+    api_key: SecretStr | None = Field(None, description="a key of your own, beside those in the database")
     max_body: int = Field(16 * 1024 * 1024, gt=0, description="bytes of a JSON body")
     max_upload: int = Field(2 * 1024 * 1024 * 1024, gt=0, description="bytes of a body with files")
     body_grace: float = Field(30.0, gt=0, description="seconds after which a body must have come at `body_rate`")

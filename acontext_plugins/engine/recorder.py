@@ -125,7 +125,8 @@ class Recorder:
         self._wake = wake or (lambda: None)
         self.stats = RecorderStats()
         self._queue: queue.SimpleQueue[_Entry | threading.Event | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        #: Again and again from one thread: a stream that the garbage collector closes in here records, too.
+        self._lock = threading.RLock()
         self._pending = 0
         self._pending_bytes = 0
         self._known: OrderedDict[str, None] = OrderedDict()

@@ -98,7 +98,7 @@ class RemoteRecorder:
         folder = Path(self._remote.spool).expanduser()
         self._spool = Spool(spool_path(folder, self._url, api_key), owner, most=self._remote.spool_bytes)
         self._queue: queue.SimpleQueue[_Entry | Callable[[], None] | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._pending = 0
         self._pending_bytes = 0
         self._spoken: dict[str, float] = {}

@@ -120,7 +120,7 @@ class Conversations:
         self._size = 0
         #: Sessions by the fingerprint of the whole conversation up to some answer, or of its last two items.
         self._ends: OrderedDict[tuple[str, bytes], str] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
         return len(self._ledgers)

@@ -47,6 +47,23 @@ def test_a_message_id_is_kept_once_however_often_it_is_recorded(home: Home) -> N
     assert [message.id for message in stored(home, "s")] == ["turn-1"]
 
 
+def test_what_the_garbage_collector_closes_in_the_middle_of_a_recording_is_recorded_too(home: Home) -> None:
+    class Interrupting(int):
+        """A size, the counting of which is when a stream happens to be collected."""
+
+        def __radd__(self, other: int) -> int:
+            if not done:
+                done.append(True)
+                home.engine.record(Recording(SessionRef("s"), [said("of the stream")]))
+            return int(other) + int(self)
+
+    done: list[bool] = []
+    home.engine.record(Recording(SessionRef("s"), [said("of the host")], size=Interrupting(1)))
+    assert done
+    assert home.engine.recorder.flush(10)
+    assert sorted(message.text for message in stored(home, "s")) == ["of the host", "of the stream"]
+
+
 def test_many_threads_record_into_one_session_and_each_keeps_its_order(home: Home) -> None:
     def record(name: str) -> None:
         for number in range(100):

@@ -20,7 +20,7 @@ from .watch import Watch, current_watch
 _SLOT = "_acontext_owner"
 #: The subclass for each class of models, as long as there is a model of it.
 _classes: weakref.WeakKeyDictionary[type, weakref.ref[type]] = weakref.WeakKeyDictionary()
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 class Seen:

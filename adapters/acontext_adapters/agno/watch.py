@@ -40,7 +40,7 @@ class PausedRuns:
     def __init__(self, size: int = _PAUSED) -> None:
         self._size = size
         self._runs: OrderedDict[str, Paused] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def keep(self, run_id: str, paused: Paused) -> None:
         with self._lock:

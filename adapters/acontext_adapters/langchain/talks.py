@@ -23,7 +23,7 @@ _OPEN = 256
 _open: OrderedDict[tuple[str, str], Watch] = OrderedDict()
 #: Sessions by scope and the id of a user's message: a call that is made again is known by it.
 _turns = Bounded()
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 class Talk:

@@ -6,6 +6,7 @@ from then on, since what LiteLLM says of it comes later, from elsewhere, without
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections import OrderedDict
@@ -27,6 +28,7 @@ from .streams import as_json, wire_of
 _MOST = 4096
 #: Seconds in which a router tries again, or another model.
 _AGAIN = 2.0
+_numbers = itertools.count(1)
 
 
 class AcontextLogger(CustomLogger):
@@ -63,10 +65,12 @@ class AcontextLogger(CustomLogger):
             deadline=deadline,
             strict=strict,
         )
+        #: LiteLLM takes two callbacks of one class for the same, unless they have such a value in them that differs.
+        self.number = next(_numbers)
         self.runtime = Runtime(options, door_of(client))
         #: Calls by LiteLLM's id; None where somebody else records them. What was seen longest ago is forgotten first.
         self._going: OrderedDict[str, Call | None] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
         """How many calls are going on."""

@@ -93,7 +93,7 @@ class Conversations:
     def __init__(self, size: int = 4096) -> None:
         self._size = size
         self._ends: OrderedDict[tuple[str, str], str] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def remember(self, scope: str, digest: str, session_key: str) -> None:
         """The conversation with this fingerprint is that session's. Two sessions with the same one: nobody's."""

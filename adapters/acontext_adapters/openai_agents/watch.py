@@ -282,7 +282,7 @@ class Desk:
         self._by_context: weakref.WeakKeyDictionary[RunContextWrapper[Any], Watch] = weakref.WeakKeyDictionary()
         self._by_usage: dict[int, list[Watch]] = {}
         self._interrupted: OrderedDict[str, Watch] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     # -- finding
     def started(self, context: RunContextWrapper[Any], agent: Agent[Any], runtime: Runtime) -> Watch:

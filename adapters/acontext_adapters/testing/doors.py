@@ -82,7 +82,7 @@ class RecordingDoor:
         self.delay = delay
         self.recordings: list[Recording] = []
         self.queries: list[RecallQuery] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     # -- Door
     def record(self, recording: Recording) -> None:
