@@ -18,7 +18,7 @@ demo: $(VENV)/.demo
 test: lint test-dev test-adapters
 
 test-dev: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist loadscope $(PYTEST)
 
 test-adapters env: $(VENV)/.dev
 	$(BIN)/python -m tests.envs $(NAME)

@@ -10,9 +10,23 @@ from importlib.util import find_spec
 
 import pytest
 
+from ..envs.definitions import VARIABLE
+
 pytest.register_assert_rewrite("acontext_adapters.testing")
+from acontext_adapters.testing import AdapterContract  # noqa: E402
+
 os.environ.setdefault("OPENAI_API_KEY", "offline")
 os.environ.setdefault("AGNO_TELEMETRY", "false")
+
+#: Runs of a leak test at most where another environment than the development one repeats it.
+REPEATED = 120
+
+
+@pytest.fixture(autouse=True)
+def _fewer_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if VARIABLE in os.environ and issubclass(request.cls or object, AdapterContract):
+        monkeypatch.setattr(request.cls, "runs", min(request.cls.runs, REPEATED))
+
 
 FRAMEWORKS = {
     "openai_agents": "agents",

@@ -16,7 +16,7 @@ from pathlib import Path
 from .definitions import ROOT, VARIABLE, Environment
 
 #: Seconds that one environment may take for its tests.
-PATIENCE = 900
+PATIENCE = 1800
 _FACTS = """
 import importlib.metadata as metadata, importlib.util as util, json, sys
 names, modules = json.loads(sys.argv[1])
