@@ -23,7 +23,7 @@ collect_ignore_glob = [] if INSTALLED or REQUIRED else ["test_proxy*.py"]
 _THEIRS = (
     r"ignore:coroutine 'Logging\.async_\w+' was never awaited:RuntimeWarning",
     r"ignore:Exception ignored in. <coroutine object Logging\.async_:pytest.PytestUnraisableExceptionWarning",
-    r"ignore:Item '\w+' on TypedDict class '\w+' is using the `ReadOnly` qualifier:UserWarning",
+    r"ignore:Items? '.+' on TypedDict class '\w+' (is|are) using the `ReadOnly` qualifier:UserWarning",
     r"ignore:Pydantic serializer warnings:UserWarning",
 )
 

@@ -226,6 +226,17 @@ async def test_callbacks_leave_alone_what_a_function_with_memory_records(upstrea
     assert (other.sessions, other.queries) == ({}, [])
 
 
+async def test_two_callbacks_record_each_for_itself(upstream: Upstream) -> None:
+    doors = RecordingDoor(), RecordingDoor()
+    loggers = [AcontextLogger(space=name, client=door) for name, door in zip("ab", doors, strict=True)]
+    litellm.callbacks = [*loggers]
+    upstream.say(SAID)
+    await asyncio.to_thread(lambda: litellm.completion(**asked("completion", upstream)))
+    for logger, door in zip(loggers, doors, strict=True):
+        await settled(logger)
+        assert door.lines == ["user: hi", f"assistant: {SAID}"]
+
+
 async def test_callbacks_say_of_a_failed_call_that_it_has_failed(upstream: Upstream) -> None:
     door = RecordingDoor()
     litellm.callbacks = [AcontextLogger(space="s", client=door)]
