@@ -332,8 +332,7 @@ class AsyncTools(AsyncResource):
 
     async def rename_tool_name(self, *, rename: Sequence[Mapping[str, str]]) -> FlagResult:
         """`[{"old_name": ..., "new_name": ...}]`, in all that was learned. Unknown names change nothing."""
-        await self._service.rename_tools(renames(rename))
-        return FlagResult()
+        return FlagResult(changed=await self._service.rename_tools(renames(rename)))
 
 
 class AsyncAcontext(Client):

@@ -129,6 +129,8 @@ class FlagResult(Record):
 
     status: int = 200
     errmsg: str = ""
+    #: How many skills are different now.
+    changed: int = 0
 
 
 def renames(given: Sequence[Mapping[str, str]]) -> dict[str, str]:

@@ -166,7 +166,7 @@ class RemoteFiles:
     def _reading(self, path: str) -> Callable[[int, int | None], Iterator[bytes]]:
         def read(start: int, end: int | None) -> Iterator[bytes]:
             whole = start == 0 and end is None
-            wanted = {} if whole else {"range": f"bytes={start}-{'' if end is None else end}"}
+            wanted = {} if whole else {"range": f"bytes={start}-{'' if end is None else end - 1}"}
             try:
                 with self.streams.stream("GET", path, headers=wanted) as response:
                     _refused(response)

@@ -100,5 +100,5 @@ async def list_tool_names(service: Caller) -> Response:
 
 @tools.put("/tool/name", response_model=Answer[FlagResult])
 async def rename_tools(service: Caller, body: Renames) -> Response:
-    await service.rename_tools(renames([one.model_dump() for one in body.rename]))
-    return answer(FlagResult())
+    changed = await service.rename_tools(renames([one.model_dump() for one in body.rename]))
+    return answer(FlagResult(changed=changed))
