@@ -16,6 +16,15 @@ settings.load_profile("everywhere")
 os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = os.environ.get("OPENAI_AGENTS_DISABLE_TRACING", "0")
 os.environ.setdefault("OPENAI_API_KEY", "sk-offline")
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--contracts",
+        action="store_true",
+        help="of adapters whose newest framework has an environment of its own, the contract only: the rest runs there",
+    )
+
+
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,18 @@ FRAMEWORKS = {
     "litellm": "litellm",
     "openai": "openai",
 }
+#: These have an environment with their newest version (tests/envs).
+ELSEWHERE = ("langchain", "agno", "litellm", "openai")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `--contracts`, what other environments run is left to them."""
+    elsewhere = collection_path.parent.name in ELSEWHERE and collection_path.name.startswith("test_")
+    if config.getoption("--contracts") and elsewhere and collection_path.name != "test_contract.py":
+        return True
+    return None
+
+
 collect_ignore = [folder for folder, module in FRAMEWORKS.items() if find_spec(module) is None]
 if "openai_agents" not in collect_ignore:
     import agents
