@@ -43,6 +43,17 @@ def requests(says: str, **more: Any) -> dict[str, Json]:
 PATHS = list(requests(""))
 
 
+def tools_for(path: str) -> list[Json]:
+    """The tools as this format has them."""
+    names = [tool["function"]["name"] for tool in TOOLS]
+    schema = {"type": "object", "properties": {}}
+    if "chat" in path:
+        return TOOLS
+    if "responses" in path:
+        return [{"type": "function", "name": name, "parameters": schema} for name in names]
+    return [{"name": name, "input_schema": schema} for name in names]
+
+
 def post(proxy: Proxy, path: str, body: Json, session: str = "", *, key: str = "", **headers: str) -> Any:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     if session:

@@ -12,7 +12,7 @@ from acontext_adapters.testing import ASKING_TALK, LEARNED, TAUGHT_TALK
 
 from .memory import once, skills_in, when
 from .proxy import Proxy, running
-from .talk import PATHS, Json, chat, post, requests, turn, user
+from .talk import PATHS, TOOLS, Json, chat, post, requests, tools_for, turn, user
 from .upstream import Call, Refused, Upstream
 
 SPACE = "taught"
@@ -58,7 +58,8 @@ def test_what_one_client_taught_is_injected_for_the_next(
 def test_skills_stand_after_the_hosts_own_words_in_every_format(
     path: str, taught: list[str], proxy: Proxy, upstream: Upstream
 ) -> None:
-    answer = post(proxy, path, requests("How warm is it in Bonn?")[path], x_acontext_space=SPACE)
+    body = {**requests("How warm is it in Bonn?")[path], "tools": tools_for(path)}
+    answer = post(proxy, path, body, x_acontext_space=SPACE)
     [request] = upstream.seen
     assert re.fullmatch(r"Base\.\n\n<acontext-skills.*</acontext-skills>", request.system, re.DOTALL)
     assert request.prompt.count("<acontext-skills") == 1
@@ -68,14 +69,16 @@ def test_skills_stand_after_the_hosts_own_words_in_every_format(
 def test_a_client_that_has_our_text_in_its_prompt_gets_no_more_of_it(
     taught: list[str], proxy: Proxy, upstream: Upstream
 ) -> None:
-    body = chat(user("How warm is it in Bonn?"))
+    body = chat(user("How warm is it in Bonn?"), tools=TOOLS)
     body["messages"][0]["content"] += f"\n\n{LEARNED}"
     post(proxy, "/v1/chat/completions", body, x_acontext_space=SPACE)
     assert upstream.seen[0].prompt.count("<acontext-skills") == 1
 
 
 def test_another_space_gives_nothing(taught: list[str], proxy: Proxy, upstream: Upstream) -> None:
-    answer = post(proxy, "/v1/chat/completions", chat(user("How warm is it in Bonn?")), x_acontext_space="empty")
+    answer = post(
+        proxy, "/v1/chat/completions", chat(user("How warm is it in Bonn?"), tools=TOOLS), x_acontext_space="empty"
+    )
     assert upstream.seen[0].system == "Base."
     assert "x-acontext-skills" not in answer.headers
 
@@ -103,8 +106,8 @@ STEPS = [
     "acontext_plugins.runs:Run.arecall",
     "acontext_plugins.runs:Run.record",
     "acontext_plugins.runs:Run.end",
-    "acontext_plugins.connection:BackgroundDoor.record",
-    "acontext_plugins.connection:BackgroundDoor.recall",
+    "acontext_plugins.connection:Connection.record",
+    "acontext_plugins.connection:Connection.recall",
 ]
 
 
