@@ -146,7 +146,6 @@ def running(
     *,
     callbacks: str = HANDLER,
     config: str = CONFIG,
-    workers: int = 1,
     environ: Mapping[str, str] | None = None,
 ) -> Iterator[Proxy]:
     """The proxy with our handler, until the block is left. Raises RuntimeError with its log where it cannot start."""
@@ -175,7 +174,7 @@ def running(
     command = [str(Path(sys.executable).parent / "litellm"), "--config", "config.yaml", "--host", "127.0.0.1"]
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*command, "--port", str(port), "--num_workers", str(workers)],
+            [*command, "--port", str(port)],
             cwd=folder,
             env=given,
             stdin=subprocess.PIPE,  # its end is the end of the tests, however they end

@@ -12,10 +12,11 @@ from acontext_adapters.testing import ASKING_TALK, LEARNED, TAUGHT_TALK
 
 from .memory import once, skills_in, when
 from .proxy import Proxy, running
-from .talk import PATHS, TOOLS, Json, chat, post, requests, tools_for, turn, user
+from .talk import PATHS, TOOLS, Json, chat, post, requests, said, tools_for, turn, user
 from .upstream import Call, Refused, Upstream
 
 SPACE = "taught"
+CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +132,8 @@ def seen_by_a_client(proxy: Proxy, upstream: Upstream, step: str) -> list[Any]:
     seen = []
     for path, body in requests("How warm is it?").items():
         for streamed in (False, True):
-            for said in ("It is 21C.", Refused(500)):
-                upstream.say(said)
+            for step_of_model in ("It is 21C.", Refused(500)):
+                upstream.say(step_of_model)
                 answer = post(proxy, path, {**body, "stream": streamed}, x_break=step)
                 seen.append((path, streamed, answer.status_code, without_ids(answer.text), len(upstream.seen)))
     return seen
@@ -156,16 +157,28 @@ def test_settings_that_are_wrong_and_a_database_that_cannot_be_opened_stop_no_pr
         assert "ACONTEXT_NO_SUCH_SETTING" in proxy.log.read_text()
 
 
-def test_two_workers_keep_each_message_of_a_conversation_once(provider: Upstream, tmp_path: Path) -> None:
-    with running(tmp_path, provider.url, workers=2) as proxy:
+def test_two_proxies_on_one_database_keep_each_message_of_a_conversation_once(
+    proxy: Proxy, upstream: Upstream, tmp_path: Path
+) -> None:
+    """As two workers of one do: each sees every second request."""
+    with running(tmp_path, upstream.url, environ={"ACONTEXT_URL": f"sqlite:///{proxy.database}"}) as other:
         history: list[Json] = []
         for number in range(12):
-            provider.say([Call("weather", f"c{number}")], f"21C on day {number}")
-            turn(proxy, history, f"and on day {number}?", lambda call: "21C", "shared")
-        kept = when(proxy.database, "shared", lambda kept: len(kept.ends) == 12)
-        assert len(re.findall(r"Started server process", proxy.log.read_text())) == 2
-    days = [line for line in kept.lines if line.startswith("user:")]
-    assert sorted(days) == sorted(f"user: and on day {number}?" for number in range(12))
-    assert len(kept.lines) == 12 * 4
+            upstream.say([Call("weather", f"c{number}")], f"21C on day {number}")
+            history.append(user(f"and on day {number}?"))
+            history.append(said(post(other if number % 2 else proxy, CHAT, chat(*history, tools=TOOLS), "shared")))
+            history.append({"role": "tool", "tool_call_id": f"c{number}", "content": "21C"})
+            history.append(said(post(proxy if number % 3 else other, CHAT, chat(*history, tools=TOOLS), "shared")))
+        kept = when(proxy.database, "shared", lambda kept: len(kept.ends) == 12 and len(kept.lines) >= 48)
+    assert sorted(kept.lines) == sorted(
+        line
+        for number in range(12)
+        for line in (
+            f"user: and on day {number}?",
+            'call: weather {"city":"Oslo"}',
+            "result: 21C",
+            f"assistant: 21C on day {number}",
+        )
+    )
     assert len(kept.runs) == 12
     assert {status for status, _ in kept.ends} == {"success"}
