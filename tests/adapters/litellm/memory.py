@@ -92,7 +92,7 @@ def when(database: Path, key: str, state: Callable[[Kept], bool]) -> Kept:
 
     try:
         once(reached, key)
-    except AssertionError:
+    except AssertionError as error:
         words = json.dumps([(kept.lines, kept.ends) for kept in found])
-        raise AssertionError(f"the conversation {key!r} is {words}") from None
+        raise AssertionError(f"{error}; the conversation {key!r} is {words}") from None
     return found[0]

@@ -21,11 +21,8 @@ KEY = "sk-loopback-9f2c77ab41d04e6c8b1aa0f3d2e5c6b7"
 INSTALLED = all(find_spec(name) is not None for name in ("fastapi", "uvicorn", "backoff", "apscheduler"))
 
 #: Older proxies look only beside their config.yaml: there, one line leads to ours.
-HANDLER = (
-    "acontext_adapters.litellm.proxy_handler"
-    if tuple(map(int, version("litellm").split(".")[:2])) >= (1, 95)
-    else "memory_hook.proxy_handler"
-)
+FINDS_MODULES = tuple(map(int, version("litellm").split(".")[:2])) >= (1, 95)
+HANDLER = "acontext_adapters.litellm.proxy_handler" if FINDS_MODULES else "memory_hook.proxy_handler"
 
 CONFIG = """\
 model_list:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from .memory import Kept, having, once, when
-from .proxy import Proxy
+from .proxy import FINDS_MODULES, Proxy
 from .talk import PATHS, Json, chat, post, requests, turn, user
 from .upstream import Broken, Call, Refused, Slow, Upstream
 
@@ -131,7 +131,7 @@ def test_a_client_that_leaves_in_the_middle_of_a_stream_has_cancelled(
     assert kept.ends == [("cancelled", "")]
 
 
-@pytest.mark.parametrize("path", PATHS[:3])
+@pytest.mark.parametrize("path", PATHS[:3] if FINDS_MODULES else PATHS[1:3])  # of chats older versions make up an end
 def test_a_stream_that_the_provider_breaks_off_has_failed(path: str, proxy: Proxy, upstream: Upstream) -> None:
     session = f"broken-{PATHS.index(path)}"
     upstream.say(Broken(SAID))
