@@ -14,7 +14,7 @@ import gc
 import itertools
 import json
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -46,7 +46,11 @@ from .script import (
 )
 
 FAILURE = "503 upstream"
-TALKS: dict[str, Sequence[Turn]] = {"talk": TALK, "failing": failing_talk(RuntimeError(FAILURE))}
+#: Made anew for each playback: an exception that is raised again grows by all that it has been through.
+TALKS: dict[str, Callable[[], Sequence[Turn]]] = {
+    "talk": lambda: TALK,
+    "failing": lambda: failing_talk(RuntimeError(FAILURE)),
+}
 #: Runs in a round of the leak test: a talk of two turns, called and streamed, one that fails, one that is cancelled.
 RUNS_A_ROUND = 6
 
@@ -345,9 +349,9 @@ class FaultContract(Playing):
         """What the host sees of each talk, called and streamed: bare, and with skills in its prompts."""
         found = {}
         for streamed in (False, True):
-            for name, turns in TALKS.items():
-                bare = await self._seen(turns, None, streamed=streamed)
-                found[name, streamed] = bare, await self._seen(turns, RecordingDoor(SKILLS), streamed=streamed)
+            for name, make in TALKS.items():
+                bare = await self._seen(make(), None, streamed=streamed)
+                found[name, streamed] = bare, await self._seen(make(), RecordingDoor(SKILLS), streamed=streamed)
         return found
 
     async def _differences(self, expected: _Expected, door: str | RecordingDoor) -> list[str]:
@@ -366,7 +370,7 @@ class FaultContract(Playing):
     ) -> str:
         """How a playback differs from what is expected of it; "" where it does not."""
         bare, skilled = expected[name, streamed]
-        now = await self._seen(TALKS[name], door, streamed=streamed, tools=tools)
+        now = await self._seen(TALKS[name](), door, streamed=streamed, tools=tools)
         how = f"{name}, {'streamed' if streamed else 'called'}"
         if now.seen != bare.seen:
             return f"{how}: the host sees {now.seen}, bare {bare.seen}"
