@@ -22,7 +22,10 @@ from .envs.definitions import ROOT, here
 #: What is run of a page here, by the language of its fences.
 LANGUAGES = {"python", "bash", "sh", "console", "json", "jsonl", "toml"}
 #: Fences of other languages, and the tests that run them, where what they need is there.
-ELSEWHERE = {"docs/adapters/litellm.md": ({"shell", "yaml"}, "tests/adapters/litellm/test_proxy_example.py")}
+ELSEWHERE = {
+    "docs/adapters/litellm.md": ({"shell", "yaml"}, "tests/adapters/litellm/test_proxy_example.py"),
+    "docs/server.md": ({"py"}, "tests/wire/test_page.py"),
+}
 PAGES = here([ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))])
 _FENCE = re.compile(r"^```(\w*)[ ]*([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 #: What a page may say about the repository itself; the Makefile has tests of its own use: this one is run by it.
