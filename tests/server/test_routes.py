@@ -150,7 +150,7 @@ async def test_tools_are_counted_and_renamed(ann: httpx.AsyncClient) -> None:
     await a_skill(ann, await a_space(ann))
     assert data(await ann.get("/tool/name")) == [{"name": "goto", "sop_count": 1}]
     renamed = {"rename": [{"old_name": "goto", "new_name": "open"}]}
-    assert data(await ann.put("/tool/name", json=renamed)) == {"status": 200, "errmsg": ""}
+    assert data(await ann.put("/tool/name", json=renamed)) == {"status": 200, "errmsg": "", "changed": 1}
     assert data(await ann.get("/tool/name")) == [{"name": "open", "sop_count": 1}]
     words(await ann.put("/tool/name", json={"rename": []}), 400)
 
