@@ -25,7 +25,8 @@ DEFECTS = {
     ),
     "skills are asked for in each call": (
         "skills = await self.runs[run.id].arecall(",
-        "self.runs[run.id]._recall = self.runs[run.id]._asking = None\n            skills = await self.runs[run.id].arecall(",
+        "self.runs[run.id]._recall = self.runs[run.id]._asking = None\n"
+        "            skills = await self.runs[run.id].arecall(",
         "skills_are_asked_for_once",
     ),
     "skills are added twice": (
