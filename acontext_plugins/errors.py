@@ -2,9 +2,11 @@
 
 from acontext_store.errors import (
     AcontextError,
+    BudgetSpent,
     Closed,
     Conflict,
     IncompatibleStore,
+    InvalidAnswer,
     InvalidInput,
     LearningUnavailable,
     LeaseLost,
@@ -15,9 +17,11 @@ from acontext_store.errors import (
 
 __all__ = [
     "AcontextError",
+    "BudgetSpent",
     "Closed",
     "Conflict",
     "IncompatibleStore",
+    "InvalidAnswer",
     "InvalidInput",
     "LearningUnavailable",
     "LeaseLost",

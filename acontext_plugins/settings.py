@@ -54,6 +54,24 @@ class ObserveSettings(_Section):
 
     quiet: float = Field(1.0, ge=0, description="seconds without a new message")
     max_wait: float = Field(8.0, ge=0, description="seconds after the first new message, at the latest")
+    model_quiet: float = Field(8.0, ge=0, description="the same as `quiet`, where a model observes: fewer calls")
+    model_max_wait: float = Field(60.0, ge=0, description="the same as `max_wait`, where a model observes")
+    buffer: int = Field(
+        16, gt=0, description="messages that a model is shown at once; so many are not waited longer for"
+    )
+    overflow: int = Field(16, ge=0, description="messages beyond `buffer` that go into the same call, at most")
+    progresses: int = Field(6, ge=0, description="notes on earlier progress that a model is shown")
+
+
+class ScoringRule(_Section):
+    """What makes a task worth learning in this project, judged by the model."""
+
+    description: str = Field(min_length=1)
+    level: Literal["normal", "critical"] = Field("normal", description="1 point, or 3")
+
+    @property
+    def points(self) -> int:
+        return 3 if self.level == "critical" else 1
 
 
 class LearnSettings(_Section):
@@ -62,6 +80,14 @@ class LearnSettings(_Section):
     quiet: float = Field(
         5.0, ge=0, description="seconds from a finished task to its lesson: what ends meanwhile is learned with it"
     )
+    tasks: Literal["hard", "all"] = Field(
+        "hard", description="with a model: steps of tasks that were hard (2 points), or of all; preferences always"
+    )
+    confirm: bool = Field(False, description="new skills wait for a person, in spaces that do not say otherwise")
+    scoring_rules: tuple[ScoringRule, ...] = Field(
+        (), description="with a model: what else makes a task worth learning, as a JSON list"
+    )
+    batch: int = Field(64, gt=0, description="with a model: tasks of one lesson, which is written at once")
 
 
 class WorkerSettings(_Section):
@@ -73,6 +99,38 @@ class WorkerSettings(_Section):
     max_attempts: int = Field(8, gt=0, description="then the work waits for a person (`acontext doctor`)")
     backoff: float = Field(1.0, gt=0, description="seconds before the second attempt; doubles, with jitter")
     idle: float = Field(1.0, gt=0, description="seconds between looks for work of other processes")
+
+
+class LLMSettings(_Section):
+    """The model that observes and learns, by LiteLLM. Without one, rules do."""
+
+    model: str = Field("", description='as LiteLLM names it, like "openai/gpt-4.1"; "" = rules only')
+    api_key: SecretStr | None = None
+    base_url: str = Field("", description="an OpenAI-compatible endpoint instead of the provider's own")
+    timeout: float = Field(60.0, gt=0, description="seconds for one call")
+    retries: int = Field(2, ge=0, description="further tries within a call, with jitter; after that the job waits")
+    concurrency: int = Field(8, gt=0, description="calls at a time")
+    requests_per_minute: int = Field(0, ge=0, description="0 = no limit")
+    tokens_per_minute: int = Field(0, ge=0, description="0 = no limit")
+    daily_tokens: int = Field(
+        0, ge=0, description="of each space; then rules go on until the next day (UTC). 0 = no limit"
+    )
+    daily_cost: float = Field(0.0, ge=0, description="US dollars of each space, likewise. 0 = no limit")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="further arguments of litellm.acompletion, as JSON"
+    )
+
+
+class EmbeddingSettings(_Section):
+    """The model that makes vectors of skills and queries, by LiteLLM. Without one, search goes by words."""
+
+    model: str = Field("", description='as LiteLLM names it, like "openai/text-embedding-3-small"; "" = words only')
+    api_key: SecretStr | None = None
+    base_url: str = ""
+    dimensions: int | None = Field(None, gt=0, description="where the model can be asked for fewer")
+    timeout: float = Field(30.0, gt=0, description="seconds for one call")
+    batch: int = Field(64, gt=0, description="texts of one call")
+    threshold: float = Field(0.3, ge=-1, le=1, description="cosine similarity below which a skill does not fit")
 
 
 class RemoteSettings(_Section):
@@ -125,6 +183,9 @@ class Settings(BaseSettings):
     observe: ObserveSettings = ObserveSettings()
     learn: LearnSettings = LearnSettings()
     worker: WorkerSettings = WorkerSettings()
+    llm: LLMSettings = LLMSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()
+    prompts: str = Field("", description="a folder with prompts of your own, `NAME.md`; those it lacks are ours")
     server: ServerSettings = ServerSettings()
     remote: RemoteSettings = RemoteSettings()
 

@@ -9,6 +9,8 @@ AcontextError
 │   └── IncompatibleStore   the database was written by a newer version (503)
 ├── LeaseLost           another worker owns this work now (409)
 ├── LearningUnavailable the model, or something it needs, cannot be used now (503)
+│   ├── InvalidAnswer       the model answered what cannot be taken, also when asked again (503)
+│   └── BudgetSpent         this space's budget for models is spent (503)
 └── Closed              the client, or the store, has been closed (409)
 
 `code` and `status` are stable: programs may rely on them, embedded and over HTTP alike.
@@ -74,9 +76,28 @@ class LeaseLost(AcontextError):
 
 
 class LearningUnavailable(AcontextError):
-    """The model, or something else that learning needs, cannot be used now."""
+    """The model, or something else that learning needs, cannot be used now.
+
+    `retry_after` = seconds after which it may be tried again, where that is known.
+    """
 
     code, status = "learning_unavailable", 503
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class InvalidAnswer(LearningUnavailable):
+    """The model answered what cannot be taken, also when it was asked again."""
+
+    code = "invalid_answer"
+
+
+class BudgetSpent(LearningUnavailable):
+    """The budget for models of this space, or of the project, is spent for now."""
+
+    code = "budget_spent"
 
 
 class Closed(AcontextError):
