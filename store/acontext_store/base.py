@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
+from .ledger import Cost, CostBy, ModelCall
 from .pending import Pending as Pending
 from .types import (
     ApiKey,
@@ -295,6 +296,26 @@ class Store(Protocol):
 
     def injections(self, space_id: str, *, limit: int = 100) -> Pending[list[Injection]]:
         """Newest first."""
+
+    # -- the ledger
+    def log_call(self, call: ModelCall) -> Pending[None]:
+        """Keep it, once. It stays when its space or its session goes."""
+
+    def calls(self, *, space_id: str | None = None, limit: int = 100) -> Pending[list[ModelCall]]:
+        """Newest first; None = those of the whole project."""
+
+    def costs(
+        self,
+        *,
+        by: Collection[CostBy] = (),
+        space_id: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> Pending[list[Cost]]:
+        """Sums of the calls of that time (from `since` on, before `until`), one for each value of what `by` names.
+
+        In the order of these values. Nothing where there were no calls. Raises InvalidInput for another name.
+        """
 
     # -- disks
     def create_disk(self, disk: Disk) -> Pending[Disk]:

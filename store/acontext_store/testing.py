@@ -28,6 +28,7 @@ from .contracts.learning import (
     SkillContract,
     TaskContract,
 )
+from .contracts.ledger import LedgerContract
 from .contracts.servers import ObservingContract, OneMessageContract, PrincipalContract, ToolContract
 from .contracts.spaces import BlockContract, SpaceContract
 from .contracts.tenancy import TenancyContract
@@ -56,6 +57,7 @@ class StoreContract(
     ToolContract,
     TenancyContract,
     LastingContract,
+    LedgerContract,
 ):
     """What every `Store` promises."""
 

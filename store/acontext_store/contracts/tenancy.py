@@ -9,6 +9,7 @@ import pytest
 
 from ..base import Pending, Store
 from ..errors import AcontextError
+from ..ledger import COST_BY, ModelCall
 from ..types import Block, Claim, Episode, Injection, LaneKind, SkillOps, Space, TaskOps
 from ..words import words
 from .disks import OLD, a_disk, a_file, put, with_blob
@@ -29,6 +30,7 @@ class Household:
         episode = Episode(task_id="t1", session_id="s1", space_id=self.space_id, body={"secret": 1})
         learned(store, self.space_id, an_edit(requests=["secret words"]), episodes=(episode,))
         done(store.log_injection(Injection(id="i1", space_id=self.space_id)))
+        done(store.log_call(ModelCall(id="c1", job="learn", model="m", space_id=self.space_id, prompt_tokens=7)))
         self.page_id = done(store.blocks(self.space_id))[0].id
         done(store.create_session(a_session("keyed", project_id=store.project_id, key="thread")))
         done(store.append("keyed", [said("due"), with_blob("3d" * 32)]))
@@ -58,6 +60,8 @@ class Household:
             "frequencies": done(store.frequencies(space_id, words("secret booking"))),
             "search": done(store.search(space_id, words("secret booking"))),
             "injections": done(store.injections(space_id)),
+            "calls": done(store.calls()),
+            "costs": done(store.costs(by=COST_BY)),
             "lanes": done(store.lanes()),
             "disks": done(store.disks()),
             "artifacts": done(store.artifacts("d1")),
@@ -139,6 +143,9 @@ class Household:
             ],
             "log_injection": [lambda: store.log_injection(Injection(id="i1", space_id=space_id))],
             "injections": [lambda: store.injections(space_id)],
+            "log_call": [],  # as with spaces
+            "calls": [lambda: store.calls(), lambda: store.calls(space_id=space_id)],
+            "costs": [lambda: store.costs(), lambda: store.costs(by=COST_BY, space_id=space_id)],
             "create_disk": [],  # as with spaces
             "disk": [lambda: store.disk("d1")],
             "disk_of_session": [lambda: store.disk_of_session("s1")],

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 
 from ..base import Moment, Pending
 from ..errors import Closed
+from ..ledger import Cost, CostBy, ModelCall
 from ..project import check_project_id
 from ..types import (
     Appended,
@@ -47,6 +48,7 @@ from ..types import (
     ToolName,
 )
 from . import (
+    calls,
     conversations,
     disks,
     lanes,
@@ -335,6 +337,23 @@ class SqliteStore:
 
     def injections(self, space_id: str, *, limit: int = 100) -> Pending[list[Injection]]:
         return self._read(learned.list_injections, space_id, limit=limit)
+
+    # -- the ledger
+    def log_call(self, call: ModelCall) -> Pending[None]:
+        return self._write(calls.log, call)
+
+    def calls(self, *, space_id: str | None = None, limit: int = 100) -> Pending[list[ModelCall]]:
+        return self._read(calls.list_calls, space_id=space_id, limit=limit)
+
+    def costs(
+        self,
+        *,
+        by: Collection[CostBy] = (),
+        space_id: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> Pending[list[Cost]]:
+        return self._read(calls.sums, by=tuple(by), space_id=space_id, since=since, until=until)
 
     # -- disks
     def create_disk(self, disk: Disk) -> Pending[Disk]:

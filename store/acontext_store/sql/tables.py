@@ -401,6 +401,30 @@ unused_blobs = Table(
     key("sha256"),
 )
 
+# ------------------------------------------------------------------------------------------------- ledger
+
+# no foreign keys: what was spent stays known when the space or the session goes
+model_calls = Table(
+    "model_calls",
+    metadata,
+    key("project_id"),
+    key("id"),
+    must("job"),
+    may("space_id"),
+    may("session_id"),
+    must("prompt"),
+    must("model"),
+    big("prompt_tokens"),
+    big("completion_tokens"),
+    big("cached_tokens"),
+    may("cost", Float(53)),
+    seconds("duration"),
+    must("error"),
+    must("created_at"),
+    Index("ix_model_calls_created", "project_id", "created_at", "id"),
+    Index("ix_model_calls_space", "project_id", "space_id", "created_at", "id"),
+)
+
 # --------------------------------------------------------------------------------------------------- work
 
 lanes = Table(

@@ -1,0 +1,90 @@
+"""The ledger of model calls."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Row, func, select
+
+from ..errors import InvalidInput
+from ..ledger import COST_BY, Cost, CostBy, ModelCall
+from .connect import clean
+from .paging import check_limit
+from .tables import model_calls as table
+from .tx import Tx
+
+_DAY = len("2026-01-31")
+_COLUMNS: dict[CostBy, Column[Any]] = {
+    "space": table.c.space_id,
+    "session": table.c.session_id,
+    "job": table.c.job,
+    "model": table.c.model,
+    "prompt": table.c.prompt,
+}
+
+
+def log(tx: Tx, call: ModelCall) -> None:
+    if tx.find(table, id=call.id) is not None:
+        return
+    texts = {name: clean(getattr(call, name)) for name in ("prompt", "model", "error")}
+    tx.add(table, [call.model_dump() | texts])
+
+
+def list_calls(tx: Tx, *, space_id: str | None, limit: int) -> list[ModelCall]:
+    query = select(table).where(tx.mine(table, **_of(space_id)))
+    query = query.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(check_limit(limit, most=None))
+    return [_call(row) for row in tx.all(query)]
+
+
+def sums(tx: Tx, *, by: Collection[CostBy], space_id: str | None, since: str | None, until: str | None) -> list[Cost]:
+    for name in by:
+        if name not in COST_BY:
+            raise InvalidInput(f"costs cannot be told apart by {name!r}: take any of {', '.join(COST_BY)}")
+    keys: dict[str, ColumnElement[Any]] = {
+        _FIELDS[name]: func.substr(table.c.created_at, 1, _DAY) if name == "day" else _COLUMNS[name]
+        for name in COST_BY
+        if name in by
+    }
+    mine = tx.mine(table, **_of(space_id))
+    if since is not None:
+        mine = mine & (table.c.created_at >= since)
+    if until is not None:
+        mine = mine & (table.c.created_at < until)
+    query = select(*(column.label(name) for name, column in keys.items()), *_SUMS).where(mine)
+    if keys:
+        query = query.group_by(*keys.values()).order_by(*keys.values())
+    return [Cost(**row._mapping) for row in tx.all(query) if row.calls]
+
+
+#: The field of a `Cost` that holds what sums are told apart by.
+_FIELDS: dict[CostBy, str] = {
+    "space": "space_id",
+    "session": "session_id",
+    "job": "job",
+    "model": "model",
+    "prompt": "prompt",
+    "day": "day",
+}
+
+
+def _total(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.coalesce(func.sum(column), 0)
+
+
+_SUMS = (
+    func.count().label("calls"),
+    func.count().filter(table.c.error != "").label("failed"),
+    *(_total(table.c[name]).label(name) for name in ("prompt_tokens", "completion_tokens", "cached_tokens")),
+    _total(table.c.cost).label("cost"),
+    func.count().filter(table.c.cost.is_(None), table.c.error == "").label("unpriced"),
+    _total(table.c.duration).label("duration"),
+)
+
+
+def _of(space_id: str | None) -> dict[str, object]:
+    return {} if space_id is None else {"space_id": space_id}
+
+
+def _call(row: Row[Any]) -> ModelCall:
+    return ModelCall(**{name: value for name, value in row._mapping.items() if name != "project_id"})
