@@ -59,10 +59,19 @@ class Moment(Protocol):
 
     def outcomes(self, session_id: str, *, after_seq: int = 0) -> list[Outcome]: ...
 
-    def tasks(self, session_id: str) -> list[Task]:
-        """All of them."""
+    def tasks(self, session_id: str, *, planning: bool = False) -> list[Task]:
+        """All of them; with `planning`, the planning task, too."""
+
+    def task_messages(self, task: Task, *, last: int | None = None) -> list[StoredMessage]:
+        """The messages that belong to it, oldest first; the `last` of them."""
+
+    def tasks_of_run(self, session_id: str, run_id: str) -> list[str]:
+        """The tasks that messages of this run belong to: their ids."""
 
     def resume_seq(self, session_id: str) -> int: ...
+
+    def observed_seq(self, session_id: str) -> int:
+        """The last message that has been observed."""
 
     def space_by_name(self, name: str) -> Space: ...
 
@@ -124,14 +133,16 @@ class Store(Protocol):
         ensure: Session | None = None,
         quiet: float = 0.0,
         max_wait: float = 0.0,
+        buffer: int = 0,
     ) -> Pending[Appended]:
         """Keep messages and outcomes in order and make the session's observe work due, or do none of it.
 
         Ids that are kept already are ignored, so a caller may safely repeat itself. `ensure` creates the session
         where its id is unknown; without it an unknown session raises NotFound. The session refers from now on to
         the blobs that its messages name (`Part.asset`, `native`). The observe work is due after
-        `quiet` seconds without another append, at the latest `max_wait` seconds after the first; not at all
-        where the session has `disable_task_tracking`.
+        `quiet` seconds without another append, at the latest `max_wait` seconds after the first, and with `buffer` at
+        once when so many messages wait that nobody observes yet; not at all where the session has
+        `disable_task_tracking`.
         """
 
     def messages(
@@ -169,11 +180,13 @@ class Store(Protocol):
     def resume_seq(self, session_id: str) -> Pending[int]:
         """Where the next observation of this session starts reading."""
 
-    def apply_tasks(self, claim: Claim, ops: TaskOps, *, learn_after: float = 0.0) -> Pending[None]:
+    def apply_tasks(self, claim: Claim, ops: TaskOps, *, learn_after: float = 0.0, buffer: int = 0) -> Pending[None]:
         """One transaction, fenced by the claim: tasks, links, the space's learn work, release of the lane.
 
         Tasks with a final status in a session that has a space make the space's learn work due `learn_after`
-        seconds from now. The lane comes due again at once if messages arrived meanwhile. Raises LeaseLost.
+        seconds from now. The lane comes due again at once if messages were left or arrived meanwhile; with `buffer`,
+        what only arrived meanwhile waits as its append said, unless it is so many. Raises LeaseLost, and InvalidInput
+        for a link to a task or a message that the session does not have.
         """
 
     def undigested(self, space_id: str, *, limit: int = 1000) -> Pending[list[Task]]:

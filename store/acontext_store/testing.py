@@ -29,6 +29,7 @@ from .contracts.learning import (
     TaskContract,
 )
 from .contracts.ledger import LedgerContract
+from .contracts.links import BufferContract, LinkContract
 from .contracts.servers import ObservingContract, OneMessageContract, PrincipalContract, ToolContract
 from .contracts.spaces import BlockContract, SpaceContract
 from .contracts.tenancy import TenancyContract
@@ -42,6 +43,8 @@ class StoreContract(
     ClaimContract,
     ReleaseContract,
     TaskContract,
+    LinkContract,
+    BufferContract,
     DigestContract,
     SkillContract,
     HumanContract,

@@ -23,7 +23,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 PartType = Literal["text", "image", "audio", "video", "file", "tool-call", "tool-result", "thinking", "data"]
 TaskStatus = Literal["pending", "running", "success", "failed"]
 OutcomeStatus = Literal["success", "failed", "cancelled", "interrupted", "unknown"]
-OutcomeSource = Literal["report", "verifier", "import", "user", "framework", "tool", "model"]
+OutcomeSource = Literal["report", "verifier", "import", "user", "framework", "tool", "judge", "model"]
 BlockType = Literal["folder", "page", "text", "sop"]
 SkillStatus = Literal["candidate", "pending_confirmation", "active", "stale", "retired"]
 Origin = Literal["rules", "model", "human", "import"]
@@ -32,7 +32,8 @@ LaneKind = Literal["observe", "learn"]
 #: Skills that may be injected.
 ACTIVE: tuple[SkillStatus, ...] = ("active",)
 
-#: How far an outcome may be believed, by who says so (a model's own claim is worth nothing).
+#: How far an outcome may be believed, by who says so. "judge" is the model that observes; the claim of the model that
+#: did the work, "model", is worth nothing.
 OUTCOME_WEIGHTS: dict[OutcomeSource, float] = {
     "report": 1.0,
     "verifier": 1.0,
@@ -40,6 +41,7 @@ OUTCOME_WEIGHTS: dict[OutcomeSource, float] = {
     "user": 0.7,
     "framework": 0.5,
     "tool": 0.5,
+    "judge": 0.4,
     "model": 0.0,
 }
 
@@ -216,12 +218,19 @@ class Task(Record):
     status: TaskStatus = "pending"
     is_planning: bool = False
     space_digested: bool = False
-    #: The messages it is made of: from `first_seq` to `last_seq`, both included.
+    #: The messages it is made of lie from `first_seq` to `last_seq`, both included; 0 = it has none yet.
     first_seq: int = 0
     last_seq: int = 0
     outcome: Outcome | None = None
     created_at: str = Field(default_factory=now)
     updated_at: str = Field(default_factory=now)
+
+
+class MessageLink(Record):
+    """Which task a message belongs to."""
+
+    message_id: str
+    task_id: str
 
 
 class TaskOps(Record):
@@ -232,10 +241,15 @@ class TaskOps(Record):
     tasks: tuple[Task, ...] = ()
     #: Ids of tasks that are none after all.
     removed: tuple[str, ...] = ()
+    #: Which messages go to which task; all others stay where they are. None = a task in `tasks` has all messages from
+    #: its first to its last, but for those that another one has.
+    links: tuple[MessageLink, ...] | None = None
     #: Messages up to this one have been seen.
     observed_seq: int = 0
     #: Where the next observation starts reading: the first message of the oldest task that may still change.
     resume_seq: int = 1
+    #: Whether messages that were there already are left for another observation.
+    more: bool = False
 
 
 # ---------------------------------------------------------------------------------------------- skills

@@ -11,7 +11,7 @@ from sqlalchemy import Row, func, select, update
 
 from ..cursors import decode_number_cursor, encode_cursor
 from ..errors import Conflict, InvalidInput, NotFound
-from ..types import Appended, Json, Message, Outcome, Page, Part, Session, StoredMessage, now
+from ..types import Appended, Json, Message, Outcome, Page, Part, Session, StoredMessage, Task, now
 from . import disks, lanes, references
 from .connect import clean, dump, load, quoted
 from .paging import check_limit
@@ -174,8 +174,12 @@ def append(
     ensure: Session | None,
     quiet: float,
     max_wait: float,
+    buffer: int,
 ) -> Appended:
     tail = tx.memory.tails.get(session_id) or _find_tail(tx, session_id, ensure)
+    if buffer and tail.seen_at != tx.memory.lane_changes:
+        tail.observed_seq = None if lanes.is_held(tx, session_id) else tail.last_seq - lanes.waiting(tx, session_id)
+        tail.seen_at = tx.memory.lane_changes
     project_id, execute = tx.project_id, tx.raw.execute
     seq, last_id = tail.last_seq, tail.last_message_id
     for message in new_messages:
@@ -215,6 +219,8 @@ def append(
     # from here on nothing fails: what is remembered must not run ahead of what is written
     tx.memory.tails[session_id] = tail
     if tail.tracked and (new or said != tail.outcome_count):
+        if buffer and tail.observed_seq is not None and seq - tail.observed_seq >= buffer:
+            quiet = max_wait = 0.0
         _put_off(tx, session_id, tail, quiet, max_wait)
     tail.last_seq, tail.last_message_id, tail.outcome_count = seq, last_id, said
     return Appended.model_construct(
@@ -333,6 +339,19 @@ def list_messages(
         rows.reverse()
     items = [_message(tx.project_id, session_id, row) for row in rows]
     return Page[StoredMessage].model_construct(items=items, next_cursor=following, has_more=more)
+
+
+_OF_TASK = f"""
+SELECT {_COLUMNS} FROM messages
+WHERE project_id = ? AND session_id = ? AND seq BETWEEN ? AND ? AND task_id = ? ORDER BY seq DESC LIMIT ?
+"""
+
+
+def messages_of(tx: Tx, task: Task, *, last: int | None) -> list[StoredMessage]:
+    """The messages that belong to the task, oldest first; the `last` of them."""
+    where = (tx.project_id, task.session_id, task.first_seq, task.last_seq, task.id)
+    rows = tx.raw.execute(_OF_TASK, (*where, -1 if last is None else last)).fetchall()
+    return [_message(tx.project_id, task.session_id, row) for row in reversed(rows)]
 
 
 _ONE = f"SELECT {_COLUMNS} FROM messages WHERE project_id = ? AND id = ? AND session_id = ?"

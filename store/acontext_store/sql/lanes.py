@@ -94,6 +94,17 @@ def observing_status(tx: Tx, session_id: str) -> ObservingStatus:
     )
 
 
+def waiting(tx: Tx, session_id: str) -> int:
+    """How many messages of the session have not been observed."""
+    return ends(tx, session_id)[0] - int(tx.get(sessions, "session", session_id).observed_seq)
+
+
+def is_held(tx: Tx, session_id: str) -> bool:
+    """Whether somebody observes the session now."""
+    lane = tx.find(lanes, kind="observe", key=session_id)
+    return lane is not None and lane.owner is not None and bool(lane.lease_until > time.time())
+
+
 def claim(tx: Tx, owner: str, *, kinds: Collection[LaneKind], lease: float, limit: int) -> list[Claim]:
     if not kinds or limit < 1:
         return []
@@ -160,9 +171,13 @@ def release(tx: Tx, claim: Claim, *, error: str | None, retry_in: float | None, 
     tx.change(lanes, values, **_held(claim))
 
 
-def finish(tx: Tx, claim: Claim) -> None:
-    """Release after the work was done: due again at once if there is more of it, else idle."""
+def finish(tx: Tx, claim: Claim, *, patient: bool = False) -> None:
+    """Release after the work was done: due again at once if there is more of it, else idle.
+
+    `patient` leaves what arrived since the claim to its own time.
+    """
     tx.memory.lane_changes += 1
+    lane = fence(tx, claim)
     values: dict[str, Any] = {
         "owner": None,
         "lease_until": 0.0,
@@ -172,7 +187,9 @@ def finish(tx: Tx, claim: Claim) -> None:
         "due_at": None,
         "deadline": None,
     }
-    if _unfinished(tx, claim):
+    if patient and lane.due_at is not None:
+        del values["due_at"], values["deadline"]
+    elif _unfinished(tx, claim):
         values["due_at"] = values["deadline"] = time.time()
     tx.change(lanes, values, **_held(claim))
 

@@ -30,8 +30,8 @@ class OneMoment:
     def outcomes(self, session_id: str, *, after_seq: int = 0) -> list[Outcome]:
         return conversations.list_outcomes(self._tx, session_id, after_seq=after_seq)
 
-    def tasks(self, session_id: str) -> list[Task]:
-        found: list[Task] = []
+    def tasks(self, session_id: str, *, planning: bool = False) -> list[Task]:
+        found = tasks.planning(self._tx, session_id) if planning else []
         cursor: str | None = None
         while True:
             page = tasks.list_tasks(self._tx, session_id, limit=200, cursor=cursor, time_desc=False)
@@ -40,8 +40,17 @@ class OneMoment:
                 return found
             cursor = page.next_cursor
 
+    def task_messages(self, task: Task, *, last: int | None = None) -> list[StoredMessage]:
+        return conversations.messages_of(self._tx, task, last=last)
+
+    def tasks_of_run(self, session_id: str, run_id: str) -> list[str]:
+        return tasks.of_run(self._tx, session_id, run_id)
+
     def resume_seq(self, session_id: str) -> int:
         return tasks.resume_seq(self._tx, session_id)
+
+    def observed_seq(self, session_id: str) -> int:
+        return tasks.observed_seq(self._tx, session_id)
 
     def space_by_name(self, name: str) -> Space:
         return spaces.space_by_name(self._tx, name, create=False)

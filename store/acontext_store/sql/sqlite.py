@@ -185,8 +185,11 @@ class SqliteStore:
         ensure: Session | None = None,
         quiet: float = 0.0,
         max_wait: float = 0.0,
+        buffer: int = 0,
     ) -> Pending[Appended]:
-        return self._write(conversations.append, session_id, tuple(messages), tuple(outcomes), ensure, quiet, max_wait)
+        return self._write(
+            conversations.append, session_id, tuple(messages), tuple(outcomes), ensure, quiet, max_wait, buffer
+        )
 
     def messages(
         self,
@@ -230,8 +233,8 @@ class SqliteStore:
     def resume_seq(self, session_id: str) -> Pending[int]:
         return self._read(tasks.resume_seq, session_id)
 
-    def apply_tasks(self, claim: Claim, ops: TaskOps, *, learn_after: float = 0.0) -> Pending[None]:
-        return self._write(tasks.apply, claim, ops, learn_after=learn_after)
+    def apply_tasks(self, claim: Claim, ops: TaskOps, *, learn_after: float = 0.0, buffer: int = 0) -> Pending[None]:
+        return self._write(tasks.apply, claim, ops, learn_after=learn_after, buffer=buffer)
 
     def undigested(self, space_id: str, *, limit: int = 1000) -> Pending[list[Task]]:
         return self._read(tasks.undigested, space_id, limit=limit)

@@ -20,8 +20,11 @@ _FINAL = ("success", "failed")
 # what each observation says, bare: written anew each time, they would take longer than what they do
 _LINK = """
 UPDATE messages SET task_id = :task_id, updated_at = :now
-WHERE project_id = :project_id AND session_id = :session_id AND seq BETWEEN :first AND :last
-    AND (task_id IS NULL OR task_id != :task_id)
+WHERE project_id = :project_id AND session_id = :session_id AND seq BETWEEN :first AND :last AND task_id IS NULL
+"""
+_OF_RUN = """
+SELECT DISTINCT task_id FROM messages
+WHERE project_id = ? AND session_id = ? AND run_id = ? AND task_id IS NOT NULL ORDER BY task_id
 """
 _OBSERVED = """
 UPDATE messages SET status = 'success', updated_at = :now
@@ -53,8 +56,21 @@ def task(tx: Tx, task_id: str) -> Task:
     return _task(tx.get(tasks, "task", task_id))
 
 
+def planning(tx: Tx, session_id: str) -> list[Task]:
+    query = tasks.select().where(tx.mine(tasks, session_id=session_id), tasks.c.is_planning)
+    return [_task(row) for row in tx.all(query.order_by(tasks.c.position, tasks.c.id))]
+
+
+def of_run(tx: Tx, session_id: str, run_id: str) -> list[str]:
+    return [task_id for (task_id,) in tx.raw.execute(_OF_RUN, (tx.project_id, session_id, run_id))]
+
+
 def resume_seq(tx: Tx, session_id: str) -> int:
     return int(tx.get(sessions, "session", session_id).resume_seq)
+
+
+def observed_seq(tx: Tx, session_id: str) -> int:
+    return int(tx.get(sessions, "session", session_id).observed_seq)
 
 
 def undigested(tx: Tx, space_id: str, *, limit: int) -> list[Task]:
@@ -83,7 +99,7 @@ def learning_status(tx: Tx, session_id: str) -> LearningStatus:
     return LearningStatus(space_digested_count=found.get(True, 0), not_space_digested_count=found.get(False, 0))
 
 
-def apply(tx: Tx, claim: Claim, ops: TaskOps, *, learn_after: float) -> None:
+def apply(tx: Tx, claim: Claim, ops: TaskOps, *, learn_after: float, buffer: int) -> None:
     """What an observer decided, and the release of its lane."""
     if claim.kind != "observe" or claim.key != ops.session_id:
         raise InvalidInput(f"a claim on {claim.kind} {claim.key!r} cannot change session {ops.session_id!r}")
@@ -93,13 +109,17 @@ def apply(tx: Tx, claim: Claim, ops: TaskOps, *, learn_after: float) -> None:
     lane = lanes.fence(tx, claim)
     session = tx.get(sessions, "session", ops.session_id)
     _remove(tx, ops)
-    changed = [task for task in ops.tasks if _store(tx, session.space_id, task)]
-    for task in changed:
-        _link(tx, task)
+    exact = ops.links is not None
+    changed = {task.id: task for task in ops.tasks if _store(tx, session.space_id, task, unlink=not exact)}
+    if not exact:
+        for task in changed.values():
+            _link(tx, task)
+    relinked = [task_id for task_id in _link_exactly(tx, session, ops) if task_id not in changed]
     _mark_observed(tx, session, ops, nothing_new=lane.due_at is None)
     if session.space_id is not None:
-        _learn_later(tx, session, [task.id for task in changed], learn_after)
-    lanes.finish(tx, claim)
+        _learn_later(tx, session, [*changed, *relinked], learn_after)
+    patient = buffer > 0 and not ops.more and lanes.waiting(tx, session.id) < buffer
+    lanes.finish(tx, claim, patient=patient)
 
 
 def _remove(tx: Tx, ops: TaskOps) -> None:
@@ -116,7 +136,7 @@ def _unlink(tx: Tx, session_id: str, task_id: str, first: int = 0, last: int | N
     tx.run(update(messages).where(linked).values(task_id=None, updated_at=now()))
 
 
-def _store(tx: Tx, space_id: str | None, task: Task) -> bool:
+def _store(tx: Tx, space_id: str | None, task: Task, *, unlink: bool) -> bool:
     """Insert or replace it. False where it is there already and says the same."""
     content = {
         "status": task.status,
@@ -151,7 +171,7 @@ def _store(tx: Tx, space_id: str | None, task: Task) -> bool:
     if all(getattr(before, name) == value for name, value in content.items()):
         return False
     tx.change(tasks, {"space_id": space_id, "space_digested": False, "updated_at": now(), **content}, id=task.id)
-    if (before.first_seq, before.last_seq) != (task.first_seq, task.last_seq):
+    if unlink and (before.first_seq, before.last_seq) != (task.first_seq, task.last_seq):
         _unlink(tx, task.session_id, task.id, before.first_seq, before.last_seq)
     return True
 
@@ -166,6 +186,24 @@ def _link(tx: Tx, task: Task) -> None:
         "now": now(),
     }
     tx.raw.execute(_LINK, values)
+
+
+def _link_exactly(tx: Tx, session: Any, ops: TaskOps) -> list[str]:
+    """The messages of `links` to their tasks; the ids of tasks that have got or lost some."""
+    touched: dict[str, None] = {}
+    for link in ops.links or ():
+        before = tx.find(messages, id=link.message_id, session_id=session.id)
+        if before is None:
+            raise InvalidInput(f"session {session.id!r} has no message {link.message_id!r}")
+        if tx.find(tasks, id=link.task_id, session_id=session.id) is None:
+            raise InvalidInput(f"session {session.id!r} has no task {link.task_id!r}")
+        if before.task_id != link.task_id:
+            values = {"task_id": link.task_id, "updated_at": now()}
+            tx.change(messages, values, id=link.message_id, session_id=session.id)
+            touched |= {id: None for id in (before.task_id, link.task_id) if id is not None}
+    for task_id in touched:
+        tx.change(tasks, {"space_digested": False, "space_id": session.space_id}, id=task_id)
+    return list(touched)
 
 
 def _mark_observed(tx: Tx, session: Any, ops: TaskOps, *, nothing_new: bool) -> None:

@@ -41,6 +41,10 @@ class Tail:
     due_at: float = 0.0
     deadline: float = 0.0
     lane_changes: int = -1
+    #: The last message that has been observed, while `Memory.lane_changes` was `seen_at`. None = somebody observes
+    #: the session now, and nobody knows yet how far.
+    observed_seq: int | None = None
+    seen_at: int = -1
 
 
 @dataclass(slots=True)
