@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
+from .embedding import Unembedded, VectorChanges, VectorOps
 from .ledger import Cost, CostBy, ModelCall
 from .pending import Pending as Pending
 from .types import (
@@ -87,6 +88,17 @@ class Moment(Protocol):
     ) -> list[SearchHit]: ...
 
     def skills_by_id(self, skill_ids: Sequence[str], *, evidence: bool = True) -> list[Skill]: ...
+
+    def vectors(
+        self, space_id: str, *, model: str, dimensions: int, after: int = 0, limit: int = 1000
+    ) -> VectorChanges:
+        """Vectors of that model and size that were written after the stamp `after`, in the order of writing.
+
+        About `limit` rows; all rows of a skill come together. Raises NotFound for the space.
+        """
+
+    def embedded_skills(self, space_id: str, *, model: str, dimensions: int) -> set[str]:
+        """Ids of the skills that have such vectors."""
 
 
 @runtime_checkable
@@ -303,6 +315,28 @@ class Store(Protocol):
         """What `question` makes of one moment of the store: for reads that build on each other.
 
         It runs on a thread of the store, so it must be quick and wait for nothing; what it raises, the result raises.
+        """
+
+    # -- vectors
+    def embed_with(self, model: str, dimensions: int | None = None) -> Pending[bool]:
+        """This project's skills are embedded by that model from now on; whether that is news.
+
+        Active skills without vectors of it (of that size, where it is known) are to be done, and their spaces are due
+        for `embed` work. Until this is called, and for projects that never do, no embed work comes up at all.
+        """
+
+    def embedder(self) -> Pending[tuple[str, int | None] | None]:
+        """The model that embeds this project's skills, and the size of its vectors as far as it is known."""
+
+    def unembedded(self, space_id: str, *, limit: int = 64) -> Pending[list[Unembedded]]:
+        """Active skills of the space whose vectors are missing or older than their texts."""
+
+    def apply_vectors(self, claim: Claim, ops: VectorOps) -> Pending[None]:
+        """One transaction, fenced by the claim: the skills' vectors in place of those they had, release of the lane.
+
+        Skills that changed after they were read stay to be done; those that are not active any more get none. Where
+        the vectors have another size than before, all skills with the old size are to be done. Vectors of a model
+        that does not embed this project any more are not written. Raises LeaseLost.
         """
 
     def log_injection(self, injection: Injection) -> Pending[None]: ...

@@ -20,6 +20,7 @@ from .base import Store
 from .contracts.blobs import BlobContract
 from .contracts.conversations import MessageContract, SessionContract
 from .contracts.disks import ArtifactContract, BlobUseContract, DiskContract
+from .contracts.embedding import EmbedContract
 from .contracts.lasting import LastingContract
 from .contracts.learning import (
     DigestContract,
@@ -49,6 +50,7 @@ class StoreContract(
     SkillContract,
     HumanContract,
     SearchContract,
+    EmbedContract,
     SpaceContract,
     BlockContract,
     DiskContract,

@@ -27,7 +27,7 @@ OutcomeSource = Literal["report", "verifier", "import", "user", "framework", "to
 BlockType = Literal["folder", "page", "text", "sop"]
 SkillStatus = Literal["candidate", "pending_confirmation", "active", "stale", "retired"]
 Origin = Literal["rules", "model", "human", "import"]
-LaneKind = Literal["observe", "learn"]
+LaneKind = Literal["observe", "learn", "embed"]
 
 #: Skills that may be injected.
 ACTIVE: tuple[SkillStatus, ...] = ("active",)
@@ -518,7 +518,7 @@ class Claim(Record):
 
 
 class Lane(Record):
-    """The due work of one session (kind "observe") or one space (kind "learn")."""
+    """The due work of one session (kind "observe") or one space (kinds "learn" and "embed")."""
 
     kind: LaneKind
     key: str

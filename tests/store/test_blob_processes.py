@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
 
+import acontext_store
 from acontext_store.blobs.local import LocalBlobs
 from acontext_store.contracts.disks import a_disk, a_file, with_blob
 from acontext_store.contracts.given import a_session, done
 from acontext_store.errors import NotFound
+from acontext_store.sql.connect import writing
 from acontext_store.sql.migrations import VERSION_TABLE
 from acontext_store.sql.sqlite import SqliteStore
 from acontext_store.sweeping import sweep
@@ -165,6 +168,27 @@ def test_a_thorough_sweep_finds_what_never_had_a_reference(
         blobs.get(orphan)
 
 
+def _as_of(version: str, path: Path) -> None:
+    """The database as that version of the schema would hold it."""
+    new, old = path.with_suffix(".new"), path.with_suffix(".old")
+    link = writing(old)
+    config = Config()
+    config.set_main_option("script_location", str(Path(acontext_store.__file__).parent / "sql" / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = link.sql
+    link.raw.execute("BEGIN IMMEDIATE")
+    command.upgrade(config, version)
+    link.raw.execute("COMMIT")
+    link.raw.execute("ATTACH ? AS new", (str(path),))
+    for (table,) in link.raw.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall():
+        columns = ", ".join(f'"{row[1]}"' for row in link.raw.execute(f"PRAGMA main.table_info({table})"))
+        if table != VERSION_TABLE:
+            link.raw.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}")
+    link.close()
+    path.rename(new)
+    old.rename(path)
+
+
 def test_messages_from_before_there_were_disks_keep_their_blobs(
     path: Path, blobs: LocalBlobs, reopen: Callable[..., SqliteStore]
 ) -> None:
@@ -172,12 +196,7 @@ def test_messages_from_before_there_were_disks_keep_their_blobs(
     sha256 = blobs.put(b"long ago")
     done(store.append("s1", [with_blob(sha256)], ensure=a_session()))
     store.close()
-    raw = sqlite3.connect(path)
-    raw.executescript(
-        "DROP TABLE session_blobs; DROP TABLE unused_blobs; DROP TABLE artifacts; DROP TABLE disks;"
-        f"UPDATE {VERSION_TABLE} SET version_num = '0002'"
-    )
-    raw.close()
+    _as_of("0002", path)
     store = reopen()
     assert done(store.used_blobs([sha256])) == {sha256}
     assert sweep(store, blobs, thorough=True, grace=-1) == 0

@@ -85,7 +85,7 @@ class LastingContract:
         Household(store)
         stats = done(store.stats())
         assert (stats.sessions, stats.messages, stats.tasks, stats.spaces) == (2, 4, 1, 1)
-        assert stats.skills == {"active": 1}
-        assert (stats.lanes_due, stats.lanes_dead, stats.injections) == (2, 0, 1)
+        assert stats.skills == {"active": 2}
+        assert (stats.lanes_due, stats.lanes_dead, stats.injections) == (3, 0, 1)
         assert stats.bytes > 0
         assert stats.schema_version

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from ..base import Pending, Store
+from ..embedding import VectorOps
 from ..errors import AcontextError
 from ..ledger import COST_BY, ModelCall
 from ..types import Block, Claim, Episode, Injection, LaneKind, SkillOps, Space, TaskOps
 from ..words import words
 from .disks import OLD, a_disk, a_file, put, with_blob
+from .embedding import embedded, read
 from .given import a_session, a_space, a_task, an_edit, an_outcome, claimed, done, learned, observed, said, talk
 
-_KINDS: tuple[LaneKind, ...] = ("observe", "learn")
+_KINDS: tuple[LaneKind, ...] = ("observe", "learn", "embed")
 
 
 class Household:
@@ -29,6 +31,9 @@ class Household:
         observed(store, [a_task(project_id=store.project_id)])
         episode = Episode(task_id="t1", session_id="s1", space_id=self.space_id, body={"secret": 1})
         learned(store, self.space_id, an_edit(requests=["secret words"]), episodes=(episode,))
+        done(store.embed_with("m1"))
+        embedded(store, self.space_id)
+        learned(store, self.space_id, an_edit("k2", requests=["more secret words"]))
         done(store.log_injection(Injection(id="i1", space_id=self.space_id)))
         done(store.log_call(ModelCall(id="c1", job="learn", model="m", space_id=self.space_id, prompt_tokens=7)))
         self.page_id = done(store.blocks(self.space_id))[0].id
@@ -59,6 +64,9 @@ class Household:
             "episodes": done(store.episodes(space_id)),
             "frequencies": done(store.frequencies(space_id, words("secret booking"))),
             "search": done(store.search(space_id, words("secret booking"))),
+            "embedder": done(store.embedder()),
+            "unembedded": done(store.unembedded(space_id)),
+            "vectors": read(store, space_id),
             "injections": done(store.injections(space_id)),
             "calls": done(store.calls()),
             "costs": done(store.costs(by=COST_BY)),
@@ -140,6 +148,16 @@ class Household:
                 lambda: store.together(lambda moment: moment.outcomes("s1")),
                 lambda: store.together(lambda moment: moment.tasks("s1")),
                 lambda: store.together(lambda moment: moment.resume_seq("s1")),
+                lambda: store.together(lambda moment: moment.vectors(space_id, model="m1", dimensions=2)),
+                lambda: store.together(lambda moment: moment.embedded_skills(space_id, model="m1", dimensions=2)),
+            ],
+            "embed_with": [],  # each project has its own: see below
+            "embedder": [lambda: store.embedder()],
+            "unembedded": [lambda: store.unembedded(space_id)],
+            "apply_vectors": [
+                lambda: store.apply_vectors(
+                    claim.model_copy(update={"kind": "embed"}), VectorOps(space_id=space_id, model="m1", dimensions=2)
+                )
             ],
             "log_injection": [lambda: store.log_injection(Injection(id="i1", space_id=space_id))],
             "injections": [lambda: store.injections(space_id)],
@@ -212,6 +230,9 @@ class TenancyContract:
         observed(other, [a_task(project_id="p2", status="failed")], observed_seq=5)
         learned(other, space.id, an_edit(requests=["something else"] * 3))
         assert done(other.frequencies(space.id, words("secret"))) == (2, {"secret": 0})
+        assert done(other.embedder()) is None
+        done(other.embed_with("m2"))
+        embedded(other, space.id, model="m2")
         assert first.everything() == before
         done(other.delete_block(space.id, "k1"))
         assert first.everything() == before

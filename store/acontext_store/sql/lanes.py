@@ -1,4 +1,4 @@
-"""Due work. A lane is a row for each session (observe) and each space (learn), written in the transaction of its cause.
+"""Due work. A lane is a row for each session (observe) and each space (learn, embed), written with its cause.
 
 `due_at` says when there is something to do. A claim takes it away and puts an owner, a lease and a new fencing token
 in its place; what arrives meanwhile sets it again, so a release sees that there is more. A lease that has run out can
@@ -16,7 +16,7 @@ from sqlalchemy import Row, and_, func, or_, select, update
 from ..errors import InvalidInput, LeaseLost, NotFound
 from ..types import Claim, Lane, LaneKind, ObservingStatus
 from .connect import clean
-from .tables import lanes, messages, sessions, spaces, tasks
+from .tables import lanes, messages, sessions, spaces, tasks, unembedded
 from .tx import Tx
 
 _LATER = """
@@ -202,6 +202,8 @@ def _unfinished(tx: Tx, claim: Claim) -> bool:
         session = tx.get(sessions, "session", claim.key)
         last_seq, outcome_count = ends(tx, claim.key)
         return bool(last_seq > session.observed_seq or outcome_count > session.observed_outcomes)
+    if claim.kind == "embed":
+        return tx.find(unembedded, space_id=claim.key) is not None
     waiting = select(tasks.c.id).where(undigested(tx, claim.key))
     return tx.run(waiting.limit(1)).first() is not None
 
@@ -266,4 +268,5 @@ def counts(tx: Tx) -> tuple[int, int]:
 
 
 def forget_space(tx: Tx, space_id: str) -> None:
-    tx.drop(lanes, kind="learn", key=space_id)
+    for kind in ("learn", "embed"):
+        tx.drop(lanes, kind=kind, key=space_id)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
 from ..base import Moment
+from ..embedding import VectorChanges
 from ..types import Outcome, SearchHit, Session, Skill, SkillStatus, Space, StoredMessage, Task
-from . import conversations, search, skills, spaces, tasks
+from . import conversations, search, skills, spaces, tasks, vectors
 from .tx import Tx
 
 T = TypeVar("T")
@@ -70,6 +71,14 @@ class OneMoment:
 
     def skills_by_id(self, skill_ids: Sequence[str], *, evidence: bool = True) -> list[Skill]:
         return skills.skills_by_id(self._tx, skill_ids, evidence=evidence)
+
+    def vectors(
+        self, space_id: str, *, model: str, dimensions: int, after: int = 0, limit: int = 1000
+    ) -> VectorChanges:
+        return vectors.changes(self._tx, space_id, model=model, dimensions=dimensions, after=after, limit=limit)
+
+    def embedded_skills(self, space_id: str, *, model: str, dimensions: int) -> set[str]:
+        return vectors.embedded_skills(self._tx, space_id, model=model, dimensions=dimensions)
 
 
 def ask(tx: Tx, question: Callable[[Moment], T]) -> T:

@@ -9,6 +9,7 @@ from itertools import islice
 
 from ..types import SearchHit, SearchText, SkillStatus
 from ..words import words
+from . import vectors
 from .connect import clean
 from .tables import search_frequencies, search_texts, search_words, spaces
 from .tx import Tx
@@ -66,13 +67,17 @@ class Index:
     def put(self, skill_id: str, texts: Iterable[SearchText]) -> None:
         """These are the texts of the skill now."""
         wanted = {(text.kind, clean(text.text)): None for text in texts}
+        changed = False
         for number, kind, text, found in self._tx.raw.execute(_TEXTS, (self._tx.project_id, skill_id)).fetchall():
             if (kind, text) in wanted:
                 del wanted[kind, text]
             else:
                 self._drop(number, found.split())
+                changed = True
         for kind, text in wanted:
             self._add(skill_id, kind, text)
+        if changed or wanted:
+            vectors.changed(self._tx, self._space_id, skill_id)
 
     def requests(self, skill_id: str) -> list[SearchText]:
         """The requests by which the skill is found now."""

@@ -10,6 +10,7 @@ from sqlalchemy import Row, select
 
 from ..errors import InvalidInput
 from ..types import (
+    ACTIVE,
     Block,
     Evidence,
     Json,
@@ -21,6 +22,7 @@ from ..types import (
     SkillVersion,
     now,
 )
+from . import vectors
 from .connect import dump, load
 from .search import Index
 from .tables import evidence, skill_versions, skills, spaces, tombstones
@@ -199,6 +201,10 @@ def write(
     )
     put_evidence(tx, skill_id, evidence, version=version)
     put_evidence(tx, skill_id, evidence)
+    if status in ACTIVE:
+        vectors.changed(tx, space_id, skill_id)
+    else:
+        vectors.forget(tx, space_id, [skill_id])
 
 
 _EVIDENCE_NOW = "SELECT number, session_id, body FROM evidence WHERE project_id = ? AND skill_id = ? AND version = 0"
@@ -290,6 +296,7 @@ def change_by_hand(tx: Tx, skill_id: str, *, title: str | None, props: Json | No
 def delete_by_hand(tx: Tx, space_id: str, block_ids: Sequence[str]) -> None:
     """Remove those of the blocks that are skills, for good: automation will not bring them back."""
     index = Index(tx, space_id)
+    vectors.forget(tx, space_id, block_ids)
     for id in block_ids:
         if tx.drop(skills, id=id, space_id=space_id):
             index.put(id, ())

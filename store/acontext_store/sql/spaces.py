@@ -8,7 +8,7 @@ from sqlalchemy import Row, func, select, update
 
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Block, BlockType, Json, Page, Space, new_id, now
-from . import lanes, search, skills
+from . import lanes, search, skills, vectors
 from .connect import clean, dump, load
 from .paging import page
 from .tables import (
@@ -98,6 +98,7 @@ def delete_space(tx: Tx, space_id: str) -> None:
     tx.change(tasks, {"space_id": None}, space_id=space_id)
     lanes.forget_space(tx, space_id)
     search.forget_space(tx, number)
+    vectors.forget_space(tx, space_id)
     for table in (skills_table, blocks, episodes, injections, tombstones):
         tx.drop(table, space_id=space_id)
     tx.drop(spaces, id=space_id)

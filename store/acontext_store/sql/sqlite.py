@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from sqlalchemy import func, select
 
 from ..base import Moment, Pending
+from ..embedding import Unembedded, VectorOps
 from ..errors import Closed
 from ..ledger import Cost, CostBy, ModelCall
 from ..project import check_project_id
@@ -62,6 +63,7 @@ from . import (
     tables,
     tasks,
     toolnames,
+    vectors,
 )
 from .connect import BUSY_TIMEOUT, Durability, writing
 from .migrations import HEAD
@@ -334,6 +336,19 @@ class SqliteStore:
 
     def together(self, question: Callable[[Moment], T]) -> Pending[T]:
         return self._read(moment.ask, question)
+
+    # -- vectors
+    def embed_with(self, model: str, dimensions: int | None = None) -> Pending[bool]:
+        return self._write(vectors.embed_with, model, dimensions)
+
+    def embedder(self) -> Pending[tuple[str, int | None] | None]:
+        return self._read(vectors.embedder)
+
+    def unembedded(self, space_id: str, *, limit: int = 64) -> Pending[list[Unembedded]]:
+        return self._read(vectors.list_unembedded, space_id, limit=limit)
+
+    def apply_vectors(self, claim: Claim, ops: VectorOps) -> Pending[None]:
+        return self._write(vectors.apply, claim, ops)
 
     def log_injection(self, injection: Injection) -> Pending[None]:
         return self._write(learned.log_injection, injection)

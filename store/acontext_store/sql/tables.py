@@ -17,6 +17,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -331,6 +332,55 @@ search_frequencies = Table(
     key("word"),
     must("texts", Integer),
     sqlite_with_rowid=False,
+)
+
+# the model that embeds this project's skills; where there is none, nothing is ever to be embedded
+embedders = Table(
+    "embedders",
+    metadata,
+    key("project_id"),
+    must("model"),
+    may("dimensions", Integer),
+    must("updated_at"),
+)
+
+vectors = Table(
+    "vectors",
+    metadata,
+    key("project_id"),
+    key("space_id"),
+    key("skill_id"),
+    key("number", Integer),
+    must("model"),
+    must("dimensions", Integer),
+    # of the text
+    must("hash"),
+    # grows with each skill that is written: who has read up to here reads on from here
+    must("stamp", BigInteger),
+    must("vector", LargeBinary),
+    of_space(),
+    Index("ix_vectors_stamp", "project_id", "space_id", "stamp", "number"),
+)
+
+# the last stamp that was given in a space, also to vectors that went
+vector_stamps = Table(
+    "vector_stamps",
+    metadata,
+    key("project_id"),
+    key("space_id"),
+    must("stamp", BigInteger),
+    of_space(),
+)
+
+# active skills whose vectors are missing or older than their texts
+unembedded = Table(
+    "unembedded",
+    metadata,
+    key("project_id"),
+    key("space_id"),
+    key("skill_id"),
+    must("mark", Integer),
+    of_space(),
 )
 
 # --------------------------------------------------------------------------------------------------- keys
