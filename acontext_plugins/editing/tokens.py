@@ -21,6 +21,8 @@ MEDIA = 1_000
 _VOCABULARY = "fb374d419588a4632f3f557e76b4b70aebbca790"
 #: Longer texts are counted in pieces of this many characters: their tokens add up to a little more than the whole's.
 _PIECE = 32_768
+#: Texts whose counts are remembered: about 15 MB.
+_REMEMBERED = 100_000
 
 
 def estimate(text: str) -> int:
@@ -74,7 +76,26 @@ def _exact(vocabulary: Path) -> Counter:
         pieces = (text[at : at + _PIECE] for at in range(0, len(text), _PIECE))
         return sum(len(encoding.encode_ordinary(piece)) for piece in pieces)
 
-    return count
+    return _remembering(count)
+
+
+def _remembering(count: Counter) -> Counter:
+    """The same, but a text that comes again is not counted again: a conversation is counted at each of its turns.
+
+    Kept are hashes, not texts. They are keyed by process, so nobody can make two texts of one hash.
+    """
+    known: dict[tuple[int, int], int] = {}
+
+    def counted(text: str) -> int:
+        key = len(text), hash(text)
+        found = known.get(key)
+        if found is None:
+            if len(known) >= _REMEMBERED:
+                known.clear()
+            found = known[key] = count(text)
+        return found
+
+    return counted
 
 
 #: How o200k_base cuts text into words (tiktoken, `tiktoken_ext/openai_public.py`).

@@ -78,7 +78,9 @@ class Reading(Files):
     ) -> MessagesPage:
         """Files go into the items of formats that know no assets; the others name them, and links lead to them."""
         if format != "acontext":
-            return _rendered(await self.with_files(session_id, messages), format, following, edited_at)
+            if any(part.asset is not None for message in messages for part in message.parts):
+                messages = await self.with_files(session_id, messages)
+            return _rendered(messages, format, following, edited_at)
         page = _rendered(messages, format, following, edited_at)
         assets = [asset for message in messages for part in message.parts if (asset := asset_of(part))]
         wanted = self.links.public if with_public_urls is None else with_public_urls

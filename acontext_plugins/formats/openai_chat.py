@@ -252,6 +252,9 @@ def _gives_back(message: Message, item: Json) -> bool:
 
 def _rendered(message: Message, lost: list[str]) -> Json:
     item: Json = {"role": "user" if message.role == "tool" else message.role}
+    if len(message.parts) == 1 and message.parts[0].type == "text" and not (message.parts[0].meta or message.meta):
+        item["content"] = message.parts[0].text or ""  # most messages are such
+        return item
     calls = [part for part in message.parts if part.type == "tool-call"]
     parts = [part for part in message.parts if part.type not in ("tool-call", "tool-result")]
     pieces = _pieces(parts, own=message.format == FORMAT, lost=lost)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
 from starlette.responses import Response
 
 from acontext_store.errors import AcontextError, NotFound
@@ -44,16 +46,20 @@ class Problem(BaseModel):
 
 def answer(data: object = None, *, status: int = 200, msg: str = "") -> Response:
     """A response that says `data`: plain JSON values, nouns, or lists of them."""
+    if isinstance(data, BaseModel | dict | list):
+        with contextlib.suppress(ValueError, TypeError, RecursionError):
+            said = to_json(data, inf_nan_mode="null")
+            return _json(b'{"code":0,"data":' + said + b',"msg":' + encoded(msg) + b"}", status)
     body: dict[str, Any] = {"code": 0}
     if data is not None:
         body["data"] = plain(data)
     body["msg"] = msg
-    return _response(body, status)
+    return _json(encoded(body), status)
 
 
 def problem(status: int, msg: str, error: str, *, more: Mapping[str, object] | None = None) -> Response:
     """A response that says why not."""
-    response = _response({"code": status, "msg": msg, "error": error, **(more or {})}, status)
+    response = _json(encoded({"code": status, "msg": msg, "error": error, **(more or {})}), status)
     if status == 401:
         response.headers["www-authenticate"] = "Bearer"
     return response
@@ -92,5 +98,5 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _response(body: Mapping[str, object], status: int) -> Response:
-    return Response(encoded(body), status, media_type="application/json")
+def _json(said: bytes, status: int) -> Response:
+    return Response(said, status, media_type="application/json")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -21,6 +22,7 @@ from .answers import Nothing, Problem, answer, problem, problem_of
 from .gate import API, OPEN, Gate
 from .projects import Projects
 from .routes import blocks, disks, messages, own, sessions, spaces
+from .table import Table
 
 log = logging.getLogger("acontext")
 
@@ -32,6 +34,15 @@ _ERRORS = {
     413: "too_large",
     415: "unsupported_media_type",
 }
+_ROUTERS = (
+    sessions.router,
+    messages.router,
+    spaces.router,
+    blocks.router,
+    blocks.tools,
+    disks.router,
+    own.router,
+)
 _PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
 
 
@@ -68,24 +79,16 @@ def create_app(
     app.state.settings = settings
     app.state.projects = projects
     app.state.doorkeeper = doorkeeper
-    app.add_middleware(Gate, doorkeeper=doorkeeper, projects=projects, settings=settings)
-    app.add_exception_handler(AcontextError, _ours)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(ClientDisconnect, _gone)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
     app.add_exception_handler(Exception, _unexpected)
     app.add_api_route("/health", _health, response_model=Nothing, tags=["server"])
     app.add_api_route(API + "/ping", _ping, response_model=Nothing, tags=["server"])
-    for router in (
-        sessions.router,
-        messages.router,
-        spaces.router,
-        blocks.router,
-        blocks.tools,
-        disks.router,
-        own.router,
-    ):
+    for router in _ROUTERS:
         app.include_router(router, prefix=API)
+    routes = [route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    app.add_middleware(Table, prefix=API, routes=routes, explain=_explain)
+    app.add_middleware(Gate, doorkeeper=doorkeeper, projects=projects, settings=settings)
     _secure(app)
     return app
 
@@ -163,6 +166,20 @@ async def _http(request: Request, error: Exception) -> Response:
 async def _gone(request: Request, error: Exception) -> Response:
     """Nobody is there to read this."""
     return problem(400, "the client left before the body was complete", "invalid_input")
+
+
+_HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    AcontextError: _ours,
+    RequestValidationError: _invalid,
+    HTTPException: _http,
+    ClientDisconnect: _gone,
+}
+
+
+async def _explain(request: Request, error: Exception) -> Response | None:
+    """The answer to what a route raised; None for a mistake of ours."""
+    handler = next((_HANDLERS[kind] for kind in type(error).__mro__ if kind in _HANDLERS), None)
+    return await handler(request, error) if handler is not None else None
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

@@ -99,10 +99,10 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     if settings.server.workers > 1:
         supervise(listener, settings.server.workers)
     else:
-        uvicorn.Server(_config(app_of(reachable(settings, listener)), settings)).run(sockets=[listener])
+        uvicorn.Server(config_of(app_of(reachable(settings, listener)), settings)).run(sockets=[listener])
 
 
-def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+def config_of(app: FastAPI, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=protocol_of(settings.server.header_timeout),

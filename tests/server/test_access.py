@@ -147,6 +147,7 @@ async def household(client: httpx.AsyncClient) -> dict[str, str]:
     disk = data(await client.post("/disk"), 201)
     file = {"file": ("secret.md", b"secret file")}
     data(await client.post(f"/disk/{disk['id']}/artifact", files=file, data={"file_path": "/"}), 201)
+    assert data(await client.post("/_acontext/flush")) == {"done": True}  # from here on nothing changes by itself
     return {
         "space_id": space_id,
         "session_id": session_id,

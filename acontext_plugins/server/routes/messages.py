@@ -14,7 +14,7 @@ from ...formats import to_message
 from ...formats.stored import to_stored
 from ...service import Format, MessagesPage
 from ..answers import Answer, answer
-from ..requests import Body, Caller, Cursor, PathId, StrictRoute, TimeDesc, checked, strict_json
+from ..requests import Body, Caller, Cursor, PathId, StrictRoute, TimeDesc, checked, is_json, media_type, strict_json
 from ..uploads import Form, with_files
 
 router = APIRouter(tags=["messages"], route_class=StrictRoute)
@@ -78,14 +78,14 @@ _BODIES: Any = {
 @router.post(_PATH, status_code=201, response_model=Answer[Message], openapi_extra=_BODIES)
 async def store_message(service: Caller, request: Request, session_id: PathId) -> Response:
     """Durable when it is answered. Files go with a message of the acontext format, each under its `file_field`."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = media_type(request)
     if kind == "multipart/form-data":
         async with Form(request) as form:
             given = checked(NewMessage, strict_json(form.text("payload"), "payload"))
             await service.session(session_id)
             blob = await with_files(service, given.blob, given.format, form)
             return await _store(service, session_id, given, blob)
-    if kind != "application/json" and not kind.endswith("+json"):
+    if not is_json(kind):
         raise HTTPException(415, f"the body is {kind or 'of no type'}: send JSON or multipart/form-data")
     given = checked(NewMessage, strict_json(await request.body()))
     return await _store(service, session_id, given, given.blob)

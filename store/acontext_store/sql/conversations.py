@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -375,6 +376,10 @@ def update_message(tx: Tx, session_id: str, message_id: str, *, meta: Json) -> S
 
 
 def _message(project_id: str, session_id: str, row: tuple[Any, ...]) -> StoredMessage:
+    return (_remembered if len(row[2]) <= _SHORT else _read)(project_id, session_id, row)
+
+
+def _read(project_id: str, session_id: str, row: tuple[Any, ...]) -> StoredMessage:
     id, role, text, run_id, created_at, seq, parent_id, task_id, status, updated_at = row
     body = load(text)
     values = {
@@ -400,6 +405,12 @@ def _message(project_id: str, session_id: str, row: tuple[Any, ...]) -> StoredMe
         # it was made past validation, and kept (half a surrogate pair in a text): give it back as it came
         parts = tuple(Part.model_construct(**part) for part in body["parts"])
         return StoredMessage.model_construct(**values | {"parts": parts})
+
+
+#: An agent reads its conversation again and again, and most of it is what it was: a row that is the same, column by
+#: column, is the same message. Bodies of so many characters, so that the memory it takes is bounded (about 10 MB).
+_SHORT = 4_096
+_remembered = lru_cache(maxsize=4_096)(_read)
 
 
 _OUTCOMES = """
