@@ -11,6 +11,8 @@ from acontext_store.errors import (
     LearningUnavailable,
     LeaseLost,
     NotFound,
+    PromptTooLong,
+    Refused,
     StoreUnavailable,
     Unauthorized,
 )
@@ -26,6 +28,8 @@ __all__ = [
     "LearningUnavailable",
     "LeaseLost",
     "NotFound",
+    "PromptTooLong",
+    "Refused",
     "StoreUnavailable",
     "Unauthorized",
 ]

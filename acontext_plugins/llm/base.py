@@ -92,7 +92,10 @@ class LLM(Protocol):
         """Its name, as it stands on what was learned with it."""
 
     async def complete(self, request: Request) -> Reply:
-        """Raises LearningUnavailable: nobody answered (outage, limits, budget), or it will not (refused, wrong key)."""
+        """Raises LearningUnavailable: nobody answered (outage, limits, budget, wrong key).
+
+        Where it is known why, one of its kinds: PromptTooLong, Refused, BudgetSpent.
+        """
 
 
 class Embedder(Protocol):

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from acontext_store.errors import InvalidAnswer
+from acontext_store.errors import InvalidAnswer, Refused
 from acontext_store.types import Json
 
 from .base import LLM, Reply, Request
@@ -34,11 +34,14 @@ async def ask_for(
     """The model's answer as `answer`; `check` may name what is wrong with it beyond its shape.
 
     An answer that is cut off, no JSON, of another shape, or fails the check is sent back with its problems,
-    `repairs` times. Raises InvalidAnswer after that, and LearningUnavailable where nobody answers.
+    `repairs` times. Raises InvalidAnswer after that, Refused where a content filter kept the answer back, and
+    LearningUnavailable where nobody answers.
     """
     asked = request.model_copy(update={"answer": answer.model_json_schema(), "answer_name": answer.__name__.lower()})
     for left in range(repairs, -1, -1):
         reply = await llm.complete(asked)
+        if reply.finish == "content_filter":
+            raise Refused(f"{llm.model} would not answer: its content filter kept the answer back")
         try:
             found = answer.model_validate(_object(reply))
             problems = list(check(found))

@@ -10,6 +10,8 @@ AcontextError
 ├── LeaseLost           another worker owns this work now (409)
 ├── LearningUnavailable the model, or something it needs, cannot be used now (503)
 │   ├── InvalidAnswer       the model answered what cannot be taken, also when asked again (503)
+│   ├── PromptTooLong       it was asked more than it can read at once (503)
+│   ├── Refused             the model, or its provider, will not answer this (503)
 │   └── BudgetSpent         this space's budget for models is spent (503)
 └── Closed              the client, or the store, has been closed (409)
 
@@ -92,6 +94,18 @@ class InvalidAnswer(LearningUnavailable):
     """The model answered what cannot be taken, also when it was asked again."""
 
     code = "invalid_answer"
+
+
+class PromptTooLong(LearningUnavailable):
+    """What was asked is more than the model can read at once: ask for less."""
+
+    code = "prompt_too_long"
+
+
+class Refused(LearningUnavailable):
+    """The model, or its provider, will not answer this: a content filter. Something else may be answered."""
+
+    code = "refused"
 
 
 class BudgetSpent(LearningUnavailable):
