@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -49,6 +49,17 @@ class RedactionSettings(_Section):
     pii: bool = Field(False, description="e-mail addresses, phone numbers and IBANs too")
 
 
+class Patience(NamedTuple):
+    """How long new messages wait for an observer."""
+
+    #: Seconds without another message.
+    quiet: float
+    #: Seconds after the first of them, at the latest.
+    max_wait: float
+    #: So many messages wait no longer; 0 = any number does.
+    buffer: int
+
+
 class ObserveSettings(_Section):
     """When a conversation is looked at."""
 
@@ -61,6 +72,15 @@ class ObserveSettings(_Section):
     )
     overflow: int = Field(16, ge=0, description="messages beyond `buffer` that go into the same call, at most")
     progresses: int = Field(6, ge=0, description="notes on earlier progress that a model is shown")
+    shown: int = Field(
+        60_000, ge=2_000, description="characters that a model is shown at once, about; long texts lose their middle"
+    )
+
+    def patience(self, *, model: bool) -> Patience:
+        """How long new messages wait, where a model observes or where rules do."""
+        if model:
+            return Patience(self.model_quiet, self.model_max_wait, self.buffer)
+        return Patience(self.quiet, self.max_wait, 0)
 
 
 class ScoringRule(_Section):

@@ -49,7 +49,7 @@ from acontext_store.types import (
 from .curating import Curating, cited
 from .injector import render, tokens
 from .links import Links
-from .protocols import Learner, Observer
+from .protocols import BatchObserver, Learner, Observer
 from .reading import Reading
 from .recorder import Recorder, Scrubber, is_uuid, session_id_of
 from .retriever import find
@@ -83,13 +83,14 @@ class Engine(Reading, Curating):
             secret=lambda: open_secret(settings.store_url),
             open_link=self.open_link_here,
         )
+        self._patience = settings.observe.patience(model=isinstance(observer, BatchObserver))
         self.worker = Worker(store, observer, learner, settings=settings.worker, learn=settings.learn)
         self.recorder = Recorder(
             store,
             blobs,
             scrubber,
             settings=settings.recorder,
-            observe=settings.observe,
+            observe=self._patience,
             wake=self._wake_later,
         )
         self._wake_at = 0.0
@@ -113,7 +114,7 @@ class Engine(Reading, Curating):
 
     def _wake_later(self) -> None:
         """Something was recorded: it is due when its conversation has been quiet for a while, and not earlier."""
-        quiet, moment = self.settings.observe.quiet, time.monotonic()
+        quiet, moment = self._patience.quiet, time.monotonic()
         if moment < self._wake_at:
             return
         if quiet == 0:

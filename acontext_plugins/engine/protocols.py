@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from acontext_store.types import (
     Episode,
@@ -21,14 +21,35 @@ from acontext_store.types import (
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A session from its `resume_seq` on: what an observer looks at."""
+    """What an observer looks at: a session from its `resume_seq` on, or a batch of its messages."""
 
     session: Session
     messages: Sequence[StoredMessage]
     #: Outcomes said at or after the first of these messages, in order of arrival.
     outcomes: Sequence[Outcome]
-    #: The session's tasks so far, by order.
+    #: The session's tasks so far, by order, without the planning task.
     tasks: Sequence[Task]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Observation):
+    """Messages that have not been observed yet, and what they go on from.
+
+    Its outcomes are those said after the last message that has been observed, some of them perhaps heard before.
+    """
+
+    #: The last message that has been observed.
+    observed_seq: int = 0
+    #: Earlier messages, oldest first: the newest ones, and those of tasks that are not finished or that an outcome
+    #: speaks of.
+    earlier: Sequence[StoredMessage] = ()
+    #: Observed messages that an observer of the whole reads again: from `resume_seq` on.
+    again: Sequence[StoredMessage] = ()
+    planning: Task | None = None
+    #: Which tasks have messages of the runs that the outcomes speak of: run -> ids of tasks.
+    runs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    #: Whether there are more messages than these.
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +76,26 @@ class Observer(Protocol):
 
     async def observe(self, observation: Observation) -> TaskOps:
         """Deterministic ids: the same conversation gives the same tasks, however often and in whatever batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How much of a session an observer is shown at once."""
+
+    #: So many messages are not waited longer for.
+    buffer: int
+    #: At most so many messages are observed together.
+    most: int
+    #: At most so many earlier messages of each task that is not finished.
+    earlier: int
+
+
+@runtime_checkable
+class BatchObserver(Observer, Protocol):
+    """An observer to whom a session is shown as one `Batch` after the other: each of its messages once."""
+
+    @property
+    def window(self) -> Window: ...
 
 
 class Learner(Protocol):

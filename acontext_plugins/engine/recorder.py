@@ -19,7 +19,7 @@ from acontext_store.errors import AcontextError, Closed, NotFound, StoreUnavaila
 from acontext_store.types import NATIVE_ASSET, Appended, Json, Message, Outcome, Part, Session, stable_id
 
 from ..service import Recording, SessionRef
-from ..settings import ObserveSettings, RecorderSettings
+from ..settings import ObserveSettings, Patience, RecorderSettings
 from .breath import taking_turns
 
 log = logging.getLogger("acontext")
@@ -114,14 +114,14 @@ class Recorder:
         scrubber: Scrubber,
         *,
         settings: RecorderSettings | None = None,
-        observe: ObserveSettings | None = None,
+        observe: Patience | None = None,
         wake: Callable[[], None] | None = None,
     ) -> None:
         self._store = store
         self._blobs = blobs
         self._scrubber = scrubber
         self._settings = settings or RecorderSettings()
-        self._observe = observe or ObserveSettings()
+        self._observe = observe or ObserveSettings().patience(model=False)
         self._wake = wake or (lambda: None)
         self.stats = RecorderStats()
         self._queue: queue.SimpleQueue[_Entry | threading.Event | None] = queue.SimpleQueue()
@@ -337,6 +337,7 @@ class Recorder:
             ensure=session,
             quiet=self._observe.quiet,
             max_wait=self._observe.max_wait,
+            buffer=self._observe.buffer,
         )
 
     def _done(self, entry: _Entry, appended: Appended) -> None:

@@ -9,7 +9,7 @@ import os
 import random
 import time
 import traceback
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from functools import partial
 
 from acontext_store.base import Moment, Store
@@ -18,7 +18,8 @@ from acontext_store.types import Claim, LaneKind, Task, new_id
 
 from ..settings import LearnSettings, WorkerSettings
 from .breath import in_background
-from .protocols import FinishedTask, Learner, Lesson, Observation, Observer
+from .observations import batch, whole
+from .protocols import BatchObserver, FinishedTask, Learner, Lesson, Observation, Observer
 
 log = logging.getLogger("acontext")
 
@@ -186,8 +187,13 @@ class Worker:
                 await heart
 
     async def _observe(self, claim: Claim) -> None:
-        ops = await self._observer.observe(await self._store.together(partial(_observation, claim.key)))
-        await self._store.apply_tasks(claim, ops, learn_after=self._learn.quiet)
+        read: Callable[[Moment], Observation] = partial(whole, claim.key)
+        buffer = 0
+        if isinstance(self._observer, BatchObserver):
+            window = self._observer.window
+            read, buffer = partial(batch, claim.key, window, claim.attempts), window.buffer
+        ops = await self._observer.observe(await self._store.together(read))
+        await self._store.apply_tasks(claim, ops, learn_after=self._learn.quiet, buffer=buffer)
 
     async def _learn_space(self, claim: Claim) -> None:
         space = await self._store.space(claim.key)
@@ -206,24 +212,12 @@ class Worker:
         await self._store.apply_skills(claim, ops)
 
 
-def _observation(session_id: str, moment: Moment) -> Observation:
-    session, resume = moment.session(session_id), moment.resume_seq(session_id)
-    return Observation(
-        session=session,
-        messages=moment.messages(session_id, after_seq=resume - 1),
-        outcomes=moment.outcomes(session_id, after_seq=resume - 1),
-        tasks=moment.tasks(session_id),
-    )
-
-
 def _finished(tasks: Sequence[Task], moment: Moment) -> list[FinishedTask]:
     return [
         FinishedTask(
             task=task,
             session=moment.session(task.session_id),
-            messages=moment.messages(
-                task.session_id, after_seq=task.first_seq - 1, limit=task.last_seq - task.first_seq + 1
-            ),
+            messages=moment.task_messages(task),
         )
         for task in tasks
     ]

@@ -16,14 +16,13 @@ from ..breath import breathe, think
 from ..protocols import Observation
 from .calls import Call, executed_calls
 from .markers import strip_injected
+from .outcomes import BARE, EXPLICIT, differs, failed_act, status_of, weightier
 from .speech import asks, is_thankful, kind_of_turn, standing_wishes
 from .toolnames import effect_of
 
 DESCRIPTION_CHARS = 500
 MOST_PROGRESSES = 50
 MOST_PREFERENCES = 20
-EXPLICIT = 1.0
-_VERDICTS = ("success", "failed")
 
 
 class RulesObserver:
@@ -56,18 +55,11 @@ def observe(observation: Observation) -> TaskOps:
     kept = {task.id for task in tasks}
     return TaskOps(
         session_id=observation.session.id,
-        tasks=tuple(task for task in tasks if _differs(known.get(task.id), task)),
+        tasks=tuple(task for task in tasks if differs(known.get(task.id), task)),
         removed=tuple(task.id for task in observation.tasks if task.id not in kept),
         observed_seq=messages[-1].seq,
         resume_seq=fold.resume_seq(),
     )
-
-
-def _differs(old: Task | None, new: Task) -> bool:
-    if old is None:
-        return True
-    ignored = {"space_digested", "created_at", "updated_at"}
-    return old.model_dump(exclude=ignored) != new.model_dump(exclude=ignored)
 
 
 @dataclass(slots=True)
@@ -93,12 +85,14 @@ class _Fold:
         self.open: _Open | None = None
         #: The first message that belongs to no task yet: a system prompt, a greeting.
         self.leading: int | None = None
-        self.last_seq = settled[-1].last_seq if settled else 0
+        #: The last message that a settled task has.
+        self.reach = max((task.last_seq for task in settled), default=0)
+        self.known_seq = self.last_seq = self.reach
 
     # -- messages
 
     def read(self, message: StoredMessage) -> None:
-        if self.settled and message.seq <= self.settled[-1].last_seq:
+        if message.seq <= self.known_seq:
             return
         self.last_seq = message.seq
         text = strip_injected(message.text) if message.role == "user" else ""
@@ -130,7 +124,7 @@ class _Fold:
         elif kind == "correction":
             self._vote(task, message, "failed")
             task.disputed = True
-        elif task.outcome is not None and task.outcome.weight <= 0.5:
+        elif task.outcome is not None and task.outcome.weight <= BARE:
             task.outcome = None
         self._continue(message)
 
@@ -144,9 +138,16 @@ class _Fold:
         task = self.open
         if task is None:
             if self.settled:
-                last = self.settled[-1]
-                self.settled[-1] = last.model_copy(
-                    update={"last_seq": message.seq, "updated_at": message.created_at, "space_digested": False}
+                newest = self._newest()
+                last = self.settled[newest]
+                self.reach = message.seq
+                self.settled[newest] = last.model_copy(
+                    update={
+                        "first_seq": last.first_seq or message.seq,
+                        "last_seq": message.seq,
+                        "updated_at": message.created_at,
+                        "space_digested": False,
+                    }
                 )
             elif self.leading is None:
                 self.leading = message.seq
@@ -172,9 +173,9 @@ class _Fold:
             if explicit:
                 self._cover(outcome, self._since_last_report())
             elif self.open is not None:
-                self.open.outcome = _weightier(self.open.outcome, outcome)
+                self.open.outcome = weightier(self.open.outcome, outcome)
             elif self.settled:
-                self._relabel(len(self.settled) - 1, outcome)
+                self._relabel(self._newest(), outcome)
             return
         same = [i for i, task in enumerate(self.settled) if task.outcome and task.outcome.run_id == outcome.run_id]
         is_open = self.open is not None and outcome.run_id in self.open.runs
@@ -185,9 +186,15 @@ class _Fold:
             self._cover(outcome, trailing)
             return
         if is_open and self.open is not None:
-            self.open.outcome = _weightier(self.open.outcome, outcome)
+            self.open.outcome = weightier(self.open.outcome, outcome)
         for i in same if not explicit else same[-1:]:
             self._relabel(i, outcome)
+
+    def _newest(self) -> int:
+        """The settled task that went on last. (Of a model's tasks that need not be the last one in order.)"""
+        if self.settled[-1].last_seq >= self.reach:
+            return len(self.settled) - 1
+        return max(range(len(self.settled)), key=lambda at: self.settled[at].last_seq)
 
     def _since_last_report(self) -> int:
         """The first settled task after the last explicit word on the whole session."""
@@ -201,7 +208,7 @@ class _Fold:
         """All tasks from `start` on, and the open one, are one task with this outcome."""
         whole = outcome.run_id is None
         if self.open is not None and start == len(self.settled):
-            self.open.outcome = _weightier(self.open.outcome, outcome)
+            self.open.outcome = weightier(self.open.outcome, outcome)
             if whole:
                 self._settle()
             return
@@ -209,22 +216,22 @@ class _Fold:
             self._settle()
         if start >= len(self.settled):
             if self.settled:
-                self._relabel(len(self.settled) - 1, outcome)
+                self._relabel(self._newest(), outcome)
             return
         parts = self.settled[start:]
         best: Outcome | None = None
         for part in parts:
             if part.outcome is not None and part.outcome.weight >= EXPLICIT:
-                best = _weightier(best, part.outcome)
+                best = weightier(best, part.outcome)
         del self.settled[start:]
-        self.settled.append(_merged(parts, _weightier(best, outcome)))
+        self.settled.append(_merged(parts, weightier(best, outcome)))
 
     def _relabel(self, i: int, outcome: Outcome) -> None:
         task = self.settled[i]
-        best = _weightier(task.outcome, outcome)
+        best = weightier(task.outcome, outcome)
         if best != task.outcome:
             self.settled[i] = task.model_copy(
-                update={"outcome": best, "status": _status(best, closed=True, replied=True), "space_digested": False}
+                update={"outcome": best, "status": status_of(best, closed=True, replied=True), "space_digested": False}
             )
 
     def _vote(self, task: _Open, message: StoredMessage, status: TaskStatus) -> None:
@@ -236,13 +243,14 @@ class _Fold:
             after_seq=message.seq,
             created_at=message.created_at,
         )
-        task.outcome = _weightier(task.outcome, outcome)
+        task.outcome = weightier(task.outcome, outcome)
 
     # -- tasks
 
     def _settle(self) -> None:
         if self.open is not None:
             self.settled.append(self._task(self.open, closed=True))
+            self.reach = self.settled[-1].last_seq
             self.open = None
 
     def tasks(self) -> list[Task]:
@@ -269,8 +277,8 @@ class _Fold:
                 id=stable_id(task.id, "run"), status="unknown", source="model", run_id=task.run_id,
                 after_seq=task.messages[-1].seq, created_at=task.messages[-1].created_at,
             )  # fmt: skip
-        status = _status(outcome, closed=closed, replied=task.replied)
-        weak = outcome is not None and outcome.weight <= 0.5
+        status = status_of(outcome, closed=closed, replied=task.replied)
+        weak = outcome is not None and outcome.weight <= BARE
         if weak and status == "success" and not closed and asks(task.agent_said):
             status = "running"
         return Task(
@@ -291,18 +299,13 @@ class _Fold:
         )  # fmt: skip
 
 
-def _weightier(current: Outcome | None, new: Outcome) -> Outcome:
-    """The one to believe: the weightier; among equals the later."""
-    return new if current is None or new.weight >= current.weight else current
-
-
 def _unless_it_failed(task: _Open, outcome: Outcome, calls: Sequence[Call]) -> Outcome:
     """A run that came to its end, but whose last act failed and was not made good, has not succeeded."""
-    acts = [call for call in calls if effect_of(call.tool) not in ("thought", "finish")]
-    if not acts or not acts[-1].is_error:
+    failed = failed_act(calls)
+    if failed is None:
         return outcome
     return Outcome(
-        id=stable_id(task.id, "tool"), status="failed", source="tool", reason=f"{acts[-1].tool} failed",
+        id=stable_id(task.id, "tool"), status="failed", source="tool", reason=f"{failed.tool} failed",
         run_id=outcome.run_id, after_seq=outcome.after_seq, created_at=outcome.created_at,
     )  # fmt: skip
 
@@ -318,16 +321,6 @@ def _by_tools(task: _Open, answered: object, error: object, closed: bool) -> Out
         id=stable_id(task.id, "tool"), status="failed" if error else "success", source="tool",
         after_seq=last.seq, created_at=last.created_at,
     )  # fmt: skip
-
-
-def _status(outcome: Outcome | None, *, closed: bool, replied: bool) -> TaskStatus:
-    if outcome is not None and outcome.weight > 0:
-        if outcome.status == "success":
-            return "success"
-        if outcome.status == "failed":
-            return "failed"
-        return "running" if outcome.status == "interrupted" else "pending"
-    return "running" if replied and not closed else "pending"
 
 
 def _data(task: _Open, progresses: Sequence[str]) -> TaskData:
@@ -355,7 +348,7 @@ def _merged(parts: Sequence[Task], outcome: Outcome) -> Task:
                 progresses=progresses[:MOST_PROGRESSES],
                 user_preferences=list(wishes)[:MOST_PREFERENCES],
             ),
-            "status": _status(outcome, closed=True, replied=True),
+            "status": status_of(outcome, closed=True, replied=True),
             "outcome": outcome,
             "last_seq": last.last_seq,
             "updated_at": last.updated_at,
