@@ -63,6 +63,9 @@ class Moment(Protocol):
     def tasks(self, session_id: str, *, planning: bool = False) -> list[Task]:
         """All of them; with `planning`, the planning task, too."""
 
+    def tasks_before(self, task: Task, *, limit: int) -> list[Task]:
+        """The last `limit` tasks before it in its session, oldest first; the planning task is left out."""
+
     def task_messages(self, task: Task, *, last: int | None = None) -> list[StoredMessage]:
         """The messages that belong to it, oldest first; the `last` of them."""
 

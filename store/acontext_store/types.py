@@ -353,6 +353,16 @@ class Skill(Record):
         return tuple(dict.fromkeys(e.session_key or e.session_id for e in ordered))
 
 
+class MadeBy(Record):
+    """The model that worded a version of a skill, and the prompt that it was asked with."""
+
+    model: str
+    #: Name and version, `experience_agent@1`.
+    prompt: str
+    #: How many parts of its answer were left out because nothing proves them, by kind.
+    dropped: dict[str, int] = Field(default_factory=dict)
+
+
 class SkillVersion(Record):
     """One state that a skill has had. Rows of this kind are only ever added."""
 
@@ -367,6 +377,8 @@ class SkillVersion(Record):
     score: float = 0.0
     score_reasons: tuple[str, ...] = ()
     reason: str = ""
+    #: None where no model had a part in it.
+    made_by: MadeBy | None = None
     created_at: str = Field(default_factory=now)
 
 
@@ -402,6 +414,7 @@ class SkillEdit(Record):
     #: Under which texts it is found, besides its own words.
     texts: tuple[SearchText, ...] = ()
     reason: str = ""
+    made_by: MadeBy | None = None
 
 
 class SkillOps(Record):
@@ -418,6 +431,8 @@ class SkillOps(Record):
     retired: tuple[str, ...] = ()
     #: Tasks that have been looked at, whether or not they taught anything.
     digested: tuple[str, ...] = ()
+    #: What there is to tell of how this lesson was learned: that the rules did it, because a budget is spent.
+    note: str = ""
 
 
 class SearchHit(Record):
@@ -530,6 +545,8 @@ class Lane(Record):
     attempts: int = 0
     last_error: str | None = None
     dead_at: float | None = None
+    #: What there is to tell of how it was last done.
+    note: str | None = None
 
 
 class LearningStatus(Record):

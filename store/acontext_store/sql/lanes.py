@@ -171,7 +171,7 @@ def release(tx: Tx, claim: Claim, *, error: str | None, retry_in: float | None, 
     tx.change(lanes, values, **_held(claim))
 
 
-def finish(tx: Tx, claim: Claim, *, patient: bool = False) -> None:
+def finish(tx: Tx, claim: Claim, *, patient: bool = False, note: str | None = None) -> None:
     """Release after the work was done: due again at once if there is more of it, else idle.
 
     `patient` leaves what arrived since the claim to its own time.
@@ -186,6 +186,7 @@ def finish(tx: Tx, claim: Claim, *, patient: bool = False) -> None:
         "not_before": 0.0,
         "due_at": None,
         "deadline": None,
+        "note": None if note is None else clean(note),
     }
     if patient and lane.due_at is not None:
         del values["due_at"], values["deadline"]
@@ -237,7 +238,8 @@ def list_lanes(tx: Tx, *, dead: bool | None) -> list[Lane]:
     elif dead is False:
         query = query.where(lanes.c.ready_at.is_not(None))
     else:
-        query = query.where(or_(lanes.c.ready_at.is_not(None), lanes.c.dead_at.is_not(None)))
+        told = (lanes.c.ready_at, lanes.c.dead_at, lanes.c.note)
+        query = query.where(or_(*(column.is_not(None) for column in told)))
     return [_lane(row) for row in tx.all(query.order_by(lanes.c.ready_at, lanes.c.kind, lanes.c.key))]
 
 
@@ -256,6 +258,7 @@ def _lane(row: Row[Any]) -> Lane:
         attempts=row.attempts,
         last_error=row.last_error,
         dead_at=row.dead_at,
+        note=row.note,
     )
 
 

@@ -45,7 +45,7 @@ def apply(tx: Tx, claim: Claim, ops: SkillOps) -> int:
     if refused:
         log.info("acontext: %d edits of skills that belong to a person were left out", refused)
     tasks.digest(tx, claim, ops.digested)
-    lanes.finish(tx, claim)
+    lanes.finish(tx, claim, note=ops.note or None)
     return written
 
 
@@ -102,6 +102,7 @@ def _edit(tx: Tx, index: Index, space_id: str, before: Any | None, edit: SkillEd
             score_reasons=edit.score_reasons,
             reason=edit.reason,
             by_person=edit.origin == "human",
+            made_by=edit.made_by,
         )
         _place(tx, space_id, before, edit)
     index.put(edit.skill_id, [skills.own_text(edit.body), *edit.texts])

@@ -41,6 +41,9 @@ class OneMoment:
                 return found
             cursor = page.next_cursor
 
+    def tasks_before(self, task: Task, *, limit: int) -> list[Task]:
+        return tasks.before(self._tx, task, limit=limit)
+
     def task_messages(self, task: Task, *, last: int | None = None) -> list[StoredMessage]:
         return conversations.messages_of(self._tx, task, last=last)
 

@@ -14,6 +14,7 @@ from ..types import (
     Block,
     Evidence,
     Json,
+    MadeBy,
     Origin,
     SearchText,
     Skill,
@@ -150,8 +151,13 @@ def _version(row: Row[Any], behind: tuple[Evidence, ...]) -> SkillVersion:
         score=row.score,
         score_reasons=tuple(load(row.score_reasons)),
         reason=load(row.reason),
+        made_by=_made_by(row),
         created_at=row.created_at,
     )
+
+
+def _made_by(row: Any | None) -> MadeBy | None:
+    return None if row is None or row.made_by is None else MadeBy.model_validate(load(row.made_by))
 
 
 # ------------------------------------------------------------------------------------------------ writing
@@ -171,10 +177,16 @@ def write(
     score_reasons: Sequence[str],
     reason: str,
     by_person: bool,
+    made_by: MadeBy | None = None,
 ) -> None:
-    """A new version, and the head at it. Versions are only ever added."""
+    """A new version, and the head at it. Versions are only ever added.
+
+    What says the same as before was worded by whom it was worded before.
+    """
     version = 1 if before is None else before.version + 1
     moment = now()
+    if made_by is None and before is not None and before.hash == body.hash:
+        made_by = _made_by(tx.find(skill_versions, skill_id=skill_id, version=before.version))
     content = {"body": dump(body.model_dump()), "hash": body.hash}
     judged = {"score": score, "score_reasons": dump(list(score_reasons))}
     head = {"status": status, "version": version, "updated_at": moment, **content, **judged}
@@ -193,6 +205,7 @@ def write(
                 "status": status,
                 "origin": "human" if by_person else origin,
                 "reason": dump(reason),
+                "made_by": None if made_by is None else dump(made_by.model_dump()),
                 "created_at": moment,
                 **content,
                 **judged,

@@ -238,6 +238,8 @@ skill_versions = Table(
     must("score_reasons"),
     must("reason"),
     must("created_at"),
+    # the model and the prompt, where a model worded it
+    may("made_by"),
     ForeignKeyConstraint(["project_id", "skill_id"], ["skills.project_id", "skills.id"], ondelete="CASCADE"),
 )
 
@@ -506,5 +508,7 @@ lanes = Table(
             persisted=True,
         ),
     ),
+    # how it was last done, where there is something to tell of that
+    may("note"),
     Index("ix_lanes_ready", "project_id", "ready_at"),
 )

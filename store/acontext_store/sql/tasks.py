@@ -56,6 +56,12 @@ def task(tx: Tx, task_id: str) -> Task:
     return _task(tx.get(tasks, "task", task_id))
 
 
+def before(tx: Tx, task: Task, *, limit: int) -> list[Task]:
+    earlier = tx.mine(tasks, session_id=task.session_id) & (tasks.c.position < task.order)
+    query = tasks.select().where(earlier, tasks.c.is_planning.is_(False))
+    return [_task(row) for row in tx.all(query.order_by(tasks.c.position.desc()).limit(limit))][::-1]
+
+
 def planning(tx: Tx, session_id: str) -> list[Task]:
     query = tasks.select().where(tx.mine(tasks, session_id=session_id), tasks.c.is_planning)
     return [_task(row) for row in tx.all(query.order_by(tasks.c.position, tasks.c.id))]
