@@ -34,6 +34,7 @@ from .types import (
     ObservingStatus,
     Outcome,
     Page,
+    Proposal,
     SearchHit,
     Session,
     Skill,
@@ -208,7 +209,7 @@ class Store(Protocol):
         """Finished tasks of the space's sessions that no learner has looked at yet, oldest first."""
 
     def learning_status(self, session_id: str) -> Pending[LearningStatus]:
-        """Counts over finished tasks. Both 0 for a session without a space. Raises NotFound."""
+        """Counts over finished tasks. All 0 for a session without a space. Raises NotFound."""
 
     # -- spaces and blocks
     def create_space(self, space: Space) -> Pending[Space]:
@@ -265,6 +266,25 @@ class Store(Protocol):
     def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> Pending[list[Skill]]:
         """At their newest version, oldest first. None = all. Raises NotFound for an unknown space."""
 
+    def proposals(self, space_id: str) -> Pending[list[Proposal]]:
+        """What was learned and waits for a person, oldest first. Raises NotFound."""
+
+    def proposed_skills(self, space_id: str) -> Pending[list[Skill]]:
+        """All skills, as they would be if all that waits was confirmed: what a learner builds on. Raises NotFound."""
+
+    def confirm(self, space_id: str, proposal_id: str, *, data: Json | None = None) -> Pending[Skill]:
+        """Use it from now on, as it is or as a person has changed it (`data` as the props of a skill's block).
+
+        `proposal_id` may be that of its skill, too: whatever waits there now. Skills whose place it takes are
+        retired. What a person has changed is theirs from then on. Raises NotFound for what does not wait, InvalidInput.
+        """
+
+    def reject(self, space_id: str, proposal_id: str) -> Pending[Skill]:
+        """A new skill is retired for good; of a known one, only these words are. Raises NotFound.
+
+        Automation does not bring it back: neither these words there, nor another skill that teaches the same.
+        """
+
     def skill(self, skill_id: str) -> Pending[Skill]: ...
 
     def skills_by_id(self, skill_ids: Sequence[str], *, evidence: bool = True) -> Pending[list[Skill]]:
@@ -291,11 +311,14 @@ class Store(Protocol):
     def episodes(self, space_id: str) -> Pending[list[Episode]]:
         """All of the space, oldest first."""
 
-    def apply_skills(self, claim: Claim, ops: SkillOps) -> Pending[int]:
+    def apply_skills(self, claim: Claim, ops: SkillOps, *, confirm: bool = False) -> Pending[int]:
         """One transaction, fenced by the claim: episodes, versions, evidence, search texts, release of the lane.
 
         An edit whose content and status equal the newest version writes nothing but its search texts and
-        evidence where they differ. The result is the number of versions written. Raises LeaseLost.
+        evidence where they differ. In a space that asks (`configs["confirm"]`, or `confirm` where that says nothing),
+        what would become active waits for a person: a new skill as "pending_confirmation", a new version as a
+        proposal beside the active one, and a skill whose place it would take stays active, too. The result is the
+        number of versions written. Raises LeaseLost.
         """
 
     def frequencies(self, space_id: str, terms: Iterable[str]) -> Pending[tuple[int, dict[str, int]]]:
@@ -427,15 +450,37 @@ class Store(Protocol):
         """Keep it for `lease` seconds from now. Raises LeaseLost."""
 
     def release(
-        self, claim: Claim, *, error: str | None = None, retry_in: float | None = None, dead: bool = False
+        self,
+        claim: Claim,
+        *,
+        error: str | None = None,
+        retry_in: float | None = None,
+        dead: bool = False,
+        outage: bool = False,
     ) -> Pending[None]:
-        """Give it back. With `error`: attempts + 1 and due again after `retry_in`, or `dead`. Raises LeaseLost."""
+        """Give it back. With `error`: due again after `retry_in`, or `dead`. Raises LeaseLost.
+
+        An error counts as an attempt, or as an outage where something that the work needs was away.
+        """
+
+    def retry(self, *, space_id: str | None = None, session_id: str | None = None) -> Pending[int]:
+        """Make due now all that failed or could not be tried, dead or not, as if for the first time.
+
+        Of everything, of what a space learns from and in, or of one session. The number of lanes. Raises NotFound.
+        """
 
     def next_due(self, *, kinds: Collection[LaneKind]) -> Pending[float | None]:
         """The Unix time at which the next lane of these kinds can be claimed; None = there is none."""
 
-    def lanes(self, *, dead: bool | None = None) -> Pending[list[Lane]]:
-        """Due work, or (`dead=True`) what has failed for good."""
+    def lanes(
+        self,
+        *,
+        dead: bool | None = None,
+        space_id: str | None = None,
+        session_id: str | None = None,
+        limit: int | None = None,
+    ) -> Pending[list[Lane]]:
+        """Due work, or (`dead=True`) what has failed for good; of a space and its sessions, or of one session."""
 
     def stats(self) -> Pending[StoreStats]: ...
 

@@ -18,6 +18,7 @@ import pytest
 
 from .base import Store
 from .contracts.blobs import BlobContract
+from .contracts.confirming import ConfirmContract, OutageContract, ProgressContract
 from .contracts.conversations import MessageContract, SessionContract
 from .contracts.disks import ArtifactContract, BlobUseContract, DiskContract
 from .contracts.embedding import EmbedContract
@@ -43,12 +44,15 @@ class StoreContract(
     DueContract,
     ClaimContract,
     ReleaseContract,
+    OutageContract,
     TaskContract,
     LinkContract,
     BufferContract,
     DigestContract,
     SkillContract,
     HumanContract,
+    ConfirmContract,
+    ProgressContract,
     SearchContract,
     EmbedContract,
     SpaceContract,
@@ -60,9 +64,9 @@ class StoreContract(
     ObservingContract,
     PrincipalContract,
     ToolContract,
+    LedgerContract,
     TenancyContract,
     LastingContract,
-    LedgerContract,
 ):
     """What every `Store` promises."""
 

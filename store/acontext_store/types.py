@@ -435,6 +435,22 @@ class SkillOps(Record):
     note: str = ""
 
 
+class Proposal(Record):
+    """What was learned and waits until a person confirms or rejects it: a new skill, or a new version of one."""
+
+    #: Of exactly this text: what says something else has another id.
+    id: str
+    #: The skill as it would be.
+    skill: Skill
+    #: The skill as it is used meanwhile; None where it is new.
+    current: Skill | None = None
+    reason: str = ""
+    #: Skills that are retired when this is confirmed, because it takes their place.
+    supersedes: tuple[str, ...] = ()
+    created_at: str = Field(default_factory=now)
+    updated_at: str = Field(default_factory=now)
+
+
 class SearchHit(Record):
     """A text that a query found."""
 
@@ -529,7 +545,12 @@ class Claim(Record):
     owner: str
     #: Fencing token: grows with each claim; what is written under an older one is refused.
     token: int
+    #: How often this work has failed since it was last done.
     attempts: int = 0
+    #: How often it could not be tried, because something that it needs was away.
+    outages: int = 0
+    #: The Unix time of the first of these.
+    failing_since: float | None = None
 
 
 class Lane(Record):
@@ -542,18 +563,44 @@ class Lane(Record):
     owner: str | None = None
     lease_until: float = 0.0
     token: int = 0
+    #: How often it has failed since it was last done.
     attempts: int = 0
+    #: How often it could not be tried, because something that it needs was away.
+    outages: int = 0
+    #: The Unix time of the first of these.
+    failing_since: float | None = None
     last_error: str | None = None
     dead_at: float | None = None
     #: What there is to tell of how it was last done.
     note: str | None = None
+    #: The space of that session, or that space.
+    space_id: str | None = None
+
+    @property
+    def failing(self) -> bool:
+        """Whether it failed, or could not be tried, since it was last done."""
+        return self.attempts > 0 or self.outages > 0
+
+    @property
+    def reason(self) -> str:
+        """The last line of the last error."""
+        lines = (self.last_error or "").strip().splitlines()
+        return lines[-1] if lines else "no reason kept"
 
 
 class LearningStatus(Record):
-    """How many finished tasks of a session have been learned from, and how many wait."""
+    """How far the finished tasks of a session have been learned from. Each is counted once, but for failed ones."""
 
+    #: Learned from; what they taught, if anything, is decided.
     space_digested_count: int
+    #: Not looked at yet.
     not_space_digested_count: int
+    #: Looked at, and what they taught waits for a person.
+    waiting_count: int = 0
+    #: Those of `not_space_digested_count` that are not looked at any more until they are retried.
+    failed_count: int = 0
+    #: Why learning from this session does not go on; "" where it does.
+    errmsg: str = ""
 
 
 class ApiKey(Record):
@@ -576,6 +623,8 @@ class ObservingStatus(Record):
     observed: int
     in_process: int
     pending: int
+    #: Those of `pending` that are not looked at any more until they are retried.
+    failed: int = 0
     updated_at: str = Field(default_factory=now)
 
 

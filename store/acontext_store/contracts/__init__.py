@@ -2,5 +2,17 @@
 
 import pytest
 
-_CONTRACTS = ("blobs", "conversations", "disks", "given", "lasting", "learning", "ledger", "spaces", "tenancy", "work")
+_CONTRACTS = (
+    "blobs",
+    "confirming",
+    "conversations",
+    "disks",
+    "given",
+    "lasting",
+    "learning",
+    "ledger",
+    "spaces",
+    "tenancy",
+    "work",
+)
 pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in _CONTRACTS))

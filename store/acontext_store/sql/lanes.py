@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Row, and_, func, or_, select, update
+from sqlalchemy import Row, and_, case, func, or_, select, update
 
 from ..errors import InvalidInput, LeaseLost, NotFound
 from ..types import Claim, Lane, LaneKind, ObservingStatus
@@ -40,12 +40,29 @@ _CLAIM = """
 UPDATE lanes SET
     attempts = attempts + (owner IS NOT NULL),
     last_error = CASE WHEN owner IS NULL THEN last_error ELSE 'the lease of ' || owner || ' ran out' END,
+    failing_since = CASE WHEN owner IS NULL THEN failing_since ELSE coalesce(failing_since, :now) END,
     owner = :owner, lease_until = :until, claimed_at = :now, token = token + 1, due_at = NULL, deadline = NULL
 WHERE project_id = :project_id AND (kind, key) IN (
     SELECT kind, key FROM lanes WHERE project_id = :project_id AND ready_at <= :now AND kind IN ({kinds})
     ORDER BY ready_at LIMIT :limit
 )
-RETURNING kind, key, token, attempts
+RETURNING kind, key, token, attempts, outages, failing_since
+"""
+_OF_SPACE = """
+(kind != 'observe' AND key = :space_id OR kind = 'observe' AND key IN (
+    SELECT id FROM sessions WHERE project_id = :project_id AND space_id = :space_id
+))
+"""
+_OF_SESSION = "kind = 'observe' AND key = :session_id"
+_SEEN_AGAIN = """
+UPDATE messages SET status = 'pending' WHERE project_id = :project_id AND status = 'failed' AND session_id IN (
+    SELECT key FROM lanes WHERE project_id = :project_id AND kind = 'observe' AND dead_at IS NOT NULL AND {which}
+)
+"""
+_RETRY = """
+UPDATE lanes SET
+    attempts = 0, outages = 0, failing_since = NULL, dead_at = NULL, due_at = :now, deadline = :now, not_before = 0
+WHERE project_id = :project_id AND owner IS NULL AND (dead_at IS NOT NULL OR attempts > 0 OR outages > 0) AND {which}
 """
 
 
@@ -74,7 +91,8 @@ def make_due(tx: Tx, kind: LaneKind, key: str, *, at: float | None) -> None:
         raise NotFound("session" if kind == "observe" else "space", key)
     at_the_latest(tx, kind, key, time.time() if at is None else at)
     dead = tx.mine(lanes, kind=kind, key=key) & lanes.c.dead_at.is_not(None)
-    if tx.run(update(lanes).where(dead).values(dead_at=None, attempts=0)).rowcount and kind == "observe":
+    alive = {"dead_at": None, "attempts": 0, "outages": 0, "failing_since": None}
+    if tx.run(update(lanes).where(dead).values(alive)).rowcount and kind == "observe":
         tx.run(
             update(messages)
             .where(tx.mine(messages, session_id=key), messages.c.status == "failed")
@@ -89,8 +107,12 @@ def observing_status(tx: Tx, session_id: str) -> ObservingStatus:
     waiting = last_seq - session.observed_seq
     lane = tx.find(lanes, kind="observe", key=session_id)
     busy = lane is not None and lane.owner is not None and lane.lease_until > time.time()
+    dead = lane is not None and lane.dead_at is not None
     return ObservingStatus(
-        observed=session.observed_seq, in_process=waiting if busy else 0, pending=0 if busy else waiting
+        observed=session.observed_seq,
+        in_process=waiting if busy else 0,
+        pending=0 if busy else waiting,
+        failed=waiting if dead else 0,
     )
 
 
@@ -103,6 +125,21 @@ def is_held(tx: Tx, session_id: str) -> bool:
     """Whether somebody observes the session now."""
     lane = tx.find(lanes, kind="observe", key=session_id)
     return lane is not None and lane.owner is not None and bool(lane.lease_until > time.time())
+
+
+def retry(tx: Tx, *, space_id: str | None, session_id: str | None) -> int:
+    """Make due now what failed, or could not be tried: as if it was for the first time. How many lanes that were."""
+    which = "1"
+    if space_id is not None:
+        tx.get(spaces, "space", space_id)
+        which += f" AND {_OF_SPACE}"
+    if session_id is not None:
+        tx.get(sessions, "session", session_id)
+        which += f" AND {_OF_SESSION}"
+    tx.memory.lane_changes += 1
+    values = {"project_id": tx.project_id, "space_id": space_id, "session_id": session_id, "now": time.time()}
+    tx.raw.execute(_SEEN_AGAIN.format(which=which), values)
+    return tx.raw.execute(_RETRY.format(which=which), values).rowcount
 
 
 def claim(tx: Tx, owner: str, *, kinds: Collection[LaneKind], lease: float, limit: int) -> list[Claim]:
@@ -125,7 +162,16 @@ def claim(tx: Tx, owner: str, *, kinds: Collection[LaneKind], lease: float, limi
     ).fetchall()
     tx.memory.lane_changes += len(rows)
     return [
-        Claim(kind=kind, key=key, owner=owner, token=token, attempts=attempts) for kind, key, token, attempts in rows
+        Claim(
+            kind=kind,
+            key=key,
+            owner=owner,
+            token=token,
+            attempts=attempts,
+            outages=outages,
+            failing_since=failing_since,
+        )
+        for kind, key, token, attempts, outages, failing_since in rows
     ]
 
 
@@ -147,13 +193,17 @@ def heartbeat(tx: Tx, claim: Claim, *, lease: float) -> None:
     tx.change(lanes, {"lease_until": time.time() + lease}, **_held(claim))
 
 
-def release(tx: Tx, claim: Claim, *, error: str | None, retry_in: float | None, dead: bool) -> None:
+def release(
+    tx: Tx, claim: Claim, *, error: str | None, retry_in: float | None, dead: bool, outage: bool = False
+) -> None:
     lane = fence(tx, claim)
     tx.memory.lane_changes += 1
     moment = time.time()
     values: dict[str, Any] = {"owner": None, "lease_until": 0.0}
     if error is not None or dead:
-        values |= {"attempts": lane.attempts + 1, "last_error": clean(error or "")}
+        counted = {"outages": lane.outages + 1} if outage else {"attempts": lane.attempts + 1}
+        since = moment if lane.failing_since is None else lane.failing_since
+        values |= {**counted, "failing_since": since, "last_error": clean(error or "")}
     if dead:
         values["dead_at"] = moment
         if claim.kind == "observe":
@@ -182,6 +232,8 @@ def finish(tx: Tx, claim: Claim, *, patient: bool = False, note: str | None = No
         "owner": None,
         "lease_until": 0.0,
         "attempts": 0,
+        "outages": 0,
+        "failing_since": None,
         "last_error": None,
         "not_before": 0.0,
         "due_at": None,
@@ -231,8 +283,18 @@ def next_due(tx: Tx, *, kinds: Collection[LaneKind]) -> float | None:
     return None if value is None else float(value)
 
 
-def list_lanes(tx: Tx, *, dead: bool | None) -> list[Lane]:
-    query = lanes.select().where(tx.mine(lanes))
+def list_lanes(
+    tx: Tx,
+    *,
+    dead: bool | None,
+    space_id: str | None = None,
+    session_id: str | None = None,
+    key: str | None = None,
+    limit: int | None = None,
+) -> list[Lane]:
+    whose = func.coalesce(sessions.c.space_id, case((lanes.c.kind != "observe", lanes.c.key))).label("space_id")
+    session = and_(sessions.c.project_id == lanes.c.project_id, lanes.c.kind == "observe", sessions.c.id == lanes.c.key)
+    query = select(lanes, whose).select_from(lanes.outerjoin(sessions, session)).where(tx.mine(lanes))
     if dead is True:
         query = query.where(lanes.c.dead_at.is_not(None))
     elif dead is False:
@@ -240,7 +302,13 @@ def list_lanes(tx: Tx, *, dead: bool | None) -> list[Lane]:
     else:
         told = (lanes.c.ready_at, lanes.c.dead_at, lanes.c.note)
         query = query.where(or_(*(column.is_not(None) for column in told)))
-    return [_lane(row) for row in tx.all(query.order_by(lanes.c.ready_at, lanes.c.kind, lanes.c.key))]
+    if space_id is not None:
+        query = query.where(whose == space_id)
+    if session_id is not None:
+        query = query.where(lanes.c.kind == "observe", lanes.c.key == session_id)
+    if key is not None:
+        query = query.where(lanes.c.key == key)
+    return [_lane(row) for row in tx.all(query.order_by(lanes.c.ready_at, lanes.c.kind, lanes.c.key).limit(limit))]
 
 
 def _lane(row: Row[Any]) -> Lane:
@@ -256,9 +324,12 @@ def _lane(row: Row[Any]) -> Lane:
         lease_until=row.lease_until,
         token=row.token,
         attempts=row.attempts,
+        outages=row.outages,
+        failing_since=row.failing_since,
         last_error=row.last_error,
         dead_at=row.dead_at,
         note=row.note,
+        space_id=row.space_id,
     )
 
 

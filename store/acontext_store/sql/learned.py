@@ -6,8 +6,9 @@ import logging
 from typing import Any
 
 from ..errors import Conflict, InvalidInput
+from ..sameness import reads_the_same
 from ..types import Block, Claim, Episode, Injection, SkillBody, SkillEdit, SkillOps, now
-from . import lanes, skills, spaces, tasks
+from . import lanes, proposals, skills, spaces, tasks
 from .connect import clean, dump, load
 from .paging import check_limit
 from .search import Index
@@ -20,33 +21,74 @@ from .tx import Tx
 log = logging.getLogger("acontext")
 
 
-def apply(tx: Tx, claim: Claim, ops: SkillOps) -> int:
+def apply(tx: Tx, claim: Claim, ops: SkillOps, *, confirm: bool) -> int:
     if claim.kind != "learn" or claim.key != ops.space_id:
         raise InvalidInput(f"a claim on {claim.kind} {claim.key!r} cannot change space {ops.space_id!r}")
     lanes.fence(tx, claim)
     for episode in ops.episodes:
         _keep(tx, ops.space_id, episode)
-    index = Index(tx, ops.space_id)
-    refused = written = 0
-    for edit in ops.edits:
-        before = _head(tx, ops.space_id, edit.skill_id)
-        if _is_a_persons(tx, before, edit.skill_id):
-            refused += 1
-        else:
-            written += _edit(tx, index, ops.space_id, before, edit)
-    for skill_id in ops.retired:
-        before = _head(tx, ops.space_id, skill_id)
-        if _is_a_persons(tx, before, skill_id):
-            refused += 1
-        elif before is not None and before.status != "retired":
-            _retire(tx, before)
-            written += 1
-    index.done()
-    if refused:
-        log.info("acontext: %d edits of skills that belong to a person were left out", refused)
+    written = _Curator(tx, ops, asks=spaces.asks(tx, ops.space_id, default=confirm)).apply()
     tasks.digest(tx, claim, ops.digested)
     lanes.finish(tx, claim, note=ops.note or None)
     return written
+
+
+class _Curator:
+    """Edits of a space's skills, as far as automation may make them. In a space that `asks`, a person has a say."""
+
+    def __init__(self, tx: Tx, ops: SkillOps, *, asks: bool) -> None:
+        self._tx = tx
+        self._ops = ops
+        self._asks = asks
+        self._index = Index(tx, ops.space_id)
+        self._rejected = proposals.Rejected(tx, ops.space_id)
+        #: Edits of this lesson that wait for a person.
+        self._waiting: dict[str, SkillEdit] = {}
+
+    def apply(self) -> int:
+        """The number of versions written."""
+        refused = written = 0
+        for edit in self._ops.edits:
+            before = _head(self._tx, self._ops.space_id, edit.skill_id)
+            if _is_a_persons(self._tx, before, edit.skill_id) or self._rejected.has(before, edit):
+                refused += 1
+            else:
+                written += self._edit(before, edit)
+        for skill_id in self._ops.retired:
+            before = _head(self._tx, self._ops.space_id, skill_id)
+            if _is_a_persons(self._tx, before, skill_id):
+                refused += 1
+            elif before is not None and before.status != "retired" and not self._keeps(before):
+                skills.retire(self._tx, before, reason="merged, or nothing stands behind it any more")
+                written += 1
+        self._index.done()
+        if refused:
+            log.info("acontext: %d edits were left out: a person has decided otherwise about these skills", refused)
+        return written
+
+    def _edit(self, before: Any | None, edit: SkillEdit) -> int:
+        """The number of versions written: 1, or 0 where it says what the newest version says, or waits."""
+        if before is not None:
+            self._tx.change(skills_table, {"superseded_by": None}, superseded_by=edit.skill_id)
+        if edit.status == "active" and (before is None or before.status != "active"):
+            if self._asks or (before is not None and before.status == "pending_confirmation"):
+                edit = edit.model_copy(update={"status": "pending_confirmation"})
+                self._waiting[edit.skill_id] = edit
+        elif edit.status == "active" and self._asks and not reads_the_same(_body(before), edit.body):
+            proposals.hold(self._tx, self._ops.space_id, edit)
+            self._waiting[edit.skill_id] = edit
+            return 0
+        if before is not None:
+            skills.withdraw(self._tx, edit.skill_id)
+        return _write(self._tx, self._index, self._ops.space_id, before, edit)
+
+    def _keeps(self, before: Any) -> bool:
+        """Whether an active skill stays until a person decides about the one that is to take its place."""
+        if not self._asks or before.status != "active":
+            return False
+        if proposals.supersede(self._tx, before.id, self._waiting):
+            return True
+        return not proposals.is_covered(self._tx, self._ops.space_id, before.id)
 
 
 def _keep(tx: Tx, space_id: str, episode: Episode) -> None:
@@ -76,6 +118,10 @@ def _head(tx: Tx, space_id: str, skill_id: str) -> Any | None:
     return before
 
 
+def _body(before: Any) -> SkillBody:
+    return SkillBody.model_validate(load(before.body))
+
+
 def _is_a_persons(tx: Tx, before: Any | None, skill_id: str) -> bool:
     """Whether a person wrote, changed, judged or deleted it."""
     if before is not None:
@@ -83,7 +129,7 @@ def _is_a_persons(tx: Tx, before: Any | None, skill_id: str) -> bool:
     return tx.find(tombstones, skill_id=skill_id) is not None
 
 
-def _edit(tx: Tx, index: Index, space_id: str, before: Any | None, edit: SkillEdit) -> int:
+def _write(tx: Tx, index: Index, space_id: str, before: Any | None, edit: SkillEdit) -> int:
     """The number of versions written: 1, or 0 where it says what the newest version says."""
     same = before is not None and (before.hash, before.status) == (edit.body.hash, edit.status)
     if same:
@@ -124,24 +170,6 @@ def _place(tx: Tx, space_id: str, before: Any | None, edit: SkillEdit) -> None:
     else:
         titled = {"title": clean(edit.title), "updated_at": now()}
         tx.change(blocks, titled, space_id=space_id, id=edit.skill_id)
-
-
-def _retire(tx: Tx, before: Any) -> None:
-    current = skills.skill(tx, before.id)
-    skills.write(
-        tx,
-        before,
-        skill_id=before.id,
-        space_id=before.space_id,
-        status="retired",
-        origin=current.origin,
-        body=SkillBody.model_validate(load(before.body)),
-        evidence=current.evidence,
-        score=current.score,
-        score_reasons=current.score_reasons,
-        reason="merged, or nothing stands behind it any more",
-        by_person=False,
-    )
 
 
 # ------------------------------------------------------------------------------- episodes and injections

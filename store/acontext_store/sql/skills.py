@@ -26,10 +26,15 @@ from ..types import (
 from . import vectors
 from .connect import dump, load
 from .search import Index
-from .tables import evidence, skill_versions, skills, spaces, tombstones
+from .tables import evidence, proposals, skill_versions, skills, spaces, tombstones
 from .tx import Tx
 
+#: The version under which the evidence of a proposal stands.
+PROPOSED = -1
+
 _MANY = 500
+#: Skills that nobody meets who looks through the tree.
+_UNLISTED: tuple[SkillStatus, ...] = ("pending_confirmation", "retired")
 _KNOWN_PROPS = ("use_when", "preferences", "tool_sops", "variables", "pitfalls", "trace")
 
 
@@ -73,13 +78,15 @@ def skill_versions_of(tx: Tx, skill_id: str) -> list[SkillVersion]:
     return [_version(row, tuple(behind.get(row.version, ()))) for row in rows]
 
 
-def bodies(tx: Tx, skill_ids: Sequence[str]) -> dict[str, Json]:
-    """What the blocks of these skills have as `props`."""
+def bodies(tx: Tx, skill_ids: Sequence[str], *, listed: bool = False) -> dict[str, Json]:
+    """What the blocks of these skills have as `props`; `listed` = only of those that the tree shows."""
     found: dict[str, Json] = {}
     for start in range(0, len(skill_ids), _MANY):
         query = select(skills.c.id, skills.c.body).where(
             tx.mine(skills), skills.c.id.in_(skill_ids[start : start + _MANY])
         )
+        if listed:
+            query = query.where(skills.c.status.not_in(_UNLISTED))
         found.update({row.id: props_of(SkillBody.model_validate(load(row.body))) for row in tx.all(query)})
     return found
 
@@ -214,17 +221,47 @@ def write(
     )
     put_evidence(tx, skill_id, evidence, version=version)
     put_evidence(tx, skill_id, evidence)
+    if by_person:
+        withdraw(tx, skill_id)
     if status in ACTIVE:
         vectors.changed(tx, space_id, skill_id)
     else:
         vectors.forget(tx, space_id, [skill_id])
 
 
+def withdraw(tx: Tx, skill_id: str) -> None:
+    """Nothing waits for a person there any more."""
+    if tx.drop(proposals, skill_id=skill_id):
+        tx.drop(evidence, skill_id=skill_id, version=PROPOSED)
+    tx.change(skills, {"superseded_by": None}, superseded_by=skill_id)
+
+
+def retire(tx: Tx, before: Any, *, reason: str) -> None:
+    """A new version that nothing uses, with the same content."""
+    current = skill(tx, before.id)
+    write(
+        tx,
+        before,
+        skill_id=before.id,
+        space_id=before.space_id,
+        status="retired",
+        origin=current.origin,
+        body=current.body,
+        evidence=current.evidence,
+        score=current.score,
+        score_reasons=current.score_reasons,
+        reason=reason,
+        by_person=False,
+    )
+    withdraw(tx, before.id)
+
+
 _EVIDENCE_NOW = "SELECT number, session_id, body FROM evidence WHERE project_id = ? AND skill_id = ? AND version = 0"
 
 
 def put_evidence(tx: Tx, skill_id: str, items: Iterable[Evidence], *, version: int = 0) -> None:
-    """This is what stands behind the skill (`version` 0 = now, else when that version was written)."""
+    """This is what stands behind the skill (`version` 0 = now, `PROPOSED` = behind what waits there, else when that
+    version was written)."""
     wanted = {number: (item.session_id, dump(item.model_dump())) for number, item in enumerate(items)}
     if version == 0:
         for number, session_id, text in tx.raw.execute(_EVIDENCE_NOW, (tx.project_id, skill_id)).fetchall():
@@ -265,7 +302,7 @@ def set_status(tx: Tx, skill_id: str, status: SkillStatus, *, reason: str) -> Sk
 
 
 def create_by_hand(tx: Tx, block: Block) -> None:
-    body = _body(SkillBody(use_when=block.title), block.title or None, block.props)
+    body = changed_body(SkillBody(use_when=block.title), block.title or None, block.props)
     write(
         tx,
         None,
@@ -286,7 +323,7 @@ def create_by_hand(tx: Tx, block: Block) -> None:
 def change_by_hand(tx: Tx, skill_id: str, *, title: str | None, props: Json | None) -> SkillBody:
     before = tx.get(skills, "skill", skill_id)
     current = skill(tx, skill_id)
-    body = _body(current.body, title, props or {})
+    body = changed_body(current.body, title, props or {})
     if not before.human or body.hash != before.hash:
         write(
             tx,
@@ -328,7 +365,7 @@ def _index(tx: Tx, space_id: str, skill_id: str, body: SkillBody) -> None:
     index.done()
 
 
-def _body(before: SkillBody, title: str | None, props: Json) -> SkillBody:
+def changed_body(before: SkillBody, title: str | None, props: Json) -> SkillBody:
     """The body after a person's change; what `props` does not mention, or has as null, stays."""
     given = {name: props[name] for name in _KNOWN_PROPS if props.get(name) is not None}
     if title is not None:

@@ -23,6 +23,9 @@ from .tables import (
 from .tables import skills as skills_table
 from .tx import Tx
 
+#: What says in the configs of a space that a person confirms what is learned.
+_CONFIRM = "confirm"
+
 _MAY_HOLD: dict[str, tuple[str, ...]] = {
     "root": ("folder", "page"),
     "folder": ("folder", "page"),
@@ -42,6 +45,7 @@ def create_space(tx: Tx, space: Space) -> Space:
         raise Conflict(f"there is a space {space.id!r} already: use another id, or go on with that one")
     if space.name is not None and tx.find(spaces, name=space.name) is not None:
         raise Conflict(f"there is a space named {space.name!r} already: use another name, or go on with that one")
+    _check(space.configs)
     highest = tx.sql.execute(select(func.max(spaces.c.number)).where(tx.mine(spaces))).scalar_one()
     tx.add(
         spaces,
@@ -88,8 +92,24 @@ def list_spaces(tx: Tx, *, limit: int, cursor: str | None, time_desc: bool) -> P
 
 def update_space(tx: Tx, space_id: str, *, configs: Json) -> Space:
     tx.get(spaces, "space", space_id)
+    _check(configs)
     tx.change(spaces, {"configs": dump(configs), "updated_at": now()}, id=space_id)
     return space(tx, space_id)
+
+
+def _check(configs: Json | None) -> None:
+    asks = (configs or {}).get(_CONFIRM)
+    if asks is not None and not isinstance(asks, bool):
+        raise InvalidInput(
+            f"configs.{_CONFIRM} is {asks!r}: it must be true (what is learned waits for a person), false, or null "
+            "(as the settings say)"[:300]
+        )
+
+
+def asks(tx: Tx, space_id: str, *, default: bool) -> bool:
+    """Whether what is learned in the space waits for a person."""
+    found = (space(tx, space_id).configs or {}).get(_CONFIRM)
+    return default if found is None else found is not False
 
 
 def delete_space(tx: Tx, space_id: str) -> None:
@@ -128,14 +148,19 @@ def list_blocks(tx: Tx, space_id: str, *, parent_id: str | None, type: BlockType
     query = blocks.select().where(tx.mine(blocks, space_id=space_id, parent_id=parent_id or ""))
     if type is not None:
         query = query.where(blocks.c.type == type)
-    rows = tx.all(query.order_by(blocks.c.type, blocks.c.sort))
-    bodies = skills.bodies(tx, [row.id for row in rows if row.type == "sop"])
+    rows, bodies = _listed(tx, query)
     return [_block(row, bodies) for row in rows]
 
 
+def _listed(tx: Tx, query: Any) -> tuple[list[Row[Any]], dict[str, Json]]:
+    """The blocks that the tree shows, and the props of the skills among them."""
+    rows = tx.all(query.order_by(blocks.c.type, blocks.c.sort))
+    bodies = skills.bodies(tx, [row.id for row in rows if row.type == "sop"], listed=True)
+    return [row for row in rows if row.type != "sop" or row.id in bodies], bodies
+
+
 def _tree(tx: Tx, space_id: str, parent_id: str, type: BlockType | None) -> list[Block]:
-    rows = tx.all(blocks.select().where(tx.mine(blocks, space_id=space_id)).order_by(blocks.c.type, blocks.c.sort))
-    bodies = skills.bodies(tx, [row.id for row in rows if row.type == "sop"])
+    rows, bodies = _listed(tx, blocks.select().where(tx.mine(blocks, space_id=space_id)))
     below: dict[str, list[Row[Any]]] = {}
     for row in rows:
         below.setdefault(row.parent_id, []).append(row)

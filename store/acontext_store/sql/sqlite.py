@@ -35,6 +35,7 @@ from ..types import (
     ObservingStatus,
     Outcome,
     Page,
+    Proposal,
     SearchHit,
     Session,
     Skill,
@@ -55,6 +56,8 @@ from . import (
     lanes,
     learned,
     moment,
+    progress,
+    proposals,
     references,
     schema,
     search,
@@ -242,7 +245,7 @@ class SqliteStore:
         return self._read(tasks.undigested, space_id, limit=limit)
 
     def learning_status(self, session_id: str) -> Pending[LearningStatus]:
-        return self._read(tasks.learning_status, session_id)
+        return self._read(progress.learning_status, session_id)
 
     # -- spaces and blocks
     def create_space(self, space: Space) -> Pending[Space]:
@@ -295,6 +298,18 @@ class SqliteStore:
     def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> Pending[list[Skill]]:
         return self._read(skills.list_skills, space_id, statuses=statuses)
 
+    def proposals(self, space_id: str) -> Pending[list[Proposal]]:
+        return self._read(proposals.list_proposals, space_id)
+
+    def proposed_skills(self, space_id: str) -> Pending[list[Skill]]:
+        return self._read(proposals.proposed, space_id)
+
+    def confirm(self, space_id: str, proposal_id: str, *, data: Json | None = None) -> Pending[Skill]:
+        return self._write(proposals.confirm, space_id, proposal_id, data=data)
+
+    def reject(self, space_id: str, proposal_id: str) -> Pending[Skill]:
+        return self._write(proposals.reject, space_id, proposal_id)
+
     def skill(self, skill_id: str) -> Pending[Skill]:
         return self._read(skills.skill, skill_id)
 
@@ -318,8 +333,8 @@ class SqliteStore:
     def episodes(self, space_id: str) -> Pending[list[Episode]]:
         return self._read(learned.list_episodes, space_id)
 
-    def apply_skills(self, claim: Claim, ops: SkillOps) -> Pending[int]:
-        return self._write(learned.apply, claim, ops)
+    def apply_skills(self, claim: Claim, ops: SkillOps, *, confirm: bool = False) -> Pending[int]:
+        return self._write(learned.apply, claim, ops, confirm=confirm)
 
     def frequencies(self, space_id: str, terms: Iterable[str]) -> Pending[tuple[int, dict[str, int]]]:
         return self._read(search.frequencies, space_id, tuple(terms))
@@ -429,15 +444,31 @@ class SqliteStore:
         return self._write(lanes.heartbeat, claim, lease=lease)
 
     def release(
-        self, claim: Claim, *, error: str | None = None, retry_in: float | None = None, dead: bool = False
+        self,
+        claim: Claim,
+        *,
+        error: str | None = None,
+        retry_in: float | None = None,
+        dead: bool = False,
+        outage: bool = False,
     ) -> Pending[None]:
-        return self._write(lanes.release, claim, error=error, retry_in=retry_in, dead=dead)
+        return self._write(lanes.release, claim, error=error, retry_in=retry_in, dead=dead, outage=outage)
+
+    def retry(self, *, space_id: str | None = None, session_id: str | None = None) -> Pending[int]:
+        return self._write(lanes.retry, space_id=space_id, session_id=session_id)
 
     def next_due(self, *, kinds: Collection[LaneKind]) -> Pending[float | None]:
         return self._read(lanes.next_due, kinds=tuple(kinds))
 
-    def lanes(self, *, dead: bool | None = None) -> Pending[list[Lane]]:
-        return self._read(lanes.list_lanes, dead=dead)
+    def lanes(
+        self,
+        *,
+        dead: bool | None = None,
+        space_id: str | None = None,
+        session_id: str | None = None,
+        limit: int | None = None,
+    ) -> Pending[list[Lane]]:
+        return self._read(lanes.list_lanes, dead=dead, space_id=space_id, session_id=session_id, limit=limit)
 
     def stats(self) -> Pending[StoreStats]:
         return self._read(_stats)

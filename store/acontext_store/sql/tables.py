@@ -219,6 +219,8 @@ skills = Table(
     must("score_reasons"),
     must("created_at"),
     must("updated_at"),
+    # the skill that takes its place as soon as a person confirms what waits there
+    may("superseded_by"),
     of_space(),
     Index("ix_skills_space", "project_id", "space_id", "created_at", "id"),
 )
@@ -248,13 +250,40 @@ evidence = Table(
     metadata,
     key("project_id"),
     key("skill_id"),
-    # 0 = what stands behind the skill now; n = what stood behind version n when it was written
+    # 0 = what stands behind the skill now; n = what stood behind version n when it was written; -1 = what stands
+    # behind its proposal
     key("version", Integer),
     key("number", Integer),
     must("session_id"),
     must("body"),
     ForeignKeyConstraint(["project_id", "skill_id"], ["skills.project_id", "skills.id"], ondelete="CASCADE"),
     Index("ix_evidence_session", "project_id", "session_id"),
+)
+
+# new versions of active skills that wait for a person: the edit, without its evidence
+proposals = Table(
+    "proposals",
+    metadata,
+    key("project_id"),
+    key("skill_id"),
+    must("space_id"),
+    must("edit"),
+    must("created_at"),
+    must("updated_at"),
+    ForeignKeyConstraint(["project_id", "skill_id"], ["skills.project_id", "skills.id"], ondelete="CASCADE"),
+    Index("ix_proposals_space", "project_id", "space_id", "created_at", "skill_id"),
+)
+
+# what a person did not want a skill to say
+rejections = Table(
+    "rejections",
+    metadata,
+    key("project_id"),
+    key("skill_id"),
+    key("hash"),
+    must("body"),
+    must("created_at"),
+    ForeignKeyConstraint(["project_id", "skill_id"], ["skills.project_id", "skills.id"], ondelete="CASCADE"),
 )
 
 tombstones = Table(
@@ -510,5 +539,8 @@ lanes = Table(
     ),
     # how it was last done, where there is something to tell of that
     may("note"),
+    # how often what it needs was away, and since when it was not done
+    number("outages"),
+    may("failing_since", Float(53)),
     Index("ix_lanes_ready", "project_id", "ready_at"),
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, update
 
 from ..errors import Conflict, InvalidInput
-from ..types import Claim, LearningStatus, Outcome, Page, Task, TaskOps, now
+from ..types import Claim, Outcome, Page, Task, TaskOps, now
 from . import lanes
 from .connect import dump, load
 from .paging import check_limit, page
@@ -87,22 +87,6 @@ def undigested(tx: Tx, space_id: str, *, limit: int) -> list[Task]:
         .limit(check_limit(limit, most=None))
     )
     return [_task(row) for row in tx.all(query)]
-
-
-def learning_status(tx: Tx, session_id: str) -> LearningStatus:
-    tx.get(sessions, "session", session_id)
-    query = (
-        select(tasks.c.space_digested, func.count().label("number"))
-        .where(
-            tx.mine(tasks, session_id=session_id),
-            tasks.c.space_id.is_not(None),
-            tasks.c.status.in_(_FINAL),
-            tasks.c.is_planning.is_(False),
-        )
-        .group_by(tasks.c.space_digested)
-    )
-    found = {bool(row.space_digested): int(row.number) for row in tx.all(query)}
-    return LearningStatus(space_digested_count=found.get(True, 0), not_space_digested_count=found.get(False, 0))
 
 
 def apply(tx: Tx, claim: Claim, ops: TaskOps, *, learn_after: float, buffer: int) -> None:

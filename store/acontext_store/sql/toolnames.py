@@ -10,10 +10,11 @@ from sqlalchemy import select
 
 from ..errors import InvalidInput
 from ..types import ACTIVE, Json, SearchText, SkillBody, ToolName
-from . import skills
+from . import proposals, skills
 from .connect import clean, dump, load
 from .search import Index
-from .tables import episodes
+from .tables import episodes, rejections
+from .tables import proposals as proposals_table
 from .tables import skills as skills_table
 from .tx import Tx
 
@@ -53,6 +54,10 @@ def rename(
             index.put(row.id, [skills.own_text(after), *reworded])
     for index in indexes.values():
         index.done()
+    held = select(proposals_table.c.skill_id).where(tx.mine(proposals_table))
+    said_no = select(rejections.c.skill_id).where(tx.mine(rejections))
+    concerned = {row.skill_id for row in tx.all(held.union(said_no))}
+    proposals.rename(tx, lambda body: _renamed(body, names), text, concerned)
     for row in tx.all(episodes.select().where(tx.mine(episodes))):
         body = load(row.body)
         renamed = episode(body)
