@@ -177,7 +177,8 @@ class RecordingContract(Playing):
                 await self.play(failing_talk(error), Tools(), door, streamed=streamed)
             except Exception as raised:
                 seen = [raised, raised.__cause__, raised.__context__]
-            assert error in seen, "the host did not see its exception"
+            # some frameworks only quote it, in an exception of their own
+            assert error in seen or FAILURE in str(seen[:1]), "the host did not see its exception"
             assert self.lines(door) == list(FAILING_LINES)
             assert door.outcome is not None
             assert door.outcome[0] == "failed"

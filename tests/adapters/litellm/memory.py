@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -39,16 +40,18 @@ class Kept:
 
 
 def all_in(database: Path) -> list[Kept]:
+    """The newest two hundred conversations, oldest first."""
     with closing(open_store(f"sqlite:///{database}", project_id="default")) as store:
-        return [
+        found = [
             Kept(
                 session,
                 tuple(store.messages(session.id).result().items),
                 tuple(store.outcomes(session.id).result()),
                 tuple(task.status for task in store.tasks(session.id).result().items),
             )
-            for session in store.sessions(limit=200).result().items
+            for session in store.sessions(limit=200, time_desc=True).result().items
         ]
+    return found[::-1]
 
 
 def kept_in(database: Path, key: str) -> Kept | None:
@@ -72,8 +75,8 @@ def skills_in(database: Path, space: str) -> list[str]:
 
 def once(state: Callable[[], object], what: str) -> None:
     """Wait until `state` is true. Raises AssertionError after half a minute."""
-    pause = threading.Event()
-    for _ in range(600):
+    pause, end = threading.Event(), time.monotonic() + 30
+    while time.monotonic() < end:
         if state():
             return
         pause.wait(0.05)
