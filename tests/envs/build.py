@@ -130,8 +130,9 @@ def _test(environment: Environment, report: Report, tests: list[str]) -> None:
         {"tests/test_docs.py" if page.endswith(".md") else "tests/test_examples.py" for page in environment.pages}
     )
     command = [str(environment.python), "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={results}"]
+    without = [f"--ignore={path}" for path in environment.without]
     began = time.monotonic()
-    done = _process([*command, *(tests or [*environment.tests, *pages])], environment)
+    done = _process([*command, *(tests or [*environment.tests, *without, *pages])], environment)
     report.tested = time.monotonic() - began
     left_out: list[str] = []
     if results.exists():

@@ -25,6 +25,7 @@ class Environment:
     pins: tuple[str, ...]
     tests: tuple[str, ...]
     modules: tuple[str, ...]
+    without: tuple[str, ...] = ()
     types: str = ""
     pages: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
