@@ -18,6 +18,9 @@ from acontext_store.types import (
     TaskOps,
 )
 
+#: Earlier tasks of a session that a learner is told of.
+MOST_EARLIER = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -59,6 +62,8 @@ class FinishedTask:
     task: Task
     session: Session
     messages: Sequence[StoredMessage]
+    #: Descriptions of the tasks before it in its session, at most `MOST_EARLIER`, oldest first.
+    earlier: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ class Lesson:
     finished: Sequence[FinishedTask]
     episodes: Sequence[Episode]
     skills: Sequence[Skill]
+    #: Paths of the pages that the space has.
+    pages: Sequence[tuple[str, ...]] = ()
 
 
 class Observer(Protocol):
@@ -100,6 +107,10 @@ class BatchObserver(Observer, Protocol):
 
 class Learner(Protocol):
     """Distils skills from finished tasks."""
+
+    @property
+    def batch(self) -> int:
+        """How many tasks one lesson has, at most."""
 
     async def learn(self, lesson: Lesson) -> SkillOps:
         """The wanted state of the space's skills after these tasks, as edits."""

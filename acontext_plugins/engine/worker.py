@@ -19,7 +19,7 @@ from acontext_store.types import Claim, LaneKind, Task, new_id
 from ..settings import LearnSettings, WorkerSettings
 from .breath import in_background
 from .observations import batch, whole
-from .protocols import BatchObserver, FinishedTask, Learner, Lesson, Observation, Observer
+from .protocols import MOST_EARLIER, BatchObserver, FinishedTask, Learner, Lesson, Observation, Observer
 
 log = logging.getLogger("acontext")
 
@@ -197,7 +197,7 @@ class Worker:
 
     async def _learn_space(self, claim: Claim) -> None:
         space = await self._store.space(claim.key)
-        tasks = await self._store.undigested(claim.key, limit=1000)
+        tasks = await self._store.undigested(claim.key, limit=self._learner.batch)
         finished: list[FinishedTask] = []
         for start in range(0, len(tasks), _TOGETHER):
             finished += await self._store.together(partial(_finished, tasks[start : start + _TOGETHER]))
@@ -207,6 +207,7 @@ class Worker:
                 finished=finished,
                 episodes=await self._store.episodes(claim.key),
                 skills=await self._store.skills(claim.key),
+                pages=await _pages(self._store, claim.key),
             )
         )
         await self._store.apply_skills(claim, ops)
@@ -218,9 +219,24 @@ def _finished(tasks: Sequence[Task], moment: Moment) -> list[FinishedTask]:
             task=task,
             session=moment.session(task.session_id),
             messages=moment.task_messages(task),
+            earlier=[str(before.data["task_description"]) for before in moment.tasks_before(task, limit=MOST_EARLIER)],
         )
         for task in tasks
     ]
+
+
+async def _pages(store: Store, space_id: str) -> list[tuple[str, ...]]:
+    """Paths of the space's pages, those at the root first."""
+    found: list[tuple[str, ...]] = []
+    folders: list[tuple[str | None, tuple[str, ...]]] = [(None, ())]
+    for folder_id, path in folders:  # grows while it is walked
+        pages = await store.blocks(space_id, parent_id=folder_id, type="page")
+        found += [(*path, page.title) for page in pages]
+        folders += [
+            (folder.id, (*path, folder.title))
+            for folder in await store.blocks(space_id, parent_id=folder_id, type="folder")
+        ]
+    return found
 
 
 async def all_tasks(store: Store, session_id: str) -> list[Task]:

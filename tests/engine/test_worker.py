@@ -114,6 +114,8 @@ def test_an_injection_is_logged_with_the_skill_and_its_version(open_engine: Open
 class Scripted:
     """An observer and learner that fails a number of times, and counts."""
 
+    batch = 1000
+
     def __init__(self, failures: int) -> None:
         self.failures = failures
         self.observed = 0

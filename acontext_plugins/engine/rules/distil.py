@@ -75,7 +75,7 @@ def _steps(cleaned: Cleaned, flow: ValueFlow) -> list[Json]:
     for call in cleaned.calls:
         breathe()
         write = call.index in cleaned.writes
-        arguments = _arguments(call, flow)
+        arguments = arguments_of(call, flow)
         step = steps[-1] if steps and steps[-1]["tool"] == call.tool else None
         if step is None and not write:
             step = looked_up.get(call.tool)
@@ -98,7 +98,7 @@ def _steps(cleaned: Cleaned, flow: ValueFlow) -> list[Json]:
     return steps
 
 
-def _arguments(call: Call, flow: ValueFlow) -> Json:
+def arguments_of(call: Call, flow: ValueFlow) -> Json:
     """`parameter -> sources`: "user", ">tool", "config", "free" or "=constant" that awaits corroboration."""
     found: dict[str, list[str]] = {}
     for leaf in leaves(call.arguments):
@@ -168,7 +168,7 @@ def _heard(messages: Sequence[StoredMessage], calls: Sequence[Call], flow: Value
             continue
         kind = kind_of_turn(text, asked=asks(agent_said)) if acted or agent_said else "request"
         earlier = told.before(at)
-        own = [s for s in sentences(text[:20_000]) if not _echoes(s, earlier, _ECHO_CHARS)]
+        own = [s for s in sentences(text[:20_000]) if not echoes(s, earlier, _ECHO_CHARS)]
         masked = mask(" ".join(own))
         if kind == "request" or (not request and (at < first_result or not acted)):
             request.append(masked)
@@ -176,12 +176,12 @@ def _heard(messages: Sequence[StoredMessage], calls: Sequence[Call], flow: Value
         if kind not in ("thanks", "confirmation"):
             said.append(masked)
         if kind == "correction" and acted:
-            wrong = [s for s in corrections_in(text) if not _echoes(s, earlier, 12)]
+            wrong = [s for s in corrections_in(text) if not echoes(s, earlier, 12)]
             if wrong:
                 corrections.extend(mask(s)[:160] for s in wrong)
                 ids["correction"].append(message.id)
         for sentence, taught in standing_wishes(text):
-            if not _echoes(sentence, earlier, 12):
+            if not echoes(sentence, earlier, 12):
                 (teachings if taught else wishes).append(mask(sentence)[:200])
                 ids["preference"].append(message.id)
     return {
@@ -226,7 +226,7 @@ class Mask:
         return re.sub(r"\s+", " ", text).strip()
 
 
-def _echoes(sentence: str, results: str, length: int) -> bool:
+def echoes(sentence: str, results: str, length: int) -> bool:
     """Whether the sentence repeats `length` characters in a row of earlier tool results."""
     text = normal(sentence)
     if len(text) < length or not results:

@@ -6,7 +6,7 @@ Deterministic and independent of the order of what it is given: everything is so
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from acontext_store.types import (
     Evidence,
@@ -40,6 +40,8 @@ ALL_PREFERENCES_CHARS = 320
 class RulesLearner:
     """Groups runs by what they changed, shows the shortest success, and warns of what went wrong."""
 
+    batch = 1000
+
     async def learn(self, lesson: Lesson) -> SkillOps:
         return await think(learn, lesson)
 
@@ -51,12 +53,13 @@ def learn(lesson: Lesson) -> SkillOps:
     known = {episode.task_id: episode for episode in lesson.episodes}
     runs = runs_of({**known, **fresh}.values())
     wanted = _wanted(runs)
-    edits = _edits(space, wanted, lesson.skills)
+    own = _own(wanted, lesson.skills)
+    edits = _edits(space, own, lesson.skills)
     return SkillOps(
         space_id=space.id,
         episodes=tuple(fresh.values()),
         edits=tuple(edits),
-        retired=_retired(wanted, edits, lesson.skills),
+        retired=_retired({task for item in wanted for task in item.tasks}, own, edits, lesson.skills),
         digested=tuple(fresh),
     )
 
@@ -84,7 +87,7 @@ class _Wanted:
             trace=trace_of(chosen, literals),
         )
         self.evidence = _evidence(chosen, successes, failures, warned, wished)
-        self.texts = _texts(chosen, successes, self.body)
+        self.texts = texts_of(chosen, successes, self.body)
         self.tasks = frozenset(run.task_id for run in successes)
 
 
@@ -127,7 +130,7 @@ def _pitfalls(successes: Sequence[Run], failures: Sequence[Run]) -> tuple[tuple[
     for run in (*successes, *failures):
         breathe()
         for pitfall in run.body.get("pitfalls") or ():
-            if line := _pitfall_line(pitfall):
+            if line := pitfall_line(pitfall):
                 lines[line] += 1
                 gave[run.task_id].add("pitfall")
     findings = []
@@ -144,7 +147,7 @@ def _pitfalls(successes: Sequence[Run], failures: Sequence[Run]) -> tuple[tuple[
     return tuple((findings[:3] + ranked)[:MOST_PITFALLS]), gave
 
 
-def _pitfall_line(pitfall: Mapping[str, object]) -> str:
+def pitfall_line(pitfall: Mapping[str, object]) -> str:
     def names(field: str) -> str:
         value = pitfall.get(field)
         return ", ".join(value) if isinstance(value, list) else ""
@@ -222,7 +225,7 @@ def _evidence(
     return tuple(found)
 
 
-def _texts(chosen: Run, successes: Sequence[Run], body: SkillBody) -> tuple[SearchText, ...]:
+def texts_of(chosen: Run, successes: Sequence[Run], body: SkillBody) -> tuple[SearchText, ...]:
     """The requests behind the skill, each with the tools that make it what it is."""
     # Look-ups alone are one procedure, not several changes: they count as one tool.
     tools = chosen.writes or ("+".join(dict.fromkeys(step.tool_name for step in body.tool_sops)),)
@@ -286,7 +289,10 @@ def _status(judgement: Judgement, old: Skill | None) -> SkillStatus:
 def _ids(space: Space, wanted: Sequence[_Wanted], skills: Sequence[Skill]) -> list[str]:
     """The existing skill that shares most evidence, each given once; else an id of the template's own."""
     owners: dict[str, list[str]] = defaultdict(list)
+    taken = {skill.id for skill in skills if skill.origin == "model"}
     for skill in skills:
+        if skill.id in taken:
+            continue
         for evidence in skill.evidence:
             if evidence.outcome == "success":
                 owners[evidence.task_id].append(skill.id)
@@ -295,7 +301,6 @@ def _ids(space: Space, wanted: Sequence[_Wanted], skills: Sequence[Skill]) -> li
         shared = Counter(skill_id for task in item.tasks for skill_id in owners.get(task, ()))
         claims.extend((-count, skill_id, place) for skill_id, count in shared.items())
     ids: dict[int, str] = {}
-    taken: set[str] = set()
     for _, skill_id, place in sorted(claims):
         if place not in ids and skill_id not in taken:
             ids[place] = skill_id
@@ -310,13 +315,40 @@ def _ids(space: Space, wanted: Sequence[_Wanted], skills: Sequence[Skill]) -> li
     return [ids[place] for place in range(len(wanted))]
 
 
-def _retired(wanted: Sequence[_Wanted], edits: Iterable[SkillEdit], skills: Sequence[Skill]) -> tuple[str, ...]:
-    """Learned skills of which all evidence now stands behind others."""
-    told = {task for item in wanted for task in item.tasks}
+def _own(wanted: Sequence[_Wanted], skills: Sequence[Skill]) -> list[_Wanted]:
+    """Without those that a model's skill says already: rules leave such skills alone, and make none beside them.
+
+    It does where most runs behind the one stand behind the other.
+    """
+    behind: dict[str, frozenset[str]] = {}
+    by_task: dict[str, list[Skill]] = defaultdict(list)
+    for skill in skills:
+        if skill.origin == "model":
+            behind[skill.id] = frozenset(e.task_id for e in skill.evidence if e.outcome == "success")
+            for task in behind[skill.id]:
+                by_task[task].append(skill)
+    found = []
+    for item in wanted:
+        shared: Counter[str] = Counter()
+        fewest: dict[str, int] = {}
+        for skill in (skill for task in item.tasks for skill in by_task.get(task, ())):
+            shared[skill.id] += 1
+            # One without steps covers a procedure only where it knows most of its runs.
+            theirs = len(behind[skill.id]) if skill.body.tool_sops else len(item.tasks)
+            fewest[skill.id] = min(len(item.tasks), theirs)
+        if not any(2 * count >= fewest[id] for id, count in shared.items()):
+            found.append(item)
+    return found
+
+
+def _retired(
+    told: Set[str], own: Sequence[_Wanted], edits: Iterable[SkillEdit], skills: Sequence[Skill]
+) -> tuple[str, ...]:
+    """Learned skills of which all evidence now stands behind others, whoever made those."""
     kept = {edit.skill_id for edit in edits}
-    still = {e.task_id: None for item in wanted for e in item.evidence}
+    still = {e.task_id: None for item in own for e in item.evidence}
     gone = []
-    by_tasks = {item.tasks: None for item in wanted}
+    by_tasks = {item.tasks: None for item in own}
     for skill in skills:
         if skill.origin != "rules" or skill.status == "retired" or skill.id in kept:
             continue

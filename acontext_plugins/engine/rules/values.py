@@ -125,7 +125,9 @@ class ValueFlow:
             for at, message in enumerate(messages)
             if message.role == "user" and message.text
         )
-        self._system = normal(" ".join(message.text for message in messages if message.role == "system"))
+        self._end = len(messages)
+        #: What system prompts said.
+        self.system = normal(" ".join(message.text for message in messages if message.role == "system"))
         answered = sorted((call for call in calls if call.result is not None), key=lambda call: call.result_at)
         #: What tools had answered, by the message that held it.
         self.results = _Spoken((call.result_at, normal(call.result or "")) for call in answered)
@@ -147,12 +149,24 @@ class ValueFlow:
         derived = self._derived(text, at)
         if derived is not None:
             return derived
-        if holds(self._system, text) and not (_LITERAL.fullmatch(text) or len(text) <= 2):
+        if holds(self.system, text) and not (_LITERAL.fullmatch(text) or len(text) <= 2):
             return Source("config")
         raw = str(value)
         if _LITERAL.fullmatch(raw) or (isinstance(value, (int, float)) and len(text) <= 4):
             return Source("literal", literal=raw)
         return Source("free")
+
+    def is_users(self, value: object) -> bool:
+        """Whether the user said it as such, in words of its own, before any tool did."""
+        text = _canonical(value)
+        said = self._said(text, self._end) if text else -1
+        told_at, _ = self._told(text, self._end)
+        return said >= 0 and (told_at < 0 or said <= told_at)
+
+    def is_told(self, text: str) -> bool:
+        """Whether a tool's result or a system prompt holds it, as words of its own."""
+        found = _canonical(text)
+        return bool(found) and (self.results.first(found) >= 0 or holds(self.system, found))
 
     def _said(self, text: str, at: int) -> int:
         """The message before `at` in which the user said it first; -1 = none."""
