@@ -71,10 +71,11 @@ _PARTS = ("record", "append", "growth", "search", "import")
 @click.command()
 @click.option("--only", multiple=True, type=click.Choice(_PARTS), help="One part; repeat for more. [default: all]")
 @click.option("--adapters", is_flag=True, help="Instead: what each installed framework's adapter costs its host.")
+@click.option("--http", is_flag=True, help="Instead: `acontext serve` under load, beside a bare FastAPI route.")
 @click.option("--quick", is_flag=True, help="Smaller counts: seconds instead of minutes, coarser figures.")
 @json_option
 @click.pass_context
-def bench(ctx: click.Context, only: tuple[str, ...], adapters: bool, quick: bool, as_json: bool) -> None:
+def bench(ctx: click.Context, only: tuple[str, ...], adapters: bool, http: bool, quick: bool, as_json: bool) -> None:
     """Measure recording, appending, growth, search and import, each against its raw limit."""
     if adapters:
         from .bench_adapters import show
@@ -88,7 +89,11 @@ def bench(ctx: click.Context, only: tuple[str, ...], adapters: bool, quick: bool
         "search": _search,
         "import": _import,
     }
-    for part in only or _PARTS:
+    if http:
+        from .bench_http import figures as http_figures
+
+        runners = {"http": http_figures}
+    for part in runners if http else only or _PARTS:
         for figure in runners[part](quick):
             figures.append(figure)
             if as_json:

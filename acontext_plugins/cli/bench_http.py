@@ -45,31 +45,30 @@ def figures(quick: bool) -> Iterator[Figure]:
 
 
 def _compared(ours: _Ours, bare: int, load: _Load, *, seconds: float, rounds: int) -> Iterator[Figure]:
-
-    kinds: list[tuple[str, float, Callable[[int], list[str]], str]] = [
-        ("read 20 messages", _READS, lambda n: [_get(ours.page)] * n, _get("/page")),
-        ("read a session", _READS, lambda n: [_get(ours.session)] * n, _get("/session")),
+    kinds: list[tuple[str, float, Callable[[int], list[str]], Callable[[str], str]]] = [
+        ("read 20 messages", _READS, lambda n: [_get(ours.page)] * n, lambda way: _get(f"{way}/page")),
+        ("read a session", _READS, lambda n: [_get(ours.session)] * n, lambda way: _get(f"{way}/session")),
         (
             "store a message",
             _WRITES,
             lambda n: [_post(path, ours.blob) for path in ours.to[:n]],
-            _post("/write", ours.blob),
+            lambda way: _post(f"{way}/write", ours.blob),
         ),
     ]
     for name, share, asked, same in kinds:
         for clients in CLIENTS:
-            mine: list[Outcome] = []
-            theirs: list[Outcome] = []
+            outcomes: tuple[list[Outcome], list[Outcome], list[Outcome]] = ([], [], [])
+            plans = [(ours.port, asked(clients)), (bare, [same("")] * clients), (bare, [same("/quick")] * clients)]
             for _ in range(rounds):
-                mine.append(load.run(Plan(ours.port, asked(clients), seconds)))
-                theirs.append(load.run(Plan(bare, [same] * clients, seconds)))
-            rate, raw = _rate(mine), _rate(theirs)
+                for (port, requests), done in zip(plans, outcomes, strict=True):
+                    done.append(load.run(Plan(port, requests, seconds)))
+            rate, raw, quick = map(_rate, outcomes)
             what = f"{name}, {clients} client{'s' if clients > 1 else ''}"
-            route = "bare FastAPI route"
-            yield Figure(what, rate, "/s", raw, route, f">= {share:g} of raw", rate >= share * raw)
-            for label, field in (("p50", "p50"), ("p99", "p99")):
-                values = [statistics.median(getattr(one, field) for one in outcomes) for outcomes in (mine, theirs)]
-                yield Figure(f"{what}, {label}", values[0], "us", values[1], route)
+            yield Figure(what, rate, "/s", raw, "bare route", f">= {share:g} of raw", rate >= share * raw)
+            yield Figure(f"{what}, to the fastest", rate, "/s", quick, "bare route, return type declared")
+            for field in ("p50", "p99"):
+                mine, theirs = (statistics.median(getattr(one, field) for one in done) for done in outcomes[:2])
+                yield Figure(f"{what}, {field}", mine, "us", theirs, "bare route")
 
 
 def _rate(outcomes: Sequence[Outcome]) -> float:

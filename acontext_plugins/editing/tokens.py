@@ -21,7 +21,7 @@ MEDIA = 1_000
 _VOCABULARY = "fb374d419588a4632f3f557e76b4b70aebbca790"
 #: Longer texts are counted in pieces of this many characters: their tokens add up to a little more than the whole's.
 _PIECE = 32_768
-#: Texts whose counts are remembered: about 15 MB.
+#: Texts whose counts are remembered: about 10 MB.
 _REMEMBERED = 100_000
 
 
@@ -84,11 +84,10 @@ def _remembering(count: Counter) -> Counter:
 
     Kept are hashes, not texts. They are keyed by process, so nobody can make two texts of one hash.
     """
-    known: dict[tuple[int, int], int] = {}
+    known: dict[int, int] = {}
 
     def counted(text: str) -> int:
-        key = len(text), hash(text)
-        found = known.get(key)
+        found = known.get(key := hash(text))
         if found is None:
             if len(known) >= _REMEMBERED:
                 known.clear()
@@ -117,12 +116,12 @@ _PATTERN = "|".join(
 def part_tokens(part: Part, count: Counter | None = None) -> int:
     """What one part takes: its words, the name and arguments of a call, a flat rate for media."""
     count = count or counter()
+    if part.type in ("text", "tool-result", "thinking"):
+        return count(part.text or "")
     meta = part.meta or {}
     if part.type == "tool-call":
         arguments = meta.get("arguments")
         return count(f"{meta.get('name') or ''}{arguments if isinstance(arguments, str) else arguments or ''}")
-    if part.type in ("text", "tool-result", "thinking"):
-        return count(part.text or "")
     if part.type == "data":
         return count(str(meta))
     return MEDIA
@@ -135,4 +134,5 @@ def message_tokens(message: Message, count: Counter | None = None) -> int:
 
 def total_tokens(messages: Iterable[Message], count: Counter | None = None) -> int:
     """What all of them take together."""
-    return sum(message_tokens(message, count) for message in messages)
+    count = count or counter()
+    return sum([part_tokens(part, count) for message in messages for part in message.parts])

@@ -25,7 +25,7 @@ class Reading(Files):
         self, session_id: str, *, limit: int | None = None, cursor: str | None = None, time_desc: bool = False
     ) -> Page[StoredMessage]:
         page = await self.store.messages(session_id, limit=limit, cursor=cursor, time_desc=time_desc)
-        if not any(is_outsourced(message) for message in page.items):
+        if not any(map(is_outsourced, page.items)):
             return page
         items = await asyncio.to_thread(lambda: [restore(message, self.blobs) for message in page.items])
         return page.model_copy(update={"items": items})

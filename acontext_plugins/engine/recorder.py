@@ -457,8 +457,9 @@ M = TypeVar("M", bound=Message)
 
 def is_outsourced(message: Message) -> bool:
     """Whether some of it is in the blob store."""
-    if any(part.asset is not None and part.text is not None for part in message.parts):
-        return True
+    for part in message.parts:
+        if part.asset is not None and part.text is not None:
+            return True
     return message.native is not None and set(message.native) == {NATIVE_ASSET}
 
 

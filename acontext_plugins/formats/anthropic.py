@@ -10,6 +10,7 @@ from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, Message, Part, Role
 
 from .blob import as_arguments, as_text, copied, found, plain, text_at
+from .marks import lost_marks
 from .media import media_of
 from .turns import Named, results_together
 
@@ -156,6 +157,7 @@ def _blocks(message: Message, lost: list[str]) -> list[Json]:
     blocks: list[Json] = []
     answers: dict[str, Json] = {}
     for at, part in enumerate(message.parts):
+        lost += lost_marks(part, FORMAT, keeps=("cache_control", "is_error"))
         if part.type == "tool-result":
             block = _result_block(part)
             answers[str(block.get("tool_use_id") or "")] = block

@@ -15,6 +15,7 @@ from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, Message, Part, Role
 
 from .blob import as_text, copied, found, plain
+from .marks import lost_marks
 from .media import kind_of_mime, media_of
 from .turns import Named, results_together
 
@@ -69,6 +70,8 @@ def to_gemini(message: Message, *, lost: list[str] | None = None) -> Json:
                 lost.append(f"{part.type}: the gemini format has no place for it")
             continue
         pieces.append(piece)
+        if lost is not None:
+            lost += lost_marks(part, FORMAT, keeps=("is_error",))
     return {"role": role, "parts": pieces}
 
 

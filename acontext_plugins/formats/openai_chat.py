@@ -10,6 +10,7 @@ from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, Message, Part, PartType, Role
 
 from .blob import as_arguments, as_text, copied, found, plain, text_at
+from .marks import lost_marks
 from .media import media_of
 
 FORMAT = "openai"
@@ -75,6 +76,10 @@ def to_openai_messages(message: Message, *, lost: list[str] | None = None) -> li
     """
     if message.native is not None and message.format == FORMAT:
         return [copied(message.native)]
+    if len(message.parts) == 1 and message.role != "tool":
+        (part,) = message.parts
+        if part.type == "text" and not part.meta and not message.meta:  # most messages are such
+            return [{"role": message.role, "content": part.text or ""}]
     lost = lost if lost is not None else []
     results = [part for part in message.parts if part.type == "tool-result"]
     if not results:
@@ -252,9 +257,6 @@ def _gives_back(message: Message, item: Json) -> bool:
 
 def _rendered(message: Message, lost: list[str]) -> Json:
     item: Json = {"role": "user" if message.role == "tool" else message.role}
-    if len(message.parts) == 1 and message.parts[0].type == "text" and not (message.parts[0].meta or message.meta):
-        item["content"] = message.parts[0].text or ""  # most messages are such
-        return item
     calls = [part for part in message.parts if part.type == "tool-call"]
     parts = [part for part in message.parts if part.type not in ("tool-call", "tool-result")]
     pieces = _pieces(parts, own=message.format == FORMAT, lost=lost)
@@ -262,6 +264,7 @@ def _rendered(message: Message, lost: list[str]) -> Json:
         item["content"] = _content(pieces) if pieces else None
         if calls:
             item["tool_calls"] = [_rendered_call(part, at) for at, part in enumerate(calls)]
+            lost += [mark for part in calls for mark in lost_marks(part, FORMAT)]
         elif not pieces:
             item["content"] = ""
     else:
@@ -286,8 +289,10 @@ def _pieces(parts: Iterable[Part], *, own: bool, lost: list[str]) -> list[Json]:
         piece = _own_piece(part) if own else _piece(part)
         if piece is None:
             lost.append(f"{part.type}: the openai format has no place for it")
-        else:
-            pieces.append(piece)
+            continue
+        pieces.append(piece)
+        if not own:
+            lost += lost_marks(part, FORMAT, keeps=("is_refusal",))
     return pieces
 
 
@@ -353,6 +358,7 @@ def _rendered_call(part: Part, at: int) -> Json:
 def _rendered_result(part: Part, others: Sequence[Part], *, own: bool, lost: list[str]) -> Json:
     meta = part.meta or {}
     content: Any = part.text or ""
+    lost += lost_marks(part, FORMAT)
     pieces = _pieces(others, own=own, lost=lost)
     if pieces:
         content = [{"type": "text", "text": content}, *pieces]

@@ -10,6 +10,7 @@ from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, Message, Part, Role
 
 from .blob import as_arguments, as_text, copied, found, plain, text_at
+from .marks import lost_marks
 from .media import media_of
 
 FORMAT = "openai_responses"
@@ -263,6 +264,8 @@ def _rendered(role: Role, parts: Sequence[Part], *, same: bool, lost: list[str])
     """Items that say what the parts do. `same`: they came from this format, so data parts are its items."""
     items: list[Json] = []
     pieces: list[Json] = []
+    if not same:
+        lost += [mark for part in parts for mark in lost_marks(part, FORMAT, keeps=("is_refusal",))]
 
     def close() -> None:
         if pieces:

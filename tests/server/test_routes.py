@@ -74,7 +74,7 @@ async def test_a_session_is_observed_and_learning_is_told(ann: httpx.AsyncClient
     assert {"order", "status", "is_planning", "space_digested", "created_at", "updated_at"} <= set(task)
     assert isinstance(task["data"]["progresses"], list)
     status = data(await ann.get(f"/session/{session_id}/get_learning_status"))
-    assert set(status) == {"space_digested_count", "not_space_digested_count"}
+    assert {"space_digested_count", "not_space_digested_count"} <= set(status)
     seen = data(await ann.get(f"/session/{session_id}/observing_status"))
     assert (seen["observed"], seen["in_process"], seen["pending"]) == (1, 0, 0)
     assert data(await ann.get(f"/session/{session_id}/token_counts"))["total_tokens"] > 0

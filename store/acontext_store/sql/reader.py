@@ -1,4 +1,4 @@
-"""The threads that read: a few connections that cannot write, each in a thread of its own."""
+"""Who reads: a few connections that cannot write, each in a thread of its own, and one for what is read at once."""
 
 from __future__ import annotations
 
@@ -9,11 +9,21 @@ from typing import Any
 
 from ..base import Pending
 from ..errors import Closed
-from .connect import Link, reading, translate
+from . import conversations
+from .connect import Link, is_busy, reading, translate
 from .tx import Tx, Work
 from .writer import Job
 
 _THREADS = 2
+#: Reads of a few rows by their key. They are done on the thread that asks: to wake another takes longer.
+_ONE_ROW = (conversations.session, conversations.message)
+_FEW = 50
+
+
+def _is_short(work: Work, options: dict[str, Any]) -> bool:
+    if work is conversations.list_messages:
+        return options["limit"] is not None and options["limit"] <= _FEW
+    return work in _ONE_ROW
 
 
 class Readers:
@@ -27,11 +37,14 @@ class Readers:
         self._door = threading.Lock()
         self._closing = False
         self._threads: list[threading.Thread] = []
-        #: One lock a thread, held while it reads; see `Writer.quiet`.
-        self.quiet: list[threading.Lock] = []
+        self._here: Link | None = None
+        #: One lock a connection, held while it reads; see `Writer.quiet`. The first is that of `_here`.
+        self.quiet: list[threading.Lock] = [threading.Lock()]
 
     def submit(self, work: Work, arguments: tuple[Any, ...], options: dict[str, Any]) -> Pending[Any]:
         pending: Pending[Any] = Pending()
+        if _is_short(work, options) and self._done_here(Job(pending, work, arguments, options)):
+            return pending
         with self._door:
             if self._closing:
                 raise Closed("the store is closed: open it again")
@@ -47,8 +60,33 @@ class Readers:
                 self._closing = True
                 for _ in self._threads:
                     self._queue.put(None)
+        with self.quiet[0]:
+            if self._here is not None:
+                self._here.close()
+                self._here = None
         for thread in self._threads if wait else ():
             thread.join()
+
+    def _done_here(self, job: Job) -> bool:
+        """Read it now, unless somebody else does so at the moment or the database is locked."""
+        quiet = self.quiet[0]
+        if not quiet.acquire(blocking=False):
+            return False
+        try:
+            if self._closing:
+                return False
+            if self._here is None:
+                self._here = reading(self._path, busy_timeout=0.0)
+            value = self._read(self._here, job)
+        except Exception as error:
+            if self._here is None or is_busy(error):
+                return False
+            job.pending.set_exception(translate(error, self._path))
+        else:
+            job.pending.set_result(value)
+        finally:
+            quiet.release()
+        return True
 
     def _start(self) -> None:
         quiet = threading.Lock()
