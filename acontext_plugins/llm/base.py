@@ -6,12 +6,12 @@ Messages, tools and tool calls have the shapes of OpenAI's chat completions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
+from acontext_store.ledger import ModelJob
 from acontext_store.types import Json, Record
 
-#: What a call is for: telling tasks, distilling skills, searching, or making vectors.
-Job = Literal["observe", "learn", "search", "embed"]
+Job = ModelJob
 
 
 class Purpose(Record):

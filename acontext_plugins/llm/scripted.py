@@ -9,6 +9,7 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
+from acontext_store.types import Json
 from acontext_store.words import words
 
 from .base import Purpose, Reply, Request, ToolCall, Usage
@@ -21,7 +22,8 @@ Script = Callable[[Request], Scripted | Awaitable[Scripted]]
 class ScriptedLLM:
     """Answers by a function of the request, or one line of a list after the other.
 
-    `requests` holds all that it was asked. Usage is one token for each four characters, and costs nothing.
+    `requests` holds all that it was asked. Usage is one token for each four characters, and costs nothing, unless
+    the script says a `Reply` with another.
     """
 
     def __init__(self, script: Script | Iterable[Scripted], *, model: str = "scripted") -> None:
@@ -36,11 +38,8 @@ class ScriptedLLM:
             said = await said
         if isinstance(said, BaseException):
             raise said
-        reply = _reply(said)
-        asked = sum(len(json.dumps(message)) for message in request.messages)
-        answered = len(reply.text) + sum(len(call.arguments) for call in reply.tool_calls)
-        usage = Usage(prompt_tokens=asked // 4, completion_tokens=answered // 4, cost=0.0)
-        return reply.model_copy(update={"model": self.model, "usage": usage})
+        reply = reply_of(said)
+        return reply.model_copy(update={"model": self.model, "usage": usage_of(request.messages, reply)})
 
 
 def _one_after_the_other(lines: Iterable[Scripted]) -> Script:
@@ -55,7 +54,17 @@ def _one_after_the_other(lines: Iterable[Scripted]) -> Script:
     return say
 
 
-def _reply(said: Scripted) -> Reply:
+def usage_of(messages: Iterable[Json], reply: Reply) -> Usage:
+    """One token for each four characters, and no cost; what the script itself says of it, where it does."""
+    if reply.usage != Usage():
+        return reply.usage
+    asked = sum(len(json.dumps(message)) for message in messages)
+    answered = len(reply.text) + sum(len(call.arguments) for call in reply.tool_calls)
+    return Usage(prompt_tokens=asked // 4, completion_tokens=answered // 4, cost=0.0)
+
+
+def reply_of(said: Scripted) -> Reply:
+    """A line of a script as what a model answers."""
     if isinstance(said, Reply):
         return said
     if isinstance(said, str):
