@@ -73,7 +73,7 @@ class ObserveSettings(_Section):
     overflow: int = Field(16, ge=0, description="messages beyond `buffer` that go into the same call, at most")
     progresses: int = Field(6, ge=0, description="notes on earlier progress that a model is shown")
     shown: int = Field(
-        60_000, ge=2_000, description="characters that a model is shown at once, about; long texts lose their middle"
+        60_000, ge=8_000, description="characters that a model is shown at once, about; long texts lose their middle"
     )
 
     def patience(self, *, model: bool) -> Patience:

@@ -28,13 +28,15 @@ def batch(session_id: str, window: Window, attempts: int, moment: Moment) -> Bat
     most = max(1, window.most >> max(0, attempts - 1))
     found = moment.messages(session_id, after_seq=seen, limit=most + 1)
     end = found[:most][-1].seq if found else seen
-    outcomes = [outcome for outcome in moment.outcomes(session_id, after_seq=seen) if outcome.after_seq <= end]
-    names = dict.fromkeys(outcome.run_id for outcome in outcomes if outcome.run_id is not None)
+    resume = moment.resume_seq(session_id)
+    said = moment.outcomes(session_id, after_seq=min(seen, resume - 1))
+    outcomes = [outcome for outcome in said if outcome.after_seq <= end]
+    fresh = [outcome for outcome in outcomes if outcome.after_seq >= seen]
+    names = dict.fromkeys(outcome.run_id for outcome in fresh if outcome.run_id is not None)
     runs = {run_id: moment.tasks_of_run(session_id, run_id) for run_id in names}
     tasks = moment.tasks(session_id, planning=True)
     spoken_of = {task_id for ids in runs.values() for task_id in ids}
     going_on = [task for task in tasks if not task.is_planning and (_goes_on(task) or task.id in spoken_of)]
-    resume = moment.resume_seq(session_id)
     return Batch(
         session=session,
         messages=found[:most],

@@ -38,7 +38,7 @@ class Observation:
 class Batch(Observation):
     """Messages that have not been observed yet, and what they go on from.
 
-    Its outcomes are those said after the last message that has been observed, some of them perhaps heard before.
+    Its outcomes are those said at or after `observed_seq` or the first message of `again`: some were heard before.
     """
 
     #: The last message that has been observed.
