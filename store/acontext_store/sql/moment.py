@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..base import Moment
 from ..embedding import VectorChanges
+from ..errors import NotFound
 from ..types import Outcome, SearchHit, Session, Skill, SkillStatus, Space, StoredMessage, Task
 from . import conversations, search, skills, spaces, tasks, vectors
+from .tables import spaces as spaces_table
 from .tx import Tx
 
 T = TypeVar("T")
@@ -19,6 +21,9 @@ class OneMoment:
 
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
+        # rows of spaces, and how often words occur in them: all of a moment sees the same
+        self._spaces: dict[str, Any] = {}
+        self._frequencies: dict[str, dict[str, int]] = {}
 
     def session(self, session_id: str) -> Session:
         return conversations.session(self._tx, session_id)
@@ -57,10 +62,17 @@ class OneMoment:
         return tasks.observed_seq(self._tx, session_id)
 
     def space_by_name(self, name: str) -> Space:
-        return spaces.space_by_name(self._tx, name, create=False)
+        row = self._tx.find(spaces_table, name=name)
+        if row is None:
+            raise NotFound("space", name)
+        self._spaces[row.id] = row
+        return spaces.space_of(row)
 
     def frequencies(self, space_id: str, terms: Iterable[str]) -> tuple[int, dict[str, int]]:
-        return search.frequencies(self._tx, space_id, terms)
+        wanted = list(terms)
+        total, counts = search.frequencies(self._tx, space_id, wanted, space=self._space(space_id))
+        self._frequencies.setdefault(space_id, {}).update(counts)
+        return total, counts
 
     def search(
         self,
@@ -70,7 +82,22 @@ class OneMoment:
         statuses: Collection[SkillStatus] | None = None,
         limit: int = 50,
     ) -> list[SearchHit]:
-        return search.search(self._tx, space_id, terms, statuses=statuses, limit=limit)
+        counts = self._frequencies.get(space_id, {})
+        known = counts if all(term in counts for term in terms) else None
+        return search.search(
+            self._tx,
+            space_id,
+            terms,
+            statuses=statuses,
+            limit=limit,
+            space=self._space(space_id),
+            counts=known,
+        )
+
+    def _space(self, space_id: str) -> Any:
+        if space_id not in self._spaces:
+            self._spaces[space_id] = self._tx.get(spaces_table, "space", space_id)
+        return self._spaces[space_id]
 
     def skills_by_id(self, skill_ids: Sequence[str], *, evidence: bool = True) -> list[Skill]:
         return skills.skills_by_id(self._tx, skill_ids, evidence=evidence)

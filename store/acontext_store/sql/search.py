@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 from ..types import SearchHit, SearchText, SkillStatus
 from ..words import words
@@ -124,8 +125,11 @@ def forget_space(tx: Tx, number: int) -> None:
         tx.drop(table, space_number=number)
 
 
-def frequencies(tx: Tx, space_id: str, terms: Iterable[str]) -> tuple[int, dict[str, int]]:
-    space = tx.get(spaces, "space", space_id)
+def frequencies(
+    tx: Tx, space_id: str, terms: Iterable[str], *, space: Any | None = None
+) -> tuple[int, dict[str, int]]:
+    """`space` = its row, where it has been read in this transaction already."""
+    space = space or tx.get(spaces, "space", space_id)
     wanted = {term: clean(term) for term in terms}
     found: dict[str, int] = {}
     distinct = list(set(wanted.values()))
@@ -136,12 +140,22 @@ def frequencies(tx: Tx, space_id: str, terms: Iterable[str]) -> tuple[int, dict[
 
 
 def search(
-    tx: Tx, space_id: str, terms: Sequence[str], *, statuses: Collection[SkillStatus] | None, limit: int
+    tx: Tx,
+    space_id: str,
+    terms: Sequence[str],
+    *,
+    statuses: Collection[SkillStatus] | None,
+    limit: int,
+    space: Any | None = None,
+    counts: Mapping[str, int] | None = None,
 ) -> list[SearchHit]:
+    """`space` and `counts` = its row and its frequencies, where they have been read in this transaction already."""
     wanted = _ACTIVE if statuses is None else statuses
-    space = tx.get(spaces, "space", space_id)
-    total, counts = frequencies(tx, space_id, dict.fromkeys(terms))
-    rare = sorted((count, term) for term, count in counts.items() if count)[:_MOST_WORDS]
+    space = space or tx.get(spaces, "space", space_id)
+    total = space.text_count
+    if counts is None:
+        _, counts = frequencies(tx, space_id, dict.fromkeys(terms), space=space)
+    rare = sorted((counts[term], term) for term in dict.fromkeys(terms) if counts[term])[:_MOST_WORDS]
     if not rare or limit < 1 or not wanted:
         return []
     average = max(space.word_count / max(space.text_count, 1), 1.0)

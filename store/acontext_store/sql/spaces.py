@@ -64,13 +64,13 @@ def create_space(tx: Tx, space: Space) -> Space:
 
 
 def space(tx: Tx, space_id: str) -> Space:
-    return _space(tx.get(spaces, "space", space_id))
+    return space_of(tx.get(spaces, "space", space_id))
 
 
 def space_by_name(tx: Tx, name: str, *, create: bool) -> Space:
     row = tx.find(spaces, name=name)
     if row is not None:
-        return _space(row)
+        return space_of(row)
     if not create:
         raise NotFound("space", name)
     return create_space(tx, Space(id=new_id(), project_id=tx.project_id, name=name))
@@ -83,7 +83,7 @@ def list_spaces(tx: Tx, *, limit: int, cursor: str | None, time_desc: bool) -> P
         query,
         spaces.c.created_at,
         spaces.c.id,
-        _space,
+        space_of,
         limit=limit,
         cursor=cursor,
         time_desc=time_desc,
@@ -125,7 +125,7 @@ def delete_space(tx: Tx, space_id: str) -> None:
     tx.purged = True
 
 
-def _space(row: Row[Any]) -> Space:
+def space_of(row: Row[Any]) -> Space:
     return Space.model_construct(
         id=row.id,
         project_id=row.project_id,
