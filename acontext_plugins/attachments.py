@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Asset, Json
 
@@ -11,19 +13,29 @@ from .formats.stored import MIME, SIZE
 
 def attach(blob: object, file_field: str | None, format: str) -> Json:
     """The message, checked to have a part with that `file_field`. Raises InvalidInput."""
-    if format != "acontext":
-        raise InvalidInput(f"file: a message of the format {format!r} takes none; send it as 'acontext'")
     if not file_field:
         raise InvalidInput("file_field: found nothing, expected the file_field of the part that the file belongs to")
     item = plain(blob)
-    parts = item.get("parts")
-    fields = [part.get("file_field") for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
-    if file_field not in fields:
-        raise InvalidInput(f"file_field: no part of the message has the file_field {file_field!r}")
-    missing = next((field for field in fields if field not in (None, file_field)), None)
-    if missing is not None:
-        raise InvalidInput(f"missing file {missing}: a part of the message has it as its file_field")
+    check_fields(item, format, [file_field])
     return item
+
+
+def check_fields(item: Json, format: str | None, given: Collection[str]) -> None:
+    """Each file has a part that names it, and each part that names one has it. Raises InvalidInput."""
+    if format != "acontext":
+        raise InvalidInput(f"format: found {format!r}: files go with a message of the format 'acontext'")
+    parts = item.get("parts")
+    if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
+        raise InvalidInput("message.parts: expected a list of objects with a type")
+    named = [part["file_field"] for part in parts if part.get("file_field") is not None]
+    if not all(isinstance(name, str) for name in named):
+        raise InvalidInput("message.parts: a file_field is text: the name of a field with a file")
+    for name in named:
+        if name not in given:
+            raise InvalidInput(f"missing file {name}: a part of the message has it as its file_field")
+    for name in given:
+        if name not in named:
+            raise InvalidInput(f"file {name}: no part of the message has it as its file_field")
 
 
 def attached(item: Json, file_field: str, asset: Asset) -> Json:

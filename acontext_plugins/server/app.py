@@ -21,7 +21,7 @@ from .access import Doorkeeper
 from .answers import Nothing, Problem, answer, problem, problem_of
 from .gate import API, OPEN, Gate
 from .projects import Projects
-from .routes import blocks, disks, messages, own, sessions, spaces
+from .routes import blocks, disks, messages, own, sessions, spaces, users
 from .table import Table
 
 log = logging.getLogger("acontext")
@@ -41,6 +41,7 @@ _ROUTERS = (
     blocks.router,
     blocks.tools,
     disks.router,
+    users.router,
     own.router,
 )
 _PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}

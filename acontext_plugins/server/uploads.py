@@ -11,7 +11,7 @@ from starlette.datastructures import FormData, UploadFile
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Asset, Json
 
-from ..attachments import attached
+from ..attachments import attached, check_fields
 from ..service import Service
 
 _MOST_FILES = 64
@@ -55,24 +55,13 @@ class Form:
 
     def files(self) -> list[str]:
         """The names of fields that are files."""
-        return [name for name, value in self._data.multi_items() if isinstance(value, UploadFile)]
+        return list(dict.fromkeys(name for name, value in self._data.multi_items() if isinstance(value, UploadFile)))
 
 
 async def with_files(service: Service, blob: Json, format: str | None, form: Form) -> Json:
     """The message with its files kept, and each part saying where. Raises InvalidInput."""
-    if format != "acontext":
-        raise InvalidInput(f"format: found {format!r}: files go with a message of the format 'acontext'")
-    pieces = blob.get("parts")
-    if not isinstance(pieces, list) or not all(isinstance(piece, dict) for piece in pieces):
-        raise InvalidInput("message.parts: expected a list of objects with a type")
-    named = [piece["file_field"] for piece in pieces if piece.get("file_field") is not None]
-    if not all(isinstance(name, str) for name in named):
-        raise InvalidInput("message.parts: a file_field is text: the name of a field with a file")
-    wanted = dict.fromkeys(named)
-    files = {name: form.file(name) for name in wanted}  # all are there before any is kept
-    unused = [name for name in form.files() if name not in wanted]
-    if unused:
-        raise InvalidInput(f"file {unused[0]}: no part of the message has it as its file_field")
+    check_fields(blob, format, form.files())
+    files = {name: form.file(name) for name in form.files()}  # all are there before any is kept
     for name, file in files.items():
         kept = await service.upload(file.file)
         mime = file.content_type or _OCTETS

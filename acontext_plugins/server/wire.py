@@ -26,6 +26,20 @@ def noun(found: BaseModel) -> Json:
     return found.model_dump(warnings=False)
 
 
+class SessionOut(Session):
+    """A session; `user_id` is whose words it holds."""
+
+    user_id: str | None = None
+
+
+class SpaceOut(Space):
+    user_id: str | None = None
+
+
+class DiskOut(Disk):
+    user_id: str | None = None
+
+
 def session(found: Session) -> Json:
     return {**found.model_dump(warnings=False), "user_id": found.principal}
 

@@ -142,7 +142,8 @@ async def household(client: httpx.AsyncClient) -> dict[str, str]:
     props = {"preferences": "secret", "tool_sops": [{"tool_name": "secret_tool", "action": "secret action"}]}
     given = {"type": "sop", "parent_id": page["id"], "title": "secret skill", "props": props}
     skill = data(await client.post(f"/space/{space_id}/block", json=given), 201)
-    session_id = await a_session(client, space_id=space_id, key="secret key", configs={"secret": 1})
+    whose = {"key": "secret key", "user": "secret user", "configs": {"secret": 1}}
+    session_id = await a_session(client, space_id=space_id, **whose)
     message = await say(client, session_id, {"role": "user", "content": "secret words"})
     disk = data(await client.post("/disk"), 201)
     file = {"file": ("secret.md", b"secret file")}
@@ -156,12 +157,14 @@ async def household(client: httpx.AsyncClient) -> dict[str, str]:
         "experience_id": skill["id"],
         "message_id": message["id"],
         "disk_id": disk["id"],
+        "identifier": "secret user",
     }
 
 
 #: What a route needs besides ids, so that a request is refused for whose the ids are, and for nothing else.
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", "/session/{session_id}/configs"): {"json": {"configs": {}}},
+    ("PATCH", "/session/{session_id}/configs"): {"json": {"configs": {"x": 1}}},
     ("POST", "/session/{session_id}/connect_to_space"): {"json": {"space_id": "{space_id}"}},
     ("POST", "/session/{session_id}/messages"): {"json": {"blob": {"role": "user", "content": "x"}}},
     ("PATCH", "/session/{session_id}/messages/{message_id}/meta"): {"json": {"meta": {"x": 1}}},
@@ -232,7 +235,7 @@ async def test_no_route_shows_or_changes_what_is_anothers(
         answer = await bob.request(method, path.format(**ids), **options)
         assert answer.status_code == 404, (method, path, answer.text)
         said = words(answer, 404)
-        assert "secret" not in said.replace("secret.md", ""), (method, path, said)
+        assert "secret" not in said.replace("secret.md", "").replace("secret user", ""), (method, path, said)
         missing = {name: new_id() for name in ids}
         own = await bob.request(method, path.format(**missing), **filled(BODIES.get((method, path), {}), missing))
         assert own.status_code == 404, (method, path)
@@ -252,7 +255,7 @@ async def test_lists_and_searches_show_nothing_of_anothers(ann: httpx.AsyncClien
     cursor = data(await ann.get("/session", params={"limit": 1}))
     await a_session(ann)
     cursor = data(await ann.get("/session", params={"limit": 1}))["next_cursor"]
-    for path in ("/session", "/space", "/disk"):
+    for path in ("/session", "/space", "/disk", "/user/ls"):
         assert data(await bob.get(path))["items"] == []
         assert data(await bob.get(path, params={"cursor": cursor}))["items"] == []
     assert data(await bob.get("/session", params={"space_id": ids["space_id"]}))["items"] == []

@@ -64,6 +64,40 @@ async def test_sessions_are_made_listed_changed_and_deleted(ann: httpx.AsyncClie
     words(await ann.delete(f"/session/{inside}"), 404)
 
 
+async def test_configs_are_patched_name_by_name(ann: httpx.AsyncClient) -> None:
+    session_id = await a_session(ann, configs={"a": 1, "b": 2})
+    changed = data(await ann.patch(f"/session/{session_id}/configs", json={"configs": {"b": None, "c": [3]}}))
+    assert changed["configs"] == {"a": 1, "c": [3]}
+    assert data(await ann.get(f"/session/{session_id}/configs"))["configs"] == {"a": 1, "c": [3]}
+    words(await ann.patch(f"/session/{session_id}/configs", json={"configs": [1]}), 400)
+    bare = await a_session(ann)
+    assert data(await ann.patch(f"/session/{bare}/configs", json={"configs": {"x": 1}}))["configs"] == {"x": 1}
+
+
+async def test_users_are_those_whose_sessions_there_are(ann: httpx.AsyncClient) -> None:
+    assert data(await ann.get("/user/ls")) == {"items": [], "has_more": False}
+    await a_session(ann)
+    for user in ("cy", "a/b@example.com", "cy"):
+        await a_session(ann, user=user)
+    page = data(await ann.get("/user/ls", params={"limit": 1}))
+    (first,) = page["items"]
+    assert (first["identifier"], first["project_id"], page["has_more"]) == ("cy", "p1", True)
+    rest = data(await ann.get("/user/ls", params={"limit": 1, "cursor": page["next_cursor"]}))
+    assert [user["identifier"] for user in rest["items"]] == ["a/b@example.com"]
+    assert not rest["has_more"]
+    newest = data(await ann.get("/user/ls", params={"time_desc": "true"}))["items"]
+    assert [user["identifier"] for user in newest] == ["a/b@example.com", "cy"]
+    counts = data(await ann.get("/user/cy/resources"))["counts"]
+    assert counts == {"sessions_count": 2, "spaces_count": 0, "disks_count": 0, "skills_count": 0}
+    assert data(await ann.get("/user/a%2Fb%40example.com/resources"))["counts"]["sessions_count"] == 1
+    data(await ann.delete("/user/a%2Fb%40example.com"))
+    data(await ann.delete("/user/cy"))
+    words(await ann.delete("/user/cy"), 404)
+    words(await ann.get("/user/cy/resources"), 404)
+    assert data(await ann.get("/user/ls"))["items"] == []
+    assert len(data(await ann.get("/session"))["items"]) == 1
+
+
 async def test_a_session_is_observed_and_learning_is_told(ann: httpx.AsyncClient) -> None:
     session_id = await a_session(ann, space_id=await a_space(ann))
     await say(ann, session_id, {"role": "user", "content": "Please archive the project apollo."})

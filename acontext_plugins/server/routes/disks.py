@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from acontext_store.errors import InvalidInput
-from acontext_store.types import Artifact, ArtifactListing, Disk, Json, Page
+from acontext_store.types import Artifact, ArtifactListing, Json, Page
 
 from ...disks import verify
 from ...files import ArtifactResult, FileUpload
@@ -57,7 +57,7 @@ class Changed(Body):
     artifact: Artifact
 
 
-@router.get("/disk", response_model=Answer[Page[Disk]])
+@router.get("/disk", response_model=Answer[Page[wire.DiskOut]])
 async def list_disks(
     service: Caller,
     user: Annotated[str | None, Query()] = None,
@@ -69,7 +69,7 @@ async def list_disks(
     return answer(wire.page(await service.disks(limit=limit, cursor=cursor, time_desc=time_desc), wire.disk))
 
 
-@router.post("/disk", status_code=201, response_model=Answer[Disk])
+@router.post("/disk", status_code=201, response_model=Answer[wire.DiskOut])
 async def create_disk(service: Caller, body: NewDisk | None = None) -> Response:
     wire.nobodys(body.user if body is not None else None, "disks")
     return answer(wire.disk(await service.create_disk()), status=201)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from acontext_store.types import Json, LearningStatus, ObservingStatus, Page, Session, Task
+from acontext_store.types import Json, LearningStatus, ObservingStatus, Page, Task
 
 from ...service import FlushResult, TokenCounts
 from .. import wire
@@ -38,7 +38,7 @@ class Connection(Body):
     space_id: Id
 
 
-@router.get("/session", response_model=Answer[Page[Session]])
+@router.get("/session", response_model=Answer[Page[wire.SessionOut]])
 async def list_sessions(
     service: Caller,
     space_id: QueryId = None,
@@ -59,7 +59,7 @@ async def list_sessions(
     return answer(wire.page(found, wire.session))
 
 
-@router.post("/session", status_code=201, response_model=Answer[Session])
+@router.post("/session", status_code=201, response_model=Answer[wire.SessionOut])
 async def create_session(service: Caller, body: NewSession | None = None) -> Response:
     given = body or NewSession()
     made = await service.create_session(
@@ -78,17 +78,25 @@ async def delete_session(service: Caller, session_id: PathId) -> Response:
     return answer()
 
 
-@router.put("/session/{session_id}/configs", response_model=Answer[Session])
+@router.put("/session/{session_id}/configs", response_model=Answer[wire.SessionOut])
 async def update_session_configs(service: Caller, session_id: PathId, body: Configs) -> Response:
     return answer(wire.session(await service.update_session(session_id, configs=body.configs)))
 
 
-@router.get("/session/{session_id}/configs", response_model=Answer[Session])
+@router.patch("/session/{session_id}/configs", response_model=Answer[wire.SessionOut])
+async def patch_session_configs(service: Caller, session_id: PathId, body: Configs) -> Response:
+    """Given names replace what is there, names given as null are removed. Of two at the same moment the later wins."""
+    there = (await service.session(session_id)).configs or {}
+    kept = {name: value for name, value in {**there, **body.configs}.items() if value is not None}
+    return answer(wire.session(await service.update_session(session_id, configs=kept)))
+
+
+@router.get("/session/{session_id}/configs", response_model=Answer[wire.SessionOut])
 async def get_session_configs(service: Caller, session_id: PathId) -> Response:
     return answer(wire.session(await service.session(session_id)))
 
 
-@router.post("/session/{session_id}/connect_to_space", response_model=Answer[Session])
+@router.post("/session/{session_id}/connect_to_space", response_model=Answer[wire.SessionOut])
 async def connect_to_space(service: Caller, session_id: PathId, body: Connection) -> Response:
     return answer(wire.session(await service.update_session(session_id, space_id=body.space_id)))
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from acontext_store.types import BlockType, Json, Page, Space
+from acontext_store.types import BlockType, Json, Page
 
 from ...service import Confirmation, SearchItem, Service, SpaceSearchResult
 from .. import wire
@@ -34,7 +34,7 @@ class Decision(Body):
     save: bool
 
 
-@router.get("/space", response_model=Answer[Page[Space]])
+@router.get("/space", response_model=Answer[Page[wire.SpaceOut]])
 async def list_spaces(
     service: Caller,
     user: Annotated[str | None, Query()] = None,
@@ -46,7 +46,7 @@ async def list_spaces(
     return answer(wire.page(await service.spaces(limit=limit, cursor=cursor, time_desc=time_desc), wire.space))
 
 
-@router.post("/space", status_code=201, response_model=Answer[Space])
+@router.post("/space", status_code=201, response_model=Answer[wire.SpaceOut])
 async def create_space(service: Caller, body: NewSpace | None = None) -> Response:
     given = body or NewSpace()
     wire.nobodys(given.user, "spaces")
@@ -59,12 +59,12 @@ async def delete_space(service: Caller, space_id: PathId) -> Response:
     return answer()
 
 
-@router.put("/space/{space_id}/configs", response_model=Answer[Space])
+@router.put("/space/{space_id}/configs", response_model=Answer[wire.SpaceOut])
 async def update_space_configs(service: Caller, space_id: PathId, body: Configs) -> Response:
     return answer(wire.space(await service.update_space(space_id, configs=body.configs)))
 
 
-@router.get("/space/{space_id}/configs", response_model=Answer[Space])
+@router.get("/space/{space_id}/configs", response_model=Answer[wire.SpaceOut])
 async def get_space_configs(service: Caller, space_id: PathId) -> Response:
     return answer(wire.space(await service.space(space_id)))
 
