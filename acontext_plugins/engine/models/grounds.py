@@ -72,20 +72,20 @@ class Ground:
         self.told = "\0".join([results, self.flow.system, *(normal(text) for text in unasked)])
         self.tools = {call.tool for call in self.calls}
         self.parameters = {leaf.parameter for call in self.calls for leaf in leaves(call.arguments)}
-        self.own = "\0".join(self._own())
+        self.own = "\0".join(self._own("user"))
         self.words = self._words()
 
-    def _own(self) -> Iterable[str]:
-        """The user's sentences that repeat nothing of what a tool had said before."""
+    def _own(self, role: str) -> Iterable[str]:
+        """The sentences of the user, or of the agent, that repeat nothing of what a tool had said before."""
         for at, message in enumerate(self.messages):
-            if message.role == "user":
+            if message.role == role:
                 earlier = self.flow.results.before(at)
                 for sentence in sentences(strip_injected(message.text)[:20_000]):
                     if not echoes(sentence, earlier, ECHO):
                         yield normal(sentence)
 
     def _words(self) -> set[str]:
-        spoken = [strip_injected(message.text) for message in self.messages if message.role == "assistant"]
+        spoken = self._own("assistant")
         named = [phrase(name) for name in (*self.tools, *self.parameters)]
         used = [
             str(leaf.value)[:500]
@@ -320,7 +320,7 @@ class Grounds:
     def _special(self, token: str, bare: str) -> str:
         name, equals, value = bare.partition("=")
         if equals and name in self.parameters:
-            return token if value and self._is_known(value) else self._hidden(token, bare, f"{name}={{{name}}}")
+            return token if not value or self._is_known(value) else self._hidden(token, bare, f"{name}={{{name}}}")
         parts = re.split(r"[/]", bare)
         if len(parts) > 1 and all(part.isalpha() for part in parts):
             told = any(run.flow.is_told(part) for run in self._runs for part in parts)

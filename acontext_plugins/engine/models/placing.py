@@ -20,7 +20,7 @@ MOST_WORDS, MOST_CHARS, MOST_DEPTH = 5, 48, 3
 DEFAULT_PAGE = ("learned",)
 _WORD = re.compile(r"[^\W_]+")
 #: Every page holds them: they tell nothing.
-_EMPTY = frozenset(["sop", "sops", "skill", "skills", "preference", "preferences", "page", "folder", "untitled"])
+_EMPTY = frozenset(["sop", "sops", "skill", "skills", "preference", "preferences"])
 
 
 def title_of_page(text: str) -> str:

@@ -199,8 +199,8 @@ class Settlement:
         """What stands behind it now, who made it, and how it is judged."""
         if took_steps and proven.source is not None:
             for task_id, item in draft.evidence.items():
-                now_gave = dict.fromkeys("support" if part == "body" else part for part in item.gave)
-                draft.evidence[task_id] = item.model_copy(update={"gave": tuple(now_gave)})
+                gave = {"support" if part == "body" else part for part in item.gave}
+                draft.evidence[task_id] = item.model_copy(update={"gave": tuple(sorted(gave))})
         for shown in proven.runs:
             cited = proven.cited.get(shown.task_id) or Cited()
             gave = set(cited.gave)
