@@ -27,6 +27,7 @@ from acontext_store.types import (
 
 from .client_async import AsyncAcontext, AsyncBlocks, AsyncSessions, AsyncSpaces, AsyncTools, Blob, Mode
 from .client_disks import Disks
+from .client_jobs import Jobs
 from .connection import Client, Connection
 from .door import default_door
 from .files import Upload
@@ -259,9 +260,17 @@ class Spaces(Resource):
             self._async.get_unconfirmed_experiences(space_id, limit=limit, cursor=cursor, time_desc=time_desc)
         )
 
-    def confirm_experience(self, space_id: str, experience_id: str, *, save: bool) -> Confirmation | None:
-        """Use it from now on (`save`), or discard it. Raises NotFound for what does not wait."""
-        return self._run(self._async.confirm_experience(space_id, experience_id, save=save))
+    def confirm_experience(
+        self, space_id: str, experience_id: str, *, save: bool, experience_data: Json | None = None
+    ) -> Confirmation | None:
+        """Use it from now on (`save`), or discard it for good. Raises NotFound for what does not wait.
+
+        `experience_data` is what to save instead, in the form in which it was listed; what it does not mention stays.
+        What a person has changed is never changed by automation. Raises InvalidInput.
+        """
+        return self._run(
+            self._async.confirm_experience(space_id, experience_id, save=save, experience_data=experience_data)
+        )
 
 
 class Blocks(Resource):
@@ -346,6 +355,7 @@ class Acontext(Client):
         self.tools = Tools(self.door)
         self.disks = Disks(self.door)
         self.artifacts = self.disks.artifacts
+        self.jobs = Jobs(self.door)
 
     def ping(self) -> str:
         """ "pong", when the database answers."""

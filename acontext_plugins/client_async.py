@@ -30,6 +30,7 @@ from acontext_store.types import (
 
 from .attachments import attach, attached
 from .client_disks import AsyncDisks
+from .client_jobs import AsyncJobs
 from .connection import Client
 from .files import Upload, as_upload
 from .formats import to_message
@@ -265,9 +266,15 @@ class AsyncSpaces(AsyncResource):
             space_id, limit=20 if limit is None else limit, cursor=cursor, time_desc=bool(time_desc)
         )
 
-    async def confirm_experience(self, space_id: str, experience_id: str, *, save: bool) -> Confirmation | None:
-        """Use it from now on (`save`), or discard it. Raises NotFound for what does not wait."""
-        return await self._service.confirm(space_id, experience_id, save=save)
+    async def confirm_experience(
+        self, space_id: str, experience_id: str, *, save: bool, experience_data: Json | None = None
+    ) -> Confirmation | None:
+        """Use it from now on (`save`), or discard it for good. Raises NotFound for what does not wait.
+
+        `experience_data` is what to save instead, in the form in which it was listed; what it does not mention stays.
+        What a person has changed is never changed by automation. Raises InvalidInput.
+        """
+        return await self._service.confirm(space_id, experience_id, save=save, experience_data=experience_data)
 
 
 class AsyncBlocks(AsyncResource):
@@ -346,6 +353,7 @@ class AsyncAcontext(Client):
         self.tools = AsyncTools(self.door)
         self.disks = AsyncDisks(self.door)
         self.artifacts = self.disks.artifacts
+        self.jobs = AsyncJobs(self.door)
 
     async def ping(self) -> str:
         """ "pong", when the database answers."""

@@ -19,6 +19,7 @@ from acontext_store.types import (
     Block,
     BlockType,
     Json,
+    LaneKind,
     LearningStatus,
     Message,
     ObservingStatus,
@@ -170,15 +171,44 @@ class TokenCounts(Record):
 
 
 class Confirmation(Record):
-    """Something learned that waits until a person confirms it. Its id is the skill's."""
+    """Something learned that waits until a person confirms it: all that would be used, and what it would replace."""
 
+    #: Of exactly this text: what has changed since it was read is not confirmed by it.
     id: str
     space_id: str
+    #: The skill that it is, or would be a new version of.
+    skill_id: str
     task_id: str | None = None
-    #: `{"type": "sop", "data": {"use_when", "preferences", "tool_sops"}}`
+    #: `{"type": "sop", "data": {"use_when", "preferences", "tool_sops"}}`; "data" has "pitfalls", "variables" and
+    #: "trace" too, where there are any.
     experience_data: Json
+    #: The version that is used meanwhile, and what it says; None where it is new.
+    replaces: Json | None = None
+    #: Skills that are retired when this is confirmed, because it takes their place.
+    supersedes: list[str] = Field(default_factory=list)
+    reason: str = ""
     created_at: str
     updated_at: str
+
+
+JobStatus = Literal["due", "running", "failing", "dead"]
+
+
+class Job(Record):
+    """Work in the background on a session (observe) or on a space (learn, embed)."""
+
+    kind: LaneKind
+    status: JobStatus
+    session_id: str | None = None
+    space_id: str | None = None
+    #: How often it has failed since it was last done, and how often what it needs was away.
+    attempts: int = 0
+    outages: int = 0
+    #: Why, in one line; "" where it did not fail.
+    reason: str = ""
+    due_at: str | None = None
+    failing_since: str | None = None
+    dead_at: str | None = None
 
 
 @runtime_checkable
@@ -310,8 +340,27 @@ class Service(FileService, Protocol):
     ) -> Page[Confirmation]:
         """What was learned and waits for a person."""
 
-    async def confirm(self, space_id: str, confirmation_id: str, *, save: bool) -> Confirmation | None:
-        """Use it from now on, and return it; or discard it. Raises NotFound for what does not wait."""
+    async def confirm(
+        self, space_id: str, confirmation_id: str, *, save: bool, experience_data: Json | None = None
+    ) -> Confirmation | None:
+        """Use it from now on, and return it; or discard it for good. Raises NotFound for what does not wait.
+
+        The id is that of the confirmation, or of its skill (whatever waits there now). With `experience_data`, of the
+        same form, it is used as it is changed there; what that does not mention stays. Raises InvalidInput.
+        """
+
+    async def jobs(
+        self,
+        *,
+        dead: bool | None = None,
+        space_id: str | None = None,
+        session_id: str | None = None,
+        limit: int = 200,
+    ) -> list[Job]:
+        """Work in the background: what is to be done, or (`dead`) what waits for a person, or (None) both."""
+
+    async def retry_jobs(self, *, space_id: str | None = None, session_id: str | None = None) -> int:
+        """Have all that failed done again now: of a space, of a session, or of the project. How many jobs that are."""
 
     async def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> list[Skill]: ...
 

@@ -116,8 +116,15 @@ class WorkerSettings(_Section):
     enabled: bool = True
     lease: float = Field(30.0, gt=0, description="seconds after which a silent worker's work is given to another")
     concurrency: int = Field(4, gt=0)
-    max_attempts: int = Field(8, gt=0, description="then the work waits for a person (`acontext doctor`)")
+    max_attempts: int = Field(8, gt=0, description="then the work waits for a person (`acontext retry`)")
     backoff: float = Field(1.0, gt=0, description="seconds before the second attempt; doubles, with jitter")
+    longest_backoff: float = Field(300.0, gt=0, description="seconds between two attempts, at most")
+    longest_probe: float = Field(
+        60.0, gt=0, description="seconds between looks whether a model that does not answer is back, at most"
+    )
+    longest_outage: float = Field(
+        7 * 86_400.0, gt=0, description="seconds that work waits for what is away; then it waits for a person"
+    )
     idle: float = Field(1.0, gt=0, description="seconds between looks for work of other processes")
 
 

@@ -35,6 +35,32 @@ async def a_skill(service: Service, space_id: str, title: str = "star a repo on 
     return made.id
 
 
+_REQUEST = "refund my broken lamp please"
+
+
+def _called(name: str, arguments: Json, result: Json) -> list[Message]:
+    id = new_id()
+    call = Part(type="tool-call", meta={"id": id, "name": name, "arguments": json.dumps(arguments)})
+    answer = Part(type="tool-result", text=json.dumps(result), meta={"tool_call_id": id})
+    return [Message(role="assistant", parts=(call,)), Message(role="tool", parts=(answer,))]
+
+
+async def taught(service: Service, space: str, *, number: int = 1) -> str:
+    """The id of a session that taught a space, by name, how to refund: a reported run in which an error was fixed."""
+    order = f"A-{number}"
+    messages = [
+        said(f"I am ann{number}@example.com, please refund my broken cups of order {order}"),
+        *_called("find_order", {"email": f"ann{number}@example.com"}, {"order_id": order}),
+        *_called("issue_refund", {"order_id": order, "amount": "24.50"}, {"error": "amount must be an integer"}),
+        *_called("issue_refund", {"order_id": order, "amount": 2450}, {"status": "ok"}),
+    ]
+    outcome = Outcome(status="success", source="report")
+    session = SessionRef(key=f"lesson {number} of {space}", space=space)
+    kept = await service.keep(Recording(session, messages, [outcome]))
+    assert await service.flush(60)
+    return kept.session_id
+
+
 class ServiceContract:
     @pytest.fixture
     async def service(self) -> Service:
@@ -248,6 +274,74 @@ class ServiceContract:
         await a_skill(service, space.id)
         assert await service.rename_tools({"goto": "open", "unknown": "x"}) == 1
         assert [(tool.name, tool.sop_count) for tool in await service.tool_names()] == [("open", 1)]
+
+    async def test_what_is_learned_in_a_space_that_asks_waits_for_a_person(self, service: Service) -> None:
+        space = await service.create_space(name="careful", configs={"confirm": True})
+        session_id = await taught(service, "careful")
+        assert await service.skills(space.id, statuses=["active"]) == []
+        assert (await service.recall(RecallQuery(space="careful", text=_REQUEST))).skills == ()
+        assert (await service.experience_search(space.id, query=_REQUEST)).cited_blocks == []
+        assert [page.children for page in await service.blocks(space.id, tree=True)] == [[]]
+        status = await service.learning_status(session_id)
+        assert (status.waiting_count, status.not_space_digested_count, status.space_digested_count) == (1, 0, 0)
+        (waiting,) = (await service.confirmations(space.id)).items
+        assert waiting.replaces is None
+        data = waiting.experience_data["data"]
+        assert [step["tool_name"] for step in data["tool_sops"]] == ["find_order", "issue_refund"]
+        kept = await service.confirm(space.id, waiting.id, save=True)
+        assert kept is not None
+        assert kept.skill_id == waiting.skill_id
+        assert [skill.id for skill in await service.skills(space.id, statuses=["active"])] == [waiting.skill_id]
+        assert (await service.recall(RecallQuery(space="careful", text=_REQUEST))).skills
+        assert (await service.learning_status(session_id)).space_digested_count == 1
+
+    async def test_what_waits_can_be_changed_first(self, service: Service) -> None:
+        space = await service.create_space(name="careful", configs={"confirm": True})
+        await taught(service, "careful")
+        (waiting,) = (await service.confirmations(space.id)).items
+        for wrong in ({"type": "text", "data": {}}, {"type": "sop"}, {"data": {"tool_sops": 7}}, {"data": {"x": 1}}):
+            with pytest.raises(InvalidInput):
+                await service.confirm(space.id, waiting.id, save=True, experience_data=wrong)
+        with pytest.raises(InvalidInput):
+            await service.confirm(space.id, waiting.id, save=False, experience_data={"data": {}})
+        changed: Json = {"type": "sop", "data": {"preferences": "ask before money moves"}}
+        kept = await service.confirm(space.id, waiting.id, save=True, experience_data=changed)
+        assert kept is not None
+        assert kept.experience_data["data"]["preferences"] == "ask before money moves"
+        (skill,) = await service.skills(space.id, statuses=["active"])
+        assert (skill.origin, skill.body.preferences) == ("human", "ask before money moves")
+        assert [step.tool_name for step in skill.body.tool_sops] == ["find_order", "issue_refund"]
+
+    async def test_what_is_rejected_does_not_come_back(self, service: Service) -> None:
+        space = await service.create_space(name="careful", configs={"confirm": True})
+        await taught(service, "careful")
+        (waiting,) = (await service.confirmations(space.id)).items
+        assert await service.confirm(space.id, waiting.id, save=False) is None
+        with pytest.raises(NotFound):
+            await service.confirm(space.id, waiting.id, save=True)
+        await service.update_space(space.id, configs={})
+        for number in (2, 3):
+            await taught(service, "careful", number=number)
+        assert (await service.confirmations(space.id)).items == []
+        assert await service.skills(space.id, statuses=["active"]) == []
+
+    async def test_the_switch_of_a_space_is_true_or_false(self, service: Service) -> None:
+        with pytest.raises(InvalidInput, match="confirm"):
+            await service.create_space(configs={"confirm": "yes"})
+
+    async def test_jobs_are_listed_and_retried(self, service: Service) -> None:
+        space = await service.create_space()
+        session = await service.create_session(space_id=space.id)
+        await service.append(session.id, [said("Please archive the project apollo.")])
+        await service.flush(60)
+        assert await service.jobs() == await service.jobs(dead=True) == []
+        assert await service.retry_jobs() == 0
+        assert await service.retry_jobs(space_id=space.id, session_id=session.id) == 0
+        for wrong in (service.retry_jobs(space_id=new_id()), service.retry_jobs(session_id=new_id())):
+            with pytest.raises(NotFound):
+                await wrong
+        with pytest.raises(InvalidInput):
+            await service.jobs(limit=0)
 
     async def test_nothing_waits_for_a_person_who_has_nothing_to_confirm(self, service: Service) -> None:
         space = await service.create_space()

@@ -53,13 +53,14 @@ from .protocols import BatchObserver, Learner, Observer
 from .reading import Reading
 from .recorder import Recorder, Scrubber, is_uuid, session_id_of
 from .retriever import find
+from .retrying import Retrying
 from .uploads import check_assets, keep_bytes
 from .worker import Worker, all_tasks
 
 log = logging.getLogger("acontext")
 
 
-class Engine(Reading, Curating):
+class Engine(Reading, Curating, Retrying):
     """Records, observes, learns, retrieves and injects."""
 
     def __init__(
@@ -111,6 +112,16 @@ class Engine(Reading, Curating):
         if self._loop is not None and not self._loop.is_closed():
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self.worker.wake)
+
+    def _hurry(self) -> None:
+        self._tell_worker(self.worker.hurry)
+
+    def _tell_worker(self, what: Callable[[], None]) -> None:
+        if self._loop is None or self._loop.is_closed():
+            what()  # nobody works in the background
+        else:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(what)
 
     def _wake_later(self) -> None:
         """Something was recorded: it is due when its conversation has been quiet for a while, and not earlier."""
@@ -199,7 +210,7 @@ class Engine(Reading, Curating):
         kinds: tuple[LaneKind, ...] = ("observe", "learn")
         for kind in kinds:
             done, pause = 0, 0.01
-            while fresh := [lane for lane in await self._waiting(kind) if lane.attempts == 0]:
+            while fresh := [lane for lane in await self._waiting(kind) if not lane.failing]:
                 for lane in fresh:
                     if lane.due_at > time.time():
                         await self.store.make_due(lane.kind, lane.key)
@@ -208,6 +219,8 @@ class Engine(Reading, Curating):
                 while count := await self.worker.work_once(kinds=(kind,)):
                     done += count
                     step(kind, done, max(done, total))
+                if self.worker.held_up(kind):
+                    break
                 if done == before:  # all that is left is in other hands
                     if pause > 0.2:
                         self._say_elsewhere(fresh)
@@ -234,18 +247,21 @@ class Engine(Reading, Curating):
 
     async def _settle(self, session_id: str | None, deadline: float | None) -> bool:
         """Do the due work (of one session: only its observation) now, and wait until it is done or dead."""
+        self._tell_worker(self.worker.wish)
         hurried: set[tuple[LaneKind, str]] = set()
+        tried: set[tuple[LaneKind, str]] = set()
         pause = 0.002
         while True:
             waiting = [lane for lane in await self.store.lanes(dead=False) if self._concerns(lane.key, session_id)]
             if not waiting:
                 return True
             for lane in waiting:
-                if lane.due_at > time.time() and (lane.kind, lane.key) not in hurried and lane.attempts == 0:
+                known = tried if lane.failing else hurried
+                if lane.due_at > time.time() and (lane.kind, lane.key) not in known and not self._has_to_wait(lane):
                     await self.store.make_due(lane.kind, lane.key)
-                    hurried.add((lane.kind, lane.key))
-            if all(lane.attempts > 0 and lane.due_at > time.time() for lane in waiting):
-                return False  # all that is left has failed and is backing off
+                    known.add((lane.kind, lane.key))
+            if all(self._has_to_wait(lane, (lane.kind, lane.key) in tried) for lane in waiting):
+                return False
             if self._work is None:
                 await self.worker.work_once()
             else:
@@ -256,6 +272,12 @@ class Engine(Reading, Curating):
             pause = min(pause * 1.5, 0.05)
             if pause >= 0.05:
                 hurried.clear()
+
+    def _has_to_wait(self, lane: Lane, tried: bool = False) -> bool:
+        """It has failed and is backing off, or what it needs is (or, when just `tried`, was) away."""
+        if lane.owner is None and self.worker.is_shut(lane.kind):
+            return True
+        return lane.due_at > time.time() and (lane.attempts > 0 or (lane.outages > 0 and tried))
 
     @staticmethod
     def _concerns(key: str, session_id: str | None) -> bool:
@@ -335,9 +357,10 @@ class Engine(Reading, Curating):
         await asyncio.to_thread(self.recorder.flush)
         await self.store.session(session_id)
         await self._settle(session_id, None)
-        for lane in await self.store.lanes():
-            if lane.kind == "observe" and lane.key == session_id and lane.last_error:
-                return FlushResult(status=500, errmsg=lane.last_error.strip().splitlines()[-1])
+        for lane in await self.store.lanes(session_id=session_id):
+            if lane.last_error or self.worker.held_up(lane.kind):
+                why = lane.reason if lane.last_error else self.worker.held_up(lane.kind)
+                return FlushResult(status=500, errmsg=why)
         return FlushResult()
 
     async def learning_status(self, session_id: str) -> LearningStatus:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
-import random
 import time
-import traceback
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from functools import partial
 
 from acontext_store.base import Moment, Store
-from acontext_store.errors import AcontextError, Closed, LeaseLost, NotFound, StoreUnavailable
+from acontext_store.errors import AcontextError, BudgetSpent, Closed, LeaseLost, NotFound, StoreUnavailable
 from acontext_store.types import Claim, LaneKind, Task, new_id
 
 from ..settings import LearnSettings, WorkerSettings
-from .breath import in_background
+from .breath import collector_at_rest, in_background
+from .failing import Breaker, is_outage, judge, reason_of
 from .observations import batch, whole
 from .protocols import MOST_EARLIER, BatchObserver, FinishedTask, Learner, Lesson, Observation, Observer
 
@@ -53,11 +53,34 @@ class Worker:
         self._wakeup = asyncio.Event()
         self._leaving = False
         self._running: set[asyncio.Task[None]] = set()
+        self._breakers = {
+            kind: Breaker(kind, first=self._settings.backoff, longest=self._settings.longest_probe) for kind in _KINDS
+        }
         self.done = 0
         self.failed = 0
 
     def wake(self) -> None:
         """There may be work now. Only from the worker's own loop."""
+        self._wakeup.set()
+
+    def held_up(self, kind: LaneKind) -> str:
+        """Why no work of that kind is done now; "" where it is."""
+        return self._breakers[kind].reason
+
+    def is_shut(self, kind: LaneKind) -> bool:
+        """Whether no work of that kind is done now, and nobody finds out if it could be."""
+        return 0 < self._breakers[kind].wait < math.inf
+
+    def wish(self) -> None:
+        """Somebody waits for the work: find out soon whether what was away is back. Only from the worker's own loop."""
+        for breaker in self._breakers.values():
+            breaker.wish()
+        self._wakeup.set()
+
+    def hurry(self) -> None:
+        """A person thinks that what was away is back: find out now. Only from the worker's own loop."""
+        for breaker in self._breakers.values():
+            breaker.hurry()
         self._wakeup.set()
 
     def leave(self) -> None:
@@ -87,9 +110,7 @@ class Worker:
 
     async def work_once(self, *, kinds: Collection[LaneKind] = _KINDS) -> int:
         """Claim what is due now, do it, and tell how much it was."""
-        claims = await self._store.claim(
-            self.owner, kinds=kinds, lease=self._settings.lease, limit=self._settings.concurrency
-        )
+        claims = await self._take(kinds, self._settings.concurrency)
         try:
             for claim in claims:
                 await self._handle(claim)
@@ -103,12 +124,24 @@ class Worker:
         free = self._settings.concurrency - len(self._running)
         if free <= 0:
             return 0
-        claims = await self._store.claim(self.owner, kinds=_KINDS, lease=self._settings.lease, limit=free)
+        claims = await self._take(_KINDS, free)
         for claim in claims:
             task = asyncio.create_task(self._handle(claim))
             self._running.add(task)
             task.add_done_callback(self._finished)
         return len(claims)
+
+    async def _take(self, kinds: Collection[LaneKind], free: int) -> list[Claim]:
+        """Claim what is due; of work that waits for something, at most one piece, to find out if that is back."""
+        well = [kind for kind in kinds if not self._breakers[kind].is_open]
+        claims = await self._store.claim(self.owner, kinds=well, lease=self._settings.lease, limit=free)
+        for kind in kinds:
+            breaker = self._breakers[kind]
+            if kind not in well and breaker.wait == 0 and len(claims) < free:
+                for probe in await self._store.claim(self.owner, kinds=[kind], lease=self._settings.lease, limit=1):
+                    breaker.probes_with(probe)
+                    claims.append(probe)
+        return claims
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -119,22 +152,31 @@ class Worker:
     async def _sleep(self) -> None:
         pause = self._settings.idle
         with contextlib.suppress(StoreUnavailable):
-            due = await self._store.next_due(kinds=_KINDS)
-            if due is not None and len(self._running) < self._settings.concurrency:
-                pause = min(pause, max(0.005, due - time.time()))
+            if len(self._running) < self._settings.concurrency:
+                for kind, breaker in self._breakers.items():
+                    due = await self._store.next_due(kinds=[kind])
+                    if due is not None:
+                        pause = min(pause, max(0.005, due - time.time(), breaker.wait))
         # not wait_for: where the event comes together with a cancellation, it forgets the cancellation
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await self._wakeup.wait()
 
     async def _handle(self, claim: Claim) -> None:
+        breaker = self._breakers[claim.kind]
+        if not breaker.lets(claim):
+            self._hand_back(claim)
+            return
         try:
             async with self._lease(claim):
                 if claim.kind == "observe":
-                    await self._observe(claim)
+                    with collector_at_rest:
+                        await self._observe(claim)
                 else:
-                    await self._learn_space(claim)
+                    with collector_at_rest:
+                        await self._learn_space(claim)
             self.done += 1
+            breaker.answered(claim)
         except LeaseLost:
             log.info("acontext: another worker took over %s %s", claim.kind, claim.key)
         except NotFound:
@@ -146,6 +188,8 @@ class Worker:
         except Exception as error:
             self.failed += 1
             await self._give_back(claim, error)
+        finally:
+            breaker.left(claim)
 
     def _hand_back(self, claim: Claim) -> None:
         """We are leaving: another worker need not wait for the lease to run out. Nothing is waited for."""
@@ -153,20 +197,29 @@ class Worker:
             self._store.release(claim)
 
     async def _give_back(self, claim: Claim, error: Exception) -> None:
-        attempts = claim.attempts + 1
-        dead = attempts >= self._settings.max_attempts
-        backoff = min(self._settings.backoff * 2**claim.attempts, 300.0) * random.uniform(0.5, 1.5)
-        text = "".join(traceback.format_exception(error))[-4000:]
-        log.warning(
-            "acontext: %s of %s failed (attempt %d): %s%s",
-            claim.kind,
-            claim.key,
-            attempts,
-            error,
-            "; it waits for `acontext doctor` now" if dead else "",
-        )
+        verdict = judge(claim, error, self._settings)
+        if is_outage(error) and not isinstance(error, BudgetSpent):
+            self._breakers[claim.kind].away(claim, error)
+        elif not verdict.outage:
+            self._breakers[claim.kind].answered(claim)
+            self._tell(claim, error, dead=verdict.dead)
         with contextlib.suppress(LeaseLost, StoreUnavailable):
-            await self._store.release(claim, error=text, retry_in=backoff, dead=dead)
+            await self._store.release(
+                claim, error=verdict.error, retry_in=verdict.retry_in, dead=verdict.dead, outage=verdict.outage
+            )
+
+    @staticmethod
+    def _tell(claim: Claim, error: Exception, *, dead: bool) -> None:
+        """The first failure of a piece of work, and the last."""
+        if dead or claim.attempts == 0:
+            log.warning(
+                "acontext: %s of %s failed (attempt %d): %s%s",
+                claim.kind,
+                claim.key,
+                claim.attempts + 1,
+                reason_of(error),
+                "; it waits for `acontext retry` now" if dead else "",
+            )
 
     @contextlib.asynccontextmanager
     async def _lease(self, claim: Claim) -> AsyncIterator[None]:
@@ -206,11 +259,11 @@ class Worker:
                 space=space,
                 finished=finished,
                 episodes=await self._store.episodes(claim.key),
-                skills=await self._store.skills(claim.key),
+                skills=await self._store.proposed_skills(claim.key),
                 pages=await _pages(self._store, claim.key),
             )
         )
-        await self._store.apply_skills(claim, ops)
+        await self._store.apply_skills(claim, ops, confirm=self._learn.confirm)
 
 
 def _finished(tasks: Sequence[Task], moment: Moment) -> list[FinishedTask]:

@@ -39,6 +39,7 @@ from ..service import (
     Confirmation,
     FlushResult,
     Format,
+    Job,
     MessagesPage,
     Recall,
     RecallQuery,
@@ -348,10 +349,29 @@ class RemoteService(RemoteFiles):
         path = f"/space/{space_id}/experience_confirmations"
         return _page(Confirmation, await self.api.get(path, limit=limit, cursor=cursor, time_desc=time_desc))
 
-    async def confirm(self, space_id: str, confirmation_id: str, *, save: bool) -> Confirmation | None:
+    async def confirm(
+        self, space_id: str, confirmation_id: str, *, save: bool, experience_data: Json | None = None
+    ) -> Confirmation | None:
         path = f"/space/{space_id}/experience_confirmations/{confirmation_id}"
-        found = await self.api.ask("PUT", path, body={"save": save}, again=False)
+        body = _given(save=save, experience_data=experience_data)
+        found = await self.api.ask("PUT", path, body=body, again=False)
         return _one(Confirmation, found) if found is not None else None
+
+    async def jobs(
+        self,
+        *,
+        dead: bool | None = None,
+        space_id: str | None = None,
+        session_id: str | None = None,
+        limit: int = 200,
+    ) -> list[Job]:
+        found = await self.api.get(f"{_OWN}/jobs", dead=dead, space_id=space_id, session_id=session_id, limit=limit)
+        return _all(Job, found)
+
+    async def retry_jobs(self, *, space_id: str | None = None, session_id: str | None = None) -> int:
+        body = _given(space_id=space_id, session_id=session_id)
+        retried: int = (await self.api.ask("POST", f"{_OWN}/jobs/retry", body=body, again=True))["retried"]
+        return retried
 
     async def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> list[Skill]:
         status = sorted(statuses) if statuses is not None else None

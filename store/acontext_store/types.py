@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import time
-import uuid
-from datetime import UTC, datetime
-from typing import Any, Generic, Literal, NamedTuple, NotRequired, TypeVar
+from typing import Literal, NamedTuple, NotRequired
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from typing_extensions import TypedDict
 
-Json = dict[str, Any]
-Item = TypeVar("Item")
+from .records import Item as Item
+from .records import Json as Json
+from .records import Page as Page
+from .records import Record as Record
+from .records import new_id as new_id
+from .records import now as now
+from .records import stable_id as stable_id
+from .work import Claim as Claim
+from .work import Lane as Lane
+from .work import LaneKind as LaneKind
+from .work import LearningStatus as LearningStatus
+from .work import ObservingStatus as ObservingStatus
+from .work import StoreStats as StoreStats
 
 Role = Literal["system", "user", "assistant", "tool"]
 PartType = Literal["text", "image", "audio", "video", "file", "tool-call", "tool-result", "thinking", "data"]
@@ -27,7 +34,6 @@ OutcomeSource = Literal["report", "verifier", "import", "user", "framework", "to
 BlockType = Literal["folder", "page", "text", "sop"]
 SkillStatus = Literal["candidate", "pending_confirmation", "active", "stale", "retired"]
 Origin = Literal["rules", "model", "human", "import"]
-LaneKind = Literal["observe", "learn", "embed"]
 
 #: Skills that may be injected.
 ACTIVE: tuple[SkillStatus, ...] = ("active",)
@@ -44,42 +50,6 @@ OUTCOME_WEIGHTS: dict[OutcomeSource, float] = {
     "judge": 0.4,
     "model": 0.0,
 }
-
-
-def now() -> str:
-    """The current time as RFC 3339 text in UTC."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def new_id() -> str:
-    """A fresh UUID (version 7, RFC 9562: ordered by time, so indexes stay compact)."""
-    stamp = time.time_ns() // 1_000_000
-    tail = int.from_bytes(os.urandom(10), "big")
-    value = stamp << 80 | 7 << 76 | (tail >> 68) << 64 | 2 << 62 | tail & ((1 << 62) - 1)
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-def stable_id(*parts: str) -> str:
-    """The UUID (version 5) that belongs to these words: the same words, the same id, in every process."""
-    return str(uuid.uuid5(_NAMESPACE, "\x1f".join(parts)))
-
-
-_NAMESPACE = uuid.UUID("5b2f6f0e-6d0c-5d8e-9b2e-0a6d5c0f7a11")
-
-
-class Record(BaseModel):
-    """A noun: frozen, and strict about its fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Page(Record, Generic[Item]):
-    """One page of a listing. `next_cursor` is opaque, and set only when `has_more`."""
-
-    items: list[Item]
-    next_cursor: str | None = None
-    has_more: bool = False
 
 
 # --------------------------------------------------------------------------------------- conversations
@@ -451,6 +421,13 @@ class Proposal(Record):
     updated_at: str = Field(default_factory=now)
 
 
+class ToolName(Record):
+    """A tool that skills of the project call, and how many do."""
+
+    name: str
+    sop_count: int
+
+
 class SearchHit(Record):
     """A text that a query found."""
 
@@ -534,73 +511,7 @@ class ArtifactListing(Record):
     directories: list[str]
 
 
-# ------------------------------------------------------------------------------------------------ work
-
-
-class Claim(Record):
-    """A lease on the due work of one session or one space."""
-
-    kind: LaneKind
-    key: str
-    owner: str
-    #: Fencing token: grows with each claim; what is written under an older one is refused.
-    token: int
-    #: How often this work has failed since it was last done.
-    attempts: int = 0
-    #: How often it could not be tried, because something that it needs was away.
-    outages: int = 0
-    #: The Unix time of the first of these.
-    failing_since: float | None = None
-
-
-class Lane(Record):
-    """The due work of one session (kind "observe") or one space (kinds "learn" and "embed")."""
-
-    kind: LaneKind
-    key: str
-    #: Unix seconds.
-    due_at: float
-    owner: str | None = None
-    lease_until: float = 0.0
-    token: int = 0
-    #: How often it has failed since it was last done.
-    attempts: int = 0
-    #: How often it could not be tried, because something that it needs was away.
-    outages: int = 0
-    #: The Unix time of the first of these.
-    failing_since: float | None = None
-    last_error: str | None = None
-    dead_at: float | None = None
-    #: What there is to tell of how it was last done.
-    note: str | None = None
-    #: The space of that session, or that space.
-    space_id: str | None = None
-
-    @property
-    def failing(self) -> bool:
-        """Whether it failed, or could not be tried, since it was last done."""
-        return self.attempts > 0 or self.outages > 0
-
-    @property
-    def reason(self) -> str:
-        """The last line of the last error."""
-        lines = (self.last_error or "").strip().splitlines()
-        return lines[-1] if lines else "no reason kept"
-
-
-class LearningStatus(Record):
-    """How far the finished tasks of a session have been learned from. Each is counted once, but for failed ones."""
-
-    #: Learned from; what they taught, if anything, is decided.
-    space_digested_count: int
-    #: Not looked at yet.
-    not_space_digested_count: int
-    #: Looked at, and what they taught waits for a person.
-    waiting_count: int = 0
-    #: Those of `not_space_digested_count` that are not looked at any more until they are retried.
-    failed_count: int = 0
-    #: Why learning from this session does not go on; "" where it does.
-    errmsg: str = ""
+# ------------------------------------------------------------------------------------------------ keys
 
 
 class ApiKey(Record):
@@ -615,36 +526,3 @@ class ApiKey(Record):
     hash: str
     created_at: str = Field(default_factory=now)
     revoked_at: str | None = None
-
-
-class ObservingStatus(Record):
-    """How far the observer has come in a session, in messages."""
-
-    observed: int
-    in_process: int
-    pending: int
-    #: Those of `pending` that are not looked at any more until they are retried.
-    failed: int = 0
-    updated_at: str = Field(default_factory=now)
-
-
-class ToolName(Record):
-    """A tool that skills of the project call, and how many do."""
-
-    name: str
-    sop_count: int
-
-
-class StoreStats(Record):
-    """What is kept, for `acontext doctor`."""
-
-    schema_version: str
-    sessions: int
-    messages: int
-    tasks: int
-    spaces: int
-    skills: dict[str, int]
-    lanes_due: int
-    lanes_dead: int
-    injections: int
-    bytes: int

@@ -388,6 +388,6 @@ def test_what_waits_for_a_person_is_confirmed_or_discarded(client: Acontext) -> 
     assert client.spaces.confirm_experience(space.id, saved.id, save=True) == saved
     assert client.spaces.confirm_experience(space.id, dropped.id, save=False) is None
     assert client.spaces.get_unconfirmed_experiences(space.id).items == rest.items
-    assert [skill.id for skill in client.spaces.skills(space.id)] == [saved.id]
+    assert [skill.id for skill in client.spaces.skills(space.id)] == [saved.skill_id]
     with pytest.raises(NotFound):
         client.spaces.confirm_experience(space.id, saved.id, save=True)

@@ -123,7 +123,7 @@ class Scripted:
     async def observe(self, observation: Observation) -> TaskOps:
         self.observed += 1
         if self.observed <= self.failures:
-            raise ConnectionError("the model is away")
+            raise RuntimeError("the model is odd")
         last = observation.messages[-1].seq
         return TaskOps(session_id=observation.session.id, observed_seq=last, resume_seq=last + 1)
 
@@ -160,7 +160,7 @@ def test_work_that_always_fails_waits_for_a_person_and_comes_back_on_request(hom
     home.engine.recorder.flush()
     home.loop.run(work_until(doing, lambda: doing.failed == 3))
     (lane,) = home.engine.store.lanes(dead=True).result()
-    assert "the model is away" in (lane.last_error or "")
+    assert "the model is odd" in (lane.last_error or "")
     assert lane.attempts == 3
     assert home.engine.store.claim("x", kinds=("observe",), lease=1).result() == []
     home.engine.store.make_due(lane.kind, lane.key).result()

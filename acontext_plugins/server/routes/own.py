@@ -29,11 +29,11 @@ from acontext_store.types import (
 )
 
 from ...files import PublicUrl
-from ...service import RecallQuery, Recording, SessionRef
+from ...service import Job, RecallQuery, Recording, SessionRef
 from .. import wire
 from ..answers import Answer, answer, plain
-from ..requests import Body, Caller, Cursor, PathId, StrictRoute, TimeDesc
-from ..uploads import Form
+from ..requests import Body, Caller, Cursor, Id, PathId, QueryId, StrictRoute, TimeDesc
+from ..uploads import Form, bodies_of, said
 
 router = APIRouter(prefix="/_acontext", tags=["our own clients"], route_class=StrictRoute)
 _MOST_RECORDINGS = 1_000
@@ -115,6 +115,15 @@ class Uploaded(Body):
     size: int
 
 
+class Retry(Body):
+    space_id: Id | None = None
+    session_id: Id | None = None
+
+
+class Retried(Body):
+    retried: int
+
+
 class Who(Body):
     project: str
 
@@ -124,9 +133,10 @@ async def whoami(service: Caller) -> Response:
     return answer({"project": service.project_id})
 
 
-@router.post("/record", response_model=Answer[Kept])
-async def record(service: Caller, body: Recordings) -> Response:
+@router.post("/record", response_model=Answer[Kept], openapi_extra=bodies_of(Recordings))
+async def record(service: Caller, request: Request) -> Response:
     """Durable when it is answered, in the order given. One that cannot be kept does not hold up the others."""
+    body = await said(request, Recordings)
     done = await asyncio.gather(
         *(
             service.keep(
@@ -190,6 +200,26 @@ async def skills(
     service: Caller, space_id: PathId, status: Annotated[list[SkillStatus] | None, Query()] = None
 ) -> Response:
     return answer(await service.skills(space_id, statuses=status))
+
+
+@router.get("/jobs", response_model=Answer[list[Job]])
+async def jobs(
+    service: Caller,
+    dead: Annotated[bool | None, Query()] = None,
+    space_id: QueryId = None,
+    session_id: QueryId = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 200,
+) -> Response:
+    """Work in the background; `dead=true`: what has failed and waits until it is retried."""
+    return answer(await service.jobs(dead=dead, space_id=space_id, session_id=session_id, limit=limit))
+
+
+@router.post("/jobs/retry", response_model=Answer[Retried])
+async def retry_jobs(service: Caller, body: Retry | None = None) -> Response:
+    """All that failed is done again now: of the space, of the session, or of the project."""
+    given = body or Retry()
+    retried = await service.retry_jobs(space_id=given.space_id, session_id=given.session_id)
+    return answer({"retried": retried})
 
 
 @router.put("/session/{session_id}/disk", response_model=Answer[Disk])

@@ -32,6 +32,8 @@ class Configs(Body):
 
 class Decision(Body):
     save: bool
+    #: What to save instead, in the form in which it was listed; what it does not mention stays.
+    experience_data: Json | None = None
 
 
 @router.get("/space", response_model=Answer[Page[wire.SpaceOut]])
@@ -110,7 +112,9 @@ async def list_confirmations(
 @router.put("/space/{space_id}/experience_confirmations/{experience_id}", response_model=Answer[Confirmation | None])
 @router.patch("/space/{space_id}/experience_confirmations/{experience_id}", response_model=Answer[Confirmation | None])
 async def confirm_experience(service: Caller, space_id: PathId, experience_id: PathId, body: Decision) -> Response:
-    return answer(await service.confirm(space_id, experience_id, save=body.save))
+    """`experience_id` may be the id of the skill, too: whatever waits there now."""
+    found = await service.confirm(space_id, experience_id, save=body.save, experience_data=body.experience_data)
+    return answer(found)
 
 
 async def _found(
