@@ -16,7 +16,7 @@ from acontext_store.errors import AcontextError, BudgetSpent, Closed, LeaseLost,
 from acontext_store.types import Claim, LaneKind, Task, new_id
 
 from ..settings import LearnSettings, WorkerSettings
-from .breath import collector_at_rest, in_background
+from .breath import CollectorAtRest, in_background
 from .failing import Breaker, is_outage, judge, reason_of
 from .observations import batch, whole
 from .protocols import MOST_EARLIER, BatchObserver, FinishedTask, Learner, Lesson, Observation, Observer
@@ -53,6 +53,7 @@ class Worker:
         self._wakeup = asyncio.Event()
         self._leaving = False
         self._running: set[asyncio.Task[None]] = set()
+        self._rest = CollectorAtRest()
         self._breakers = {
             kind: Breaker(kind, first=self._settings.backoff, longest=self._settings.longest_probe) for kind in _KINDS
         }
@@ -169,11 +170,10 @@ class Worker:
             return
         try:
             async with self._lease(claim):
-                if claim.kind == "observe":
-                    with collector_at_rest:
+                with self._rest:
+                    if claim.kind == "observe":
                         await self._observe(claim)
-                else:
-                    with collector_at_rest:
+                    else:
                         await self._learn_space(claim)
             self.done += 1
             breaker.answered(claim)

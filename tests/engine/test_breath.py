@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from acontext_plugins.engine import breath
-from acontext_plugins.engine.breath import breathe, in_background, taking_turns, think
+from acontext_plugins.engine.breath import CollectorAtRest, breathe, in_background, taking_turns, think
 from acontext_plugins.errors import Closed
 from acontext_plugins.service import RecallQuery, Recording, SessionRef
 from acontext_store.types import Message, Part
@@ -141,3 +142,33 @@ def test_a_first_run_imports_the_engine_on_another_thread() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+async def test_the_collector_rests_inside_of_a_block_and_of_those_within_it() -> None:
+    rest = CollectorAtRest()
+    with rest:
+        with rest:
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError), rest:
+        _ = 1 / 0
+    assert gc.isenabled()
+
+
+async def test_the_collector_is_woken_where_a_block_takes_long() -> None:
+    rest = CollectorAtRest(most=0.01)
+    with rest:
+        while not gc.isenabled():
+            await asyncio.sleep(0.001)
+    assert gc.isenabled()
+
+
+async def test_a_collector_that_the_host_has_switched_off_stays_off() -> None:
+    gc.disable()
+    try:
+        with CollectorAtRest(most=0.0):
+            await asyncio.sleep(0.01)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
