@@ -157,11 +157,11 @@ async def test_the_collector_rests_inside_of_a_block_and_of_those_within_it() ->
 
 
 async def test_the_collector_is_woken_where_a_block_takes_long() -> None:
-    rest = CollectorAtRest(most=0.01)
-    with rest:
-        while not gc.isenabled():
-            await asyncio.sleep(0.001)
-    assert gc.isenabled()
+    woken = asyncio.Event()
+    with CollectorAtRest(most=0.0):
+        asyncio.get_running_loop().call_later(0.001, woken.set)
+        await woken.wait()
+        assert gc.isenabled()
 
 
 async def test_a_collector_that_the_host_has_switched_off_stays_off() -> None:
