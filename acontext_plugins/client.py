@@ -231,7 +231,9 @@ class Spaces(Resource):
     ) -> SpaceSearchResult:
         """The skills that fit `query`, best first; none where nothing is relevant. Raises NotFound.
 
-        `semantic_threshold` and `max_iterations` are for searches with a model; mode "fast" does without.
+        Mode "agentic" walks the space's tree, with a model where one is set, and says in `final_answer` what it found;
+        `max_iterations` = the model's turns. `semantic_threshold` = the cosine distance (0 to 2) beyond which
+        embeddings do not count.
         """
         return self._run(
             self._async.experience_search(

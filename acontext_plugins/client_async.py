@@ -244,10 +244,17 @@ class AsyncSpaces(AsyncResource):
     ) -> SpaceSearchResult:
         """The skills that fit `query`, best first; none where nothing is relevant. Raises NotFound.
 
-        `semantic_threshold` and `max_iterations` are for searches with a model; mode "fast" does without.
+        Mode "agentic" walks the space's tree, with a model where one is set, and says in `final_answer` what it found;
+        `max_iterations` = the model's turns. `semantic_threshold` = the cosine distance (0 to 2) beyond which
+        embeddings do not count.
         """
         return await self._service.experience_search(
-            space_id, query=query, limit=10 if limit is None else limit, mode=mode or "fast"
+            space_id,
+            query=query,
+            limit=10 if limit is None else limit,
+            mode=mode or "fast",
+            semantic_threshold=semantic_threshold,
+            max_iterations=max_iterations,
         )
 
     async def skills(self, space_id: str, *, candidates: bool = False) -> Sequence[Skill]:

@@ -11,6 +11,7 @@ from .engine.engine import Engine
 from .engine.redaction import Redactor
 from .engine.rules.learner import RulesLearner
 from .engine.rules.observer import RulesObserver
+from .llm import LLM, Embedder
 from .loop import HomeLoop
 from .settings import Settings
 
@@ -34,7 +35,9 @@ class Home:
             self.loop.close()
 
 
-def open_home(settings: Settings, *, patience: float = 5.0) -> Home:
+def open_home(
+    settings: Settings, *, patience: float = 5.0, llm: LLM | None = None, embedder: Embedder | None = None
+) -> Home:
     """Open the database (made where there is none) and start the engine. Raises StoreUnavailable, InvalidInput.
 
     `patience` = seconds for which another process may keep the database locked before a write is given up.
@@ -50,6 +53,8 @@ def open_home(settings: Settings, *, patience: float = 5.0) -> Home:
             observer=RulesObserver(),
             learner=RulesLearner(),
             settings=settings,
+            llm=llm,
+            embedder=embedder,
         )
         loop = HomeLoop()
         loop.run(engine.start())

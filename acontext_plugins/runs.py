@@ -350,6 +350,7 @@ class Run:
                 with_trace=options.with_trace,
                 session_key=self.session.key,
                 run_id=self.id,
+                deadline=options.deadline,
             )
         )
 

@@ -90,6 +90,8 @@ class RecallQuery:
     run_id: str | None = None
     #: Keep a row of what was injected; off for a look from outside of any run.
     log: bool = True
+    #: Seconds that the one who asks waits.
+    deadline: float = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,10 @@ class SpaceSearchResult(Record):
     """What a search found; an empty list where nothing fits."""
 
     cited_blocks: list[SearchItem]
+    #: What an agentic search found, in words; [1] is the first of the cited blocks.
     final_answer: str | None = None
+    #: Why an agentic search was answered as a fast one; None where it was not.
+    fallback: str | None = None
 
 
 class FlushResult(Record):
@@ -327,8 +332,20 @@ class Service(FileService, Protocol):
     async def delete_space(self, space_id: str) -> None: ...
 
     async def experience_search(
-        self, space_id: str, *, query: str, limit: int = 10, mode: Literal["fast", "agentic"] = "fast"
-    ) -> SpaceSearchResult: ...
+        self,
+        space_id: str,
+        *,
+        query: str,
+        limit: int = 10,
+        mode: Literal["fast", "agentic"] = "fast",
+        semantic_threshold: float | None = None,
+        max_iterations: int | None = None,
+    ) -> SpaceSearchResult:
+        """Skills that fit, best first; with mode "agentic" also what stands beside them, and an answer in words.
+
+        `semantic_threshold` = the cosine distance (0 to 2) beyond which vectors do not count, `max_iterations` = the
+        turns of a model in an agentic search; None = as the settings have it.
+        """
 
     async def find_blocks(
         self, space_id: str, *, query: str, types: Collection[BlockType], limit: int = 10

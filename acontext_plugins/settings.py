@@ -160,6 +160,13 @@ class EmbeddingSettings(_Section):
     threshold: float = Field(0.3, ge=-1, le=1, description="cosine similarity below which a skill does not fit")
 
 
+class SearchSettings(_Section):
+    """Searches of a space with `mode="agentic"`."""
+
+    iterations: int = Field(16, gt=0, le=100, description="turns that a model has, where the search names no other")
+    timeout: float = Field(25.0, gt=0, description="seconds; then a fast search answers instead")
+
+
 class RemoteSettings(_Section):
     """What waits while a server is away."""
 
@@ -212,6 +219,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     llm: LLMSettings = LLMSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
+    search: SearchSettings = SearchSettings()
     prompts: str = Field("", description="a folder with prompts of your own, `NAME.md`; those it lacks are ours")
     server: ServerSettings = ServerSettings()
     remote: RemoteSettings = RemoteSettings()

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import partial
 
 from acontext_store.base import Store
 from acontext_store.cursors import decode_cursor, encode_cursor
 from acontext_store.errors import InvalidInput, NotFound
-from acontext_store.types import Block, BlockType, Json, Page, Proposal, Skill, SkillBody, ToolName
+from acontext_store.types import Block, Json, Page, Proposal, Skill, SkillBody, ToolName
 from acontext_store.words import words
 
 from ..service import Confirmation, SearchItem
-from .retriever import find
 from .rules.renaming import renamed_episode, renamed_text
 
 
@@ -20,20 +18,6 @@ class Curating:
     """The part of the engine that people use to look after skills."""
 
     store: Store
-
-    async def find_blocks(
-        self, space_id: str, *, query: str, types: Collection[BlockType], limit: int = 10
-    ) -> list[SearchItem]:
-        if not query.strip():
-            raise InvalidInput("the query is empty: say what is looked for")
-        if not 1 <= limit <= 50:
-            raise InvalidInput(f"limit is {limit}: it must be 1 to 50")
-        roots = await self.store.blocks(space_id, tree=True)
-        found = _by_words(roots, query, set(types) - {"sop"})
-        if "sop" in types:
-            skills = await self.store.together(partial(find, space_id=space_id, query=query, limit=limit))
-            found += [cited(skill, score) for skill, score in skills]
-        return sorted(found, key=lambda item: item.distance or 0.0)[:limit]
 
     async def confirmations(
         self, space_id: str, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
@@ -148,7 +132,7 @@ def _all_of(skill: Skill) -> Json:
     return said_by(skill) | {name: value for name, value in more.items() if value}
 
 
-def _by_words(roots: Collection[Block], query: str, types: Collection[str]) -> list[SearchItem]:
+def by_words(roots: Collection[Block], query: str, types: Collection[str]) -> list[SearchItem]:
     """Blocks of these types that share words with the query, by the share of the query's words they have."""
     wanted = set(words(query))
     found: list[SearchItem] = []

@@ -10,26 +10,19 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
-from acontext_plugins.service import (
-    FlushResult,
-    Recall,
-    RecallQuery,
-    Recording,
-    SpaceSearchResult,
-)
+from acontext_plugins.llm import LLM, Embedder
+from acontext_plugins.service import FlushResult, Recording
 from acontext_plugins.settings import Settings
-from acontext_store.base import BlobStore, Moment, Pending, Store
-from acontext_store.errors import Closed, InvalidInput, NotFound
+from acontext_store.base import BlobStore, Store
+from acontext_store.errors import InvalidInput
 from acontext_store.open import open_secret
 from acontext_store.types import (
     Appended,
     Blob,
     Block,
     BlockType,
-    Injection,
     Json,
     Lane,
     LaneKind,
@@ -46,21 +39,20 @@ from acontext_store.types import (
     new_id,
 )
 
-from .curating import Curating, cited
-from .injector import render, tokens
+from .curating import Curating
 from .links import Links
 from .protocols import BatchObserver, Learner, Observer
 from .reading import Reading
 from .recorder import Recorder, Scrubber, is_uuid, session_id_of
-from .retriever import find
 from .retrying import Retrying
+from .searching import Searching, open_vectors
 from .uploads import check_assets, keep_bytes
 from .worker import Worker, all_tasks
 
 log = logging.getLogger("acontext")
 
 
-class Engine(Reading, Curating, Retrying):
+class Engine(Reading, Curating, Searching, Retrying):
     """Records, observes, learns, retrieves and injects."""
 
     def __init__(
@@ -72,10 +64,14 @@ class Engine(Reading, Curating, Retrying):
         observer: Observer,
         learner: Learner,
         settings: Settings,
+        llm: LLM | None = None,
+        embedder: Embedder | None = None,
     ) -> None:
         self.store = store
         self.blobs = blobs
         self.settings = settings
+        self.llm = llm
+        self.home: asyncio.AbstractEventLoop | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._work: asyncio.Task[None] | None = None
         self._sweeping: asyncio.Task[None] | None = None
@@ -85,7 +81,9 @@ class Engine(Reading, Curating, Retrying):
             open_link=self.open_link_here,
         )
         self._patience = settings.observe.patience(model=isinstance(observer, BatchObserver))
-        self.worker = Worker(store, observer, learner, settings=settings.worker, learn=settings.learn)
+        self.vectors = open_vectors(store, embedder, settings.embedding, clean=scrubber.redact_text, wake=self._wake)
+        embed = None if self.vectors is None else self.vectors.embed
+        self.worker = Worker(store, observer, learner, settings=settings.worker, learn=settings.learn, embed=embed)
         self.recorder = Recorder(
             store,
             blobs,
@@ -103,6 +101,9 @@ class Engine(Reading, Curating, Retrying):
 
     async def start(self) -> None:
         """Start the worker on the loop that runs this."""
+        self.home = asyncio.get_running_loop()
+        if self.vectors is not None:
+            self.vectors.register()
         if self.settings.worker.enabled and self._work is None:
             self._loop = asyncio.get_running_loop()
             self._work = asyncio.create_task(self.worker.run())
@@ -144,54 +145,11 @@ class Engine(Reading, Curating, Retrying):
         check_assets(self.blobs, messages)
         return await self.recorder.append(recording.session, messages, recording.outcomes)
 
-    async def recall(self, query: RecallQuery) -> Recall:
-        """The active skills that fit, rendered within the budget. An unknown space has none."""
-        return await self.ask(query)
-
-    def ask(self, query: RecallQuery) -> Pending[Recall]:
-        """The same, from any thread. One question on a thread of the store: an agent waits for its answer."""
-        return self.store.together(partial(self._answer, query))
-
-    def _answer(self, query: RecallQuery, moment: Moment) -> Recall:
-        try:
-            space_id = query.space if is_uuid(query.space) else moment.space_by_name(query.space).id
-            found = find(moment, space_id, query.text, limit=query.limit, tools=query.tools)
-        except NotFound:
-            return Recall()
-        text, shown = render(
-            [skill for skill, _ in found], token_budget=query.token_budget, with_trace=query.with_trace
-        )
-        if shown and query.log:
-            self._log(query, space_id, text, shown)
-        scores = {skill.id: score for skill, score in found}
-        return Recall(text=text, skills=shown, scores=tuple(scores[skill.id] for skill in shown))
-
-    def _log(self, query: RecallQuery, space_id: str, text: str, shown: Sequence[Skill]) -> None:
-        session_id = session_id_of(self.store.project_id, query.session_key) if query.session_key else None
-        with contextlib.suppress(Closed):
-            self.store.log_injection(
-                Injection(
-                    space_id=space_id,
-                    session_id=session_id,
-                    run_id=query.run_id,
-                    skill_ids=tuple(skill.id for skill in shown),
-                    versions=tuple(skill.version for skill in shown),
-                    text_hash=text.split('id="', 1)[1][:8],
-                    tokens=tokens(text),
-                )
-            )
-
     async def find_space(self, name_or_id: str, *, create: bool = False) -> Space:
         """A space by its name or its id. Raises NotFound."""
         if is_uuid(name_or_id):
             return await self.store.space(name_or_id)
         return await self.store.space_by_name(name_or_id, create=create)
-
-    async def find_skills(
-        self, space_id: str, query: str, *, limit: int, tools: Collection[str] | None = None
-    ) -> list[tuple[Skill, float]]:
-        """Active skills that fit `query`, best first, with their scores; none where nothing is relevant."""
-        return await self.store.together(partial(find, space_id=space_id, query=query, limit=limit, tools=tools))
 
     async def find_session(self, key_or_id: str) -> Session:
         """A session by its id or by the host's own key. Raises NotFound."""
@@ -207,8 +165,7 @@ class Engine(Reading, Curating, Retrying):
         `step` is told the kind of work, how many lanes of it are done, and how many there are. Work that fails stays
         for a later worker.
         """
-        kinds: tuple[LaneKind, ...] = ("observe", "learn")
-        for kind in kinds:
+        for kind in self.worker.kinds:
             done, pause = 0, 0.01
             while fresh := [lane for lane in await self._waiting(kind) if not lane.failing]:
                 for lane in fresh:
@@ -252,7 +209,7 @@ class Engine(Reading, Curating, Retrying):
         tried: set[tuple[LaneKind, str]] = set()
         pause = 0.002
         while True:
-            waiting = [lane for lane in await self.store.lanes(dead=False) if self._concerns(lane.key, session_id)]
+            waiting = [lane for lane in await self.store.lanes(dead=False) if self._concerns(lane, session_id)]
             if not waiting:
                 return True
             for lane in waiting:
@@ -279,9 +236,8 @@ class Engine(Reading, Curating, Retrying):
             return True
         return lane.due_at > time.time() and (lane.attempts > 0 or (lane.outages > 0 and tried))
 
-    @staticmethod
-    def _concerns(key: str, session_id: str | None) -> bool:
-        return session_id is None or key == session_id
+    def _concerns(self, lane: Lane, session_id: str | None) -> bool:
+        return lane.kind in self.worker.kinds and session_id in (None, lane.key)
 
     async def ping(self) -> str:
         await self.store.spaces(limit=1)
@@ -387,19 +343,6 @@ class Engine(Reading, Curating, Retrying):
     async def delete_space(self, space_id: str) -> None:
         await self.store.delete_space(space_id)
 
-    async def experience_search(
-        self, space_id: str, *, query: str, limit: int = 10, mode: Literal["fast", "agentic"] = "fast"
-    ) -> SpaceSearchResult:
-        if not query.strip():
-            raise InvalidInput("the query is empty: say what is about to be done")
-        if not 1 <= limit <= 50:
-            raise InvalidInput(f"limit is {limit}: it must be 1 to 50")
-        if mode != "fast":
-            raise InvalidInput(f"mode {mode!r} needs a model, and none is set: use mode='fast'")
-        await self.store.space(space_id)
-        found = await self.find_skills(space_id, query, limit=limit)
-        return SpaceSearchResult(cited_blocks=[cited(skill, score) for skill, score in found])
-
     async def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> list[Skill]:
         return await self.store.skills(space_id, statuses=statuses)
 
@@ -461,6 +404,8 @@ class Engine(Reading, Curating, Retrying):
     # -- the end
     async def stop(self) -> None:
         """Stop the worker; what it had claimed is claimed again later. On the loop that `start` ran on."""
+        if self.vectors is not None:
+            await self.vectors.stop()
         if self._sweeping is not None:
             self._sweeping.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -38,6 +38,9 @@ class Scrubber(Protocol):
         self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome]
     ) -> tuple[Sequence[Message], Sequence[Outcome], int]: ...
 
+    def redact_text(self, session_id: str, text: str) -> str:
+        """One text without its secrets."""
+
 
 @dataclass(slots=True)
 class RecorderStats:

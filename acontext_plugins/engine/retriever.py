@@ -1,22 +1,48 @@
-"""Retriever: which skills fit what is about to be done. Asks the store; `ranking` judges."""
+"""Retriever: which skills fit what is about to be done. Asks the store; `ranking` judges words, `vectors` meaning."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from acontext_store.base import Moment
-from acontext_store.types import Skill
+from acontext_store.types import ACTIVE, Skill
 
 from . import ranking
+from .fusion import fused
+
+#: Skills that each of words and vectors names at least, before their rankings are fused.
+DEPTH = 50
 
 
 def find(
-    moment: Moment, space_id: str, query: str, *, limit: int, tools: Collection[str] | None = None
+    moment: Moment,
+    space_id: str,
+    query: str,
+    *,
+    limit: int,
+    tools: Collection[str] | None = None,
+    near: Sequence[tuple[str, float]] | None = None,
 ) -> list[tuple[Skill, float]]:
     """Active skills, best first, with their scores and without their evidence; empty where nothing is relevant.
 
-    With `tools`, only skills all of whose tools are among them.
+    With `tools`, only skills all of whose tools are among them. `near` = what vectors say, best first; None = words
+    alone decide.
     """
+    if near is None:
+        ranked = by_words(moment, space_id, query, limit=limit if tools is None else limit * 4)
+    else:
+        words = by_words(moment, space_id, query, limit=max(DEPTH, limit * 4))
+        ranked = fused([id for id, _ in words], [id for id, _ in near])
+    if not ranked:
+        return []
+    best = moment.skills_by_id([id for id, _ in ranked], evidence=False)
+    skills = {skill.id: skill for skill in best if skill.status in ACTIVE and skill.space_id == space_id}
+    found = [(skills[id], score) for id, score in ranked if id in skills and _can_run(skills[id], tools)]
+    return found[:limit]
+
+
+def by_words(moment: Moment, space_id: str, query: str, *, limit: int) -> list[tuple[str, float]]:
+    """Skills whose texts share words with the query, best first, as far as that tells anything."""
     asked = ranking.query_terms(query)
     if not asked:
         return []
@@ -25,14 +51,7 @@ def find(
     if not terms:
         return []
     hits = moment.search(space_id, terms, limit=ranking.hits_wanted(terms, texts))
-    wanted = limit if tools is None else limit * 4
-    ranked = ranking.rank(query, hits, texts, frequencies, limit=wanted)
-    if not ranked:
-        return []
-    best = moment.skills_by_id([id for id, _ in ranked], evidence=False)
-    skills = {skill.id: skill for skill in best}
-    found = [(skills[id], score) for id, score in ranked if id in skills and _can_run(skills[id], tools)]
-    return found[:limit]
+    return ranking.rank(query, hits, texts, frequencies, limit=limit)
 
 
 def _can_run(skill: Skill, tools: Collection[str] | None) -> bool:

@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from functools import partial
 
 from acontext_store.base import Moment, Store
@@ -24,6 +24,8 @@ from .protocols import MOST_EARLIER, BatchObserver, FinishedTask, Learner, Lesso
 log = logging.getLogger("acontext")
 
 _KINDS: tuple[LaneKind, ...] = ("observe", "learn")
+#: Only of those who have an embedder.
+_EMBED: LaneKind = "embed"
 #: Tasks that are read in one go: recalls stand in the same line.
 _TOGETHER = 8
 
@@ -43,19 +45,25 @@ class Worker:
         *,
         settings: WorkerSettings | None = None,
         learn: LearnSettings | None = None,
+        embed: Callable[[Claim], Awaitable[bool]] | None = None,
     ) -> None:
+        """`embed` does a piece of a space's embed work; False = that is for another model's worker to do."""
         self._store = store
         self._observer = observer
         self._learner = learner
         self._settings = settings or WorkerSettings()
         self._learn = learn or LearnSettings()
+        self._embed = embed
+        #: The kinds of work that it does.
+        self.kinds: tuple[LaneKind, ...] = _KINDS if embed is None else (*_KINDS, _EMBED)
         self.owner = f"{os.getpid()}-{new_id()}"
         self._wakeup = asyncio.Event()
         self._leaving = False
         self._running: set[asyncio.Task[None]] = set()
         self._rest = CollectorAtRest()
         self._breakers = {
-            kind: Breaker(kind, first=self._settings.backoff, longest=self._settings.longest_probe) for kind in _KINDS
+            kind: Breaker(kind, first=self._settings.backoff, longest=self._settings.longest_probe)
+            for kind in (*_KINDS, _EMBED)
         }
         self.done = 0
         self.failed = 0
@@ -109,9 +117,9 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def work_once(self, *, kinds: Collection[LaneKind] = _KINDS) -> int:
+    async def work_once(self, *, kinds: Collection[LaneKind] | None = None) -> int:
         """Claim what is due now, do it, and tell how much it was."""
-        claims = await self._take(kinds, self._settings.concurrency)
+        claims = await self._take(kinds or self.kinds, self._settings.concurrency)
         try:
             for claim in claims:
                 await self._handle(claim)
@@ -125,7 +133,7 @@ class Worker:
         free = self._settings.concurrency - len(self._running)
         if free <= 0:
             return 0
-        claims = await self._take(_KINDS, free)
+        claims = await self._take(self.kinds, free)
         for claim in claims:
             task = asyncio.create_task(self._handle(claim))
             self._running.add(task)
@@ -154,10 +162,10 @@ class Worker:
         pause = self._settings.idle
         with contextlib.suppress(StoreUnavailable):
             if len(self._running) < self._settings.concurrency:
-                for kind, breaker in self._breakers.items():
+                for kind in self.kinds:
                     due = await self._store.next_due(kinds=[kind])
                     if due is not None:
-                        pause = min(pause, max(0.005, due - time.time(), breaker.wait))
+                        pause = min(pause, max(0.005, due - time.time(), self._breakers[kind].wait))
         # not wait_for: where the event comes together with a cancellation, it forgets the cancellation
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause):
@@ -173,8 +181,10 @@ class Worker:
                 with self._rest:
                     if claim.kind == "observe":
                         await self._observe(claim)
-                    else:
+                    elif claim.kind == "learn":
                         await self._learn_space(claim)
+                    else:
+                        await self._embed_space(claim)
             self.done += 1
             breaker.answered(claim)
         except LeaseLost:
@@ -247,6 +257,12 @@ class Worker:
             read, buffer = partial(batch, claim.key, window, claim.attempts), window.buffer
         ops = await self._observer.observe(await self._store.together(read))
         await self._store.apply_tasks(claim, ops, learn_after=self._learn.quiet, buffer=buffer)
+
+    async def _embed_space(self, claim: Claim) -> None:
+        if self._embed is None or not await self._embed(claim):
+            log.warning("acontext: another process embeds this project's skills with another model: here, words search")
+            self.kinds = _KINDS
+            await self._store.release(claim)
 
     async def _learn_space(self, claim: Claim) -> None:
         space = await self._store.space(claim.key)

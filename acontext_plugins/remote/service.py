@@ -134,6 +134,7 @@ class RemoteService(RemoteFiles):
             "session_key": self.recorder.session_key(query.session_key) if query.session_key else None,
             "run_id": query.run_id,
             "log": query.log,
+            "deadline": query.deadline,
         }
         timeout = min(_RECALL, self.settings.timeout)
         found = await self.api.ask("POST", f"{_OWN}/recall", body=body, timeout=timeout, attempts=1)
@@ -327,9 +328,23 @@ class RemoteService(RemoteFiles):
         await self.api.ask("DELETE", f"/space/{space_id}")
 
     async def experience_search(
-        self, space_id: str, *, query: str, limit: int = 10, mode: Literal["fast", "agentic"] = "fast"
+        self,
+        space_id: str,
+        *,
+        query: str,
+        limit: int = 10,
+        mode: Literal["fast", "agentic"] = "fast",
+        semantic_threshold: float | None = None,
+        max_iterations: int | None = None,
     ) -> SpaceSearchResult:
-        found = await self.api.get(f"/space/{space_id}/experience_search", query=query, limit=limit, mode=mode)
+        found = await self.api.get(
+            f"/space/{space_id}/experience_search",
+            query=query,
+            limit=limit,
+            mode=mode,
+            semantic_threshold=semantic_threshold,
+            max_iterations=max_iterations,
+        )
         return _one(SpaceSearchResult, found)
 
     async def find_blocks(

@@ -123,7 +123,7 @@ async def test_spaces_and_their_search(ann: httpx.AsyncClient) -> None:
     async def search(query: str, **more: Any) -> Any:
         return await ann.get(f"/space/{space_id}/experience_search", params={"query": query, **more})
 
-    assert data(await search("star a repo")) == {"cited_blocks": [], "final_answer": None}
+    assert data(await search("star a repo")) == {"cited_blocks": [], "final_answer": None, "fallback": None}
     skill_id = await a_skill(ann, space_id)
     (found,) = data(await search("star the repo acontext on github", mode="fast"))["cited_blocks"]
     assert (found["block_id"], found["type"]) == (skill_id, "sop")
@@ -134,7 +134,9 @@ async def test_spaces_and_their_search(ann: httpx.AsyncClient) -> None:
     }
     for wrong in ({"limit": 0}, {"limit": 51}, {"mode": "x"}, {"semantic_threshold": 3}, {"max_iterations": 0}):
         words(await search("x", **wrong), 400)
-    assert "needs a model" in words(await search("x", mode="agentic"), 400)
+    walked = data(await search("star the repo acontext on github", mode="agentic", max_iterations=3))
+    assert [one["block_id"] for one in walked["cited_blocks"]] == [skill_id]
+    assert "go to github.com" in walked["final_answer"]
     words(await search(" "), 400)
     words(await ann.get(f"/space/{space_id}/experience_search"), 400)
     pages = data(await ann.get(f"/space/{space_id}/semantic_glob", params={"query": "ops"}))

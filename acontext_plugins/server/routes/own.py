@@ -79,6 +79,7 @@ class Question(Body):
     session_key: str | None = None
     run_id: str | None = None
     log: bool = True
+    deadline: Annotated[float, Field(ge=0, le=60)] = 0.3
 
 
 class Recalled(Body):

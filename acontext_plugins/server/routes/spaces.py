@@ -78,11 +78,19 @@ async def experience_search(
     query: _Words,
     limit: _Few = 10,
     mode: Literal["fast", "agentic"] = "fast",
-    semantic_threshold: _Distance = 0.8,
-    max_iterations: Annotated[int, Query(ge=1, le=100)] = 16,
+    semantic_threshold: Annotated[float | None, Query(ge=0, le=2)] = None,
+    max_iterations: Annotated[int | None, Query(ge=1, le=100)] = None,
 ) -> Response:
-    """`semantic_threshold` and `max_iterations` are for searches with a model."""
-    return answer(await service.experience_search(space_id, query=query, limit=limit, mode=mode))
+    """`semantic_threshold` is for spaces with embeddings, `max_iterations` for agentic searches with a model."""
+    found = await service.experience_search(
+        space_id,
+        query=query,
+        limit=limit,
+        mode=mode,
+        semantic_threshold=semantic_threshold,
+        max_iterations=max_iterations,
+    )
+    return answer(found)
 
 
 @router.get("/space/{space_id}/semantic_glob", response_model=Answer[list[SearchItem]])

@@ -158,7 +158,7 @@ def apply(tx: Tx, claim: Claim, ops: VectorOps) -> None:
     if current is not None and current[0] == clean(ops.model):
         for skill in ops.skills:
             _put(tx, ops, skill)
-        if ops.skills:
+        if any(skill.vectors for skill in ops.skills):
             embed_with(tx, ops.model, ops.dimensions)
     lanes.finish(tx, claim)
 
