@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from acontext_plugins.learning import door_of
+from acontext_plugins.llm.ours import asking
 from acontext_plugins.runs import RunOptions, Runtime, reason_of
 from acontext_store.types import Json
 
@@ -165,8 +166,8 @@ class Attempt:
 
 
 def begin(runtime: Runtime, wire: Wire, given: Json, call_id: str | None = None) -> Call | None:
-    """The call that is made with these fields; None where it is part of another adapter's run."""
-    if inside.get():
+    """The call that is made with these fields; None where it is part of another adapter's run, or our own."""
+    if inside.get() or asking.get():
         return None
     call = calls.begin(
         runtime,

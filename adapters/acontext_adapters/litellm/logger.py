@@ -16,6 +16,7 @@ import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
 from acontext_plugins.learning import HasDoor, door_of
+from acontext_plugins.llm.ours import asking
 from acontext_plugins.runs import Door, RunOptions, Runtime, reason_of
 from acontext_plugins.service import InjectAs
 from acontext_store.types import Json
@@ -81,8 +82,8 @@ class AcontextLogger(CustomLogger):
         changed: Json = {}
         with self.runtime.guard("call"):
             id, wire = str(kwargs.get("litellm_call_id")), wire_of(call_type)
-            if wire is None or id in self._going or not ("messages" in kwargs or "input" in kwargs):
-                return None  # no conversation, or the same call once more on its way to another format
+            if asking.get() or wire is None or id in self._going or not ("messages" in kwargs or "input" in kwargs):
+                return None  # our own, no conversation, or the same call once more on its way to another format
             call = self._begun(id, begin(self.runtime, wire, kwargs, _attempts(kwargs)))
             if call is not None:
                 await call.aprepared()
@@ -92,7 +93,7 @@ class AcontextLogger(CustomLogger):
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: dict[str, Any]) -> None:
         with self.runtime.guard("call"):
             id, wire = str(kwargs.get("litellm_call_id")), wire_of(kwargs.get("call_type"))
-            if wire not in (CHAT, RESPONSES) or id in self._going:
+            if asking.get() or wire not in (CHAT, RESPONSES) or id in self._going:
                 return
             given = {**(kwargs.get("optional_params") or {}), "model": model, "messages": kwargs.get("messages")}
             given.update({name: kwargs[name] for name in ("input", "user") if kwargs.get(name)})
