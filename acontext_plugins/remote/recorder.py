@@ -35,6 +35,7 @@ from .spool import Spool, spool_path
 log = logging.getLogger("acontext")
 
 _PATH = "/_acontext/record"
+_JSON = "application/json"
 #: Recordings, and bytes, of one request.
 _BATCH, _BYTES = 500, 4 * 1024 * 1024
 _KEYS = 10_000
@@ -89,7 +90,7 @@ class RemoteRecorder:
         self._remote = remote or RemoteSettings()
         self._client = httpx.Client(
             base_url=self._url,
-            headers={**headers_of(api_key), "content-type": "application/json"},
+            headers=headers_of(api_key),
             timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
             transport=transport,
         )
@@ -314,18 +315,26 @@ class RemoteRecorder:
         if entry.waiter is not None and entry.waiter.set_running_or_notify_cancel():
             entry.waiter.set_result(Appended.model_validate(kept))
 
-    def _post(self, bodies: Sequence[bytes]) -> list[Json]:
-        """What the server says of each. Raises StoreUnavailable where nobody knows whether it arrived."""
+    def _post(self, bodies: Sequence[bytes], *, as_file: bool = False) -> list[Json]:
+        """What the server says of each. Raises StoreUnavailable where nobody knows whether it arrived.
+
+        What is too large for a JSON body goes in smaller batches; one that is so alone goes as a file.
+        """
         content = b'{"recordings":[' + b",".join(bodies) + b"]}"
         try:
-            response = self._client.post(_PATH, content=content)
+            if as_file:
+                response = self._client.post(_PATH, files={"payload": ("recordings.json", content, _JSON)})
+            else:
+                response = self._client.post(_PATH, content=content, headers={"content-type": _JSON})
         except httpx.HTTPError as error:
             raise StoreUnavailable(f"{self._url}: {type(error).__name__} {error}".strip()) from error
         if response.status_code in AWAY or response.status_code >= 500:
             raise StoreUnavailable(f"{self._url} answered {response.status_code}")
-        if response.status_code == 413 and len(bodies) > 1:
+        if response.status_code == 413 and not as_file:
             half = len(bodies) // 2
-            return [*self._post(bodies[:half]), *self._post(bodies[half:])]
+            return (
+                [*self._post(bodies[:half]), *self._post(bodies[half:])] if half else self._post(bodies, as_file=True)
+            )
         kept: list[Json] = data_of(self._url, response)["kept"]
         if len(kept) != len(bodies):
             raise InvalidInput(f"{self._url} answered for {len(kept)} of {len(bodies)} recordings")

@@ -115,6 +115,9 @@ def _secure(app: FastAPI) -> None:
             for path, methods in schema["paths"].items():
                 for operation in methods.values():
                     operation["responses"].pop("422", None)
+                    for body in operation.get("requestBody", {}).get("content", {}).values():
+                        for name, inner in body["schema"].pop("$defs", {}).items():
+                            schema["components"]["schemas"].setdefault(name, inner)
                     if path.startswith(API) and path != OPEN:
                         operation["security"] = [{"key": []}]
             app.openapi_schema = schema

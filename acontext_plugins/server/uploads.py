@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from fastapi import Request
+from pydantic import BaseModel
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Asset, Json
 
 from ..attachments import attached, check_fields
 from ..service import Service
+from .requests import checked, is_json, media_type, strict_json
+
+B = TypeVar("B", bound=BaseModel)
 
 _MOST_FILES = 64
 _MOST_FIELDS = 64
 #: Bytes of a field that is no file.
 _LONGEST_FIELD = 16 * 1024 * 1024
+#: Bytes of JSON that comes as a file.
+_LONGEST_JSON = 256 * 1024 * 1024
 _OCTETS = "application/octet-stream"
 
 
@@ -56,6 +64,29 @@ class Form:
     def files(self) -> list[str]:
         """The names of fields that are files."""
         return list(dict.fromkeys(name for name, value in self._data.multi_items() if isinstance(value, UploadFile)))
+
+
+def bodies_of(kind: type[BaseModel]) -> dict[str, Any]:
+    """How the description of the API says what `said` takes."""
+    schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+    file = {"type": "string", "format": "binary", "description": "the JSON of the other kind of body, as a file"}
+    fields = {"type": "object", "required": ["payload"], "properties": {"payload": file}}
+    content = {"application/json": {"schema": schema}, "multipart/form-data": {"schema": fields}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+async def said(request: Request, kind: type[B]) -> B:
+    """A body as JSON; or in a multipart body as the file `payload`, which may be larger than a JSON body may be."""
+    if media_type(request) != "multipart/form-data":
+        if not is_json(media_type(request)):
+            raise HTTPException(415, f"the body is {media_type(request) or 'of no type'}: send JSON, or multipart")
+        return checked(kind, strict_json(await request.body()))
+    async with Form(request) as form:
+        file = form.file("payload")
+        if file.size is None or file.size > _LONGEST_JSON:
+            raise HTTPException(413, f"payload: at most {_LONGEST_JSON:,} bytes of JSON are taken")
+        text = await file.read()
+        return await asyncio.to_thread(lambda: checked(kind, strict_json(text, "payload")))
 
 
 async def with_files(service: Service, blob: Json, format: str | None, form: Form) -> Json:

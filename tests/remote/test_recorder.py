@@ -220,6 +220,22 @@ def test_a_request_that_is_too_big_is_cut(recorder: RemoteRecorder, server: Serv
     assert server.texts == [str(number) for number in range(40)]
 
 
+def test_one_that_is_too_big_for_a_request_goes_as_a_file(recorder: RemoteRecorder, server: Server) -> None:
+    def small(request: httpx.Request) -> httpx.Response | None:
+        if request.headers["content-type"] == "application/json":
+            return httpx.Response(413, json={"code": 413, "msg": "too big"}) if len(request.content) > 2000 else None
+        content = request.content.split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0]
+        answers = [server._keep(one) for one in json.loads(content)["recordings"]]
+        return httpx.Response(200, json={"code": 0, "data": {"kept": answers}, "msg": ""})
+
+    server.trouble = small
+    for text in ("one", "two" * 2000, "three"):
+        recorder.record(said(text))
+    assert recorder.flush(10)
+    assert server.texts == ["one", "two" * 2000, "three"]
+    assert recorder.stats.failed == 0
+
+
 def test_keeping_tells_when_the_server_has_it_and_why_not(recorder: RemoteRecorder, server: Server) -> None:
     assert recorder.keep(said("one")).result(10).new == 1
     with pytest.raises(InvalidInput, match="it cannot be taken"):

@@ -195,3 +195,14 @@ def test_nothing_is_lost_when_the_server_is_killed_in_mid_run(tmp_path: Path) ->
         texts = [item["content"] for item in client.sessions.get_messages(session.id).items]
         assert texts == [str(number) for number in range(300)]
     server.stop()
+
+
+def test_a_message_that_is_larger_than_a_request_may_be_arrives_whole(client: Acontext) -> None:
+    text = "0123456789abcdef" * (20 * 1024 * 1024 // 16)
+    key = "a big one"
+    client.door.record(Recording(SessionRef(key), [Message(role="user", parts=(Part(type="text", text=text),))]))
+    client.door.record(Recording(SessionRef(key), [Message(role="user", parts=(Part(type="text", text="next"),))]))
+    assert client.flush(timeout=120)
+    session = next(one for one in client.sessions.list(limit=200).items if one.key == key)
+    items = client.sessions.get_messages(session.id).items
+    assert [item["content"] for item in items] == [text, "next"]

@@ -267,6 +267,7 @@ async def test_recordings_in_batches_are_kept_once_and_each_answered(ann: httpx.
     for new in (2, 0):
         kept = data(await ann.post("/_acontext/record", json={"recordings": batch}))["kept"]
         assert [one["new"] for one in kept] == ([2, 1, 1] if new else [0, 0, 0])
+    assert data(await ann.post("/_acontext/flush")) == {"done": True}  # from here on nothing changes by itself
     session_id = kept[0]["session_id"]
     page = data(await ann.get(f"/_acontext/session/{session_id}/messages"))
     assert [(one["seq"], one["id"]) for one in page["items"]] == [(1, "t1-a"), (2, "t1-b"), (3, "t1-c")]

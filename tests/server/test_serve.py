@@ -184,13 +184,26 @@ def test_clients_that_dawdle_are_let_go(tmp_path: Path) -> None:
             silent.settimeout(60)
             silent.sendall(b"GET /health HT")
             assert silent.recv(100) == b""
+        for head in (b"what is this?\r\n\r\n", b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", port)) as confused:
+                confused.settimeout(60)
+                confused.sendall(head)
+                first, _, body = everything(confused).partition(b"\r\n\r\n")
+            assert first.startswith(b"HTTP/1.1 400")
+            assert "64 kB" in json.loads(body)["msg"]
         with socket.create_connection(("127.0.0.1", port)) as slow:
             slow.settimeout(60)
             head = f"POST /api/v1/session HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {KEY}\r\n"
             slow.sendall(f"{head}content-type: application/json\r\ncontent-length: 100\r\n\r\n{{".encode())
-            answer = b""
-            while piece := slow.recv(1000):
-                answer += piece
+            answer = everything(slow)
         assert answer.startswith(b"HTTP/1.1 408")
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"] == "timeout"
         assert httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+
+
+def everything(connection: socket.socket) -> bytes:
+    """What comes until the other side closes."""
+    answer = b""
+    while piece := connection.recv(1000):
+        answer += piece
+    return answer
