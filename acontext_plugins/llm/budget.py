@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ log = logging.getLogger("acontext")
 #: The place in a space's configs.
 CONFIG = "budget"
 _NAMES = ("daily_tokens", "daily_cost")
+#: How often the ledger is read again while calls are being written into it.
+_READS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +74,35 @@ class Budgets:
         self._store = store
         self._default = default
         self._reserved: list[Reservation] = []
+        self._released = 0
+        self._one_at_a_time = asyncio.Lock()
         #: The day on which it was last said of a space that it has spent its budget, or that prices are unknown.
         self._told: dict[tuple[str, str | None], str] = {}
 
     async def reserve(self, space_id: str | None, tokens: int, cost: float) -> Reservation:
         """Raises BudgetSpent where that is more than what is left."""
-        self._reserved = [one for one in self._reserved if one.day in ("", today())]
-        before = [one for one in self._reserved if one.space_id == space_id]
-        reservation = Reservation(space_id, tokens, cost)
-        self._reserved.append(reservation)  # at once: those who ask meanwhile must see it
-        try:
+        asked = Reservation(space_id, tokens, cost)
+        async with self._one_at_a_time:
+            self._reserved = [one for one in self._reserved if one.day in ("", today())]
             budget = await self._budget(space_id)
             if budget:
-                # what was under way before this is read counts as that, even if it is in the ledger by now
-                self._check(budget, reservation, before, await spent_today(self._store, space_id))
-        except BaseException:
-            self.release(reservation)
-            raise
-        return reservation
+                self._check(budget, asked, *(await self._taken(space_id)))
+            self._reserved.append(asked)
+        return asked
 
     def release(self, reservation: Reservation) -> None:
         """It is in the ledger now, or was not made."""
         self._reserved = [one for one in self._reserved if one is not reservation]
+        self._released += 1
+
+    async def _taken(self, space_id: str | None) -> tuple[Cost, list[Reservation]]:
+        """What is in the ledger, and what is under way."""
+        for _ in range(_READS):
+            before, released = [one for one in self._reserved if one.space_id == space_id], self._released
+            spent = await spent_today(self._store, space_id)
+            if released == self._released:
+                break  # else some of it may stand in both
+        return spent, before
 
     async def _budget(self, space_id: str | None) -> Budget:
         if space_id is None:
@@ -105,7 +115,7 @@ class Budgets:
             self._tell("wrong", space_id, f"acontext: space {space_id}: {error}; the general budget holds")
             return self._default
 
-    def _check(self, budget: Budget, asked: Reservation, before: Sequence[Reservation], spent: Cost) -> None:
+    def _check(self, budget: Budget, asked: Reservation, spent: Cost, before: Sequence[Reservation]) -> None:
         tokens = spent.tokens + sum(one.tokens for one in before)
         cost = spent.cost + sum(one.cost for one in before)
         said = []

@@ -30,11 +30,11 @@ def strict(schema: Mapping[str, Any]) -> Json | None:
     is left out, so what is answered must be checked against the whole schema.
     """
     root: Mapping[str, Any] = schema
-    definitions = schema.get("$defs") or {}
     reference = schema.get("$ref")
-    if isinstance(reference, str):  # of a recursive model: the root must be an object
-        root = {**definitions.get(reference.removeprefix("#/$defs/"), {}), "$defs": definitions}
     try:
+        if isinstance(reference, str):  # of a recursive model: the root must be an object
+            definitions = _named(schema.get("$defs"))
+            root = {**_named(definitions.get(reference.removeprefix("#/$defs/"))), "$defs": definitions}
         made = _strict(root)
     except _Inexpressible:
         return None
@@ -46,28 +46,38 @@ def _strict(schema: Any) -> Json:
         raise _Inexpressible
     if "$ref" in schema:
         return {"$ref": schema["$ref"]}
-    if "allOf" in schema and len(schema["allOf"]) == 1:
-        return _strict(schema["allOf"][0])
     if schema.keys() & {"allOf", "not", "if", "patternProperties", "prefixItems"}:
         raise _Inexpressible
     made: Json = {name: schema[name] for name in schema if name in _KEPT}
     if "oneOf" in schema:
         made["anyOf"] = schema["oneOf"]
     if "anyOf" in made:
-        made["anyOf"] = [_strict(one) for one in made["anyOf"]]
+        made["anyOf"] = [_strict(one) for one in _list(made["anyOf"])]
     elif not made.keys() & {"type", "enum", "const"}:
         raise _Inexpressible  # anything at all
     if made.get("type") == "array":
         made["items"] = _strict(schema.get("items"))
     if made.get("type") == "object":
-        if schema.get("additionalProperties") not in (None, False) or "properties" not in schema:
+        if schema.get("additionalProperties") not in (None, False):
             raise _Inexpressible  # names that are not known before
-        made["properties"] = {name: _strict(one) for name, one in schema["properties"].items()}
+        made["properties"] = {name: _strict(one) for name, one in _named(schema.get("properties")).items()}
         made["required"] = list(made["properties"])
         made["additionalProperties"] = False
     if "$defs" in made:
-        made["$defs"] = {name: _strict(one) for name, one in made["$defs"].items()}
+        made["$defs"] = {name: _strict(one) for name, one in _named(made["$defs"]).items()}
     return made
+
+
+def _named(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _Inexpressible
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise _Inexpressible
+    return value
 
 
 def with_schema(messages: Sequence[Json], schema: Json) -> list[Json]:
