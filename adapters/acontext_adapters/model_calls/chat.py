@@ -161,7 +161,8 @@ def _known(message: Json) -> Json:
     kept = {name: value for name, value in message.items() if value is not None and name not in dropped}
     if "tool_calls" in kept and not kept["tool_calls"]:
         del kept["tool_calls"]
-    return kept if "content" in kept else {**kept, "content": None}
+    nothing_said = not kept.get("content") and ("tool_calls" in kept or "function_call" in kept)
+    return {**kept, "content": None} if nothing_said or "content" not in kept else kept
 
 
 class _Assembler:
