@@ -196,7 +196,7 @@ class Confirmation(Record):
     updated_at: str
 
 
-JobStatus = Literal["due", "running", "failing", "dead"]
+JobStatus = Literal["due", "running", "failing", "dead", "done"]
 
 
 class Job(Record):
@@ -211,6 +211,8 @@ class Job(Record):
     outages: int = 0
     #: Why, in one line; "" where it did not fail.
     reason: str = ""
+    #: How it was last done, where there is something to tell of that.
+    note: str = ""
     due_at: str | None = None
     failing_since: str | None = None
     dead_at: str | None = None
@@ -374,7 +376,10 @@ class Service(FileService, Protocol):
         session_id: str | None = None,
         limit: int = 200,
     ) -> list[Job]:
-        """Work in the background: what is to be done, or (`dead`) what waits for a person, or (None) both."""
+        """Work in the background: what is to be done, or (`dead`) what waits for a person, or (None) both.
+
+        And with both, what was done with something to tell of it (`note`).
+        """
 
     async def retry_jobs(self, *, space_id: str | None = None, session_id: str | None = None) -> int:
         """Have all that failed done again now: of a space, of a session, or of the project. How many jobs that are."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, entry_points, version
 
 import click
@@ -17,15 +20,16 @@ from acontext_store.types import Lane, StoreStats
 
 from .common import database_options, emit, json_option, opened
 
+#: Lanes of one kind of trouble that are shown one by one.
+_SHOWN = 10
 _FRAMEWORKS = ("openai-agents", "langchain", "agno", "litellm", "openai")
 
 
 @click.command()
-@click.option("--retry", is_flag=True, help="Give work that has failed for good another chance.")
 @json_option
 @database_options
 @click.pass_context
-def doctor(ctx: click.Context, retry: bool, as_json: bool, url: str | None, project: str | None) -> None:
+def doctor(ctx: click.Context, as_json: bool, url: str | None, project: str | None) -> None:
     """Check the installation and the database; exit code 1 where something needs you."""
     checks: list[tuple[str, bool, str]] = [_python(), _packages(), *_adapters()]
     settings = load_settings(url=url, project=project)
@@ -37,7 +41,7 @@ def doctor(ctx: click.Context, retry: bool, as_json: bool, url: str | None, proj
     try:
         with opened(url, project) as home:
             unwritable = _writable(home)
-            checks += unwritable or _database(home, retry)
+            checks += unwritable or _database(home)
     except AcontextError as error:
         checks.append(("open", False, str(error)))
     healthy = all(fine for _, fine, _ in checks)
@@ -73,8 +77,8 @@ def _adapters() -> list[tuple[str, bool, str]]:
     return checks
 
 
-def _database(home: Home, retry: bool) -> list[tuple[str, bool, str]]:
-    stats, dead, waiting, still_dead = home.loop.run(_look(home, retry))
+def _database(home: Home) -> list[tuple[str, bool, str]]:
+    stats, lanes, waiting = home.loop.run(_look(home))
     checks = [
         ("schema", True, f"version {stats.schema_version}, {stats.bytes / 1e6:.1f} MB"),
         ("kept", True, f"{stats.sessions} sessions, {stats.messages} messages, {stats.tasks} tasks"),
@@ -84,21 +88,42 @@ def _database(home: Home, retry: bool) -> list[tuple[str, bool, str]]:
             ", ".join(f"{count} {status}" for status, count in sorted(stats.skills.items())) or "none yet",
         ),
         ("injections", True, f"{stats.injections} logged"),
-        ("work", True, f"{len(waiting)} waiting"),
+        ("work", True, f"{stats.lanes_due} waiting"),
     ]
-    late = {(lane.kind, lane.key): lane for lane in (*waiting, *still_dead) if lane.last_error}
-    for lane in dead:
-        text = f"{lane.kind} {lane.key} failed {lane.attempts} times: {_last(lane)}"
-        again = late.pop((lane.kind, lane.key), None)
-        if not retry:
-            checks.append(("dead", False, text + "; try again with --retry"))
-        elif again is None:
-            checks.append(("dead", True, text + "; tried again: done"))
-        else:
-            checks.append(("dead", False, text + f"; tried again, and failed: {_last(again)}"))
-    for lane in late.values():
-        checks.append(("retrying", True, f"{lane.kind} {lane.key}: attempt {lane.attempts}: {_last(lane)}"))
+    dead = [lane for lane in lanes if lane.dead_at is not None]
+    failing = [lane for lane in lanes if lane.dead_at is None and lane.failing]
+    checks += _some(dead, lambda lane: ("dead", False, f"{_tried(lane)}; to try again: acontext retry {_which(lane)}"))
+    checks += _some(failing, lambda lane: ("retrying", True, _tried(lane)))
+    checks += _some(
+        [lane for lane in lanes if lane.note], lambda lane: ("note", True, f"{lane.kind} {lane.key}: {lane.note}")
+    )
+    for space, count in waiting:
+        text = f"{count} learned in {space!r} wait for you: acontext confirm --space {shlex.quote(space)}"
+        checks.append(("confirm", True, text))
     return checks
+
+
+def _some(lanes: Sequence[Lane], say: Callable[[Lane], tuple[str, bool, str]]) -> list[tuple[str, bool, str]]:
+    """The first few; of the others, how many there are."""
+    checks = [say(lane) for lane in lanes[:_SHOWN]]
+    if len(lanes) > _SHOWN:
+        name, fine, _ = checks[-1]
+        again = "" if fine else "; to try all again: acontext retry --all"
+        checks.append((name, fine, f"and {len(lanes) - _SHOWN} more{again}"))
+    return checks
+
+
+def _tried(lane: Lane) -> str:
+    counts = [f"failed {lane.attempts} times"] if lane.attempts else []
+    if lane.outages:
+        counts.append(f"could not be tried {lane.outages} times")
+    if lane.failing_since is not None:
+        counts.append(f"since {datetime.fromtimestamp(lane.failing_since, UTC):%Y-%m-%d %H:%M} UTC")
+    return f"{lane.kind} {lane.key} {', '.join(counts)}: {lane.reason}"
+
+
+def _which(lane: Lane) -> str:
+    return f"--session {lane.key}" if lane.kind == "observe" else f"--space {lane.key}"
 
 
 def _writable(home: Home) -> list[tuple[str, bool, str]]:
@@ -113,17 +138,17 @@ def _writable(home: Home) -> list[tuple[str, bool, str]]:
     return []
 
 
-def _last(lane: Lane) -> str:
-    lines = (lane.last_error or "").strip().splitlines()
-    return lines[-1] if lines else "no reason kept"
-
-
-async def _look(home: Home, retry: bool) -> tuple[StoreStats, list[Lane], list[Lane], list[Lane]]:
-    """Figures, what was dead, and what waits or is dead after it was tried again."""
+async def _look(home: Home) -> tuple[StoreStats, list[Lane], list[tuple[str, int]]]:
+    """Figures, the lanes with something to tell, and the spaces in which something waits for a person."""
     store = home.engine.store
-    dead = await store.lanes(dead=True)
-    if retry and dead:
-        for lane in dead:
-            await store.make_due(lane.kind, lane.key)
-        await home.engine.work_off()
-    return await store.stats(), dead, await store.lanes(dead=False), await store.lanes(dead=True)
+    lanes = [lane for lane in await store.lanes() if lane.failing or lane.note or lane.dead_at is not None]
+    waiting: list[tuple[str, int]] = []
+    cursor: str | None = None
+    while True:
+        page = await store.spaces(limit=200, cursor=cursor)
+        for space in page.items:
+            if count := len(await store.proposals(space.id)):
+                waiting.append((space.name or space.id, count))
+        if not page.has_more:
+            return await store.stats(), lanes, waiting
+        cursor = page.next_cursor

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from acontext_plugins.embedded import Home
 from acontext_plugins.service import RecallQuery
-from acontext_store.types import ACTIVE, Session, Skill, Task
+from acontext_store.types import ACTIVE, Session, Skill, SkillStatus, Task
 
 from .common import database_options, emit, json_option, opened, say, space_option
 
@@ -37,14 +37,27 @@ def skill_line(skill: Skill) -> dict[str, Any]:
 @click.command()
 @space_option
 @click.option("--all", "everything", is_flag=True, help="Candidates, stale and retired ones too.")
+@click.option(
+    "--status", "statuses", multiple=True, type=click.Choice(get_args(SkillStatus)), help="Only these; repeat for more."
+)
 @json_option
 @database_options
-def skills(space: str, everything: bool, as_json: bool, url: str | None, project: str | None) -> None:
+def skills(
+    space: str,
+    everything: bool,
+    statuses: tuple[SkillStatus, ...],
+    as_json: bool,
+    url: str | None,
+    project: str | None,
+) -> None:
     """Show what a space has learned."""
+    if everything and statuses:
+        raise click.UsageError("give --all, or --status")
+    wanted = None if everything else statuses or ACTIVE
 
     async def read(home: Home) -> list[Skill]:
         found = await home.engine.find_space(space)
-        return await home.engine.store.skills(found.id, statuses=None if everything else ACTIVE)
+        return await home.engine.store.skills(found.id, statuses=wanted)
 
     with opened(url, project) as home:
         found = home.loop.run(read(home))
@@ -53,7 +66,8 @@ def skills(space: str, everything: bool, as_json: bool, url: str | None, project
             emit(skill_line(skill))
         return
     if not found:
-        say(f"no {'' if everything else 'active '}skills in {space!r}" + ("" if everything else "; see also --all"))
+        kind = "" if wanted is None else " or ".join(wanted) + " "
+        say(f"no {kind}skills in {space!r}" + ("" if everything else "; see also --all"))
     for skill in found:
         click.echo(f"\n{skill.body.use_when}")
         click.echo(f"  {skill.status}, version {skill.version}, by {skill.origin}, score {skill.score:g}  {skill.id}")

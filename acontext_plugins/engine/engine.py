@@ -314,7 +314,7 @@ class Engine(Reading, Curating, Searching, Retrying):
         await self.store.session(session_id)
         await self._settle(session_id, None)
         for lane in await self.store.lanes(session_id=session_id):
-            if lane.last_error or self.worker.held_up(lane.kind):
+            if not lane.idle and (lane.last_error or self.worker.held_up(lane.kind)):
                 why = lane.reason if lane.last_error else self.worker.held_up(lane.kind)
                 return FlushResult(status=500, errmsg=why)
         return FlushResult()

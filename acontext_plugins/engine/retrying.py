@@ -51,7 +51,8 @@ def _job(lane: Lane) -> Job:
         attempts=lane.attempts,
         outages=lane.outages,
         reason=lane.reason if lane.last_error else "",
-        due_at=None if lane.dead_at is not None else _time(lane.due_at),
+        note=lane.note or "",
+        due_at=None if lane.dead_at is not None or lane.idle else _time(lane.due_at),
         failing_since=_time(lane.failing_since),
         dead_at=_time(lane.dead_at),
     )
@@ -60,6 +61,8 @@ def _job(lane: Lane) -> Job:
 def _status(lane: Lane) -> JobStatus:
     if lane.dead_at is not None:
         return "dead"
+    if lane.idle:
+        return "done"
     if lane.owner is not None and lane.lease_until > time.time():
         return "running"
     return "failing" if lane.failing else "due"

@@ -47,6 +47,8 @@ class Lane(Record):
     dead_at: float | None = None
     #: What there is to tell of how it was last done.
     note: str | None = None
+    #: Nothing is to be done: it is told for its note only.
+    idle: bool = False
     #: The space of that session, or that space.
     space_id: str | None = None
 

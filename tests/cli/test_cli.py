@@ -302,10 +302,11 @@ def test_doctor_tries_again_what_has_failed_for_good_and_says_how_it_went(tmp_pa
     subprocess.run([sys.executable, "-c", break_it], cwd=tmp_path, check=True, capture_output=True, timeout=60)
     sick = acontext("doctor", "--url", "sqlite:///a.db", cwd=tmp_path)
     assert sick.returncode == 1
-    assert "RuntimeError: the observer broke; try again with --retry" in sick.stdout
-    cured = acontext("doctor", "--retry", "--url", "sqlite:///a.db", cwd=tmp_path)
-    assert cured.returncode == 0
-    assert "RuntimeError: the observer broke; tried again: done" in cured.stdout
+    assert "RuntimeError: the observer broke; to try again: acontext retry --session " in sick.stdout
+    told = sick.stdout.partition("acontext retry ")[2].splitlines()[0].split()
+    cured = acontext("retry", *told, "--url", "sqlite:///a.db", cwd=tmp_path)
+    assert (cured.returncode, cured.stdout) == (0, "")
+    assert "1 done" in cured.stderr
     assert "FAIL" not in acontext("doctor", "--url", "sqlite:///a.db", cwd=tmp_path).stdout
 
 

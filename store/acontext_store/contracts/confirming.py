@@ -468,6 +468,18 @@ class OutageContract:
             with pytest.raises(NotFound):
                 done(pending)
 
+    def test_what_failed_for_good_does_not_keep_a_space_from_learning_something_else(self, store: Store) -> None:
+        space_id = a_space(store)
+        talk(store, space_id=space_id, count=4)
+        observed(store, [a_task("t1")], observed_seq=2)
+        done(store.release(claimed(store, "learn", space_id), error="poison", dead=True))
+        observed(store, [a_task("t1")], observed_seq=2)
+        assert [lane.key for lane in done(store.lanes(dead=True))] == [space_id]
+        observed(store, [a_task("t1"), a_task("t2", order=2, first_seq=3, last_seq=4)], observed_seq=4)
+        claim = claimed(store, "learn", space_id)
+        assert claim.attempts == 1  # the next failure is another one, not the first
+        assert [task.id for task in done(store.undigested(space_id))] == ["t1", "t2"]
+
     def test_what_somebody_works_on_is_not_retried(self, store: Store) -> None:
         talk(store)
         done(store.release(claimed(store, "observe", "s1"), error="once", retry_in=0))

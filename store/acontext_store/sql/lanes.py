@@ -329,6 +329,7 @@ def _lane(row: Row[Any]) -> Lane:
         last_error=row.last_error,
         dead_at=row.dead_at,
         note=row.note,
+        idle=row.ready_at is None and row.dead_at is None,
         space_id=row.space_id,
     )
 

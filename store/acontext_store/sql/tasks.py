@@ -41,6 +41,10 @@ _CHANGED = """
 UPDATE tasks SET learn_token = (SELECT token FROM lanes WHERE project_id = ? AND kind = 'learn' AND key = ?)
 WHERE project_id = ? AND id = ?
 """
+# what has failed for good must not keep a space from learning something else
+_ANOTHER_CHANCE = """
+UPDATE lanes SET dead_at = NULL WHERE project_id = ? AND kind = 'learn' AND key = ? AND dead_at IS NOT NULL
+"""
 _DIGESTED = """
 UPDATE tasks SET space_digested = 1 WHERE project_id = ? AND id = ? AND space_id = ? AND learn_token < ?
 """
@@ -217,6 +221,8 @@ def _learn_later(tx: Tx, session: Any, changed: list[str], learn_after: float) -
     if tx.raw.execute(_WAITING, (tx.project_id, session.id, session.space_id)).fetchone() is None:
         return
     lanes.at_the_latest(tx, "learn", session.space_id, time.time() + learn_after)
+    if changed:
+        tx.raw.execute(_ANOTHER_CHANCE, (tx.project_id, session.space_id))
     tx.raw.executemany(_CHANGED, [(tx.project_id, session.space_id, tx.project_id, task_id) for task_id in changed])
 
 
