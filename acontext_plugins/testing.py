@@ -257,6 +257,11 @@ class ServiceContract:
         assert [version.version for version in await service.skill_versions(skill_id)] == [1]
         found = await service.experience_search(space.id, query="star the repo acontext on github")
         assert [item.block_id for item in found.cited_blocks] == [skill_id]
+        walked = await service.experience_search(
+            space.id, query="star the repo acontext on github", mode="agentic", semantic_threshold=0.7, max_iterations=2
+        )
+        assert [item.block_id for item in walked.cited_blocks] == [skill_id]
+        assert "goto" in (walked.final_answer or "")
         recalled = await service.recall(RecallQuery(space="ops", text="star the repo on github"))
         assert [one.id for one in recalled.skills] == [skill_id]
         assert "goto" in recalled.text

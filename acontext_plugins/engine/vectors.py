@@ -113,7 +113,7 @@ class Matrix:
             best: dict[str, float] = {}
             for row in near:
                 owner, cosine = self._owners[row], float(cosines[row])
-                best[owner] = max(best.get(owner, -1.0), cosine)
+                best[owner] = max(best.get(owner, cosine), cosine)
         return sorted(best.items(), key=lambda item: (-item[1], item[0]))[:limit]
 
     def _drop(self, skill_id: str) -> None:

@@ -6,6 +6,7 @@ fits the query; and an answer in the words of what was found.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from acontext_store.types import Json
@@ -19,6 +20,7 @@ SHARE, AT_LEAST = 0.5, 2
 #: Folders and pages that are looked at.
 PAGES = 200
 _LONGEST_PART, _LONGEST = 600, 6_000
+_CITED = re.compile(r"[ \t]?\[(\d{1,6})\]")
 
 
 async def walk(tree: Tree, query: str, found: Sequence[SearchItem], *, limit: int) -> list[SearchItem]:
@@ -68,7 +70,13 @@ def answer_of(items: Sequence[SearchItem]) -> str | None:
     """An answer in the words of what was found; None where there is nothing."""
     if not items:
         return None
-    return "\n\n".join(f"[{number}] {_said(item)}"[:_LONGEST_PART] for number, item in enumerate(items, 1))[:_LONGEST]
+    parts = (f"[{number}] {citing(_said(item), 0)}"[:_LONGEST_PART] for number, item in enumerate(items, 1))
+    return "\n\n".join(parts)[:_LONGEST]
+
+
+def citing(text: str, known: int) -> str:
+    """The text with citations, like [1], of what there is only: `known` blocks."""
+    return _CITED.sub(lambda found: found.group(0) if 1 <= int(found.group(1)) <= known else "", text)
 
 
 def _said(item: SearchItem) -> str:

@@ -20,7 +20,7 @@ from acontext_store.errors import InvalidAnswer
 from acontext_store.types import Json
 
 from ..tree import Node, Tree, is_root
-from ..walking import answer_of
+from ..walking import answer_of, citing
 
 log = logging.getLogger("acontext")
 
@@ -31,7 +31,6 @@ Find = Callable[[str, int], Awaitable[Sequence[str]]]
 MOST_CALLS, LONGEST_RESULT, LONGEST_ANSWER, LISTED, READ = 16, 8_000, 6_000, 100, 20
 #: Turns in a row without a call that can be followed, before the search is given up.
 PATIENCE = 3
-_CITED = re.compile(r"[ \t]?\[(\d{1,6})\]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029]")
 
 
@@ -112,9 +111,7 @@ class _Search:
         """What was said in the end, with citations of attached blocks only; without any block there is none."""
         if not self._attached:
             return None
-        known = len(self._attached)
-        text = _CITED.sub(lambda found: found.group(0) if 1 <= int(found.group(1)) <= known else "", self.said)
-        text = _CONTROL.sub(" ", text).strip()[:LONGEST_ANSWER]
+        text = _CONTROL.sub(" ", citing(self.said, len(self._attached))).strip()[:LONGEST_ANSWER]
         return text or answer_of(self.items)
 
     async def do(self, call: ToolCall) -> str:
