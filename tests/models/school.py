@@ -117,13 +117,12 @@ class School:
         return skill
 
     async def everything(self) -> str:
-        """All that is stored of what was learned, as one text."""
+        """All that skills say, or have said, and where they stand, as one text."""
         store = self.engine.store
         skills = await store.skills(self.space.id)
         versions = [v for skill in skills for v in await store.skill_versions(skill.id)]
         blocks = await store.blocks(self.space.id, tree=True)
-        episodes = await store.episodes(self.space.id)
-        return "\n".join(item.model_dump_json() for item in (*skills, *versions, *blocks, *episodes))
+        return "\n".join(item.model_dump_json() for item in (*skills, *versions, *blocks))
 
 
 @asynccontextmanager

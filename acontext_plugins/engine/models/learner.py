@@ -8,26 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from acontext_plugins.llm import LLM, Purpose, Request, ask_for
 from acontext_plugins.prompts import load_prompt
 from acontext_plugins.settings import LearnSettings
-from acontext_store.errors import BudgetSpent, InvalidAnswer, LearningUnavailable
+from acontext_store.errors import BudgetSpent, InvalidAnswer, LearningUnavailable, PromptTooLong, Refused
 from acontext_store.types import SkillOps
 
 from ..breath import think
 from ..protocols import Lesson
 from ..rules.learner import RulesLearner
 from .experience import Learned
-from .lessons import Plan, Question, plan
+from .lessons import Plan, Question, fill, plan
 from .proving import complaints, prove
 from .settling import Settlement
+from .showing import QUESTION_CHARS
 
 log = logging.getLogger("acontext")
 
 PROMPT = "experience_agent"
+#: Somebody answered: what was asked is the trouble.
+_ANSWERS = (InvalidAnswer, PromptTooLong, Refused)
+#: A question of fewer characters is none.
+_LEAST_CHARS = 4_000
 #: So many calls in a row that nobody answered, and the rest of the lesson is not tried.
 _ENOUGH_TROUBLE = 3
 
@@ -57,8 +61,8 @@ class ModelLearner:
 
     async def learn(self, lesson: Lesson) -> SkillOps:
         """Raises LearningUnavailable where nothing at all could be learned; else what could not be stays undigested."""
-        sorted_out = await think(lambda about: plan(about, self._settings, self._prompt), lesson)
-        answers = await self._ask(lesson, sorted_out.questions)
+        sorted_out = await think(lambda about: plan(about, self._settings), lesson)
+        answers = await self._ask(sorted_out)
         settlement = await think(lambda about: self._settle(about, answers), sorted_out)
         left = {id for question in answers.open for id in question.task_ids}
         if isinstance(answers.trouble, BudgetSpent):
@@ -71,9 +75,10 @@ class ModelLearner:
 
     # -- asking
 
-    async def _ask(self, lesson: Lesson, questions: Sequence[Question]) -> _Answers:
+    async def _ask(self, sorted_out: Plan) -> _Answers:
         """All questions at once, as many at a time as the model's door lets through."""
-        asked = {asyncio.create_task(self._answer(lesson, question)): question for question in questions}
+        questions = sorted_out.questions
+        asked = {asyncio.create_task(self._answer(sorted_out, question)): question for question in questions}
         found: dict[int, Learned] = {}
         trouble: LearningUnavailable | None = None
         in_a_row = 0
@@ -88,7 +93,7 @@ class ModelLearner:
                         in_a_row = 0
                     elif isinstance(error, LearningUnavailable):
                         trouble = _graver(trouble, error)
-                        in_a_row += not isinstance(error, InvalidAnswer)
+                        in_a_row += not isinstance(error, _ANSWERS)
                     else:
                         raise error
                 if isinstance(trouble, BudgetSpent) or in_a_row >= _ENOUGH_TROUBLE:
@@ -100,18 +105,25 @@ class ModelLearner:
         answered = [(question, found[id(question)]) for question in questions if id(question) in found]
         return _Answers(answered, [question for question in questions if id(question) not in found], trouble)
 
-    async def _answer(self, lesson: Lesson, question: Question) -> Learned:
+    async def _answer(self, sorted_out: Plan, question: Question) -> Learned:
+        """One answer; where the question is more than the model can read, of less and less of it."""
         sessions = {shown.finished.session.id for shown in question.runs}
-        request = Request(
-            messages=self._prompt.messages(question.inputs),
-            purpose=Purpose(
-                job="learn",
-                space_id=lesson.space.id,
-                session_id=sessions.pop() if len(sessions) == 1 else None,
-                prompt=self._prompt.id,
-            ),
+        purpose = Purpose(
+            job="learn",
+            space_id=sorted_out.lesson.space.id,
+            session_id=sessions.pop() if len(sessions) == 1 else None,
+            prompt=self._prompt.id,
         )
-        return await ask_for(self._llm, request, Learned, check=complaints(question))
+        budget = QUESTION_CHARS
+        while True:
+            request = Request(messages=self._prompt.messages(question.inputs), purpose=purpose)
+            try:
+                return await ask_for(self._llm, request, Learned, check=complaints(question))
+            except PromptTooLong:
+                budget //= 2
+                if budget < _LEAST_CHARS:
+                    raise
+            await think(lambda less: fill(sorted_out, question, less), budget)
 
     # -- deciding
 
@@ -166,7 +178,7 @@ def _graver(one: LearningUnavailable | None, other: LearningUnavailable) -> Lear
     """A spent budget ends a lesson; that nobody answers says more than that one answer was no good."""
     if one is None or isinstance(other, BudgetSpent):
         return other
-    if isinstance(one, BudgetSpent) or not isinstance(one, InvalidAnswer):
+    if isinstance(one, BudgetSpent) or not isinstance(one, _ANSWERS):
         return one
     return other
 

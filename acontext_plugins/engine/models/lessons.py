@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from acontext_plugins.prompts import Fence, Prompt
+from acontext_plugins.prompts import Fence
 from acontext_plugins.settings import LearnSettings, ScoringRule
 from acontext_store.types import Episode, Skill
 from acontext_store.words import words
@@ -73,7 +73,7 @@ def is_a_persons(skill: Skill) -> bool:
     return skill.origin == "human"
 
 
-def plan(lesson: Lesson, settings: LearnSettings, prompt: Prompt) -> Plan:
+def plan(lesson: Lesson, settings: LearnSettings) -> Plan:
     """Pure, and the same for the same lesson."""
     fresh = {done.task.id: distil(done, space_id=lesson.space.id) for done in lesson.finished}
     runs = {
@@ -104,7 +104,7 @@ def plan(lesson: Lesson, settings: LearnSettings, prompt: Prompt) -> Plan:
             assert nearest is not None
             part = tasks[start : start + MOST_RUNS]
             group = procedure_of.get(part[0].task.id, [runs[done.task.id] for done in part])
-            found.questions.append(_question(found, part, group, owners, nearest, prompt))
+            found.questions.append(_question(found, part, group, owners, nearest))
     return found
 
 
@@ -167,20 +167,25 @@ def _question(
     group: Sequence[Run],
     owners: dict[str, list[Skill]],
     nearest: Nearest,
-    prompt: Prompt,
 ) -> Question:
-    numbers = Numbers()
     shown = [
         Shown(f"r{number}", done, found.runs[done.task.id], Ground(done.messages))
         for number, done in enumerate(tasks, 1)
     ]
-    texts = [show(run, numbers, QUESTION_CHARS // len(shown)) for run in shown]
-    successes = [run.run for run in shown if run.run.success]
-    if len(successes) > 1:
-        example = next(run for run in shown if run.run is body_of(successes))
-        texts.append(f"Take the steps from run {example.id}.")
     skills = nearest.of([run.run for run in shown], first=[skill.id for skill in _behind(group, owners)])
     question = Question(shown, {f"s{n}": skill for n, skill in enumerate(skills, 1)}, list(group))
+    fill(found, question, QUESTION_CHARS)
+    return question
+
+
+def fill(found: Plan, question: Question, budget: int) -> None:
+    """What the prompt says, with about `budget` characters of the runs."""
+    numbers = Numbers()
+    texts = [show(run, numbers, budget // len(question.runs)) for run in question.runs]
+    successes = [run.run for run in question.runs if run.run.success]
+    if len(successes) > 1:
+        example = next(run for run in question.runs if run.run is body_of(successes))
+        texts.append(f"Take the steps from run {example.id}.")
     parts = {
         "runs": "\n\n".join(texts),
         "skills": "\n".join(_skill(local, skill) for local, skill in question.nearest.items()) or "(none)",
@@ -191,7 +196,6 @@ def _question(
         "fence": fence.rule,
         "rules": "\n".join(f"{n}. {rule.description}" for n, rule in enumerate(found.rules, 1)) or "(none)",
     }
-    return question
 
 
 def _skill(local: str, skill: Skill) -> str:

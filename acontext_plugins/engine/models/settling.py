@@ -206,7 +206,8 @@ class Settlement:
             gave = set(cited.gave)
             if shown.run.success and (shown is not proven.source or not took_steps):
                 gave = (gave - {"body"}) | {"support"}
-            draft.evidence[shown.task_id] = _evidence_of(shown.run, Cited(cited.messages, cited.calls, gave), shown)
+            new = _evidence_of(shown.run, Cited(cited.messages, cited.calls, gave), shown)
+            draft.evidence[shown.task_id] = _joined(draft.evidence.get(shown.task_id), new)
         for signal in proven.signals:
             if signal.reason not in draft.points:
                 draft.points[signal.reason] = signal.points
@@ -331,6 +332,20 @@ def _ordered(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
     """The run behind the body first, then successes, bounded."""
     ranked = sorted(evidence, key=lambda e: ("body" not in e.gave, e.outcome != "success"))
     return tuple(ranked[:MOST_EVIDENCE])
+
+
+def _joined(old: Evidence | None, new: Evidence) -> Evidence:
+    """What one task gave, at two times. Where it has turned out otherwise meanwhile, only the new counts."""
+    if old is None or old.outcome != new.outcome:
+        return new
+    gave = {*old.gave, *new.gave}
+    return new.model_copy(
+        update={
+            "message_ids": tuple(dict.fromkeys((*new.message_ids, *old.message_ids)))[:_MOST_CITED],
+            "call_ids": tuple(dict.fromkeys((*new.call_ids, *old.call_ids)))[:_MOST_CITED],
+            "gave": tuple(sorted(gave - {"support"} if "body" in gave else gave)),
+        }
+    )
 
 
 def _evidence_of(run: Run, cited: Cited, shown: Shown | None = None) -> Evidence:

@@ -67,6 +67,8 @@ class Numbers:
 
 def show(shown: Shown, numbers: Numbers, budget: int) -> str:
     """The run as text, in about `budget` characters; what can be cited of it stands in `shown` afterwards."""
+    shown.messages.clear()
+    shown.calls.clear()
     task = shown.finished.task
     head = [f"run {shown.id}: {task.status}", _block("asked for", task.data["task_description"], TEXT_CHARS)]
     if shown.finished.earlier:
