@@ -12,6 +12,7 @@ from .engine.redaction import Redactor
 from .engine.rules.learner import RulesLearner
 from .engine.rules.observer import RulesObserver
 from .llm import LLM, Embedder
+from .llm.opening import Models, open_models
 from .loop import HomeLoop
 from .settings import Settings
 
@@ -19,9 +20,10 @@ from .settings import Settings
 class Home:
     """An engine and the loop it lives on; of one process."""
 
-    def __init__(self, engine: Engine, loop: HomeLoop) -> None:
+    def __init__(self, engine: Engine, loop: HomeLoop, models: Models) -> None:
         self.engine = engine
         self.loop = loop
+        self.models = models
         self.pid = os.getpid()
 
     def close(self) -> None:
@@ -29,10 +31,14 @@ class Home:
         if self.pid != os.getpid() or not self.loop.alive:
             return
         try:
-            self.loop.run(self.engine.stop(), timeout=10)
+            self.loop.run(self._stop(), timeout=10)
         finally:
             self.engine.close()
             self.loop.close()
+
+    async def _stop(self) -> None:
+        await self.engine.stop()
+        await self.models.aclose()
 
 
 def open_home(
@@ -40,12 +46,14 @@ def open_home(
 ) -> Home:
     """Open the database (made where there is none) and start the engine. Raises StoreUnavailable, InvalidInput.
 
-    `patience` = seconds for which another process may keep the database locked before a write is given up.
+    `patience` = seconds for which another process may keep the database locked before a write is given up. `llm` and
+    `embedder` come in the places of those that the settings name.
     """
     url = settings.store_url
     store = open_store(url, project_id=settings.project, durability=settings.durability, busy_timeout=patience)
     try:
         blobs = open_blobs(url, project_id=settings.project)
+        models = open_models(settings, store, llm=llm, embedder=embedder)
         engine = Engine(
             store,
             blobs,
@@ -53,15 +61,15 @@ def open_home(
             observer=RulesObserver(),
             learner=RulesLearner(),
             settings=settings,
-            llm=llm,
-            embedder=embedder,
+            llm=models.llm,
+            embedder=models.embedder,
         )
         loop = HomeLoop()
         loop.run(engine.start())
     except BaseException:
         store.close()
         raise
-    return Home(engine, loop)
+    return Home(engine, loop, models)
 
 
 def database_path(url: str) -> Path | None:

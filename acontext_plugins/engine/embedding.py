@@ -32,6 +32,8 @@ T = TypeVar("T")
 REMEMBERED, ASKED = 512, 16
 #: Seconds without asking after the model failed, where it does not say how long.
 PAUSE = 5.0
+#: Times that an embedder may try, each for as long as the settings give it.
+TRIES = 4
 #: Vectors that are read in one go: other questions stand in the same line.
 PAGE = 500
 #: Skills and texts of one piece of background work.
@@ -252,11 +254,11 @@ class Vectors:
         for start in range(0, len(texts), self._settings.batch):
             some = texts[start : start + self._settings.batch]
             try:
-                async with asyncio.timeout(self._settings.timeout):
+                async with asyncio.timeout(self._settings.timeout * TRIES):
                     found = await self._embedder.embed(some, purpose=purpose)
             except TimeoutError:
                 raise LearningUnavailable(
-                    f"{self.model} made no vectors within {self._settings.timeout:g} seconds"
+                    f"{self.model} made no vectors within {self._settings.timeout * TRIES:g} seconds"
                 ) from None
             if len(found) != len(some):
                 raise InvalidAnswer(f"{self.model} answered {len(found)} vectors for {len(some)} texts")
