@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Literal, Self
 
+from acontext_store.ledger import Cost, CostBy
 from acontext_store.types import (
     Block,
     BlockType,
@@ -273,6 +274,21 @@ class Spaces(Resource):
         return self._run(
             self._async.confirm_experience(space_id, experience_id, save=save, experience_data=experience_data)
         )
+
+    def costs(
+        self,
+        space_id: str | None = None,
+        *,
+        by: Collection[CostBy] = (),
+        since: str | None = None,
+        until: str | None = None,
+    ) -> Sequence[Cost]:
+        """What models have taken, of a space or (None) of the project: a sum for each value of what `by` names.
+
+        `by` has any of "space", "session", "job", "model", "prompt", "day". From `since` on, before `until`: days
+        (2026-01-31) or moments, in UTC. Raises InvalidInput.
+        """
+        return self._run(self._async.costs(space_id, by=by, since=since, until=until))
 
 
 class Blocks(Resource):

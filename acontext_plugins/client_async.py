@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel
 
+from acontext_store.ledger import Cost, CostBy
 from acontext_store.types import (
     ACTIVE,
     Asset,
@@ -282,6 +283,21 @@ class AsyncSpaces(AsyncResource):
         What a person has changed is never changed by automation. Raises InvalidInput.
         """
         return await self._service.confirm(space_id, experience_id, save=save, experience_data=experience_data)
+
+    async def costs(
+        self,
+        space_id: str | None = None,
+        *,
+        by: Collection[CostBy] = (),
+        since: str | None = None,
+        until: str | None = None,
+    ) -> Sequence[Cost]:
+        """What models have taken, of a space or (None) of the project: a sum for each value of what `by` names.
+
+        `by` has any of "space", "session", "job", "model", "prompt", "day". From `since` on, before `until`: days
+        (2026-01-31) or moments, in UTC. Raises InvalidInput.
+        """
+        return await self._service.costs(by=by, space_id=space_id, since=since, until=until)
 
 
 class AsyncBlocks(AsyncResource):

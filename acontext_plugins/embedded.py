@@ -9,16 +9,15 @@ from acontext_store.open import open_blobs, open_store
 
 from .engine.engine import Engine
 from .engine.redaction import Redactor
-from .engine.rules.learner import RulesLearner
-from .engine.rules.observer import RulesObserver
 from .llm import LLM, Embedder
 from .llm.opening import Models, open_models
 from .loop import HomeLoop
 from .settings import Settings
+from .thinkers import thinkers_of, with_lanes_for
 
 
 class Home:
-    """An engine and the loop it lives on; of one process."""
+    """An engine, the models it asks, and the loop they live on; of one process."""
 
     def __init__(self, engine: Engine, loop: HomeLoop, models: Models) -> None:
         self.engine = engine
@@ -54,13 +53,14 @@ def open_home(
     try:
         blobs = open_blobs(url, project_id=settings.project)
         models = open_models(settings, store, llm=llm, embedder=embedder)
+        observer, learner = thinkers_of(settings, models.llm)
         engine = Engine(
             store,
             blobs,
             scrubber=Redactor(enabled=settings.redaction.enabled, pii=settings.redaction.pii),
-            observer=RulesObserver(),
-            learner=RulesLearner(),
-            settings=settings,
+            observer=observer,
+            learner=learner,
+            settings=with_lanes_for(models.llm, settings),
             llm=models.llm,
             embedder=models.embedder,
         )

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Literal, Protocol, runtime_checkable
 from pydantic import Field
 
 from acontext_store.errors import InvalidInput
+from acontext_store.ledger import Cost, CostBy
 from acontext_store.types import (
     Appended,
     Blob,
@@ -383,6 +384,16 @@ class Service(FileService, Protocol):
 
     async def retry_jobs(self, *, space_id: str | None = None, session_id: str | None = None) -> int:
         """Have all that failed done again now: of a space, of a session, or of the project. How many jobs that are."""
+
+    async def costs(
+        self,
+        *,
+        by: Collection[CostBy] = (),
+        space_id: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> list[Cost]:
+        """What models have taken, told apart by what `by` names; from `since` on, before `until` (days or moments)."""
 
     async def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> list[Skill]: ...
 

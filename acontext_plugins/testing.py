@@ -348,6 +348,29 @@ class ServiceContract:
         with pytest.raises(InvalidInput):
             await service.jobs(limit=0)
 
+    async def test_what_models_have_taken_is_nothing_where_none_was_asked(self, service: Service) -> None:
+        space = await service.create_space(configs={"budget": {"daily_tokens": 1000, "daily_cost": 0}})
+        assert await service.costs() == []
+        found = await service.costs(
+            by=["space", "job", "model", "day"],
+            space_id=space.id,
+            since="2026-01-31",
+            until="2099-01-31T12:00:00+01:00",
+        )
+        assert found == []
+        wrong: Any = ["nonsense"]
+        for given in ({"since": "yesterday"}, {"until": "2026-13-01"}, {"by": wrong}):
+            with pytest.raises(InvalidInput):
+                await service.costs(**given)
+
+    async def test_the_budget_of_a_space_is_numbers(self, service: Service) -> None:
+        for wrong in ({"daily_tokens": "many"}, {"tokens": 1}, 7):
+            with pytest.raises(InvalidInput, match="budget"):
+                await service.create_space(configs={"budget": wrong})
+        space = await service.create_space()
+        with pytest.raises(InvalidInput, match="daily_cost"):
+            await service.update_space(space.id, configs={"budget": {"daily_cost": -1}})
+
     async def test_nothing_waits_for_a_person_who_has_nothing_to_confirm(self, service: Service) -> None:
         space = await service.create_space()
         assert (await service.confirmations(space.id)).items == []

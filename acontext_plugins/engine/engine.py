@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import BinaryIO
 
 from acontext_plugins.llm import LLM, Embedder
+from acontext_plugins.llm.budget import check_configs
 from acontext_plugins.service import FlushResult, Recording
 from acontext_plugins.settings import Settings
 from acontext_store.base import BlobStore, Store
@@ -39,6 +40,7 @@ from acontext_store.types import (
     new_id,
 )
 
+from .accounts import Accounts
 from .curating import Curating
 from .links import Links
 from .protocols import BatchObserver, Learner, Observer
@@ -52,7 +54,7 @@ from .worker import Worker, all_tasks
 log = logging.getLogger("acontext")
 
 
-class Engine(Reading, Curating, Searching, Retrying):
+class Engine(Reading, Curating, Searching, Retrying, Accounts):
     """Records, observes, learns, retrieves and injects."""
 
     def __init__(
@@ -324,6 +326,7 @@ class Engine(Reading, Curating, Searching, Retrying):
 
     # -- spaces
     async def create_space(self, *, name: str | None = None, configs: Json | None = None) -> Space:
+        check_configs(configs)
         return await self.store.create_space(
             Space(id=new_id(), project_id=self.store.project_id, name=name, configs=configs)
         )
@@ -338,6 +341,7 @@ class Engine(Reading, Curating, Searching, Retrying):
         return await self.store.spaces(limit=limit, cursor=cursor, time_desc=time_desc)
 
     async def update_space(self, space_id: str, *, configs: Json) -> Space:
+        check_configs(configs)
         return await self.store.update_space(space_id, configs=configs)
 
     async def delete_space(self, space_id: str) -> None:

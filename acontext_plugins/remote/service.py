@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from acontext_store.base import Pending
 from acontext_store.errors import Closed
+from acontext_store.ledger import Cost, CostBy
 from acontext_store.types import (
     Appended,
     Block,
@@ -387,6 +388,17 @@ class RemoteService(RemoteFiles):
         body = _given(space_id=space_id, session_id=session_id)
         retried: int = (await self.api.ask("POST", f"{_OWN}/jobs/retry", body=body, again=True))["retried"]
         return retried
+
+    async def costs(
+        self,
+        *,
+        by: Collection[CostBy] = (),
+        space_id: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> list[Cost]:
+        path = f"{_OWN}/costs"
+        return _all(Cost, await self.api.get(path, by=list(by), space_id=space_id, since=since, until=until))
 
     async def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> list[Skill]:
         status = sorted(statuses) if statuses is not None else None

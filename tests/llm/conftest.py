@@ -15,7 +15,8 @@ os.environ.setdefault("LITELLM_TELEMETRY", "False")
 from acontext_plugins.llm.scripted_server import ScriptedServer
 
 if find_spec("litellm") is None:
-    collect_ignore = ["test_embedder.py", "test_gateway.py", "test_guest.py", "test_searches.py", "test_troubles.py"]
+    names = ("embedder", "gateway", "guest", "searches", "thinkers", "troubles")
+    collect_ignore = [f"test_{name}.py" for name in names]
 
 #: What LiteLLM itself warns of, in some versions: its own types, and how it serializes answers.
 _THEIRS = (

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
 from acontext_store.errors import AcontextError, NotFound
+from acontext_store.ledger import Cost, CostBy
 from acontext_store.types import (
     Appended,
     Asset,
@@ -37,6 +38,7 @@ from ..uploads import Form, bodies_of, said
 
 router = APIRouter(prefix="/_acontext", tags=["our own clients"], route_class=StrictRoute)
 _MOST_RECORDINGS = 1_000
+_Moment = Annotated[str | None, Query(max_length=64, description="2026-01-31, or 2026-01-31T12:00:00Z")]
 _Name = Annotated[str, Field(min_length=1, max_length=1_024)]
 
 
@@ -201,6 +203,18 @@ async def skills(
     service: Caller, space_id: PathId, status: Annotated[list[SkillStatus] | None, Query()] = None
 ) -> Response:
     return answer(await service.skills(space_id, statuses=status))
+
+
+@router.get("/costs", response_model=Answer[list[Cost]])
+async def costs(
+    service: Caller,
+    by: Annotated[list[CostBy] | None, Query()] = None,
+    space_id: QueryId = None,
+    since: _Moment = None,
+    until: _Moment = None,
+) -> Response:
+    """What models have taken, one row for each value of what `by` names; days and moments are in UTC."""
+    return answer(await service.costs(by=by or (), space_id=space_id, since=since, until=until))
 
 
 @router.get("/jobs", response_model=Answer[list[Job]])
