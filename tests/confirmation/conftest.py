@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from tests.engine.conftest import database, home, open_engine
+from tests.server.conftest import ann, server
 
-__all__ = ["database", "home", "open_engine"]
+__all__ = ["ann", "database", "home", "open_engine", "server"]

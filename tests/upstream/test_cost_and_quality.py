@@ -1,0 +1,129 @@
+"""W18 to W23: what cost too much, and what was learned badly. docs/compared-with-acontext.md has the table."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from acontext_plugins.embedded import Home
+from acontext_plugins.engine.models.learner import ModelLearner
+from acontext_plugins.engine.models.observer import ModelObserver
+from acontext_plugins.engine.rules.learner import RulesLearner
+from acontext_plugins.engine.worker import Worker
+from acontext_plugins.llm import Request, ScriptedLLM
+from acontext_plugins.service import Recording, SessionRef
+from acontext_plugins.settings import LearnSettings, WorkerSettings
+from acontext_store.types import Json, Message, Outcome, Part
+from tests.engine.test_worker import called, refund, said
+from tests.models.observing import one_task
+
+#: A program that uploads a file beside a thousand others, and says which folders were listed for it.
+_UPLOAD = """
+import io, sys
+from acontext_plugins import Acontext
+from acontext_plugins.settings import Settings, WorkerSettings
+
+client = Acontext(settings=Settings(url=sys.argv[1], worker=WorkerSettings(enabled=False)))
+disk = client.disks.create()
+for number in range(200):
+    client.artifacts.upsert(disk.id, file=(f"{number}.txt", f"file {number}".encode()))
+listed = []
+sys.addaudithook(lambda event, args: listed.append(event) if event in ("os.listdir", "os.scandir") else None)
+session = client.sessions.create()
+client.sessions.send_message(session.id, blob={"role": "user", "content": "x" * 1_000_000})
+client.artifacts.upsert(disk.id, file=("one.txt", b"one more"))
+print(listed)
+client.close()
+"""
+
+
+def run(code: str, *arguments: str) -> str:
+    command = [sys.executable, "-W", "error", "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def learned(home: Home) -> list[str]:
+    """The tools of all skills of the shop, in the order of their steps."""
+    assert home.loop.run(home.engine.flush(30))
+    space = home.engine.store.space_by_name("shop").result()
+    skills = home.engine.store.skills(space.id).result()
+    return [step.tool_name for skill in skills for step in skill.body.tool_sops]
+
+
+def test_w18_one_conversation_costs_at_most_two_calls(home: Home) -> None:
+    def answer(request: Request) -> Json:
+        return one_task(request) if request.purpose.job == "observe" else {"experiences": []}
+
+    llm = ScriptedLLM(answer)
+    mind = ModelLearner(llm, RulesLearner(), LearnSettings(tasks="all"))
+    home.engine.worker = Worker(
+        home.engine.store, ModelObserver(llm), mind, settings=WorkerSettings(), learn=LearnSettings(quiet=0.0)
+    )
+    home.engine.record(refund("ada@example.com", "A-1001", "one"))
+    assert home.loop.run(home.engine.flush(30))
+    assert [request.purpose.job for request in llm.requests] == ["observe", "learn"]
+
+
+def test_w19_to_write_lists_no_folder_however_much_there_is(tmp_path: Path) -> None:
+    assert run(_UPLOAD, f"sqlite:///{tmp_path}/a.db") == "[]"
+
+
+def test_w19_a_key_is_looked_up_and_not_stretched() -> None:
+    loaded = run("import acontext_plugins.server.access, sys; print([m for m in sys.modules if 'argon' in m])")
+    assert loaded == "[]"
+
+
+def test_w22_a_tool_keeps_the_case_of_its_name(home: Home) -> None:
+    for number in range(2):
+        run_id = f"r{number}"
+        home.engine.record(
+            Recording(
+                SessionRef(run_id, space="shop"),
+                [
+                    said(f"Please refund order A-{number}.", run_id),
+                    *called("Find_Order", f'{{"id": "A-{number}"}}', '{"price": "24.50"}', run_id),
+                    *called("issueRefund", f'{{"id": "A-{number}", "amount": "x"}}', '{"error": "no"}', run_id),
+                    *called("issueRefund", f'{{"id": "A-{number}", "amount": 2450}}', '{"status": "ok"}', run_id),
+                ],
+                [Outcome(status="success", source="report", run_id=run_id)],
+            )
+        )
+    assert learned(home) == ["Find_Order", "issueRefund"]
+    assert [tool.name for tool in home.loop.run(home.engine.tool_names())] == ["Find_Order", "issueRefund"]
+
+
+def test_w23_what_stands_after_the_first_thousand_characters_counts(home: Home) -> None:
+    arguments = json.dumps({"note": "n " * 3_000, "order_id": "A-1001"})
+    home.engine.record(
+        Recording(
+            SessionRef("one", space="shop"),
+            [
+                said("log line\n" * 500 + "Please refund order A-1001.", "r1"),
+                *called("find_order", '{"order_id": "A-1001"}', '{"price": 1}' + " " * 3_000, "r1"),
+                *called("issue_refund", arguments, json.dumps({"log": "y" * 3_000, "error": "too late"}), "r1"),
+                *called("issue_refund", arguments, '{"status": "ok"}', "r1"),
+            ],
+            [Outcome(status="success", source="report", run_id="r1")],
+        )
+    )
+    assert learned(home) == ["find_order", "issue_refund"]
+    space = home.engine.store.space_by_name("shop").result()
+    (skill,) = home.engine.store.skills(space.id).result()
+    assert "order_id" in skill.body.tool_sops[1].action
+    assert "issue_refund" in "".join(skill.body.pitfalls) or skill.score_reasons
+
+
+def test_w23_a_picture_is_kept_with_its_conversation(home: Home) -> None:
+    part = Part(type="image", meta={"url": "https://example.org/cup.png"})
+    shown = Message(role="user", parts=(Part(type="text", text="Please refund this broken cup."), part))
+    home.engine.record(Recording(SessionRef("one", space="shop"), [shown]))
+    assert home.loop.run(home.engine.flush(30))
+    session = home.loop.run(home.engine.find_session("one"))
+    page = home.loop.run(home.engine.conversation(session.id))
+    assert "https://example.org/cup.png" in json.dumps(page.items)
+    (task,) = home.loop.run(home.engine.all_tasks(session.id))
+    assert "broken cup" in task.data["task_description"]
