@@ -310,6 +310,23 @@ async def test_a_message_that_the_model_refuses_is_left_out_alone(tmp_path: Path
         assert watch.observer.dropped == {"refused message": 1}
 
 
+async def test_where_the_model_refuses_what_came_earlier_it_is_asked_without(tmp_path: Path) -> None:
+    willing = [True]
+
+    def script(request: Request) -> Any:
+        told = "forbidden" in str(request.messages[1]["content"])
+        return Refused("no") if told and not willing[0] else one_task(request, progress=[])
+
+    async with watching(tmp_path, script) as watch:
+        await watch.send({"role": "user", "content": "forbidden"})
+        await watch.observe()
+        willing[0] = False
+        await watch.send(*({"role": "user", "content": word} for word in "abcd"))
+        await watch.observe()
+        assert watch.calls == 3
+        assert {message.task_id for message in await watch.messages()} == {(await watch.tasks())[0].id}
+
+
 async def test_where_the_budget_is_spent_the_rules_observe(tmp_path: Path) -> None:
     spent = [False]
 
