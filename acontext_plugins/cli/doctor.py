@@ -41,7 +41,7 @@ def doctor(ctx: click.Context, as_json: bool, url: str | None, project: str | No
     try:
         with opened(url, project) as home:
             unwritable = _writable(home)
-            checks += unwritable or _database(home)
+            checks += unwritable or [*_database(home), _files(home)]
     except AcontextError as error:
         checks.append(("open", False, str(error)))
     healthy = all(fine for _, fine, _ in checks)
@@ -152,3 +152,9 @@ async def _look(home: Home) -> tuple[StoreStats, list[Lane], list[tuple[str, int
         if not page.has_more:
             return await store.stats(), lanes, waiting
         cursor = page.next_cursor
+
+
+def _files(home: Home) -> tuple[str, bool, str]:
+    """Looks at every blob: those that nothing names are deleted, also where nothing ever did."""
+    gone = home.loop.run(home.engine.sweep(thorough=True))
+    return "files", True, f"{gone} deleted that nothing named" if gone else "none that nothing names"

@@ -72,6 +72,7 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
         self.store = store
         self.blobs = blobs
         self.settings = settings
+        self.scrubber = scrubber
         self.llm = llm
         self.home: asyncio.AbstractEventLoop | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

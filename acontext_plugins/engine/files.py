@@ -37,6 +37,7 @@ from ..disks.links import expiry
 from ..editing import Offload
 from ..files import ARTIFACT_INFO, ArtifactResult, Download, FileUpload, PublicUrl
 from ..formats.stored import MIME, SIZE
+from ..noting import Scrubber, without_secrets
 from .links import Links
 
 log = logging.getLogger("acontext")
@@ -58,6 +59,7 @@ class Files:
     store: Store
     blobs: BlobStore
     links: Links
+    scrubber: Scrubber
 
     # -- disks
     async def create_disk(self) -> Disk:
@@ -86,7 +88,8 @@ class Files:
         meta: Json | None = None,
         if_sha256: str | None = None,
     ) -> Artifact:
-        where, meta = placed(folder_of(file_path), file.filename), checked_meta(meta or {})
+        where = placed(folder_of(file_path), file.filename)
+        meta = without_secrets(self.scrubber, disk_id, checked_meta(meta or {}))
         await self.store.disk(disk_id)  # before any bytes are taken
         blob = await asyncio.to_thread(self._keep, file)
         artifact = Artifact(
@@ -127,8 +130,8 @@ class Files:
         return ArtifactResult(artifact=described(found), public_url=url, content=content)
 
     async def update_artifact(self, disk_id: str, file_path: str, *, meta: Json) -> Artifact:
-        where = place(file_path)
-        return described(await self.store.update_artifact(disk_id, *where, meta=checked_meta(meta)))
+        clean = without_secrets(self.scrubber, disk_id, checked_meta(meta))
+        return described(await self.store.update_artifact(disk_id, *place(file_path), meta=clean))
 
     async def delete_artifact(self, disk_id: str, file_path: str) -> None:
         await self.store.delete_artifact(disk_id, *place(file_path))

@@ -12,6 +12,7 @@ from acontext_store.types import Json, Message, ObservingStatus, Page, StoredMes
 from ..editing import edit, parse_strategies, total_tokens
 from ..formats import named_items
 from ..formats.stored import to_stored
+from ..noting import without_secrets
 from ..service import Format, MessagesPage, TokenCounts
 from .files import Files, asset_of
 from .recorder import is_outsourced, restore
@@ -34,7 +35,8 @@ class Reading(Files):
         return await self._whole(await self.store.message(session_id, message_id))
 
     async def update_message(self, session_id: str, message_id: str, *, meta: Json) -> StoredMessage:
-        return await self._whole(await self.store.update_message(session_id, message_id, meta=meta))
+        clean = without_secrets(self.scrubber, session_id, meta)
+        return await self._whole(await self.store.update_message(session_id, message_id, meta=clean))
 
     async def _whole(self, message: StoredMessage) -> StoredMessage:
         return await asyncio.to_thread(restore, message, self.blobs) if is_outsourced(message) else message

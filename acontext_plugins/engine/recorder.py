@@ -12,12 +12,13 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from acontext_store.base import BlobStore, Pending, Store
 from acontext_store.errors import AcontextError, Closed, NotFound, StoreUnavailable
 from acontext_store.types import NATIVE_ASSET, Appended, Json, Message, Outcome, Part, Session, stable_id
 
+from ..noting import Scrubber
 from ..service import Recording, SessionRef
 from ..settings import ObserveSettings, Patience, RecorderSettings
 from .breath import taking_turns
@@ -29,17 +30,6 @@ _KNOWN_SESSIONS = 10_000
 _PREVIEW = 4_096
 #: Characters that are prepared on the caller's own thread.
 _SMALL = 4_096
-
-
-class Scrubber(Protocol):
-    """Takes secrets out of messages before they are written. May be called from any thread."""
-
-    def redact(
-        self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome]
-    ) -> tuple[Sequence[Message], Sequence[Outcome], int]: ...
-
-    def redact_text(self, session_id: str, text: str) -> str:
-        """One text without its secrets."""
 
 
 @dataclass(slots=True)

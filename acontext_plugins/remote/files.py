@@ -14,6 +14,7 @@ from acontext_store.types import Artifact, ArtifactListing, Asset, Blob, Disk, J
 
 from ..disks import ArtifactContent
 from ..files import ArtifactResult, Download, FileUpload, PublicUrl
+from ..noting import Scrubber, without_secrets
 from .api import Api, away, data_of, error_of
 
 T = TypeVar("T")
@@ -26,6 +27,7 @@ class RemoteFiles:
     api: Api
     #: For bodies that are read and written in pieces, on threads of their own.
     streams: httpx.Client
+    scrubber: Scrubber
 
     # -- disks
     async def create_disk(self) -> Disk:
@@ -58,7 +60,7 @@ class RemoteFiles:
     ) -> Artifact:
         data = {
             "file_path": file_path or "",
-            "meta": json.dumps(meta) if meta else "",
+            "meta": json.dumps(without_secrets(self.scrubber, disk_id, meta)) if meta else "",
             "if_sha256": if_sha256 or "",
         }
         form = {name: value for name, value in data.items() if value}
@@ -92,7 +94,8 @@ class RemoteFiles:
         )
 
     async def update_artifact(self, disk_id: str, file_path: str, *, meta: Json) -> Artifact:
-        body = {"file_path": file_path, "meta": json.dumps(meta)}
+        clean = without_secrets(self.scrubber, disk_id, meta)
+        body = {"file_path": file_path, "meta": json.dumps(clean)}
         return _artifact((await self.api.ask("PUT", f"/disk/{disk_id}/artifact", body=body))["artifact"])
 
     async def delete_artifact(self, disk_id: str, file_path: str) -> None:

@@ -7,8 +7,8 @@ import os
 from acontext_store.errors import Unauthorized
 
 from ..loop import HomeLoop
+from ..noting import Scrubber
 from ..settings import Settings
-from .recorder import Scrubber
 from .service import RemoteService
 
 

@@ -19,14 +19,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 
 from acontext_store.base import Pending
 from acontext_store.errors import AcontextError, Closed, InvalidInput, StoreUnavailable, Unauthorized
-from acontext_store.types import Appended, Json, Message, Outcome, Part
+from acontext_store.types import Appended, Json, Message, Part
 
+from ..noting import Scrubber
 from ..service import Recording, SessionRef
 from ..settings import RecorderSettings, RemoteSettings
 from .api import AWAY, data_of, encoded, error_of, headers_of
@@ -39,16 +40,6 @@ _JSON = "application/json"
 #: Recordings, and bytes, of one request.
 _BATCH, _BYTES = 500, 4 * 1024 * 1024
 _KEYS = 10_000
-
-
-class Scrubber(Protocol):
-    """Takes secrets out of messages before they leave the process. May be called from any thread."""
-
-    def redact(
-        self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome]
-    ) -> tuple[Sequence[Message], Sequence[Outcome], int]: ...
-
-    def redact_text(self, session_id: str, text: str) -> str: ...
 
 
 @dataclass(slots=True)

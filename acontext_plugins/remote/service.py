@@ -36,6 +36,7 @@ from acontext_store.types import (
 )
 
 from ..loop import HomeLoop
+from ..noting import Scrubber, without_secrets
 from ..service import (
     Confirmation,
     FlushResult,
@@ -52,7 +53,7 @@ from ..service import (
 from ..settings import Settings
 from .api import Api, headers_of
 from .files import RemoteFiles
-from .recorder import RemoteRecorder, Scrubber
+from .recorder import RemoteRecorder
 
 N = TypeVar("N", bound=BaseModel)
 #: Seconds that a recall may take at most; the agent waits less.
@@ -90,7 +91,7 @@ class RemoteService(RemoteFiles):
         self.streams = httpx.Client(
             base_url=self.api.url, headers=headers_of(key), timeout=settings.timeout, transport=recording_transport
         )
-        self._scrubber = scrubber
+        self.scrubber = scrubber
         self._loop = loop
         self._project: str | None = None
 
@@ -176,7 +177,7 @@ class RemoteService(RemoteFiles):
         return "pong"
 
     def _clean(self, session: str, text: str) -> str:
-        return self._scrubber.redact_text(session, text)
+        return self.scrubber.redact_text(session, text)
 
     # -- sessions
     async def create_session(
@@ -236,7 +237,7 @@ class RemoteService(RemoteFiles):
         await self.api.ask("DELETE", f"/session/{session_id}")
 
     async def append(self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome] = ()) -> Appended:
-        clean, said, _ = self._scrubber.redact(session_id, messages, outcomes)
+        clean, said, _ = self.scrubber.redact(session_id, messages, outcomes)
         body = {
             "messages": [message.model_dump(mode="json") for message in clean],
             "outcomes": [outcome.model_dump(mode="json") for outcome in said],
@@ -259,7 +260,8 @@ class RemoteService(RemoteFiles):
         return _one(StoredMessage, await self.api.get(f"{_OWN}/session/{session_id}/messages/{message_id}"))
 
     async def update_message(self, session_id: str, message_id: str, *, meta: Json) -> StoredMessage:
-        await self.api.ask("PATCH", f"/session/{session_id}/messages/{message_id}/meta", body={"meta": meta})
+        clean = without_secrets(self.scrubber, session_id, meta)
+        await self.api.ask("PATCH", f"/session/{session_id}/messages/{message_id}/meta", body={"meta": clean})
         return await self.message(session_id, message_id)
 
     async def conversation(

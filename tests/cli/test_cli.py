@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import signal
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from acontext_plugins import Acontext
 
 Line = dict[str, Any]
 
@@ -185,6 +188,26 @@ def test_doctor_is_content_with_a_fresh_machine(tmp_path: Path) -> None:
     checks = {check["check"]: check for check in lines(done)}
     assert done.returncode == 0, done.stdout
     assert "0 sessions" in checks["kept"]["detail"]
+    assert checks["files"]["detail"] == "none that nothing names"
+
+
+def test_doctor_removes_old_bytes_that_nothing_names(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    with Acontext(url) as client:
+        disk = client.disks.create()
+        client.artifacts.upsert(disk.id, file=("kept.txt", b"kept"), file_path="/")
+    blobs = tmp_path / "a.db.blobs" / "default"
+    (named,) = [file for file in blobs.rglob("*") if file.is_file()]
+    stray = hashlib.sha256(b"stray").hexdigest()
+    left = blobs / stray[:2] / stray[2:]
+    left.parent.mkdir(exist_ok=True)
+    left.write_bytes(b"stray")
+    os.utime(left, (1, 1))
+    os.utime(named, (1, 1))
+    done = acontext("doctor", "--json", "--url", url, cwd=tmp_path)
+    assert {check["check"]: check["detail"] for check in lines(done)}["files"] == "1 deleted that nothing named"
+    assert named.exists()
+    assert not left.exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX here")

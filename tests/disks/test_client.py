@@ -392,3 +392,15 @@ def test_a_file_that_is_damaged_is_never_given(client: Acontext, disk_id: str, t
         get(client, disk_id, "/a.txt")
     with pytest.raises(StoreUnavailable, match="damaged"):
         client.artifacts.download(disk_id, file_path="/", filename="a.txt", to=tmp_path / "out")
+
+
+def test_secrets_in_meta_are_masked_and_contents_are_left_alone(client: Acontext, disk_id: str) -> None:
+    secret = "sk-" + "proj-" + "a1B2c3D4e5F6g7H8" * 3
+    put(client, disk_id, "/a.txt", content=secret.encode(), meta={"note": f"made with {secret}", "n": 1})
+    found = get(client, disk_id, "/a.txt")
+    assert found.content is not None
+    assert found.content.raw == secret
+    assert secret not in str(found.artifact.meta)
+    assert found.artifact.meta["n"] == 1
+    client.artifacts.update(disk_id, file_path="/", filename="a.txt", meta={"api_key": secret})
+    assert secret not in str(get(client, disk_id, "/a.txt").artifact.meta)

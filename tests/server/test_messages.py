@@ -199,6 +199,27 @@ async def test_meta_is_kept_beside_a_message_and_can_be_changed(ann: httpx.Async
     words(await ann.patch(f"/session/{session_id}/messages/{new_id()}/meta", json={"meta": {}}), 404)
 
 
+async def test_secrets_in_meta_are_masked_whenever_it_is_said(ann: httpx.AsyncClient) -> None:
+    secret = "sk-" + "proj-" + "a1B2c3D4e5F6g7H8" * 3
+    session_id = await a_session(ann)
+    stored = await say(ann, session_id, {"role": "user", "content": "x"}, meta={"note": secret})
+    path = f"/session/{session_id}/messages/{stored['id']}/meta"
+    data(await ann.patch(path, json={"meta": {"later": f"with {secret}"}}))
+    (meta,) = (await messages(ann, session_id))["metas"]
+    assert set(meta) == {"note", "later"}
+    assert secret not in str(meta)
+
+
+async def test_what_a_format_has_no_place_for_is_named_in_the_metas(ann: httpx.AsyncClient) -> None:
+    session_id = await a_session(ann)
+    audio = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
+    await say(ann, session_id, {"role": "user", "content": [{"type": "text", "text": "listen"}, audio]})
+    page = await messages(ann, session_id, format="anthropic")
+    assert page["items"][0]["content"] == [{"type": "text", "text": "listen"}]
+    assert page["metas"] == [{"lost": ["audio: the anthropic format has no place for it"]}]
+    assert (await messages(ann, session_id))["metas"] == [{}]
+
+
 async def test_odd_texts_come_back_as_they_went_in(ann: httpx.AsyncClient) -> None:
     configs = '{"configs": {"text": "half \\ud800 \\u0000 é 😀"}}'
     kind = {"content-type": "application/json"}
