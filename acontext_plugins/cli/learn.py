@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import collections
+import shlex
+from collections import Counter, deque
 from collections.abc import Iterator
 
 import click
@@ -57,9 +58,8 @@ def learn(
         after = _versions(home, space)
         counts["tasks"] = home.engine.worker.done
         counts["skills_active"] = sum(skill.status == "active" for skill in after.values())
-        counts["skills_waiting"] = sum(
-            skill.status in ("candidate", "pending_confirmation") for skill in after.values()
-        )
+        counts["skills_waiting"] = sum(skill.status == "candidate" for skill in after.values())
+        counts["skills_to_confirm"] = home.loop.run(_to_confirm(home, space))
         counts["skills_changed"] = sum(
             id not in before or before[id].version != skill.version for id, skill in after.items()
         )
@@ -72,6 +72,8 @@ def learn(
         f"{counts['skills_active']} active skills, {counts['skills_waiting']} waiting for evidence, "
         f"{counts['skills_changed']} new or changed"
     )
+    if counts["skills_to_confirm"]:
+        say(f"{counts['skills_to_confirm']} wait for you: acontext confirm --space {shlex.quote(space)}")
     for trouble in troubles:
         say(trouble)
     ctx.exit(1 if counts["problems"] or troubles else 0)
@@ -79,7 +81,7 @@ def learn(
 
 def _import(home: Home, files: tuple[str, ...], space: str, outcome_field: str, as_json: bool) -> dict[str, int]:
     counts = {"conversations": 0, "new": 0, "messages": 0, "problems": 0}
-    waiting: collections.deque[tuple[Conversation, Pending[Appended]]] = collections.deque()
+    waiting: deque[tuple[Conversation, Pending[Appended]]] = deque()
 
     redactor = Redactor()
 
@@ -176,12 +178,22 @@ async def _elsewhere(home: Home, session_id: str, space: str) -> str | None:
 async def _troubles(home: Home) -> list[str]:
     """What could not be observed or learned from, and why."""
     found = []
+    away: Counter[str] = Counter()
     for lane in await home.engine.store.lanes():
+        held_up = home.engine.worker.held_up(lane.kind)
         if lane.attempts:
-            why = (lane.last_error or "no reason kept").strip().splitlines()[-1]
             then = "see `acontext doctor`" if lane.dead_at else "run it again to try it again"
-            found.append(f"learning failed: {lane.kind} {lane.key}: {why}; {then}")
+            found.append(f"learning failed: {lane.kind} {lane.key}: {lane.reason}; {then}")
+        elif not lane.idle and (lane.outages or held_up):
+            away[lane.reason if lane.outages else held_up] += 1
+    for why, count in away.items():
+        what = "1 conversation or space waits" if count == 1 else f"{count} conversations or spaces wait"
+        found.append(f"{what}: {why}; when that is over: acontext retry --all")
     return found
+
+
+async def _to_confirm(home: Home, space: str) -> int:
+    return len(await home.engine.store.proposals((await home.engine.find_space(space)).id))
 
 
 def _versions(home: Home, space: str) -> dict[str, Skill]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from acontext_plugins import Acontext
 from acontext_plugins.settings import ObserveSettings, Settings, WorkerSettings
 from tests.cli.test_cli import acontext, conversation, lines
 from tests.engine.test_worker import refund
+from tests.wire.conftest import free_port
 
 from .scripted import Model, worker
 
@@ -129,6 +131,39 @@ def test_a_new_version_is_shown_beside_the_one_in_use(careful: Path) -> None:
     assert f"instead of version {skill.version}" in shown
     assert "  + " in shown
     assert "  - " in shown
+
+
+def test_learning_says_what_waits_for_a_person(tmp_path: Path) -> None:
+    with client_of(tmp_path) as client:
+        client.spaces.create(name="shop", configs={"confirm": True})
+    summary = teach(tmp_path, "case-1", "case-2")
+    assert (summary["skills_active"], summary["skills_waiting"], summary["skills_to_confirm"]) == (0, 0, 1)
+    again = acontext("learn", "cases.jsonl", "--space", "shop", "--url", URL, cwd=tmp_path)
+    assert "1 wait for you: acontext confirm --space shop" in again.stderr
+
+
+@pytest.mark.skipif(find_spec("litellm") is None, reason="litellm is not installed here")
+def test_learning_while_the_model_is_away_says_so_and_goes_on_later(tmp_path: Path) -> None:
+    rows = [conversation(f"case-{n}", f"c{n}@example.com", f"A-10{n}") for n in range(9)]
+    (tmp_path / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    model = {
+        "ACONTEXT_LLM__MODEL": "openai/gpt-4.1",
+        "ACONTEXT_LLM__API_KEY": "none",
+        "ACONTEXT_LLM__BASE_URL": f"http://127.0.0.1:{free_port()}/v1",
+        "ACONTEXT_LLM__RETRIES": "0",
+        "ACONTEXT_WORKER__BACKOFF": "100",
+        "PYTHONWARNINGS": "default",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    }
+    away = acontext("learn", "cases.jsonl", "--space", "shop", "--url", URL, cwd=tmp_path, **model)
+    assert away.returncode == 1
+    assert away.stderr.count("observing waits") == 1
+    assert "9 conversations or spaces wait" in away.stderr
+    assert "when that is over: acontext retry --all" in away.stderr
+    later = acontext("retry", "--all", "--url", URL, cwd=tmp_path)
+    assert later.returncode == 0
+    rest = acontext("learn", "cases.jsonl", "--space", "shop", "--url", URL, "--json", cwd=tmp_path)
+    assert (lines(rest)[-1]["new"], lines(rest)[-1]["skills_active"]) == (0, 1)
 
 
 def test_doctor_counts_what_waits_by_space(careful: Path) -> None:
