@@ -405,15 +405,16 @@ async def test_a_finished_task_teaches_with_its_own_messages_only(tmp_path: Path
 
     async with watching(tmp_path, script) as watch:
         await watch.begin(space="ops")
-        for n in range(4):
-            name = ("red", "blue")[n % 2]
+        for n, name in enumerate(["red", "blue", "blue", "red"]):
             call = {"id": f"c{n}", "type": "function", "function": {"name": f"paint_{name}", "arguments": "{}"}}
             await watch.send({"role": "user", "content": f"{name} {n}"}, {"role": "assistant", "tool_calls": [call]})
         await watch.told(Outcome(status="success", source="report"))
         assert await watch.engine.flush()
-        episodes = await watch.engine.store.episodes((await watch.engine.space_by_name("ops")).id)
+        space_id = (await watch.engine.space_by_name("ops")).id
+        episodes = await watch.engine.store.episodes(space_id)
         assert sorted(step["tool"] for episode in episodes for step in episode.body["steps"]) == [
             "paint_blue",
             "paint_red",
         ]
         assert [len(episode.body["steps"]) for episode in episodes] == [1, 1]
+        assert len(await watch.engine.store.skills(space_id)) == 2

@@ -53,6 +53,7 @@ def distil(finished: FinishedTask, *, space_id: str) -> Episode:
         "principal": session.principal,
         "agent": session.agent,
         "span": [task.first_seq, task.last_seq],
+        "pieces": _pieces(messages),
         "steps": _steps(cleaned, flow),
         "tools": _order([call for call in calls if not call.is_error]),
         "pitfalls": [_pitfall(pitfall) for pitfall in cleaned.pitfalls],
@@ -66,6 +67,17 @@ def distil(finished: FinishedTask, *, space_id: str) -> Episode:
         body=body,
         created_at=task.updated_at,
     )
+
+
+def _pieces(messages: Sequence[StoredMessage]) -> list[list[int]]:
+    """From which message to which the task goes without a gap; one piece is no news. (A model's tasks take turns.)"""
+    found: list[list[int]] = []
+    for message in messages:
+        if found and message.seq == found[-1][1] + 1:
+            found[-1][1] = message.seq
+        else:
+            found.append([message.seq, message.seq])
+    return found if len(found) > 1 else []
 
 
 def _steps(cleaned: Cleaned, flow: ValueFlow) -> list[Json]:

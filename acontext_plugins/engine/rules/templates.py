@@ -102,18 +102,24 @@ def _outermost(runs: list[Run]) -> list[Run]:
     """Without those whose messages lie inside a longer one's: tasks that later became part of a bigger task."""
     kept: list[Run] = []
     reach = -1
-    for run in sorted(runs, key=lambda r: (_span(r)[0], -_span(r)[1], r.task_id)):
-        first, last = _span(run)
-        if last and last <= reach and first:
+    for run in sorted(runs, key=lambda r: (_pieces(r)[0][0], -_pieces(r)[-1][1], r.task_id)):
+        first, last = _pieces(run)[0][0], _pieces(run)[-1][1]
+        if last and last <= reach and first and any(_lies_in(run, other) for other in kept):
             continue
         kept.append(run)
         reach = max(reach, last)
     return kept
 
 
-def _span(run: Run) -> tuple[int, int]:
-    span = run.body.get("span") or (0, 0)
-    return int(span[0]), int(span[1])
+def _pieces(run: Run) -> list[tuple[int, int]]:
+    """Its messages, from which to which."""
+    found = run.body.get("pieces") or [run.body.get("span") or (0, 0)]
+    return [(int(first), int(last)) for first, last in found]
+
+
+def _lies_in(run: Run, other: Run) -> bool:
+    around = _pieces(other)
+    return all(any(start <= first and last <= end for start, end in around) for first, last in _pieces(run))
 
 
 def groups_of(runs: Iterable[Run]) -> dict[Key, list[Run]]:
