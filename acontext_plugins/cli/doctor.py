@@ -7,6 +7,7 @@ import platform
 import shlex
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, entry_points, version
@@ -14,8 +15,10 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 import click
 
 from acontext_plugins.embedded import Home, database_path
+from acontext_plugins.llm import Purpose, Request
 from acontext_plugins.settings import load_settings
-from acontext_store.errors import AcontextError
+from acontext_store.errors import AcontextError, LearningUnavailable
+from acontext_store.ledger import Cost
 from acontext_store.types import Lane, StoreStats
 
 from .common import database_options, emit, json_option, opened
@@ -26,10 +29,11 @@ _FRAMEWORKS = ("openai-agents", "langchain", "agno", "litellm", "openai")
 
 
 @click.command()
+@click.option("--model", "ask", is_flag=True, help="Ask the models that are set, too: one tiny call each.")
 @json_option
 @database_options
 @click.pass_context
-def doctor(ctx: click.Context, as_json: bool, url: str | None, project: str | None) -> None:
+def doctor(ctx: click.Context, ask: bool, as_json: bool, url: str | None, project: str | None) -> None:
     """Check the installation and the database; exit code 1 where something needs you."""
     checks: list[tuple[str, bool, str]] = [_python(), _packages(), *_adapters()]
     settings = load_settings(url=url, project=project)
@@ -41,6 +45,7 @@ def doctor(ctx: click.Context, as_json: bool, url: str | None, project: str | No
     try:
         with opened(url, project) as home:
             unwritable = _writable(home)
+            checks += _models(home, ask)
             checks += unwritable or [*_database(home), _files(home)]
     except AcontextError as error:
         checks.append(("open", False, str(error)))
@@ -100,6 +105,61 @@ def _database(home: Home) -> list[tuple[str, bool, str]]:
     for space, count in waiting:
         text = f"{count} learned in {space!r} wait for you: acontext confirm --space {shlex.quote(space)}"
         checks.append(("confirm", True, text))
+    return checks
+
+
+def _models(home: Home, ask: bool) -> list[tuple[str, bool, str]]:
+    """Which models think, what was spent today, and (where they are asked) whether they answer."""
+    settings, models = home.engine.settings, home.models
+    checks = []
+    if models.llm is None:
+        checks.append(("model", True, "none: rules observe and learn; see llm.model"))
+    else:
+        where = f" at {settings.llm.base_url}" if settings.llm.base_url else ""
+        checks.append(("model", True, f"{models.llm.model}{where}"))
+    if models.embedder is not None:
+        checks.append(("embedding", True, models.embedder.model))
+    if ask:
+        checks += home.loop.run(_answers(home))
+    spent = home.loop.run(_spent(home))
+    if models.llm is not None or spent.calls:
+        limits = [f"{settings.llm.daily_tokens:,} tokens"] if settings.llm.daily_tokens else []
+        limits += [f"{settings.llm.daily_cost:g} US$"] if settings.llm.daily_cost else []
+        text = f"{spent.calls} calls ({spent.failed} failed), {spent.tokens:,} tokens, {spent.cost:.4f} US$"
+        text += " and calls without a known price" if spent.unpriced else ""
+        checks.append(
+            ("spent today", True, text + (f"; of each space at most {' and '.join(limits)}" if limits else ""))
+        )
+    return checks
+
+
+async def _spent(home: Home) -> Cost:
+    found = await home.engine.costs(since=datetime.now(UTC).date().isoformat())
+    return found[0] if found else Cost()
+
+
+async def _answers(home: Home) -> list[tuple[str, bool, str]]:
+    """One tiny question to each: the shortest that shows that the name, the address and the key are right."""
+    checks = []
+    models = home.models
+    if models.llm is not None:
+        question = {"role": "user", "content": "Answer with the word: yes"}
+        begun = time.monotonic()
+        try:
+            await models.llm.complete(Request(messages=(question,), purpose=Purpose(job="search", prompt="doctor")))
+            checks.append(("answers", True, f"{models.llm.model} in {time.monotonic() - begun:.1f} s"))
+        except LearningUnavailable as error:
+            checks.append(("answers", False, str(error)))
+    if models.embedder is not None:
+        begun = time.monotonic()
+        try:
+            (vector,) = await models.embedder.embed(["yes"], purpose=Purpose(job="embed", prompt="doctor"))
+            text = f"{models.embedder.model} in {time.monotonic() - begun:.1f} s, {len(vector)} dimensions"
+            checks.append(("answers", True, text))
+        except LearningUnavailable as error:
+            checks.append(("answers", False, str(error)))
+    if not checks:
+        checks.append(("answers", False, "there is no model to ask: set llm.model (ACONTEXT_LLM__MODEL)"))
     return checks
 
 

@@ -18,6 +18,7 @@ _COMMANDS = {
     "confirm": "confirm",
     "reject": "confirm",
     "retry": "retry",
+    "costs": "costs",
     "doctor": "doctor",
     "serve": "serve",
     "keys": "keys",

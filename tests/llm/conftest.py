@@ -15,7 +15,7 @@ os.environ.setdefault("LITELLM_TELEMETRY", "False")
 from acontext_plugins.llm.scripted_server import ScriptedServer
 
 if find_spec("litellm") is None:
-    names = ("embedder", "gateway", "guest", "searches", "thinkers", "troubles")
+    names = ("costs_cli", "embedder", "gateway", "guest", "searches", "thinkers", "troubles")
     collect_ignore = [f"test_{name}.py" for name in names]
 
 #: What LiteLLM itself warns of, in some versions: its own types, and how it serializes answers.
