@@ -295,7 +295,7 @@ async def test_a_prompt_that_is_always_too_long_is_a_failure_that_is_told(tmp_pa
         assert (result.status, "too long" in result.errmsg) == (500, True)
 
 
-async def test_a_message_that_the_model_refuses_is_left_out_alone(tmp_path: Path) -> None:
+async def test_a_message_that_the_model_refuses_is_withheld_alone(tmp_path: Path) -> None:
     def script(request: Request) -> Any:
         return Refused("no") if "forbidden" in str(request.messages[1]["content"]) else one_task(request)
 
@@ -304,10 +304,19 @@ async def test_a_message_that_the_model_refuses_is_left_out_alone(tmp_path: Path
         await watch.send(*({"role": "user", "content": word} for word in words))
         await watch.observe()
         (task,) = await watch.tasks()
-        assert task.data.get("progresses") == [f"I saw {word}" for word in words if word != "forbidden"]
-        owners = [message.task_id for message in await watch.messages()]
-        assert owners == [task.id, task.id, task.id, None, task.id, task.id]
+        seen = ["[this message is withheld]" if word == "forbidden" else word for word in words]
+        assert task.data.get("progresses") == [f"I saw {word}" for word in seen]
+        assert {message.task_id for message in await watch.messages()} == {task.id}
         assert watch.observer.dropped == {"refused message": 1}
+
+
+async def test_a_model_that_refuses_everything_leaves_the_messages_for_later(tmp_path: Path) -> None:
+    async with watching(tmp_path, lambda request: Refused("no")) as watch:
+        await watch.send(*({"role": "user", "content": word} for word in "abcd"))
+        await watch.engine.worker.work_once()
+        assert await watch.tasks() == []
+        assert (await watch.engine.observing_status(watch.session_id)).observed == 0
+        assert watch.calls == 5
 
 
 async def test_where_the_model_refuses_what_came_earlier_it_is_asked_without(tmp_path: Path) -> None:

@@ -52,10 +52,10 @@ class ModelObserver:
         the rules observe in the model's place.
         """
         batch = observation if isinstance(observation, Batch) else _first_batch(observation)
-        budget, bare = self._settings.shown, False
+        budget, bare, withheld = self._settings.shown, False, False
         while True:
             try:
-                return await self._ask(batch, budget, bare=bare)
+                return await self._ask(batch, budget, bare=bare, withheld=withheld)
             except BudgetSpent:
                 return await think(_by_rules, batch)
             except PromptTooLong:
@@ -63,17 +63,21 @@ class ModelObserver:
                     raise
                 batch, budget = _first_half(batch), max(SMALLEST, budget // 2)
             except Refused:
-                if bare and len(batch.messages) == 1:
-                    return await self._without(batch)
+                if withheld:
+                    raise  # it is not this message: whatever it is shown, it refuses
+                withheld = bare and len(batch.messages) == 1
                 batch, bare = (_first_half(batch) if bare else batch), True
 
-    async def _ask(self, batch: Batch, budget: int, *, bare: bool) -> TaskOps:
-        show = partial(view_of, budget=budget, progresses=0 if bare else self._settings.progresses, bare=bare)
-        view = await think(show, batch)
+    async def _ask(self, batch: Batch, budget: int, *, bare: bool, withheld: bool) -> TaskOps:
+        progresses = 0 if bare else self._settings.progresses
+        view = await think(partial(view_of, budget=budget, progresses=progresses, bare=bare, withheld=withheld), batch)
         answer = None
         if view.new:
             answer = await ask_for(self._llm, self._request(batch, view), TaskAnswer)
         ops, dropped = await think(partial(decide, view=view, answer=answer), batch)
+        if withheld:
+            log.warning("acontext: %s refuses to read a message of %s", self._llm.model, batch.session.id)
+            dropped["refused message"] += 1
         if dropped:
             self.dropped += dropped
             text = "acontext: not taken of what %s answered on %s: %s"
@@ -89,13 +93,6 @@ class ModelObserver:
             messages=self._prompt.messages(inputs),
             purpose=Purpose(job="observe", space_id=session.space_id, session_id=session.id, prompt=self._prompt.id),
         )
-
-    async def _without(self, batch: Batch) -> TaskOps:
-        """The model will not read this message, whatever it is shown with: it belongs to no task."""
-        self.dropped["refused message"] += 1
-        log.warning("acontext: %s refuses a message of %s; it is left out", self._llm.model, batch.session.id)
-        ops, _ = await think(partial(decide, view=View(), answer=None), batch)
-        return ops
 
 
 def _first_batch(observation: Observation) -> Batch:

@@ -70,8 +70,11 @@ def said_parts(message: StoredMessage, most: int | None = None) -> list[str]:
     return [text for text in found if text.strip()]
 
 
-def view_of(batch: Batch, *, budget: int, progresses: int, bare: bool = False) -> View:
-    """The batch as it is shown in about `budget` characters; `bare` = without earlier messages."""
+def view_of(batch: Batch, *, budget: int, progresses: int, bare: bool = False, withheld: bool = False) -> View:
+    """The batch as it is shown in about `budget` characters.
+
+    `bare` = without earlier messages; `withheld` = that there are new messages, but not what they say.
+    """
     view = View()
     finished = [task.id for task in batch.tasks if task.status in ("success", "failed")]
     hidden = set(finished[:-MOST_FINISHED])
@@ -87,6 +90,9 @@ def view_of(batch: Batch, *, budget: int, progresses: int, bare: bool = False) -
     names = {message.seq: name for name, message in view.messages.items()}
     results = {(call.result_message_id, call.call_id): call for call in view.calls if call.result is not None}
     before = _lines(earlier, names, results, local, (budget - len(about)) // _SHARE)
+    if withheld:
+        kept_back = Part(type="text", text="[this message is withheld]")
+        new = [message.model_copy(update={"parts": (kept_back,)}) for message in new]
     now = _lines(new, names, results, local, budget - len(about) - len(before))
     view.texts = (about or "none", before or "none", now)
     return view
