@@ -32,6 +32,7 @@ from .client_jobs import Jobs
 from .connection import Client, Connection
 from .door import default_door
 from .files import Upload
+from .llm import LLM, Embedder
 from .resource import Resource
 from .service import Confirmation, FlagResult, FlushResult, Format, MessagesPage, SpaceSearchResult, TokenCounts
 from .settings import Settings
@@ -365,8 +366,17 @@ class Tools(Resource):
 class Acontext(Client):
     """The synchronous client. Use it with `with`, or call `close()`; it closes itself at exit."""
 
-    def __init__(self, url: str | None = None, *, project: str | None = None, settings: Settings | None = None) -> None:
-        super().__init__(url, project, settings)
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        project: str | None = None,
+        settings: Settings | None = None,
+        llm: LLM | None = None,
+        embedder: Embedder | None = None,
+    ) -> None:
+        """`llm` and `embedder` come in the places of the models that the settings name."""
+        super().__init__(url, project, settings, llm, embedder)
         self.sessions = Sessions(self.door)
         self.spaces = Spaces(self.door)
         self.blocks = Blocks(self.door)

@@ -35,6 +35,7 @@ from .client_jobs import AsyncJobs
 from .connection import Client
 from .files import Upload, as_upload
 from .formats import to_message
+from .llm import LLM, Embedder
 from .resource import AsyncResource
 from .service import (
     Confirmation,
@@ -368,8 +369,17 @@ class AsyncTools(AsyncResource):
 class AsyncAcontext(Client):
     """The asynchronous client. Use it with `async with`, or `await client.aclose()`."""
 
-    def __init__(self, url: str | None = None, *, project: str | None = None, settings: Settings | None = None) -> None:
-        super().__init__(url, project, settings)
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        project: str | None = None,
+        settings: Settings | None = None,
+        llm: LLM | None = None,
+        embedder: Embedder | None = None,
+    ) -> None:
+        """`llm` and `embedder` come in the places of the models that the settings name."""
+        super().__init__(url, project, settings, llm, embedder)
         self.sessions = AsyncSessions(self.door)
         self.spaces = AsyncSpaces(self.door)
         self.blocks = AsyncBlocks(self.door)

@@ -14,6 +14,7 @@ from acontext_store.errors import Closed, InvalidInput
 
 from .embedded import Home, open_home
 from .engine.redaction import Redactor
+from .llm import LLM, Embedder
 from .loop import close_at_exit
 from .service import Recall, RecallQuery, Recording
 from .settings import Settings, load_settings
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("acontext")
 
 
-def _open(settings: Settings) -> AnyHome:
+def _open(settings: Settings, llm: LLM | None, embedder: Embedder | None) -> AnyHome:
     if not settings.is_remote:
-        return open_home(settings)
+        return open_home(settings, llm=llm, embedder=embedder)
+    if llm is not None or embedder is not None:
+        raise InvalidInput(f"llm and embedder are for an engine in this process: {settings.url} has models of its own")
     from .remote import open_remote
 
     return open_remote(settings, Redactor(enabled=settings.redaction.enabled, pii=settings.redaction.pii))
@@ -37,8 +40,10 @@ def _open(settings: Settings) -> AnyHome:
 class Connection:
     """A home that is opened when it is first needed, and opened anew in a forked child."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, llm: LLM | None = None, embedder: Embedder | None = None) -> None:
         self.settings = settings
+        self._llm = llm
+        self._embedder = embedder
         self._home: AnyHome | None = None
         self._lock = threading.RLock()
         self._closed = False
@@ -53,7 +58,7 @@ class Connection:
             if self._closed:
                 raise Closed("this client is closed: open another")
             if self._home is None or self._home.pid != os.getpid():
-                self._home = _open(self.settings)
+                self._home = _open(self.settings, self._llm, self._embedder)
             return self._home
 
     def after_fork(self) -> None:
@@ -106,12 +111,19 @@ os.register_at_fork(after_in_child=_after_fork)
 class Client:
     """What both front doors share: settings, and the connection behind them (`door`)."""
 
-    def __init__(self, url: str | None, project: str | None, settings: Settings | None) -> None:
+    def __init__(
+        self,
+        url: str | None,
+        project: str | None,
+        settings: Settings | None,
+        llm: LLM | None,
+        embedder: Embedder | None,
+    ) -> None:
         if settings is None:
             settings = load_settings(url=url, project=project)
         elif url is not None or project is not None:
             raise InvalidInput("give settings, or url and project, not both")
         self.settings = settings
-        self.door = Connection(settings)
+        self.door = Connection(settings, llm=llm, embedder=embedder)
         self.door.home()
         close_at_exit(self.door)

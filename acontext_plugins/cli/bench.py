@@ -72,10 +72,19 @@ _PARTS = ("record", "append", "growth", "search", "import")
 @click.option("--only", multiple=True, type=click.Choice(_PARTS), help="One part; repeat for more. [default: all]")
 @click.option("--adapters", is_flag=True, help="Instead: what each installed framework's adapter costs its host.")
 @click.option("--http", is_flag=True, help="Instead: `acontext serve` under load, beside a bare FastAPI route.")
+@click.option("--embeddings", is_flag=True, help="Instead: search by meaning, the embedding model's time left out.")
 @click.option("--quick", is_flag=True, help="Smaller counts: seconds instead of minutes, coarser figures.")
 @json_option
 @click.pass_context
-def bench(ctx: click.Context, only: tuple[str, ...], adapters: bool, http: bool, quick: bool, as_json: bool) -> None:
+def bench(
+    ctx: click.Context,
+    only: tuple[str, ...],
+    adapters: bool,
+    http: bool,
+    embeddings: bool,
+    quick: bool,
+    as_json: bool,
+) -> None:
     """Measure recording, appending, growth, search and import, each against its raw limit."""
     if adapters:
         from .bench_adapters import show
@@ -93,7 +102,11 @@ def bench(ctx: click.Context, only: tuple[str, ...], adapters: bool, http: bool,
         from .bench_http import figures as http_figures
 
         runners = {"http": http_figures}
-    for part in runners if http else only or _PARTS:
+    if embeddings:
+        from .bench_embeddings import figures as embedding_figures
+
+        runners = {"embeddings": embedding_figures}
+    for part in runners if http or embeddings else only or _PARTS:
         for figure in runners[part](quick):
             figures.append(figure)
             if as_json:
@@ -427,7 +440,7 @@ _THINGS = "order flight ticket invoice account address password subscription boo
 _MANNERS = "urgent partial delayed broken duplicate missing expired corporate international digital monthly".split()
 
 
-def _requests(count: int) -> Iterator[str]:
+def requests(count: int) -> Iterator[str]:
     """Synthetic requests: a few common words, some rarer ones, like a space with many kinds of tasks has."""
     draw = random.Random(7)
     syllables = [consonant + vowel for consonant in "bdfgklmnprtvz" for vowel in "aiou"]
@@ -451,7 +464,7 @@ def _requests(count: int) -> Iterator[str]:
 def _search(quick: bool) -> Iterator[Figure]:
     # the budgets were set where the raw query took 0.14 ms and 1.2 ms; a slower machine is asked for the same ratio
     for count, limit, share in ((2_000, 5.0, 35),) if quick else ((10_000, 5.0, 35), (100_000, 25.0, 20)):
-        texts = list(_requests(count))
+        texts = list(requests(count))
         with _folder() as folder, _home(folder / "bench.db") as home:
             times = asyncio.run(_searched(home, texts))
             raw = _raw_search(folder / "raw.db", texts)
@@ -463,7 +476,8 @@ def _search(quick: bool) -> Iterator[Figure]:
         yield Figure(f"{name}, p99", p99, "ms", raw_p99, raw_name)
 
 
-async def _searched(home: Home, texts: Sequence[str]) -> list[float]:
+async def taught(home: Home, texts: Sequence[str]) -> str:
+    """A space with a skill for each text; its id."""
     engine = home.engine
     space = await engine.create_space(name="bench")
     for start in range(0, len(texts), 2_000):
@@ -471,6 +485,11 @@ async def _searched(home: Home, texts: Sequence[str]) -> list[float]:
         (claim,) = await engine.store.claim("bench", kinds=_LEARN, lease=600)
         edits = tuple(_edit(text) for text in texts[start : start + 2_000])
         await engine.store.apply_skills(claim, SkillOps(space_id=space.id, edits=edits))
+    return space.id
+
+
+async def _searched(home: Home, texts: Sequence[str]) -> list[float]:
+    space_id = await taught(home, texts)
     clock = time.perf_counter
     times = []
     gc.collect()
@@ -478,7 +497,7 @@ async def _searched(home: Home, texts: Sequence[str]) -> list[float]:
     try:
         for text in random.Random(11).sample(list(texts), 300):
             begin = clock()
-            await engine.find_skills(space.id, text, limit=5)
+            await home.engine.find_skills(space_id, text, limit=5)
             times.append((clock() - begin) * 1e6)
     finally:
         gc.enable()

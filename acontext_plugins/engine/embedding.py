@@ -103,6 +103,11 @@ class Vectors:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
 
+    def loaded(self, space_id: str) -> tuple[int, int]:
+        """How many vectors of the space are in memory, and the bytes that they take."""
+        space = self._spaces.get(space_id)
+        return (0, 0) if space is None else (len(space.matrix), space.matrix.size)
+
     # -- while somebody waits
     async def nearest(
         self, space_id: str, query: str, *, limit: int, patience: float, threshold: float | None = None
