@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-from types import FrameType
 
 import click
 
@@ -40,8 +38,6 @@ def serve(host: str | None, port: int | None, workers: int | None, url: str | No
         say(f"acontext: project {settings.project!r} in {settings.store_url}")
         if settings.server.api_key is None and is_loopback(settings.server.host):
             say(f"acontext: key {access.WELL_KNOWN}")
-        signal.signal(signal.SIGTERM, _told)
-        signal.signal(signal.SIGINT, _told)
         serving.serve(settings, listener)
     say("acontext: stopped; all that was recorded is kept")
 
@@ -56,7 +52,3 @@ def _settings(
         if value is not None:
             os.environ[name] = str(value)
     return load_settings()
-
-
-def _told(number: int, frame: FrameType | None) -> None:
-    """The server has its own way to stop; when it has, the signal has done its work."""

@@ -8,14 +8,14 @@ import math
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-from pydantic_core import to_json
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 from starlette.responses import Response
 
 from acontext_store.errors import AcontextError, NotFound
 
 T = TypeVar("T")
 
+_ANY: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_inf_nan="null"))
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -48,7 +48,7 @@ def answer(data: object = None, *, status: int = 200, msg: str = "") -> Response
     """A response that says `data`: plain JSON values, nouns, or lists of them."""
     if isinstance(data, BaseModel | dict | list):
         with contextlib.suppress(ValueError, TypeError, RecursionError):
-            said = to_json(data, inf_nan_mode="null")
+            said = _ANY.dump_json(data, warnings=False)
             return _json(b'{"code":0,"data":' + said + b',"msg":' + encoded(msg) + b"}", status)
     body: dict[str, Any] = {"code": 0}
     if data is not None:

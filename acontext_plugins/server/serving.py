@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 
 import uvicorn
@@ -19,7 +20,7 @@ from .app import create_app
 from .gate import API
 from .projects import Projects
 from .protocol import protocol_of
-from .workers import supervise
+from .workers import STOPPING, supervise
 
 #: Seconds that requests may take after the server was told to stop.
 _DRAIN = 30
@@ -98,8 +99,15 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     """Until SIGTERM or SIGINT: then requests are answered, what is recorded is written, and it returns."""
     if settings.server.workers > 1:
         supervise(listener, settings.server.workers)
-    else:
-        uvicorn.Server(config_of(app_of(reachable(settings, listener)), settings)).run(sockets=[listener])
+        return
+    told: list[int] = []
+    for number in STOPPING:
+        signal.signal(number, lambda number, frame: told.append(number))
+    server = uvicorn.Server(config_of(app_of(reachable(settings, listener)), settings))
+    for number in STOPPING:
+        signal.signal(number, server.handle_exit)
+    if not told:  # it takes a while to open a database, and who says stop meanwhile means it
+        server.run(sockets=[listener])
 
 
 def config_of(app: FastAPI, settings: Settings) -> uvicorn.Config:

@@ -13,7 +13,7 @@ from types import FrameType
 
 log = logging.getLogger("acontext")
 
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 #: A process that ends sooner than this after its start would end so again: all stop.
 _TOO_SOON = 2.0
 
@@ -25,7 +25,7 @@ def supervise(listener: socket.socket, count: int) -> None:
     def tell(number: int, frame: FrameType | None) -> None:
         told.append(number)
 
-    before = {number: signal.signal(number, tell) for number in _STOPPING}
+    before = {number: signal.signal(number, tell) for number in STOPPING}
     children: dict[subprocess.Popen[bytes], float] = {}
     try:
         for _ in range(count):
@@ -67,8 +67,6 @@ def main() -> None:
     from ..settings import load_settings
     from .serving import serve
 
-    for number in _STOPPING:
-        signal.signal(number, lambda number, frame: None)
     serve(load_settings(), socket.socket(fileno=int(sys.argv[1])))
 
 

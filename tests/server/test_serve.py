@@ -89,6 +89,26 @@ def test_a_request_that_has_begun_is_answered_before_it_stops(tmp_path: Path) ->
     assert child.returncode == 0
 
 
+def test_who_says_stop_while_it_starts_is_heard(tmp_path: Path) -> None:
+    with process(tmp_path, free_port()) as child:
+        assert child.stdout is not None
+        assert "listening" in child.stdout.readline()  # the port is bound, the database is not open yet
+        child.terminate()
+        said, _ = child.communicate(timeout=60)
+    assert child.returncode in (0, -signal.SIGTERM), said
+    assert "Traceback" not in said
+
+
+def test_so_are_those_who_say_it_to_workers_that_start(tmp_path: Path) -> None:
+    port = free_port()
+    with process(tmp_path, port, "--workers", "2") as child:
+        workers_of(port, 2)
+        child.terminate()
+        said, _ = child.communicate(timeout=60)
+    assert child.returncode == 0, said
+    assert "Traceback" not in said
+
+
 def until_closed(port: int) -> None:
     """Returns when nobody listens there any more."""
     deadline = time.monotonic() + 60
@@ -182,8 +202,18 @@ def test_clients_that_dawdle_are_let_go(tmp_path: Path) -> None:
         until_healthy(child, port)
         with socket.create_connection(("127.0.0.1", port)) as silent:
             silent.settimeout(60)
-            silent.sendall(b"GET /health HT")
-            assert silent.recv(100) == b""
+            assert silent.recv(100) == b"", "it is not waited for a client that says nothing"
+        for whole in (b"", b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", port)) as slow:
+                slow.settimeout(60)
+                slow.sendall(whole)
+                answer = b""
+                while whole and not answer.endswith(b'"msg":"ok"}'):
+                    answer += slow.recv(1000)
+                slow.sendall(b"GET /health HT")  # the first one, or after another one
+                first, _, body = everything(slow).partition(b"\r\n\r\n")
+            assert first.startswith(b"HTTP/1.1 408")
+            assert "too slowly" in json.loads(body)["msg"]
         for head in (b"what is this?\r\n\r\n", b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n"):
             with socket.create_connection(("127.0.0.1", port)) as confused:
                 confused.settimeout(60)
