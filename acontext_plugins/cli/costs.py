@@ -100,10 +100,10 @@ def _show(found: Sequence[Cost], by: Sequence[CostBy], names: dict[str, str]) ->
 
 
 def _value(cost: Cost, name: CostBy, names: dict[str, str]) -> str:
-    value = getattr(cost, _FIELDS[name])
+    value: str | None = getattr(cost, _FIELDS[name])
     if name == "space" and value is not None:
         return names.get(value, value)
-    return str(value or "-")
+    return value or "-"
 
 
 def _figures(cost: Cost) -> list[str]:

@@ -93,12 +93,70 @@ Script = Callable[[Asked], Step]
 Vectors = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 
 
+class Exchange(BaseHTTPRequestHandler):
+    """A request on its way, and the ways of answering it."""
+
+    scripted: ScriptedServer
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.scripted.respond(self, self.scripted.asked(self.path, headers, body))
+
+    def json(self, status: int, body: Json, headers: dict[str, str] | None = None) -> None:
+        self.send(status, json.dumps(body).encode(), {"content-type": "application/json", **(headers or {})})
+
+    def error(self, step: Status) -> None:
+        error = {"message": step.words, "type": "scripted", "param": None, "code": step.code or None}
+        self.json(step.status, {"error": error}, step.headers)
+
+    def send(self, status: int, payload: bytes, headers: dict[str, str]) -> None:
+        try:
+            self._head(status, len(payload), headers)
+            self.wfile.write(payload)
+        except OSError:
+            self.close_connection = True
+
+    def cut(self, body: Json, step: Cut) -> None:
+        """End the connection before all of the body is out."""
+        self.close_connection = True
+        payload = json.dumps(body).encode()
+        if step.after is not None:
+            self._head(200, len(payload), {"content-type": "application/json"})
+            self.wfile.write(payload[: step.after])
+            self.wfile.flush()
+
+    def wait(self, step: Hang) -> None:
+        step.begun.set()
+        while not step.go.wait(0.01):
+            readable, _, _ = select.select([self.connection], [], [], 0)
+            if readable and not self.connection.recv(1):
+                step.gone.set()
+                self.close_connection = True
+                return
+
+    def _head(self, status: int, length: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(length))
+        self.end_headers()
+
+
 class ScriptedServer:
     """Answers chat completions by a function of the request, or one line of a list after the other.
 
     `url` is what `llm.base_url` wants; `seen` holds all that was asked. Embeddings are made by `vectors`, after the
-    script had its say where it is a function. `delay` = seconds that each answer takes.
+    script had its say where it is a function. `delay` = seconds that each answer takes. A subclass may speak other
+    wires: see `respond`.
     """
+
+    #: What each request is handled with.
+    exchange: type[Exchange] = Exchange
 
     def __init__(
         self, script: Script | Iterable[Step] = (), *, vectors: Vectors | None = None, delay: float = 0.0
@@ -109,12 +167,8 @@ class ScriptedServer:
         self._steps: list[Step] = [] if callable(script) else list(script)
         self._vectors = vectors
         self._lock = threading.Lock()
-        outer = self
-
-        class Handler(_Handler):
-            server_of_script = outer
-
-        self._server = _Server(("127.0.0.1", 0), Handler)
+        handler = type("Handler", (self.exchange,), {"scripted": self})
+        self._server = _Server(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     @property
@@ -127,16 +181,20 @@ class ScriptedServer:
             self._steps[:] = steps
             self.seen.clear()
 
-    def next(self, asked: Asked) -> Step:
-        """What this request is answered with."""
+    def asked(self, path: str, headers: dict[str, str], body: Json) -> Asked:
+        """A request as `seen` holds it."""
+        return Asked(path, headers, body)
+
+    def next(self, asked: Asked, otherwise: Step | None = None) -> Step:
+        """What this request is answered with; `otherwise`, where the script has no line for it."""
         with self._lock:
             self.seen.append(asked)
             if self._script is None:
                 missing = Status(500, f"the script has no line for this request: {asked.path}")
-                return self._steps.pop(0) if self._steps else missing
+                return self._steps.pop(0) if self._steps else missing if otherwise is None else otherwise
         return self._script(asked)
 
-    def respond(self, handler: _Handler, asked: Asked) -> None:
+    def respond(self, exchange: Exchange, asked: Asked) -> None:
         """Answer it. What speaks other wires does it here."""
         if self._vectors is not None and asked.path.endswith("/embeddings"):
             step = self._embeddings(asked)
@@ -147,20 +205,20 @@ class ScriptedServer:
         if isinstance(step, BaseException):
             step = Status(500, str(step))
         if isinstance(step, Hang):
-            handler.wait(step)
+            exchange.wait(step)
             step = "ok"
         if isinstance(step, Status):
-            handler.error(step)
+            exchange.error(step)
         elif isinstance(step, Raw):
-            handler.send(200, step.body, {"content-type": step.content_type})
+            exchange.send(200, step.body, {"content-type": step.content_type})
         elif isinstance(step, Cut):
-            handler.cut(_completion(asked, Reply(text="cut")), step)
+            exchange.cut(completion(asked, Reply(text="cut")), step)
         elif isinstance(step, Refusal):
-            handler.json(200, _completion(asked, Reply(), refusal=step.words))
+            exchange.json(200, completion(asked, Reply(), refusal=step.words))
         elif asked.path.endswith("/embeddings"):
-            handler.json(200, step if isinstance(step, dict) else {})
+            exchange.json(200, step if isinstance(step, dict) else {})
         else:
-            handler.json(200, _completion(asked, reply_of(step)))
+            exchange.json(200, completion(asked, reply_of(step)))
 
     def _embeddings(self, asked: Asked) -> Step:
         if self._script is not None:
@@ -207,59 +265,8 @@ class _Server(ThreadingHTTPServer):
         """Clients leave; that is what they are tested with."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server_of_script: ScriptedServer
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server_of_script.respond(self, Asked(self.path, headers, body))
-
-    def json(self, status: int, body: Json, headers: dict[str, str] | None = None) -> None:
-        self.send(status, json.dumps(body).encode(), {"content-type": "application/json", **(headers or {})})
-
-    def error(self, step: Status) -> None:
-        error = {"message": step.words, "type": "scripted", "param": None, "code": step.code or None}
-        self.json(step.status, {"error": error}, step.headers)
-
-    def send(self, status: int, payload: bytes, headers: dict[str, str]) -> None:
-        try:
-            self._head(status, len(payload), headers)
-            self.wfile.write(payload)
-        except OSError:
-            self.close_connection = True
-
-    def cut(self, body: Json, step: Cut) -> None:
-        """End the connection before all of the body is out."""
-        self.close_connection = True
-        payload = json.dumps(body).encode()
-        if step.after is not None:
-            self._head(200, len(payload), {"content-type": "application/json"})
-            self.wfile.write(payload[: step.after])
-            self.wfile.flush()
-
-    def wait(self, step: Hang) -> None:
-        step.begun.set()
-        while not step.go.wait(0.01):
-            readable, _, _ = select.select([self.connection], [], [], 0)
-            if readable and not self.connection.recv(1):
-                step.gone.set()
-                self.close_connection = True
-                return
-
-    def _head(self, status: int, length: int, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("content-length", str(length))
-        self.end_headers()
-
-
-def _completion(asked: Asked, reply: Reply, *, refusal: str | None = None) -> Json:
+def completion(asked: Asked, reply: Reply, *, refusal: str | None = None) -> Json:
+    """The body of a chat completion."""
     usage = usage_of(asked.messages, reply)
     message = {**reply.message, "refusal": refusal}
     return {

@@ -6,9 +6,9 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from acontext_plugins.llm.scripted_server import Asked, Exchange, ScriptedServer, Status
 
 Json = dict[str, Any]
 
@@ -54,13 +54,8 @@ class Broken:
 Step = str | Sequence[Call] | Refused | Slow | Broken
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Asked):
     """What the provider was asked."""
-
-    path: str
-    headers: dict[str, str]
-    body: Json
 
     @property
     def system(self) -> str:
@@ -72,10 +67,6 @@ class Request:
         told = [m for m in self.body.get("messages", []) if m["role"] in ("system", "developer")]
         return "\n".join(_words(m["content"]) for m in told)
 
-    @property
-    def prompt(self) -> str:
-        return json.dumps(self.body, ensure_ascii=False)
-
 
 def _words(content: Any) -> str:
     if isinstance(content, list):
@@ -83,83 +74,10 @@ def _words(content: Any) -> str:
     return content or ""
 
 
-class Upstream:
-    """`with Upstream() as upstream: upstream.say("It is 21C.")`; `upstream.url` ends in /v1."""
+class _Streaming(Exchange):
+    """Answers in pieces, too."""
 
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-        self.seen: list[Request] = []
-        self._lock = threading.Lock()
-        outer = self
-
-        class Handler(_Handler):
-            upstream = outer
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def say(self, *steps: Step) -> None:
-        """What the next requests are answered with, one each; then "ok"."""
-        with self._lock:
-            self.steps[:] = steps
-            self.seen.clear()
-
-    def next(self, request: Request) -> Step:
-        with self._lock:
-            self.seen.append(request)
-            return self.steps.pop(0) if self.steps else "ok"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    upstream: Upstream
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        step = self.upstream.next(Request(self.path, headers, body))
-        if isinstance(step, Refused):
-            self._json(step.status, {"error": {"message": step.words, "type": "server_error"}})
-            return
-        wire = _responses if "responses" in self.path else _messages if "messages" in self.path else _chat
-        if body.get("stream"):
-            self._stream(wire(body, step, streamed=True), step)
-        else:
-            if isinstance(step, Slow):
-                step.begun.set()
-                step.go.wait(30)
-            (whole,) = wire(body, step, streamed=False)
-            self._json(200, whole)
-
-    def _json(self, status: int, body: Json) -> None:
-        payload = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(payload)))
-        self.end_headers()
-        try:
-            self.wfile.write(payload)
-        except OSError:
-            pass
-
-    def _stream(self, events: Iterator[Json], step: Step) -> None:
+    def stream(self, events: Iterator[Json], step: Step) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
@@ -194,6 +112,34 @@ class _Handler(BaseHTTPRequestHandler):
         payload = text.encode()
         self.wfile.write(f"{len(payload):x}\r\n".encode() + payload + b"\r\n")
         self.wfile.flush()
+
+
+class Upstream(ScriptedServer):
+    """`with Upstream() as upstream: upstream.say("It is 21C.")`; `upstream.url` ends in /v1.
+
+    When all steps are said, it says "ok".
+    """
+
+    exchange = _Streaming
+
+    def asked(self, path: str, headers: dict[str, str], body: Json) -> Request:
+        return Request(path, headers, body)
+
+    def respond(self, exchange: Exchange, asked: Asked) -> None:
+        assert isinstance(exchange, _Streaming)
+        step: Any = self.next(asked, otherwise="ok")
+        if isinstance(step, Refused):
+            exchange.error(Status(step.status, step.words))
+            return
+        wire = _responses if "responses" in asked.path else _messages if "messages" in asked.path else _chat
+        if asked.body.get("stream"):
+            exchange.stream(wire(asked.body, step, streamed=True), step)
+        else:
+            if isinstance(step, Slow):
+                step.begun.set()
+                step.go.wait(30)
+            (whole,) = wire(asked.body, step, streamed=False)
+            exchange.json(200, whole)
 
 
 # -- the wires. A step as the events of a stream, or as one object.
