@@ -82,7 +82,10 @@ class Observer(Protocol):
     """Tells tasks and their outcomes from a conversation."""
 
     async def observe(self, observation: Observation) -> TaskOps:
-        """Deterministic ids: the same conversation gives the same tasks, however often and in whatever batches."""
+        """Deterministic ids: the same observation gives the same tasks (a model: for the same answer), however often.
+
+        An observer of the whole gives the same tasks in whatever pieces the conversation came.
+        """
 
 
 @dataclass(frozen=True, slots=True)
