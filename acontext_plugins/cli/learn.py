@@ -21,6 +21,12 @@ from .common import database_options, emit, json_option, opened, say, space_opti
 _IN_FLIGHT = 64
 #: Seconds for which another process may keep the database locked: nobody waits here but one who imports.
 _PATIENCE = 60.0
+#: What a person is told while that kind of work is done.
+_DOING: dict[LaneKind, str] = {
+    "observe": "observing conversations",
+    "learn": "learning spaces",
+    "embed": "embedding spaces",
+}
 
 
 @click.command()
@@ -159,7 +165,7 @@ def _settle(home: Home) -> None:
         bar = progress.add_task("observing", total=None)
 
         def step(kind: LaneKind, done: int, total: int) -> None:
-            words = "observing conversations" if kind == "observe" else "learning spaces"
+            words = _DOING[kind]
             progress.update(bar, description=words, completed=done, total=total)
 
         home.loop.run(engine.work_off(step))

@@ -76,7 +76,7 @@ class Vectors:
         self._asked: dict[str, asyncio.Task[Floats | None]] = {}
         self._tasks: set[asyncio.Task[bool]] = set()
         self._paused_until = 0.0
-        self._registered = False
+        self._registering: Pending[bool] | None = None
 
     @property
     def model(self) -> str:
@@ -84,17 +84,25 @@ class Vectors:
 
     def register(self) -> None:
         """Say that this project's skills are embedded by this model from now on. Waits for nothing."""
-        self._registered = True
 
         def said(done: Pending[bool]) -> None:
-            error = done.exception()
-            if error is not None:
-                self._registered = False
+            if done.cancelled():
+                self._registering = None
+            elif (error := done.exception()) is not None:
+                self._registering = None
                 log.warning("acontext: skills are not embedded yet: %s", error)
             elif done.result():
                 self._wake()
 
-        self._store.embed_with(self.model, self._settings.dimensions).add_done_callback(said)
+        self._registering = self._store.embed_with(self.model, self._settings.dimensions)
+        self._registering.add_done_callback(said)
+
+    async def registered(self) -> None:
+        """Return when that is written, so that what is to be embedded is known. Raises StoreUnavailable."""
+        if self._registering is None:
+            self.register()
+        if self._registering is not None:
+            await self._registering
 
     async def stop(self) -> None:
         """Let go of what is still asked for."""
@@ -117,7 +125,7 @@ class Vectors:
         Waits for at most `patience` seconds.
         """
         deadline = time.monotonic() + patience
-        if not self._registered:
+        if self._registering is None:
             self.register()
         try:
             asked = await self._vector_of(space_id, query, patience)

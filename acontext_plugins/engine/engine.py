@@ -168,6 +168,8 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
         `step` is told the kind of work, how many lanes of it are done, and how many there are. Work that fails stays
         for a later worker.
         """
+        if self.vectors is not None:
+            await self.vectors.registered()
         for kind in self.worker.kinds:
             done, pause = 0, 0.01
             while fresh := [lane for lane in await self._waiting(kind) if not lane.failing]:
@@ -203,6 +205,8 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
         deadline = None if timeout is None else time.monotonic() + timeout
         if not await asyncio.to_thread(self.recorder.flush, timeout):
             return False
+        if self.vectors is not None:
+            await self.vectors.registered()
         return await self._settle(None, deadline)
 
     async def _settle(self, session_id: str | None, deadline: float | None) -> bool:

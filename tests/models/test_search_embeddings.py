@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from acontext_plugins.llm import ScriptedEmbedder
 from acontext_plugins.runs import RunOptions
 from acontext_plugins.service import Recall, RecallQuery
 from acontext_plugins.settings import EmbeddingSettings, Settings, WorkerSettings
+from acontext_store.base import Pending
 from acontext_store.errors import BudgetSpent, InvalidInput, LearningUnavailable
 
 from .library import SAME, Fickle, Library, a_library, never
@@ -347,6 +349,30 @@ def test_what_is_learned_by_a_process_without_embedder_is_embedded_by_another(da
     with a_library(database, embedder=ScriptedEmbedder(same=SAME)) as library:
         assert library.flush()
         assert library.find("reimbursement wanted") == [skill_id]
+
+
+def test_a_flush_waits_until_it_is_known_what_is_to_be_embedded(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_library(database, embedder=ScriptedEmbedder(same=SAME)) as library:
+        assert library.engine.vectors is not None
+        said: Pending[bool] = Pending()
+        known: list[bool] = []
+        lanes = library.store.lanes
+
+        def note(**options: Any) -> Any:
+            known.append(said.done())
+            return lanes(**options)
+
+        monkeypatch.setattr(library.store, "embed_with", lambda *given: said)
+        monkeypatch.setattr(library.store, "lanes", note)
+        library.engine.vectors.register()
+        flushing = library.home.loop.submit(library.engine.flush(30))
+        library.run(asyncio.sleep(0.1))  # enough for one that does not wait
+        said.set_result(True)
+        assert flushing.result(30)
+        assert known
+        assert all(known)
 
 
 @pytest.mark.parametrize("told", [True, False])
