@@ -72,6 +72,9 @@ _PARTS = ("record", "append", "growth", "search", "import")
 @click.option("--only", multiple=True, type=click.Choice(_PARTS), help="One part; repeat for more. [default: all]")
 @click.option("--adapters", is_flag=True, help="Instead: what each installed framework's adapter costs its host.")
 @click.option("--http", is_flag=True, help="Instead: `acontext serve` under load, beside a bare FastAPI route.")
+@click.option("--learning", is_flag=True, help="Instead: calls and tokens of learning with a model, and its speed.")
+@click.option("--data", metavar="FILE", help="With --learning: conversations too, as `acontext learn` takes them.")
+@click.option("--outcome-field", default="outcome", show_default=True, metavar="FIELD", help="With --data.")
 @click.option("--embeddings", is_flag=True, help="Instead: search by meaning, the embedding model's time left out.")
 @click.option("--quick", is_flag=True, help="Smaller counts: seconds instead of minutes, coarser figures.")
 @json_option
@@ -81,6 +84,9 @@ def bench(
     only: tuple[str, ...],
     adapters: bool,
     http: bool,
+    learning: bool,
+    data: str | None,
+    outcome_field: str,
     embeddings: bool,
     quick: bool,
     as_json: bool,
@@ -102,11 +108,15 @@ def bench(
         from .bench_http import figures as http_figures
 
         runners = {"http": http_figures}
+    if learning:
+        from .bench_learning import figures as learning_figures
+
+        runners = {"learning": lambda quick: learning_figures(quick, data, outcome_field)}
     if embeddings:
         from .bench_embeddings import figures as embedding_figures
 
         runners = {"embeddings": embedding_figures}
-    for part in runners if http or embeddings else only or _PARTS:
+    for part in runners if http or learning or embeddings else only or _PARTS:
         for figure in runners[part](quick):
             figures.append(figure)
             if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -37,7 +38,7 @@ async def ask_for(
     `repairs` times. Raises InvalidAnswer after that, Refused where a content filter kept the answer back, and
     LearningUnavailable where nobody answers.
     """
-    asked = request.model_copy(update={"answer": answer.model_json_schema(), "answer_name": answer.__name__.lower()})
+    asked = request.model_copy(update={"answer": _schema_of(answer), "answer_name": answer.__name__.lower()})
     for left in range(repairs, -1, -1):
         reply = await llm.complete(asked)
         if reply.finish == "content_filter":
@@ -59,6 +60,12 @@ async def ask_for(
             )
             asked = asked.model_copy(update={"messages": (*request.messages, *repair)})
     raise InvalidAnswer(f"{llm.model} gave no answer that can be taken: {'; '.join(problems[:3])}")
+
+
+@lru_cache(maxsize=64)
+def _schema_of(answer: type[BaseModel]) -> Json:
+    """Making one takes longer than all else that is done for a call."""
+    return answer.model_json_schema()
 
 
 def _object(reply: Reply) -> Json:

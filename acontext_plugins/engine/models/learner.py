@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from acontext_plugins.llm import LLM, Purpose, Request, ask_for
 from acontext_plugins.prompts import load_prompt
@@ -20,8 +22,8 @@ from ..breath import think
 from ..protocols import Lesson
 from ..rules.learner import RulesLearner
 from .experience import Learned
-from .lessons import Plan, Question, fill, plan
-from .proving import complaints, prove
+from .lessons import Plan, Question, plan, prepare
+from .proving import Proven, complaints, prove
 from .settling import Settlement
 from .showing import QUESTION_CHARS
 
@@ -40,7 +42,7 @@ _ENOUGH_TROUBLE = 3
 class _Answers:
     """What became of a lesson's questions."""
 
-    answered: list[tuple[Question, Learned]]
+    answered: list[Sequence[Proven]]
     #: Questions without an answer, and why.
     open: list[Question]
     trouble: LearningUnavailable | None
@@ -79,7 +81,7 @@ class ModelLearner:
         """All questions at once, as many at a time as the model's door lets through."""
         questions = sorted_out.questions
         asked = {asyncio.create_task(self._answer(sorted_out, question)): question for question in questions}
-        found: dict[int, Learned] = {}
+        found: dict[int, Sequence[Proven]] = {}
         trouble: LearningUnavailable | None = None
         in_a_row = 0
         try:
@@ -102,28 +104,52 @@ class ModelLearner:
             for task in asked:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
-        answered = [(question, found[id(question)]) for question in questions if id(question) in found]
+        answered = [found[id(question)] for question in questions if id(question) in found]
         return _Answers(answered, [question for question in questions if id(question) not in found], trouble)
 
-    async def _answer(self, sorted_out: Plan, question: Question) -> Learned:
-        """One answer; where the question is more than the model can read, of less and less of it."""
-        sessions = {shown.finished.session.id for shown in question.runs}
-        purpose = Purpose(
+    async def _answer(self, sorted_out: Plan, question: Question) -> list[Proven]:
+        """One call, and what of its answer is proven.
+
+        Where the question is more than the model can read, it is asked of less and less of it.
+        """
+        budget = QUESTION_CHARS
+        while True:
+            await think(partial(prepare, sorted_out, question), budget)
+            request = Request(
+                messages=self._prompt.messages(question.inputs), purpose=self._purpose(sorted_out, question)
+            )
+            try:
+                answer = await ask_for(self._llm, request, Learned, check=complaints(question))
+                return await think(partial(self._prove, sorted_out, question), answer)
+            except PromptTooLong:
+                budget //= 2
+                if budget < _LEAST_CHARS:
+                    raise
+
+    def _purpose(self, sorted_out: Plan, question: Question) -> Purpose:
+        sessions = {done.session.id for done in question.tasks}
+        return Purpose(
             job="learn",
             space_id=sorted_out.lesson.space.id,
             session_id=sessions.pop() if len(sessions) == 1 else None,
             prompt=self._prompt.id,
         )
-        budget = QUESTION_CHARS
-        while True:
-            request = Request(messages=self._prompt.messages(question.inputs), purpose=purpose)
-            try:
-                return await ask_for(self._llm, request, Learned, check=complaints(question))
-            except PromptTooLong:
-                budget //= 2
-                if budget < _LEAST_CHARS:
-                    raise
-            await think(lambda less: fill(sorted_out, question, less), budget)
+
+    def _prove(self, sorted_out: Plan, question: Question, answer: Learned) -> list[Proven]:
+        lesson = sorted_out.lesson
+        proven = prove(
+            question,
+            answer,
+            signals=sorted_out.signals,
+            rules=sorted_out.rules,
+            pages=lesson.pages,
+            all_tasks=self._settings.tasks == "all",
+            personal=(lesson.space.configs or {}).get("personal_data") is True,
+        )
+        for item in proven:
+            if item.dropped:
+                log.info("acontext: not proven of what %s answered: %s", self._llm.model, dict(item.dropped))
+        return proven
 
     # -- deciding
 
@@ -135,19 +161,8 @@ class ModelLearner:
         settlement.reverse(done.task.id for done in lesson.finished if done.task.id not in left)
         for task_id, skill_id in sorted_out.supports.items():
             settlement.support(task_id, skill_id)
-        personal = (lesson.space.configs or {}).get("personal_data") is True
-        for question, answer in answers.answered:
-            for proven in prove(
-                question,
-                answer,
-                signals=sorted_out.signals,
-                rules=sorted_out.rules,
-                pages=lesson.pages,
-                all_tasks=all_tasks,
-                personal=personal,
-            ):
-                if proven.dropped:
-                    log.info("acontext: an answer of %s held what is not proven: %s", self._llm.model, proven.dropped)
+        for answer in answers.answered:
+            for proven in answer:
                 settlement.take(proven)
         return settlement
 

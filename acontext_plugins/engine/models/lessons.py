@@ -21,7 +21,7 @@ from ..rules.distil import distil
 from ..rules.templates import Run, body_of, groups_of
 from .grounds import Ground
 from .placing import Nearest
-from .showing import QUESTION_CHARS, Numbers, Shown, cut, show
+from .showing import Numbers, Shown, cut, show
 from .signals import Signal, is_hard, rules_of, signals_of
 
 #: Runs of one procedure that share one call.
@@ -31,18 +31,21 @@ MOST_PAGES = 200
 
 @dataclass(slots=True)
 class Question:
-    """Runs of one procedure, and what a model is told of them."""
+    """Runs of one procedure, and what a model is told of them: `prepare` fills in what is not known before."""
 
-    runs: list[Shown]
-    #: `s1` -> an existing skill.
-    nearest: dict[str, Skill]
+    tasks: list[FinishedTask]
     #: All runs of this procedure so far, these included.
     procedure: list[Run]
+    #: The skills that runs of it stand behind.
+    behind: list[str]
+    runs: list[Shown] = field(default_factory=list)
+    #: `s1` -> an existing skill.
+    nearest: dict[str, Skill] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
 
     @property
     def task_ids(self) -> list[str]:
-        return [shown.task_id for shown in self.runs]
+        return [done.task.id for done in self.tasks]
 
     def run_of_message(self, local: str) -> Shown | None:
         return next((shown for shown in self.runs if local in shown.messages), None)
@@ -66,6 +69,8 @@ class Plan:
     supports: dict[str, str]
     #: Tasks that teach nothing.
     idle: list[str]
+    #: The skills of the space, by their words.
+    nearest: Nearest
 
 
 def is_a_persons(skill: Skill) -> bool:
@@ -82,7 +87,7 @@ def plan(lesson: Lesson, settings: LearnSettings) -> Plan:
     }
     signals = {done.task.id: signals_of(runs[done.task.id], done.messages) for done in lesson.finished}
     rules = rules_of(lesson.space, settings.scoring_rules)
-    found = Plan(lesson, fresh, runs, signals, rules, [], {}, [])
+    found = Plan(lesson, fresh, runs, signals, rules, [], {}, [], Nearest(()))
     procedures = groups_of(sorted(runs.values(), key=lambda run: (run.created_at, run.task_id)))
     procedure_of = {run.task_id: group for group in procedures.values() for run in group}
     owners = _owners(lesson.skills)
@@ -98,13 +103,13 @@ def plan(lesson: Lesson, settings: LearnSettings) -> Plan:
             asked[id(group) if run.task_id in procedure_of else id(done)].append(done)
         else:
             found.idle.append(run.task_id)
-    nearest = Nearest(lesson.skills) if asked else None
+    if asked:
+        found.nearest = Nearest(lesson.skills)
     for tasks in asked.values():
         for start in range(0, len(tasks), MOST_RUNS):
-            assert nearest is not None
             part = tasks[start : start + MOST_RUNS]
             group = procedure_of.get(part[0].task.id, [runs[done.task.id] for done in part])
-            found.questions.append(_question(found, part, group, owners, nearest))
+            found.questions.append(Question(part, list(group), [skill.id for skill in _behind(group, owners)]))
     return found
 
 
@@ -161,25 +166,15 @@ def _supported(
     return None
 
 
-def _question(
-    found: Plan,
-    tasks: Sequence[FinishedTask],
-    group: Sequence[Run],
-    owners: dict[str, list[Skill]],
-    nearest: Nearest,
-) -> Question:
-    shown = [
-        Shown(f"r{number}", done, found.runs[done.task.id], Ground(done.messages))
-        for number, done in enumerate(tasks, 1)
-    ]
-    skills = nearest.of([run.run for run in shown], first=[skill.id for skill in _behind(group, owners)])
-    question = Question(shown, {f"s{n}": skill for n, skill in enumerate(skills, 1)}, list(group))
-    fill(found, question, QUESTION_CHARS)
-    return question
-
-
-def fill(found: Plan, question: Question, budget: int) -> None:
+def prepare(found: Plan, question: Question, budget: int) -> None:
     """What the prompt says, with about `budget` characters of the runs."""
+    if not question.runs:
+        question.runs = [
+            Shown(f"r{number}", done, found.runs[done.task.id], Ground(done.messages))
+            for number, done in enumerate(question.tasks, 1)
+        ]
+        skills = found.nearest.of([run.run for run in question.runs], first=question.behind)
+        question.nearest = {f"s{n}": skill for n, skill in enumerate(skills, 1)}
     numbers = Numbers()
     texts = [show(run, numbers, budget // len(question.runs)) for run in question.runs]
     successes = [run.run for run in question.runs if run.run.success]

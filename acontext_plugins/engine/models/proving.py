@@ -102,9 +102,9 @@ def _problems(question: Question, answer: ExperienceAnswer) -> list[str]:
         found.append(f"skill: no existing skill {answer.skill[:20]!r}; there are {known}")
     if answer.relation != "nothing" and not answer.use_when.strip():
         found.append("use_when: say in 3 to 8 words when it applies")
-    steps = [call_of(question, step.call, step.tool_name) for step in answer.tool_sops]
+    steps = [_made(question, step.call, step.tool_name) for step in answer.tool_sops]
     if steps and not any(steps):
-        found.append("tool_sops: none cites an executed call of that tool that worked, in a run that succeeded")
+        found.append("tool_sops: none cites an executed call of that tool")
     quotes = [_speaker(question, item.message, item.quote) for item in answer.preferences]
     if quotes and not any(quotes):
         found.append("preferences: none quotes a user's message verbatim")
@@ -113,11 +113,17 @@ def _problems(question: Question, answer: ExperienceAnswer) -> list[str]:
 
 def call_of(question: Question, local: str, tool: str) -> tuple[Shown, Call] | None:
     """The executed call that a step cites, where it can be one: it worked, and so did the run."""
+    made = _made(question, local, tool)
+    return None if made is None or made[1].is_error or not made[0].run.success else made
+
+
+def _made(question: Question, local: str, tool: str) -> tuple[Shown, Call] | None:
+    """The executed call of that id, where it is of that tool."""
     shown = question.run_of_call(local.strip())
-    if shown is None or not shown.run.success:
+    if shown is None:
         return None
     call = shown.calls[local.strip()]
-    return None if call.is_error or call.tool.casefold() != tool.strip().casefold() else (shown, call)
+    return (shown, call) if call.tool.casefold() == tool.strip().casefold() else None
 
 
 def _speaker(question: Question, local: str, quote: str) -> Shown | None:
