@@ -125,9 +125,7 @@ def forget_space(tx: Tx, number: int) -> None:
         tx.drop(table, space_number=number)
 
 
-def frequencies(
-    tx: Tx, space_id: str, terms: Iterable[str], *, space: Any | None = None
-) -> tuple[int, dict[str, int]]:
+def frequencies(tx: Tx, space_id: str, terms: Iterable[str], *, space: Any | None = None) -> tuple[int, dict[str, int]]:
     """`space` = its row, where it has been read in this transaction already."""
     space = space or tx.get(spaces, "space", space_id)
     wanted = {term: clean(term) for term in terms}
