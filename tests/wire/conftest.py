@@ -34,15 +34,15 @@ class Served:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *options: str, port: int | None = None) -> Iterator[Served]:
-    """`acontext serve` in a process of its own, stopped in the end as an operator would."""
+def running(folder: Path, *options: str, port: int | None = None, **settings: str) -> Iterator[Served]:
+    """`acontext serve` in a process of its own with these settings, stopped in the end as an operator would."""
     database = folder / "served.db"
     port = port or free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ACONTEXT_")}
     process = subprocess.Popen(
         [_COMMAND, "serve", "--url", f"sqlite:///{database}", "--port", str(port), *options],
         cwd=folder,
-        env={**environment, "ACONTEXT_LEARN__QUIET": "0", "ACONTEXT_OBSERVE__QUIET": "0.1"},
+        env={**environment, "ACONTEXT_LEARN__QUIET": "0", "ACONTEXT_OBSERVE__QUIET": "0.1", **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
