@@ -14,7 +14,7 @@ from types import FrameType
 log = logging.getLogger("acontext")
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
-#: A process that ends sooner than this after its start would end so again: all stop.
+#: A process that ends sooner than this after its start, and was not killed, would end so again: all stop.
 _TOO_SOON = 2.0
 
 
@@ -36,7 +36,7 @@ def supervise(listener: socket.socket, count: int) -> None:
                 lived = time.monotonic() - children.pop(child)
                 if told:
                     break
-                if lived < _TOO_SOON:
+                if lived < _TOO_SOON and child.returncode != -signal.SIGKILL:
                     log.error("acontext: a worker ended with code %s as soon as it began", child.returncode)
                     return
                 log.warning("acontext: a worker ended with code %s; another takes its place", child.returncode)
