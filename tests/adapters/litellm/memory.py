@@ -42,15 +42,13 @@ class Kept:
 def all_in(database: Path) -> list[Kept]:
     """The newest two hundred conversations, oldest first."""
     with closing(open_store(f"sqlite:///{database}", project_id="default")) as store:
-        found = [
-            Kept(
-                session,
-                tuple(store.messages(session.id).result().items),
-                tuple(store.outcomes(session.id).result()),
-                tuple(task.status for task in store.tasks(session.id).result().items),
-            )
-            for session in store.sessions(limit=200, time_desc=True).result().items
-        ]
+        found = []
+        for session in store.sessions(limit=200, time_desc=True).result().items:
+            # the other way round than they are written: what an outcome speaks of is there
+            outcomes = tuple(store.outcomes(session.id).result())
+            tasks = tuple(task.status for task in store.tasks(session.id).result().items)
+            messages = tuple(store.messages(session.id).result().items)
+            found.append(Kept(session, messages, outcomes, tasks))
     return found[::-1]
 
 
