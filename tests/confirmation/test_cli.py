@@ -166,6 +166,26 @@ def test_learning_while_the_model_is_away_says_so_and_goes_on_later(tmp_path: Pa
     assert (lines(rest)[-1]["new"], lines(rest)[-1]["skills_active"]) == (0, 1)
 
 
+@pytest.mark.skipif(find_spec("litellm") is None, reason="litellm is not installed here")
+def test_doctor_says_where_a_spent_budget_leaves_learning_to_the_rules(tmp_path: Path) -> None:
+    model = {
+        "ACONTEXT_LLM__MODEL": "openai/gpt-4.1",
+        "ACONTEXT_LLM__API_KEY": "none",
+        "ACONTEXT_LLM__BASE_URL": f"http://127.0.0.1:{free_port()}/v1",
+        "ACONTEXT_LLM__DAILY_TOKENS": "1",
+        "ACONTEXT_LEARN__TASKS": "all",
+        "PYTHONWARNINGS": "default",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    }
+    (tmp_path / "cases.jsonl").write_text(json.dumps(conversation("case-1", "c1@example.com", "A-1")) + "\n")
+    learned = acontext("learn", "cases.jsonl", "--space", "shop", "--url", URL, "--json", cwd=tmp_path, **model)
+    assert learned.returncode == 0
+    assert lines(learned)[-1]["skills_active"] == 1
+    done = acontext("doctor", "--url", URL, cwd=tmp_path, **model)
+    assert done.returncode == 0
+    assert "the budget for models is spent: the rules learned 1 of 1 tasks" in done.stdout
+
+
 def test_doctor_counts_what_waits_by_space(careful: Path) -> None:
     done = acontext("doctor", "--url", URL, cwd=careful)
     assert done.returncode == 0
