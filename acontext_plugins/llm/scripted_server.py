@@ -98,6 +98,8 @@ class Exchange(BaseHTTPRequestHandler):
 
     scripted: ScriptedServer
     protocol_version = "HTTP/1.1"
+    #: Else the body of an answer waits 40 ms for the acknowledgement of its head.
+    disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

@@ -17,7 +17,7 @@ from .base import LLM, Reply, Request
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
-_FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
+_FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 _REPAIR = (
     "That answer cannot be taken:\n{problems}\nAnswer again with the whole JSON object, corrected, and nothing else."
 )
@@ -69,15 +69,15 @@ def _schema_of(answer: type[BaseModel]) -> Json:
 
 
 def _object(reply: Reply) -> Json:
-    """The JSON object of a reply, also where it stands between code fences."""
+    """The JSON object of a reply, also where it stands between code fences, with words around them."""
     if reply.finish == "length":
         raise ValueError("the answer was cut off before its end; make it shorter")
     text = reply.text
-    if fenced := _FENCED.match(text):
-        text = fenced.group(1)
+    if not text.lstrip().startswith("{") and len(fenced := _FENCED.findall(text)) == 1:
+        text = fenced[0]
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"no JSON: {error}") from None
     if not isinstance(found, dict):
         raise ValueError(f"a JSON object is wanted, not {type(found).__name__}")
