@@ -32,14 +32,17 @@ class Hold:
 
     def put(self, name: object, seconds: float, then: Callable[[], None]) -> None:
         """Call `then` in so many seconds. What waits under the same name is replaced."""
+        fresh: threading.Thread | None = None
         with self._changed:
             self._waiting[name] = time.monotonic() + seconds, then
             early = [self._waiting.popitem(last=False)[1][1]] if len(self._waiting) > _MOST else []
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="acontext-hold", daemon=True)
-                self._thread.start()
+                fresh = self._thread = threading.Thread(target=self._run, name="acontext-hold", daemon=True)
             else:
                 self._changed.notify()
+        if fresh is not None:
+            # without the lock: a thread that begins may meet a finalizer that puts something, too
+            fresh.start()
         _call(early)
 
     def take(self, name: object) -> bool:
