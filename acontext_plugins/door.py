@@ -59,8 +59,8 @@ class BackgroundDoor:
             if self.error is not None and time.monotonic() - self._tried < self._retry:
                 return
             self._tried = time.monotonic()
-            self._opening = threading.Thread(target=self._open, name="acontext-open", daemon=True)
-            self._opening.start()
+            opening = self._opening = threading.Thread(target=self._open, name="acontext-open", daemon=True)
+        opening.start()  # without the lock: a thread that begins may meet a finalizer that records something
 
     def _open(self) -> None:
         connection: Connection | None = None
