@@ -20,15 +20,13 @@ from typing import Any
 
 from acontext_plugins.conversations import Conversation, ConversationReader
 from acontext_plugins.engine.engine import Engine
-from acontext_plugins.engine.models.learner import ModelLearner
-from acontext_plugins.engine.models.observer import ModelObserver
 from acontext_plugins.engine.redaction import Redactor
-from acontext_plugins.engine.rules.learner import RulesLearner
 from acontext_plugins.formats import to_message
 from acontext_plugins.llm import Reply, Request, ScriptedLLM
 from acontext_plugins.prompts import load_prompt
 from acontext_plugins.service import SessionRef
 from acontext_plugins.settings import LearnSettings, LLMSettings, ObserveSettings, Settings, WorkerSettings
+from acontext_plugins.thinkers import thinkers_of, with_lanes_for
 from acontext_store.errors import InvalidInput
 from acontext_store.open import open_blobs, open_store
 from acontext_store.types import Json, Message, Outcome, OutcomeStatus, new_id
@@ -229,20 +227,22 @@ async def _record(engine: Engine, conversation: Conversation) -> None:
 async def _engine(llm: Counted, learn: LearnSettings) -> AsyncIterator[Engine]:
     """An engine over a new database, which this model observes and learns for."""
     with tempfile.TemporaryDirectory(prefix="acontext-bench-") as folder:
-        settings = Settings(
+        chosen = Settings(
             url=f"sqlite:///{folder}/bench.db",
             learn=learn,
             observe=ObserveSettings(model_quiet=0.0, model_max_wait=0.0),
             worker=WorkerSettings(enabled=False),
             llm=LLMSettings(model="scripted"),
         )
+        settings = with_lanes_for(llm, chosen)
+        observer, learner = thinkers_of(settings, llm)
         store = open_store(settings.store_url, project_id="bench")
         engine = Engine(
             store,
             open_blobs(settings.store_url, project_id="bench"),
             scrubber=Redactor(),
-            observer=ModelObserver(llm, settings=settings.observe),
-            learner=ModelLearner(llm, RulesLearner(), settings.learn),
+            observer=observer,
+            learner=learner,
             settings=settings,
         )
         await engine.start()

@@ -86,10 +86,7 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
         self._patience = settings.observe.patience(model=isinstance(observer, BatchObserver))
         self.vectors = open_vectors(store, embedder, settings.embedding, clean=scrubber.redact_text, wake=self._wake)
         embed = None if self.vectors is None else self.vectors.embed
-        worker = settings.worker
-        if isinstance(observer, BatchObserver):  # it mostly waits: as many lanes as calls may be under way
-            worker = worker.model_copy(update={"concurrency": max(worker.concurrency, settings.llm.concurrency)})
-        self.worker = Worker(store, observer, learner, settings=worker, learn=settings.learn, embed=embed)
+        self.worker = Worker(store, observer, learner, settings=settings.worker, learn=settings.learn, embed=embed)
         self.recorder = Recorder(
             store,
             blobs,

@@ -29,6 +29,8 @@ ECHO, DENSE_ECHO = 12, 6
 #: The share of a text's telling words that must have been said, or be names of what was called; and the share that
 #: may be known from tools alone: who words an instruction that a web page gave uses its words.
 GROUNDED, FOREIGN = 0.25, 0.5
+#: Characters that telling words are taken from.
+_MOST_READ = 200_000
 _PLACEHOLDER = re.compile(r"\{\s*([A-Za-z_$][\w$.-]{0,63})\s*\}")
 _VARIABLE = re.compile(r"[A-Za-z_$][\w$-]{0,31}")
 _JUNK = re.compile(r"[\x00-\x1f\x7f<>`|\\{}\u2028\u2029]+|#{3,}")
@@ -73,7 +75,10 @@ class Ground:
         self.tools = {call.tool for call in self.calls}
         self.parameters = {leaf.parameter for call in self.calls for leaf in leaves(call.arguments)}
         self.own = "\0".join(self._own("user"))
-        self.words = self._words()
+        #: Telling words: of the user; of all that was said or called; of tools and system prompts.
+        self.spoken = set(words(self.own[:_MOST_READ]))
+        self.words = self.spoken | self._words()
+        self.foreign = set(words(self.told[:_MOST_READ]))
 
     def _own(self, role: str) -> Iterable[str]:
         """The sentences of the user, or of the agent, that repeat nothing of what a tool had said before."""
@@ -93,7 +98,7 @@ class Ground:
             for leaf in leaves(call.arguments)
             if self.flow.source(leaf.value, call.at).kind != "tool"
         ]
-        return {word for text in (self.own, *spoken, *named, *used) for word in words(text[:50_000])}
+        return {word for text in (*spoken, *named, *used) for word in words(text[:_MOST_READ])}
 
     def quotes(self, message_id: str, quote: str) -> bool:
         """Whether the user said this in that message, in these words, and not after a tool."""
@@ -129,8 +134,8 @@ class Grounds:
         self.tools = set().union(*(run.tools for run in runs))
         self.parameters = set().union(*(run.parameters for run in runs))
         self._words = set().union(*(run.words for run in runs), words(self._known))
-        self._spoken = {word for run in runs for word in words(run.own[:50_000])}
-        self._foreign = {word for run in runs for word in words(run.told[:200_000])}
+        self._spoken = set().union(*(run.spoken for run in runs))
+        self._foreign = set().union(*(run.foreign for run in runs))
         self._declared: dict[str, str] = {}
         self._named = {word for name in (*self.tools, *self.parameters) for word in name_words(name)}
         names = sorted((*self.tools, *self.parameters), key=lambda name: (-len(name), name))
@@ -155,13 +160,19 @@ class Grounds:
         """Whether it holds a piece of what a tool or a system prompt said, and the user did not."""
         bare = normal(self._names.sub("\1", text) if self._names else text)
         length = DENSE_ECHO if _DENSE.search(bare) else ECHO
-        windows = {bare[start : start + length] for start in range(len(bare) - length + 1)}
-        return any(
-            any(window in run.told for run in self._runs)
-            and not any(window in run.own for run in self._runs)
-            and window not in self._known
-            for window in windows
-        )
+        half = length // 2
+        # Each window of that length holds one of these halves as a whole: most texts are done after looking for them.
+        for start in range(0, len(bare) - half + 1, length - half + 1):
+            piece = bare[start : start + half]
+            if any(piece in run.told for run in self._runs):
+                windows = range(max(0, start - length + half), min(start, len(bare) - length) + 1)
+                if any(self._is_told(bare[at : at + length]) for at in windows):
+                    return True
+        return False
+
+    def _is_told(self, window: str) -> bool:
+        told = any(window in run.told for run in self._runs)
+        return told and window not in self._known and not any(window in run.own for run in self._runs)
 
     def is_users(self, value: str) -> bool:
         """Whether a user named it before any tool did, or a skill says it already."""
@@ -253,6 +264,8 @@ class Grounds:
     def _may_stay(self, value: str) -> bool:
         """Whether an argument is no value of the task at hand: a constant, or a plain word of the user's."""
         if normal(value) in self._constants or (self._personal and self.is_users(value)):
+            return True
+        if value.replace(" ", "").isalpha() and all(word in _GENERIC for word in words(value)):
             return True
         pieces = name_words(value)
         if all(piece in self._named for piece in pieces) and not any(char.isdigit() for char in value):

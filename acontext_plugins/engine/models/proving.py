@@ -205,7 +205,7 @@ class _Prover:
         known = _words_of(skill) if skill is not None and answer.relation == "merge" else ()
         self._grounds = Grounds(grounds, constants=constants, known=known)
         #: What the user wished may name an address where the space allows it; what is to be done never does.
-        self._wishes = Grounds(grounds, constants=constants, personal=personal)
+        self._wishes = Grounds(grounds, constants=constants, personal=True) if personal else self._grounds
         self._found = Proven([], answer.relation, skill, number, {})
         self._dropped = self._found.dropped
 
@@ -232,7 +232,7 @@ class _Prover:
         self._occasion()
         self._place()
         self._variables()
-        self._dropped["values"] = self._grounds.masked + self._wishes.masked
+        self._dropped["values"] = sum(grounds.masked for grounds in {self._grounds, self._wishes})
         found.dropped = Counter({name: count for name, count in self._dropped.items() if count})
         return found
 
@@ -331,12 +331,17 @@ class _Prover:
         said = self._grounds.text(self._answer.use_when, USE_WHEN_CHARS)
         if said is None:
             self._dropped["wordings"] += 1
-            run = (found.successes or found.runs)[0].run
-            said = use_when_of(run, [run]) if run.steps else typical_request(run, [run])
-            said = "" if self._grounds.echoes(said) else said
+            said = self._occasion_by_the_rules()
         found.use_when = said
         if self._answer.relation == "supersede":
             found.reason = self._grounds.text(self._answer.reason, REASON_CHARS) or ""
+
+    def _occasion_by_the_rules(self) -> str:
+        if self._found.relation == "merge" and self._found.skill is not None:
+            return self._found.skill.body.use_when
+        run = (self._found.successes or self._found.runs)[0].run
+        said = use_when_of(run, [run]) if run.steps else typical_request(run, [run])
+        return "" if self._grounds.echoes(said) else said
 
     def _place(self) -> None:
         pages = {tuple(part.casefold() for part in page) for page in self._pages}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from acontext_store.types import (
     Evidence,
@@ -28,6 +29,7 @@ from ..rules.gate import ENOUGH
 from ..rules.learner import MOST_EVIDENCE, texts_of
 from ..rules.templates import Run, body_of
 from ..rules.wording import shorten
+from .grounds import placeholders
 from .lessons import Plan, is_a_persons
 from .placing import DEFAULT_PAGE
 from .proving import MOST_PITFALLS, MOST_PREFERENCES, Cited, Proven, may_change
@@ -86,7 +88,8 @@ class Settlement:
         """One more run of what the skill says."""
         draft = self._draft(self._skills[skill_id])
         run = self._plan.runs[task_id]
-        draft.evidence.setdefault(task_id, _evidence_of(run, Cited(gave={"support"})))
+        new = _evidence_of(run, Cited(gave={"support"}))
+        draft.evidence[task_id] = _joined(draft.evidence.get(task_id), new)
 
     def take(self, proven: Proven) -> None:
         """One experience."""
@@ -151,7 +154,7 @@ class Settlement:
         id = stable_id("skill", self._plan.lesson.space.id, "model", *tasks, str(proven.number))
         body = SkillBody(
             use_when=proven.use_when,
-            preferences="\n".join(proven.preferences)[:ALL_PREFERENCES_CHARS],
+            preferences=_united((), proven.preferences),
             tool_sops=proven.steps,
             variables=dict(proven.variables),
             pitfalls=tuple(proven.pitfalls),
@@ -172,9 +175,9 @@ class Settlement:
             use_when=proven.use_when if supersede or proven.relation == "merge" else old.use_when,
             preferences=_united(old.preferences.splitlines(), proven.preferences)
             if preferences is None
-            else "\n".join(preferences),
+            else _united((), preferences),
             tool_sops=proven.steps if steps else old.tool_sops,
-            variables=(dict(proven.variables) if steps and supersede else {**old.variables, **proven.variables}),
+            variables={**old.variables, **proven.variables},
             pitfalls=tuple(_distinct([*old.pitfalls, *proven.pitfalls]) if pitfalls is None else pitfalls)[
                 -MOST_PITFALLS:
             ],
@@ -206,6 +209,8 @@ class Settlement:
             gave = set(cited.gave)
             if shown.run.success and (shown is not proven.source or not took_steps):
                 gave = (gave - {"body"}) | {"support"}
+            if not gave:
+                continue
             new = _evidence_of(shown.run, Cited(cited.messages, cited.calls, gave), shown)
             draft.evidence[shown.task_id] = _joined(draft.evidence.get(shown.task_id), new)
         for signal in proven.signals:
@@ -259,7 +264,8 @@ class Settlement:
         if before is not None and draft.made_by is None and evidence == before.evidence:
             return None
         if draft.made_by is not None:
-            draft.body = draft.body.model_copy(update={"tool_sops": self._supported(draft)})
+            steps, variables = self._supported(draft), _named(draft.body)
+            draft.body = draft.body.model_copy(update={"tool_sops": steps, "variables": variables})
         return SkillEdit(
             skill_id=draft.id,
             page=draft.page,
@@ -294,16 +300,28 @@ class Settlement:
         return texts_of(worked[0], worked, draft.body) if worked else ()
 
 
+def _named(body: SkillBody) -> dict[str, str]:
+    """The variables that its texts name."""
+    texts = [body.use_when, body.preferences, *body.pitfalls, *(step.action for step in body.tool_sops), *body.trace]
+    names = {name for text in texts for name in placeholders(text)}
+    return {name: source for name, source in body.variables.items() if name in names}
+
+
 def _same(body: SkillBody, use_when: str, tools: set[str]) -> bool:
     """Whether a skill has this occasion, and these tools."""
     return {step.tool_name for step in body.tool_sops} == tools and _alike(body.use_when, use_when)
 
 
 def _alike(one: str, other: str) -> bool:
-    some, others = set(words(one)), set(words(other))
+    some, others = _words(one), _words(other)
     if not some or not others:
         return one.casefold().split() == other.casefold().split()
     return len(some & others) >= ALIKE * len(some | others)
+
+
+@lru_cache(maxsize=16384)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(words(text))
 
 
 def _distinct(lines: Iterable[str]) -> list[str]:

@@ -90,7 +90,7 @@ def show(shown: Shown, numbers: Numbers, budget: int) -> str:
         shown.messages[local] = message
         shown.calls |= piece.calls
         body += piece.render(local, limit)
-    return "\n".join([*head, *body])
+    return "\n".join([*head, *body]).encode("utf-8", "replace").decode()
 
 
 def _ends(lengths: Sequence[int], budget: int) -> set[int]:
