@@ -1,9 +1,9 @@
 # Two commands: `make demo` shows the loop, `make test` checks everything. Both set up .venv first.
 # Needed: Python >= 3.11 with venv, and a package index. uv comes from there, and makes the rest quick.
 #
-# `make test` is `make lint`, `make test-dev` (all tests in .venv, which holds every framework; of what the adapters'
-# newest environments run whole, the contracts) and `make test-adapters` (each adapter in environments of its own,
-# .venvs/NAME; `make env NAME=agno-lowest` for one).
+# `make test` is `make lint`, `make test-dev` (all tests in .venv, which holds every framework, without those that an
+# environment repeats) and `make test-adapters` (each adapter in environments of its own, .venvs/NAME;
+# `make env NAME=agno-lowest` for one).
 
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
@@ -17,7 +17,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/acontext demo
 
 test: lint
-	@$(MAKE) --no-print-directory test-dev PYTEST="--contracts $(PYTEST)"
+	@$(MAKE) --no-print-directory test-dev PYTEST="--elsewhere $(PYTEST)"
 	@$(MAKE) --no-print-directory test-adapters
 
 test-dev: $(VENV)/.dev

@@ -19,9 +19,9 @@ os.environ.setdefault("OPENAI_API_KEY", "sk-offline")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--contracts",
+        "--elsewhere",
         action="store_true",
-        help="of adapters whose newest framework has an environment of its own, the contract only: the rest runs there",
+        help="leave the tests of an adapter to the environment that its newest framework has of its own",
     )
 
 

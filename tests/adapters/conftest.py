@@ -42,11 +42,9 @@ ELSEWHERE = ("langchain", "agno", "litellm", "openai")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With `--contracts`, what other environments run is left to them."""
+    """With `--elsewhere`, what other environments run is left to them."""
     elsewhere = collection_path.parent.name in ELSEWHERE and collection_path.name.startswith("test_")
-    if config.getoption("--contracts") and elsewhere and collection_path.name != "test_contract.py":
-        return True
-    return None
+    return True if config.getoption("--elsewhere") and elsewhere else None
 
 
 collect_ignore = [folder for folder, module in FRAMEWORKS.items() if find_spec(module) is None]
