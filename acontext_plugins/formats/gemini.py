@@ -291,6 +291,7 @@ def _response(text: str, meta: Json) -> Any:
         given = json.loads(text)
     except (ValueError, RecursionError):
         given = None
-    if isinstance(given, dict) and _words(given)[0] is None:  # else it would come back as the words alone
+    # else it would come back as other text, or as the words alone
+    if isinstance(given, dict) and as_text(given) == text and _words(given)[0] is None:
         return given
     return {"error" if meta.get("is_error") else "result": text}

@@ -139,3 +139,17 @@ def test_any_way_through_the_formats_keeps_words_calls_and_results(items: list[d
         there = _through([message.model_copy(update={"native": None}) for message in there], target, lost)
     assert lost == []
     assert _content(there) == _content(messages)
+
+
+@pytest.mark.parametrize("target", FORMATS)
+@pytest.mark.parametrize("result", [" {}", '{"a":1}', '{"a": 1}', '{"result": "ok"}', "[1]", "null", "{}"])
+def test_results_that_look_like_json_stay_the_text_that_they_are(target: str, result: str) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    items = [
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": result},
+    ]
+    messages = [to_message(item).model_copy(update={"native": None}) for item in items]
+    lost: list[str] = []
+    assert _content(_through(messages, target, lost))[2] == {"c1": result}
+    assert lost == []

@@ -32,6 +32,8 @@ log = logging.getLogger("acontext")
 PROMPT = "experience_agent"
 #: Somebody answered: what was asked is the trouble.
 _ANSWERS = (InvalidAnswer, PromptTooLong, Refused)
+#: These say nothing of those who are still being asked: what they answer has been paid for.
+_SAID = (*_ANSWERS, BudgetSpent)
 #: A question of fewer characters is none.
 _LEAST_CHARS = 4_000
 #: So many calls in a row that nobody answered, and the rest of the lesson is not tried.
@@ -95,10 +97,10 @@ class ModelLearner:
                         in_a_row = 0
                     elif isinstance(error, LearningUnavailable):
                         trouble = _graver(trouble, error)
-                        in_a_row += not isinstance(error, _ANSWERS)
+                        in_a_row += not isinstance(error, _SAID)
                     else:
                         raise error
-                if isinstance(trouble, BudgetSpent) or in_a_row >= _ENOUGH_TROUBLE:
+                if in_a_row >= _ENOUGH_TROUBLE:
                     break
         finally:
             for task in asked:
