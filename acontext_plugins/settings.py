@@ -45,7 +45,7 @@ class RecorderSettings(_Section):
 class RedactionSettings(_Section):
     """Secrets are scrubbed before anything reaches the disk."""
 
-    enabled: bool = True
+    enabled: bool = Field(True, description="false: secrets are kept as they were said")
     pii: bool = Field(False, description="e-mail addresses, phone numbers and IBANs too")
 
 
@@ -113,9 +113,9 @@ class LearnSettings(_Section):
 class WorkerSettings(_Section):
     """Background work."""
 
-    enabled: bool = True
+    enabled: bool = Field(True, description="false: this process leaves the work to others")
     lease: float = Field(30.0, gt=0, description="seconds after which a silent worker's work is given to another")
-    concurrency: int = Field(4, gt=0)
+    concurrency: int = Field(4, gt=0, description="pieces of work at a time; with a model, `llm.concurrency` at least")
     max_attempts: int = Field(8, gt=0, description="then the work waits for a person (`acontext retry`)")
     backoff: float = Field(1.0, gt=0, description="seconds before the second attempt; doubles, with jitter")
     longest_backoff: float = Field(300.0, gt=0, description="seconds between two attempts, at most")
@@ -132,7 +132,7 @@ class LLMSettings(_Section):
     """The model that observes and learns, by LiteLLM. Without one, rules do."""
 
     model: str = Field("", description='as LiteLLM names it, like "openai/gpt-4.1"; "" = rules only')
-    api_key: SecretStr | None = None
+    api_key: SecretStr | None = Field(None, description="or the variable of the provider, like OPENAI_API_KEY")
     base_url: str = Field("", description="an OpenAI-compatible endpoint instead of the provider's own")
     timeout: float = Field(60.0, gt=0, description="seconds for one call")
     retries: int = Field(2, ge=0, description="further tries within a call, with jitter; after that the job waits")
@@ -152,8 +152,8 @@ class EmbeddingSettings(_Section):
     """The model that makes vectors of skills and queries, by LiteLLM. Without one, search goes by words."""
 
     model: str = Field("", description='as LiteLLM names it, like "openai/text-embedding-3-small"; "" = words only')
-    api_key: SecretStr | None = None
-    base_url: str = ""
+    api_key: SecretStr | None = Field(None, description="or the variable of the provider, like OPENAI_API_KEY")
+    base_url: str = Field("", description="an OpenAI-compatible endpoint instead of the provider's own")
     dimensions: int | None = Field(None, gt=0, description="where the model can be asked for fewer")
     timeout: float = Field(30.0, gt=0, description="seconds for one call")
     batch: int = Field(64, gt=0, description="texts of one call")
@@ -180,7 +180,7 @@ class ServerSettings(_Section):
     """`acontext serve`."""
 
     host: str = Field("127.0.0.1", description="the address to listen on; any but this machine's own needs API keys")
-    port: int = Field(8029, ge=0, le=65535)
+    port: int = Field(8029, ge=0, le=65535, description="0 = any that is free")
     workers: int = Field(1, gt=0, le=64, description="processes")
     api_key: SecretStr | None = Field(None, description="a key of your own, beside those in the database")
     max_body: int = Field(16 * 1024 * 1024, gt=0, description="bytes of a JSON body")
@@ -204,11 +204,13 @@ class Settings(BaseSettings):
     )
 
     url: str = Field("", description='"" = ~/.acontext/acontext.db; sqlite:///path; http(s)://host:8029/api/v1')
-    api_key: SecretStr | None = None
+    api_key: SecretStr | None = Field(None, description="with a server's URL: the key that opens the project there")
     timeout: float = Field(32.0, gt=0, description="seconds that a request to a server may take")
-    project: str = "default"
+    project: str = Field("default", description="whose data it is: projects do not see each other")
     space: str | None = Field(None, description="where a door learns that is told of no space: the LiteLLM proxy")
-    durability: Literal["normal", "full"] = "normal"
+    durability: Literal["normal", "full"] = Field(
+        "normal", description='what was written survives the death of the process; "full": of the machine, too'
+    )
     public_url: str = Field(
         "", description="where others reach this server: links to files begin with it, like https://example.org/api/v1"
     )
