@@ -75,6 +75,7 @@ class _Door:
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         loading.check_installed()
+        endpoint.check()
         for name in sorted(options.keys() & _OURS):
             raise InvalidInput(f"llm.options cannot have {name!r}: it is set elsewhere, or by the library itself")
         self.endpoint = endpoint
@@ -132,7 +133,7 @@ class LiteLLM:
     """
 
     def __init__(self, settings: LLMSettings, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Raises InvalidInput where LiteLLM is missing, or an option is not one to be set."""
+        """Raises InvalidInput where LiteLLM is missing, the base URL is none, or an option is not one to be set."""
         options, price = _priced(settings.options)
         self._door = _Door(
             Endpoint(settings.model, settings.base_url, settings.timeout, "llm"),

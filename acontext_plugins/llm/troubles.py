@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from acontext_store.errors import LearningUnavailable, PromptTooLong, Refused
+from acontext_store.errors import InvalidInput, LearningUnavailable, PromptTooLong, Refused
 
 from .base import Usage
 
@@ -40,10 +40,24 @@ class Endpoint:
 
     @property
     def where(self) -> str:
-        if not self.base_url:
-            return "its provider"
-        parts = urlsplit(self.base_url)
-        return parts.hostname + (f":{parts.port}" if parts.port else "") if parts.hostname else "llm.base_url"
+        """The host, and nothing else of the URL: it may hold a key."""
+        return _host_of(self.base_url) or f"{self.section}.base_url" if self.base_url else "its provider"
+
+    def check(self) -> None:
+        """Raises InvalidInput for a base URL that is none."""
+        if self.base_url and not (self.base_url.startswith(("http://", "https://")) and _host_of(self.base_url)):
+            raise InvalidInput(
+                f"{self.section}.base_url is no URL of an endpoint: give one like http://127.0.0.1:8000/v1"
+            )
+
+
+def _host_of(url: str) -> str:
+    """With its port; "" where there is none."""
+    try:
+        parts = urlsplit(url)
+        return (parts.hostname or "") + (f":{parts.port}" if parts.hostname and parts.port else "")
+    except ValueError:
+        return ""
 
 
 class NotTaken(LearningUnavailable):

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acontext_plugins.llm.gateway import LiteLLM
+from acontext_plugins.llm.gateway import LiteLLM, LiteLLMEmbedder
 from acontext_plugins.llm.scripted_server import Cut, Hang, Raw, Refusal, ScriptedServer, Status, Step
 from acontext_plugins.llm.troubles import Endpoint, retry_after, trouble
+from acontext_plugins.settings import EmbeddingSettings, LLMSettings
 from acontext_store.errors import InvalidInput, LearningUnavailable, PromptTooLong, Refused
 
 from .asking import KEY, PROMPT, asks, asks_for_a_city, settings
@@ -123,6 +124,22 @@ def test_whatever_is_raised_becomes_one_of_ours(status: object, words: str, code
     assert isinstance(again, bool)
     assert KEY not in str(found)
     assert found.retry_after is None or 0 < found.retry_after <= 86_400
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[bad", "http://host:port", "127.0.0.1:8000/v1", "ftp://host/v1", "http://", "x"]
+)
+def test_a_base_url_that_is_none_is_said_at_once_without_what_it_holds(url: str) -> None:
+    with pytest.raises(InvalidInput, match=r"^llm\.base_url is no URL of an endpoint"):
+        LiteLLM(LLMSettings(model="openai/m", base_url=url))
+    with pytest.raises(InvalidInput, match=r"^embedding\.base_url is no URL of an endpoint"):
+        LiteLLMEmbedder(EmbeddingSettings(model="openai/m", base_url=url), LLMSettings())
+
+
+def test_where_an_endpoint_is_says_no_more_than_its_host() -> None:
+    urls = ["", "http://user:secret@127.0.0.1:8000/v1?key=secret", "https://example.org/v1", "http://[bad"]
+    found = [Endpoint("m", url, 1.0, "embedding").where for url in urls]
+    assert found == ["its provider", "127.0.0.1:8000", "example.org", "embedding.base_url"]
 
 
 @pytest.mark.parametrize(
