@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from .envs.definitions import ROOT, environments
+
 # Machines differ in speed, so no example has a deadline; CI tries the same examples each time.
 settings.register_profile("everywhere", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("everywhere")
@@ -21,8 +23,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--elsewhere",
         action="store_true",
-        help="leave the tests of an adapter to the environment that its newest framework has of its own",
+        help="leave tests to the environments with the newest versions (tests/envs) that run them, too",
     )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if not config.getoption("--elsewhere") or not collection_path.name.startswith("test_"):
+        return None
+    newest = (environment for name, environment in environments().items() if name.endswith("-newest"))
+    left = {ROOT / path for environment in newest for path in environment.tests}
+    return True if left & {collection_path, *collection_path.parents} else None
 
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +19,7 @@ os.environ.setdefault("OPENAI_API_KEY", "offline")
 os.environ.setdefault("AGNO_TELEMETRY", "false")
 
 #: Runs of a leak test at most where another environment than the development one repeats it, by what its name ends in.
-REPEATED = {"newest": 120, "lowest": 40}
+REPEATED = {"newest": 60, "lowest": 24}
 
 
 @pytest.fixture(autouse=True)
@@ -37,16 +36,6 @@ FRAMEWORKS = {
     "litellm": "litellm",
     "openai": "openai",
 }
-#: These have an environment with their newest version (tests/envs).
-ELSEWHERE = ("langchain", "agno", "litellm", "openai")
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With `--elsewhere`, what other environments run is left to them."""
-    elsewhere = collection_path.parent.name in ELSEWHERE and collection_path.name.startswith("test_")
-    return True if config.getoption("--elsewhere") and elsewhere else None
-
-
 collect_ignore = [folder for folder, module in FRAMEWORKS.items() if find_spec(module) is None]
 if "openai_agents" not in collect_ignore:
     import agents

@@ -29,7 +29,7 @@ def test_nothing_that_schemathesis_sends_is_answered_with_a_500(whose: str, opti
     with process(tmp_path, port, ACONTEXT_SERVER__FLUSH_TIMEOUT="0.2") as child:
         until_healthy(child, port)
         command = [str(Path(sys.executable).parent / "st"), "run", f"http://127.0.0.1:{port}/openapi.json"]
-        fixed = ["--checks", CHECKS, "--seed", "1", "--generation-deterministic", "--max-time", "25", "--no-color"]
+        fixed = ["--checks", CHECKS, "--seed", "1", "--generation-deterministic", "--max-time", "12", "--no-color"]
         done = subprocess.run(
             [*command, "--header", f"Authorization: Bearer {key}", *fixed, *options],
             cwd=tmp_path,
