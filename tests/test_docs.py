@@ -126,8 +126,18 @@ def test_data_fences_can_be_parsed(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", _FENCE.sub("", page.read_text())):
-        assert (page.parent / target).exists(), f"{name(page)} links to {target}"
+    for target, anchor in re.findall(
+        r"\]\((?!https?:|mailto:)([^)#]*)(?:#([^)]+))?\)", _FENCE.sub("", page.read_text())
+    ):
+        there = page.parent / target if target else page
+        assert there.exists(), f"{name(page)} links to {target}"
+        assert not anchor or anchor in anchors(there), f"{name(page)} links to {target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", _FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_an_adapter_takes_less_than_a_hundred_and_fifty_lines() -> None:

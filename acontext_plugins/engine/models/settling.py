@@ -6,6 +6,7 @@ become one skill, and two that merge into one skill make one new version of it. 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -67,6 +68,15 @@ class Settlement:
         self._all_tasks = all_tasks
         self._skills = {skill.id: skill for skill in plan.lesson.skills}
         self._drafts: dict[str, _Draft] = {}
+        self._places = {id: place for place, id in enumerate(self._skills)}
+        #: Skills in use by the tools of their steps, and by the tasks that they were learned from.
+        self._with_tools: dict[frozenset[str], list[str]] = defaultdict(list)
+        self._learned_from: dict[str, list[str]] = defaultdict(list)
+        for skill in self._skills.values():
+            if skill.status != "retired":
+                self._with_tools[_tools_of(skill.body)].append(skill.id)
+                for item in skill.evidence:
+                    self._learned_from[item.task_id].append(skill.id)
 
     # -- what the lesson says
 
@@ -135,11 +145,10 @@ class Settlement:
     def _twin(self, proven: Proven) -> _Draft | None:
         """The skill that says the same already, or that was learned from the very same tasks."""
         tasks = {shown.task_id for shown in proven.runs}
-        tools = {step.tool_name for step in proven.steps}
-        for skill in self._skills.values():
+        tools = frozenset(step.tool_name for step in proven.steps)
+        like = [*self._with_tools.get(tools, ()), *(id for task in tasks for id in self._learned_from.get(task, ()))]
+        for skill in (self._skills[id] for id in sorted(set(like), key=self._places.__getitem__)):
             breathe()
-            if skill.status == "retired":
-                continue
             own = {e.task_id for e in skill.evidence if e.outcome == "success"}
             same = skill.origin == "model" and bool(own) and own <= tasks
             if (same or _same(skill.body, proven.use_when, tools)) and self._current(skill):
@@ -307,9 +316,13 @@ def _named(body: SkillBody) -> dict[str, str]:
     return {name: source for name, source in body.variables.items() if name in names}
 
 
-def _same(body: SkillBody, use_when: str, tools: set[str]) -> bool:
+def _tools_of(body: SkillBody) -> frozenset[str]:
+    return frozenset(step.tool_name for step in body.tool_sops)
+
+
+def _same(body: SkillBody, use_when: str, tools: frozenset[str]) -> bool:
     """Whether a skill has this occasion, and these tools."""
-    return {step.tool_name for step in body.tool_sops} == tools and _alike(body.use_when, use_when)
+    return _tools_of(body) == tools and _alike(body.use_when, use_when)
 
 
 def _alike(one: str, other: str) -> bool:

@@ -339,7 +339,7 @@ def list_messages(
     if time_desc:
         rows.reverse()
     items = [_message(tx.project_id, session_id, row) for row in rows]
-    return Page[StoredMessage].model_construct(items=items, next_cursor=following, has_more=more)
+    return Page.model_construct(items=items, next_cursor=following, has_more=more)
 
 
 _OF_TASK = f"""

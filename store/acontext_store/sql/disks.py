@@ -168,7 +168,7 @@ def list_below(tx: Tx, disk_id: str, *, under: str, limit: int, cursor: str | No
     more, rows = len(rows) > limit, rows[:limit]
     following = encode_cursor(quote(rows[-1][0]), quote(rows[-1][1])) if more else None
     items = [_of_row(disk_id, row) for row in rows]
-    return Page[Artifact].model_construct(items=items, next_cursor=following, has_more=more)
+    return Page.model_construct(items=items, next_cursor=following, has_more=more)
 
 
 def _end(path: str) -> str:

@@ -49,4 +49,4 @@ def page(
     more = len(rows) > limit
     rows = rows[:limit]
     following = encode_cursor(rows[-1]._mapping[place], rows[-1]._mapping[id]) if more else None
-    return Page[Any](items=[make(row) for row in rows], next_cursor=following, has_more=more)
+    return Page(items=[make(row) for row in rows], next_cursor=following, has_more=more)
