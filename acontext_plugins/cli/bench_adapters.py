@@ -142,6 +142,7 @@ def _spawn(name: str, how: str, seconds: float) -> dict[str, Any]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("ACONTEXT_")}
         url = f"sqlite:///{Path(folder) / 'bench.db'}"
         environment |= {"ACONTEXT_URL": url, "OPENAI_API_KEY": "unused", "PYTHONDONTWRITEBYTECODE": ""}
+        environment.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # LiteLLM itself would ask the network
         done = subprocess.run(
             [sys.executable, "-m", __name__, name, how, str(seconds)],
             env=environment, cwd=folder, stdout=subprocess.PIPE, text=True, check=True,

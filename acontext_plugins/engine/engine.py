@@ -10,6 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import BinaryIO
 
 from acontext_plugins.llm import LLM, Embedder
@@ -42,6 +43,7 @@ from acontext_store.types import (
 
 from .accounts import Accounts
 from .curating import Curating
+from .failing import Patience
 from .links import Links
 from .protocols import BatchObserver, Learner, Observer
 from .reading import Reading
@@ -52,6 +54,9 @@ from .uploads import check_assets, keep_bytes
 from .worker import Worker, all_tasks
 
 log = logging.getLogger("acontext")
+
+#: A look at what waits is followed by a pause of so many times as long: others read, too.
+_BETWEEN_LOOKS = 10
 
 
 class Engine(Reading, Curating, Searching, Retrying, Accounts):
@@ -171,23 +176,31 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
         if self.vectors is not None:
             await self.vectors.registered()
         for kind in self.worker.kinds:
-            done, pause = 0, 0.01
-            while fresh := [lane for lane in await self._waiting(kind) if not lane.failing]:
-                for lane in fresh:
-                    if lane.due_at > time.time():
-                        await self.store.make_due(lane.kind, lane.key)
-                before, total = done, done + len(fresh)
-                step(kind, done, total)
-                while count := await self.worker.work_once(kinds=(kind,)):
-                    done += count
-                    step(kind, done, max(done, total))
+            await self._work_off(kind, partial(step, kind))
+
+    async def _work_off(self, kind: LaneKind, step: Callable[[int, int], None]) -> None:
+        done, total, pause = 0, 0, 0.01
+        patience = Patience(self.worker)
+
+        def ended(count: int) -> None:
+            nonlocal done
+            done += count
+            step(done, max(done, total))
+
+        while ready := [lane for lane in await self._waiting(kind) if patience.lasts(lane)]:
+            for lane in ready:
+                if lane.due_at > time.time():
+                    await self.store.make_due(lane.kind, lane.key)
+            before, total = done, done + len(ready)
+            step(done, total)
+            await self.worker.work_through(kind, ended)
+            if done == before:  # all that is left is in other hands, or what it needs is away
                 if self.worker.held_up(kind):
-                    break
-                if done == before:  # all that is left is in other hands
-                    if pause > 0.2:
-                        self._say_elsewhere(fresh)
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 1.5, 0.25)
+                    self.worker.wish()
+                elif pause > 0.2:
+                    self._say_elsewhere(ready)
+                await asyncio.sleep(pause)
+                pause = min(pause * 1.5, 0.25)
 
     def _say_elsewhere(self, lanes: Sequence[Lane]) -> None:
         """Once: that others are waited for, and for how long where they are gone."""
@@ -213,35 +226,33 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
         """Do the due work (of one session: only its observation) now, and wait until it is done or dead."""
         self._tell_worker(self.worker.wish)
         hurried: set[tuple[LaneKind, str]] = set()
-        tried: set[tuple[LaneKind, str]] = set()
+        patience = Patience(self.worker)
         pause = 0.002
         while True:
+            looked = time.monotonic()
             waiting = [lane for lane in await self.store.lanes(dead=False) if self._concerns(lane, session_id)]
+            looked = time.monotonic() - looked
             if not waiting:
                 return True
-            for lane in waiting:
-                known = tried if lane.failing else hurried
-                if lane.due_at > time.time() and (lane.kind, lane.key) not in known and not self._has_to_wait(lane):
-                    await self.store.make_due(lane.kind, lane.key)
-                    known.add((lane.kind, lane.key))
-            if all(self._has_to_wait(lane, (lane.kind, lane.key) in tried) for lane in waiting):
+            ready = [lane for lane in waiting if patience.lasts(lane)]
+            if not ready:
                 return False
+            for lane in ready:
+                if lane.due_at > time.time() and (lane.kind, lane.key) not in hurried:
+                    await self.store.make_due(lane.kind, lane.key)
+                    hurried.add((lane.kind, lane.key))
+            if any(self.worker.away().values()):
+                self._tell_worker(self.worker.wish)
             if self._work is None:
                 await self.worker.work_once()
             else:
                 self._wake()
             if deadline is not None and time.monotonic() > deadline:
                 return False
-            await asyncio.sleep(pause)
+            await asyncio.sleep(max(pause, _BETWEEN_LOOKS * looked))
             pause = min(pause * 1.5, 0.05)
             if pause >= 0.05:
                 hurried.clear()
-
-    def _has_to_wait(self, lane: Lane, tried: bool = False) -> bool:
-        """It has failed and is backing off, or what it needs is (or, when just `tried`, was) away."""
-        if lane.owner is None and self.worker.is_shut(lane.kind):
-            return True
-        return lane.due_at > time.time() and (lane.attempts > 0 or (lane.outages > 0 and tried))
 
     def _concerns(self, lane: Lane, session_id: str | None) -> bool:
         return lane.kind in self.worker.kinds and session_id in (None, lane.key)

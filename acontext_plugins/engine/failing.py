@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from acontext_store.errors import (
     AcontextError,
@@ -23,7 +24,7 @@ from acontext_store.errors import (
     Refused,
     StoreUnavailable,
 )
-from acontext_store.types import Claim, LaneKind
+from acontext_store.types import Claim, Lane, LaneKind
 
 from ..settings import WorkerSettings
 
@@ -33,6 +34,8 @@ log = logging.getLogger("acontext")
 _ANSWERS = (InvalidAnswer, PromptTooLong, Refused)
 _AWAY = (LearningUnavailable, StoreUnavailable, TimeoutError, ConnectionError)
 _LONGEST_WAIT = 86_400.0
+#: An outage that somebody waits through: so many times in a row without an answer, and so many seconds to the next try.
+BLIPS, SOON = 2, 5.0
 _LONGEST_REASON = 300
 _DOING: dict[LaneKind, str] = {"observe": "observing", "learn": "learning", "embed": "embedding"}
 
@@ -108,6 +111,8 @@ class Breaker:
         #: Not before that, even where somebody would like to know.
         self._not_before = 0.0
         self._probe: int | None = None
+        #: Times in a row that nobody answered, since it opened.
+        self._failed = 0
         #: Why nothing is claimed; "" while it is.
         self.reason = ""
 
@@ -122,6 +127,17 @@ class Breaker:
             return 0.0
         return math.inf if self._probe is not None else max(0.0, self._again_at - self._clock())
 
+    @property
+    def failed(self) -> int:
+        """Times in a row that nobody has answered; 0 while work is claimed."""
+        return 0 if self._since is None else self._failed
+
+    def is_lasting(self, known: int) -> bool:
+        """Whether it is more than a blip, for somebody who came when it had failed `known` times: they saw one try."""
+        if 0 < self.wait < math.inf and self._not_before - self._clock() > SOON:
+            return True
+        return self.failed > BLIPS and self.failed != known
+
     def probes_with(self, claim: Claim) -> None:
         """This is the piece of work that finds out."""
         self._probe = claim.token
@@ -135,7 +151,7 @@ class Breaker:
         moment = self._clock()
         if self._since is None:
             known = moment - self._ended < self._longest
-            self._since = moment
+            self._since, self._failed = moment, 1
             self._pause = min(self._pause * 2, self._longest) if known else self._first
             self._put_off(moment, self._pause, error)
             if not known:
@@ -145,6 +161,7 @@ class Breaker:
                     reason_of(error),
                 )
         elif self._probe == claim.token:
+            self._failed += 1
             self._pause = min(self._pause * 2, self._longest)
             self._put_off(moment, self._pause * random.uniform(0.5, 1.0), error)
         self.reason = reason_of(error)
@@ -156,11 +173,13 @@ class Breaker:
         self._again_at = moment + max(pause, asked)
 
     def answered(self, claim: Claim) -> None:
-        """Somebody did."""
+        """Somebody did: it is over. Who was asked before it began only gives hope."""
         if self._since is not None and self._probe == claim.token:
             moment = self._clock()
             log.info("acontext: %s goes on, after %.0f seconds", self._doing, moment - self._since)
             self._since, self._ended, self.reason = None, moment, ""
+        elif self._since is not None:
+            self.wish()
         self.left(claim)
 
     def left(self, claim: Claim) -> None:
@@ -175,3 +194,32 @@ class Breaker:
     def wish(self) -> None:
         """Somebody waits for it: find out as soon as that is polite."""
         self._again_at = min(self._again_at, self._not_before)
+
+
+class Away(Protocol):
+    """Whoever does the work."""
+
+    def away(self) -> dict[LaneKind, int]:
+        """How many times in a row nobody has answered that kind of work; 0 where it is done."""
+
+    def is_held_up(self, kind: LaneKind, known: dict[LaneKind, int]) -> bool:
+        """Whether what it needs is away for longer than one does well to wait."""
+
+
+class Patience:
+    """Of somebody who waits for work: through blips, not through outages, and not for what fails by itself."""
+
+    def __init__(self, worker: Away) -> None:
+        self._worker = worker
+        self._known = worker.away()
+        #: Failures and outages of each piece of work when it was first looked at.
+        self._before: dict[tuple[LaneKind, str], tuple[int, int]] = {}
+
+    def lasts(self, lane: Lane) -> bool:
+        """Whether to wait for this, and to have it tried at once."""
+        if lane.owner is None and self._worker.is_held_up(lane.kind, self._known):
+            return False
+        attempts, outages = self._before.setdefault((lane.kind, lane.key), (lane.attempts, lane.outages))
+        if lane.attempts > attempts:
+            return False
+        return lane.due_at <= time.time() or (not lane.attempts and lane.outages - outages <= BLIPS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
@@ -76,9 +75,13 @@ class Worker:
         """Why no work of that kind is done now; "" where it is."""
         return self._breakers[kind].reason
 
-    def is_shut(self, kind: LaneKind) -> bool:
-        """Whether no work of that kind is done now, and nobody finds out if it could be."""
-        return 0 < self._breakers[kind].wait < math.inf
+    def away(self) -> dict[LaneKind, int]:
+        """How many times in a row nobody has answered that kind of work; 0 where it is done."""
+        return {kind: breaker.failed for kind, breaker in self._breakers.items()}
+
+    def is_held_up(self, kind: LaneKind, known: dict[LaneKind, int]) -> bool:
+        """Whether what it needs is away for longer than one does well to wait, since `away` has said what is known."""
+        return self._breakers[kind].is_lasting(known[kind])
 
     def wish(self) -> None:
         """Somebody waits for the work: find out soon whether what was away is back. Only from the worker's own loop."""
@@ -113,9 +116,7 @@ class Worker:
         except Closed:
             return
         finally:
-            for task in self._running:
-                task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await self._drop(self._running)
 
     async def work_once(self, *, kinds: Collection[LaneKind] | None = None) -> int:
         """Claim what is due now, do it, and tell how much it was."""
@@ -128,6 +129,28 @@ class Worker:
                 self._hand_back(claim)
             raise
         return len(claims)
+
+    async def work_through(self, kind: LaneKind, done: Callable[[int], None]) -> None:
+        """Do the due work of that kind until there is none; `done` is told how many pieces have ended."""
+        running: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                if free := self._settings.concurrency - len(running):
+                    running |= {asyncio.create_task(self._handle(claim)) for claim in await self._take([kind], free)}
+                if not running:
+                    return
+                ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in ended:
+                    task.result()
+                done(len(ended))
+        finally:
+            await self._drop(running)
+
+    @staticmethod
+    async def _drop(work: Collection[asyncio.Task[None]]) -> None:
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
 
     async def _claim(self) -> int:
         free = self._settings.concurrency - len(self._running)

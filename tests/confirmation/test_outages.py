@@ -204,7 +204,7 @@ def test_learning_from_files_ends_during_an_outage(home: Home) -> None:
     worker(home, model, backoff=1000.0, longest_probe=1000.0)
     record(home, 30)
     home.loop.run(home.engine.work_off())
-    assert model.asked == 1
+    assert 1 <= model.asked <= 4  # as many as are under way when it begins
 
 
 # ------------------------------------------------------------------------------------------------ verdicts

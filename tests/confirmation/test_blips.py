@@ -1,0 +1,131 @@
+"""A model that fails now and then is no outage: who waits for the work waits through it, several calls at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from acontext_plugins.embedded import Home
+from acontext_plugins.engine.failing import BLIPS
+from acontext_plugins.llm import Request
+from acontext_store.errors import LearningUnavailable
+
+from .scripted import OUTAGES, Model, until, worker
+from .test_outages import learned, record, statuses
+
+Wait = Callable[[Home], Any]
+
+
+def flush(home: Home) -> None:
+    assert home.loop.run(home.engine.flush(60)) is True
+
+
+def learn_from_files(home: Home) -> None:
+    home.loop.run(home.engine.work_off())
+
+
+def away_for(calls: int) -> Callable[[Request], Any]:
+    """Nobody answers so many calls."""
+    left = [calls]
+
+    def trouble(request: Request) -> Any:
+        left[0] -= 1
+        return LearningUnavailable("the model cannot be reached") if left[0] >= 0 else {"fine": True}
+
+    return trouble
+
+
+@pytest.mark.parametrize("wait", [flush, learn_from_files])
+@pytest.mark.parametrize("calls", [1, 2])
+def test_a_blip_is_waited_through(home: Home, wait: Wait, calls: int) -> None:
+    worker(home, Model(trouble=away_for(calls)), concurrency=1)
+    record(home, 6)
+    wait(home)
+    assert home.engine.store.lanes().result() == []
+    assert learned(home) == ["issue_refund"]
+    assert all(statuses(home, f"key-{number}") == {"success"} for number in range(6))
+
+
+@pytest.mark.parametrize("wait", [flush, learn_from_files])
+def test_where_every_third_conversation_fails_at_first_all_is_learned_at_once(home: Home, wait: Wait) -> None:
+    seen: dict[str, int] = {}
+
+    def trouble(request: Request) -> Any:
+        session_id = request.purpose.session_id or ""
+        number = seen.setdefault(session_id, len(seen))
+        first, seen[session_id] = number >= 0, -1
+        return OUTAGES["down"] if first and number % 3 == 0 else {"fine": True}
+
+    worker(home, Model(trouble=trouble))
+    record(home, 40)
+    wait(home)
+    assert home.engine.store.lanes().result() == []
+    assert {status for n in range(40) for status in statuses(home, f"key-{n}")} == {"success"}
+
+
+@pytest.mark.parametrize("failing", [True, False])
+def test_an_outage_is_given_up_after_a_few_tries(home: Home, failing: bool) -> None:
+    model = Model(trouble=OUTAGES["down"])
+    worker(home, model, concurrency=1)
+    record(home, 5)
+    if failing:
+        assert home.loop.run(home.engine.flush(60)) is False
+    else:
+        learn_from_files(home)
+    assert 1 <= model.asked <= 2 * (BLIPS + 1)
+    assert len(home.engine.store.lanes(dead=False).result()) == 5
+
+
+def test_a_wait_that_the_model_asks_for_is_not_sat_out(home: Home) -> None:
+    model = Model(trouble=LearningUnavailable("too many requests", retry_after=300))
+    worker(home, model, concurrency=1)
+    record(home, 3)
+    learn_from_files(home)
+    assert home.loop.run(home.engine.flush(60)) is False
+    assert model.asked == 1
+
+
+def test_learning_from_files_asks_as_many_calls_at_a_time_as_the_worker_may(home: Home) -> None:
+    under_way, most = [0], [0]
+
+    async def slowly(request: Request) -> Any:
+        under_way[0] += 1
+        most[0] = max(most[0], under_way[0])
+        await asyncio.sleep(0.03)
+        under_way[0] -= 1
+        return {"fine": True}
+
+    worker(home, Model(trouble=slowly), concurrency=3)
+    record(home, 9)
+    learn_from_files(home)
+    assert most == [3]
+    assert home.engine.store.lanes().result() == []
+
+
+def test_who_stops_waiting_leaves_no_work_taken(home: Home) -> None:
+    begun = asyncio.Event()
+
+    async def never(request: Request) -> Any:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def stopped() -> None:
+        waiting = asyncio.create_task(home.engine.work_off())
+        await begun.wait()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+    worker(home, Model(trouble=never))
+    record(home, 5)
+    home.loop.run(stopped())
+    until(lambda: all(lane.owner is None for lane in home.engine.store.lanes().result()))
+    assert len(home.engine.store.lanes(dead=False).result()) == 5
+
+
+def test_what_fails_by_itself_is_not_waited_for_however_soon_it_is_due_again(home: Home) -> None:
+    worker(home, Model(trouble="I would rather not."), backoff=0.000001, longest_backoff=0.000001, max_attempts=10**6)
+    record(home, 2)
+    assert home.loop.run(home.engine.flush(60)) is False
