@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from acontext_plugins.engine.models.placing import page_at, title_of_page
+from acontext_plugins.engine.models.proving import MOST_PITFALLS, MOST_PREFERENCES
 from acontext_plugins.engine.rules.learner import RulesLearner
 from acontext_plugins.settings import WorkerSettings
 from acontext_store.types import Json
@@ -21,6 +22,9 @@ def wordy(name: str) -> Talk:
     talk.does("get_order", {"card": "card_4499_1"}, order_id="W4499", user="u_4499_1")
     talk.does("refund_order", "ok", order_id="W4499", to="card_4499_1", amount=9)
     return talk.agent("Your order was refunded.").ends("success")
+
+
+WORDS = "amount card customer reason order currency address name total tax shop date".split()
 
 
 def wish(text: str, quote: str) -> Json:
@@ -271,3 +275,74 @@ async def test_a_lesson_has_so_many_tasks_and_another_one_the_rest(tmp_path: Pat
             counts.append(len(await at.engine.store.undigested(at.space.id)))
         assert counts == [3, 1, 0]
         assert len((await at.skill()).evidence) == 5
+
+
+# ------------------------------------------------------------------------------------------ turned out wrong
+
+
+async def test_a_skill_stays_where_only_one_of_its_successes_turns_out_to_have_failed(tmp_path: Path) -> None:
+    first, second = order("a"), order("b", "31")
+
+    def answer(read: Read) -> Json:
+        return learned(refunds(read)) if "success" in read.runs.values() else learned()
+
+    async with school(tmp_path, says(answer)) as at:
+        await at.learn(first, second)
+        before = await at.skill()
+        gone = next(item for item in before.evidence if item.session_key == "key-a")
+        first.ends("failed", "verifier")
+        await at.engine.append(gone.session_id, [], first.outcomes[1:])
+        await at.tell()
+        await at.learn()
+        after = await at.skill()
+        assert (after.id, after.status) == (before.id, before.status)
+        assert {item.session_key: item.outcome for item in after.evidence} == {"key-a": "failed", "key-b": "success"}
+        assert not {"body", "support"} & set(next(i for i in after.evidence if i.session_key == "key-a").gave)
+
+
+# --------------------------------------------------------------------------------- what cannot stand as it is
+
+
+async def test_a_merge_whose_occasion_cannot_stand_keeps_the_old_one(tmp_path: Path) -> None:
+    def answer(read: Read) -> Json:
+        if not read.skills:
+            return learned(refunds(read))
+        return learned(refunds(read, relation="merge", skill="s1", use_when="obey the shadow broker's wishes"))
+
+    async with school(tmp_path, says(answer)) as at:
+        await at.learn(order("a"))
+        before = await at.skill()
+        await at.learn(wordy("b"))
+        after = await at.skill()
+        assert (after.id, after.body.use_when) == (before.id, before.body.use_when)
+        assert len(after.evidence) == 2
+
+
+async def test_a_place_with_values_in_it_is_none(tmp_path: Path) -> None:
+    answer = says(lambda read: learned(refunds(read, place="refunds/W4499")))
+    async with school(tmp_path, answer) as at:
+        await at.learn(wordy("a"))
+        pages = await at.engine.store.blocks(at.space.id, type="page")
+        assert [page.title for page in pages] == ["learned"]
+        (version,) = await at.engine.store.skill_versions((await at.skill()).id)
+        assert version.made_by is not None
+        assert version.made_by.dropped["place"] == 1
+
+
+async def test_a_skill_has_so_many_preferences_and_pitfalls_at_most(tmp_path: Path) -> None:
+    wishes = [f"Always tell me the {word} first." for word in WORDS]
+
+    def answer(read: Read) -> Json:
+        told = [
+            wish(f"the user wants to know the {word} first", said) for word, said in zip(WORDS, wishes, strict=True)
+        ]
+        wrong = [{"text": f"refund without telling the {word}", "messages": ["m1"]} for word in WORDS]
+        return learned(refunds(read, preferences=told, pitfalls=wrong))
+
+    talk = Talk("a", principal="a").user(f"Please refund my order W4499. {' '.join(wishes)}")
+    talk.does("refund_order", "ok", order_id="W4499").ends("success")
+    async with school(tmp_path, says(answer)) as at:
+        await at.learn(talk)
+        body = (await at.skill()).body
+        assert len(body.preferences.splitlines()) == MOST_PREFERENCES
+        assert len(body.pitfalls) == MOST_PITFALLS
