@@ -17,6 +17,7 @@ from ..protocols import Batch
 from ..rules.markers import strip_injected
 from ..rules.observer import DESCRIPTION_CHARS, MOST_PREFERENCES, MOST_PROGRESSES
 from ..rules.outcomes import BARE, differs
+from ..rules.polarity import turns, unturned
 from .observer_answer import (
     InsertTask,
     LinkMessages,
@@ -175,8 +176,9 @@ class Board:
         if len(quote) < QUOTE_CHARS or not any(quote in plain(strip_injected(message.text)) for message in users):
             raise Dropped("misquoted")
         text = tidy(wish.preference, NOTE_CHARS)
-        if invents(text, users) or not self._is_said_by_users(text):
-            text = tidy(wish.quote, NOTE_CHARS)
+        said = next(whole for message in users if quote in plain(whole := strip_injected(message.text)))
+        if turns(text, wish.quote, said) or invents(text, users) or not self._is_said_by_users(text):
+            text = tidy(unturned(wish.quote, said), NOTE_CHARS)
         if text not in row.preferences:
             row.preferences.append(text)
 

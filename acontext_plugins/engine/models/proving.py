@@ -19,10 +19,11 @@ from ..rules.calls import Call
 from ..rules.distil import arguments_of
 from ..rules.learner import corroborated, pitfall_line
 from ..rules.markers import strip_injected
+from ..rules.polarity import turns, unturned
 from ..rules.templates import Run
 from ..rules.values import normal
 from ..rules.wording import MOST_STEPS, action_of, tidy, trace_of, typical_request, use_when_of, variables_of
-from .experience import ExperienceAnswer, Learned, Relation, ScoreAnswer
+from .experience import ExperienceAnswer, Learned, PreferenceAnswer, Relation, ScoreAnswer
 from .grounds import Grounds, placeholders
 from .lessons import Question, is_a_persons
 from .placing import page_at
@@ -293,16 +294,20 @@ class _Prover:
     def _preferences(self) -> None:
         for item in self._answer.preferences[: 2 * MOST_PREFERENCES]:
             shown = _speaker(self._question, item.message, item.quote)
-            text = shown and (
-                self._wishes.text(item.text, LINE_CHARS, share=SPOKEN, spoken=True)
-                or self._wishes.text(tidy(item.quote), LINE_CHARS, share=0.0)
-            )
+            text = shown and self._wish(item, strip_injected(shown.messages[item.message.strip()].text))
             if not shown or not text:
                 self._dropped["preferences"] += 1
                 continue
             if text not in self._found.preferences and len(self._found.preferences) < MOST_PREFERENCES:
                 self._found.preferences.append(text)
                 self._cite(shown, "preference", messages=[shown.messages[item.message.strip()].id])
+
+    def _wish(self, item: PreferenceAnswer, said: str) -> str | None:
+        """The model's words for it, where they are the user's and do not turn them round; else the user's own."""
+        turned = turns(item.text, item.quote, said)
+        self._dropped["turned"] += turned
+        words = None if turned else self._wishes.text(item.text, LINE_CHARS, share=SPOKEN, spoken=True)
+        return words or self._wishes.text(tidy(unturned(item.quote, said)), LINE_CHARS, share=0.0)
 
     def _pitfalls(self) -> None:
         for item in self._answer.pitfalls[: 2 * MOST_PITFALLS]:
