@@ -217,9 +217,9 @@ class Patience:
 
     def lasts(self, lane: Lane) -> bool:
         """Whether to wait for this, and to have it tried at once."""
-        if lane.owner is None and self._worker.is_held_up(lane.kind, self._known):
-            return False
         attempts, outages = self._before.setdefault((lane.kind, lane.key), (lane.attempts, lane.outages))
-        if lane.attempts > attempts:
+        if lane.owner is not None:
+            return True  # it is being done; where that worker has died, the next one gets it soon, as another attempt
+        if lane.attempts > attempts or self._worker.is_held_up(lane.kind, self._known):
             return False
         return lane.due_at <= time.time() or (not lane.attempts and lane.outages - outages <= BLIPS)

@@ -129,3 +129,16 @@ def test_what_fails_by_itself_is_not_waited_for_however_soon_it_is_due_again(hom
     worker(home, Model(trouble="I would rather not."), backoff=0.000001, longest_backoff=0.000001, max_attempts=10**6)
     record(home, 2)
     assert home.loop.run(home.engine.flush(60)) is False
+
+
+@pytest.mark.parametrize("wait", [flush, learn_from_files])
+def test_work_that_a_worker_died_with_is_waited_for(home: Home, wait: Wait) -> None:
+    worker(home, Model())
+    record(home, 3)
+    store = home.engine.store
+    for lane in store.lanes().result():
+        store.make_due(lane.kind, lane.key).result()
+    assert len(store.claim("dead", kinds=["observe"], lease=0.5, limit=3).result()) == 3
+    wait(home)
+    assert store.lanes().result() == []
+    assert {status for n in range(3) for status in statuses(home, f"key-{n}")} == {"success"}
