@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from acontext_plugins import Acontext
 from acontext_plugins.embedded import Home
 from acontext_plugins.engine.failing import BLIPS
+from acontext_plugins.engine.protocols import Observation
+from acontext_plugins.engine.rules.observer import RulesObserver
 from acontext_plugins.llm import Request
+from acontext_plugins.settings import ObserveSettings, Settings
 from acontext_store.errors import LearningUnavailable
+from acontext_store.types import TaskOps
 
 from .scripted import OUTAGES, Model, until, worker
 from .test_outages import learned, record, statuses
@@ -131,14 +137,25 @@ def test_what_fails_by_itself_is_not_waited_for_however_soon_it_is_due_again(hom
     assert home.loop.run(home.engine.flush(60)) is False
 
 
-@pytest.mark.parametrize("wait", [flush, learn_from_files])
-def test_work_that_a_worker_died_with_is_waited_for(home: Home, wait: Wait) -> None:
-    worker(home, Model())
-    record(home, 3)
-    store = home.engine.store
-    for lane in store.lanes().result():
-        store.make_due(lane.kind, lane.key).result()
-    assert len(store.claim("dead", kinds=["observe"], lease=0.5, limit=3).result()) == 3
-    wait(home)
-    assert store.lanes().result() == []
-    assert {status for n in range(3) for status in statuses(home, f"key-{n}")} == {"success"}
+class Slow(RulesObserver):
+    """Who waits looks several times meanwhile."""
+
+    async def observe(self, observation: Observation) -> TaskOps:
+        await asyncio.sleep(0.2)
+        return await super().observe(observation)
+
+
+def test_a_flush_waits_for_what_a_dead_worker_had_taken(database: Path) -> None:
+    settings = Settings(url=f"sqlite:///{database}", observe=ObserveSettings(quiet=60, max_wait=60))
+    with Acontext(settings=settings) as client:
+        home = client.door.home()
+        home.engine.worker._observer = Slow()
+        record(home, 3)
+        store = home.engine.store
+        lanes = store.lanes().result()
+        for lane in lanes:
+            store.make_due(lane.kind, lane.key)
+        assert len(store.claim("dead", kinds=["observe"], lease=0.5, limit=3).result()) == 3
+        flush(home)
+        assert store.lanes().result() == []
+        assert {status for n in range(3) for status in statuses(home, f"key-{n}")} == {"success"}
