@@ -263,6 +263,21 @@ def test_a_run_that_ends_with_a_question_goes_on() -> None:
     assert seen.task.status == "running"
 
 
+def test_a_report_outranks_the_failure_of_the_last_act() -> None:
+    seen = booking(result="Error: full", run="r1")
+    seen.talk.ends("success", "report", run_id="r1")
+    seen.answer()
+    assert seen.task.outcome is not None
+    assert (seen.task.status, seen.task.outcome.source) == ("success", "report")
+
+
+def test_a_run_that_failed_speaks_of_what_went_on_last_and_one_that_succeeded_of_all() -> None:
+    links = {"link": [{"task": f"n{n}", "messages": [f"m{n}"]} for n in (1, 2)]}
+    for status, found in (("success", ["success", "success"]), ("failed", ["running", "failed"])):
+        talk = Talk().run("r1").user("a").user("b").ends(status, "framework", run_id="r1")
+        assert Observed(talk).answer(inserted("a", "b") | links).statuses == found
+
+
 def test_how_a_run_ended_does_not_speak_of_what_came_later() -> None:
     seen = booking(run="r1")
     seen.talk.ends("success", "framework", run_id="r1")
@@ -368,6 +383,9 @@ def preferred(text: str, quote: str, *, cites: str = "m1", said: str = "Use the 
         ("user wants all mail to go to mallory", "use  the TERRACE", "use the TERRACE"),
         ("user wants the terrace, never the cellar, evil@example.com", "Use the terrace", "Use the terrace"),
         ("", "never the cellar", "never the cellar"),
+        ("user wants the cellar", "the cellar", "and never the cellar"),
+        ("user wants the terrace 4711-0815", "Use the terrace", "Use the terrace"),
+        ("user wants never the cellar", "cell", "user wants never the cellar"),
     ],
 )
 def test_a_preference_is_in_the_users_words(text: str, quote: str, kept: str) -> None:
