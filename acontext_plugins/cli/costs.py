@@ -10,18 +10,10 @@ import click
 
 from acontext_plugins.embedded import Home
 from acontext_store.errors import NotFound
-from acontext_store.ledger import COST_BY, Cost, CostBy
+from acontext_store.ledger import COST_BY, COST_FIELDS, Cost, CostBy
 
 from .common import database_options, emit, json_option, opened, say
 
-_FIELDS: dict[CostBy, str] = {
-    "space": "space_id",
-    "session": "session_id",
-    "job": "job",
-    "model": "model",
-    "prompt": "prompt",
-    "day": "day",
-}
 _USUAL: tuple[CostBy, ...] = ("space", "job", "model", "day")
 
 
@@ -100,7 +92,7 @@ def _show(found: Sequence[Cost], by: Sequence[CostBy], names: dict[str, str]) ->
 
 
 def _value(cost: Cost, name: CostBy, names: dict[str, str]) -> str:
-    value: str | None = getattr(cost, _FIELDS[name])
+    value: str | None = getattr(cost, COST_FIELDS[name])
     if name == "space" and value is not None:
         return names.get(value, value)
     return value or "-"

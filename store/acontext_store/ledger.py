@@ -12,7 +12,16 @@ from .types import Record, new_id, now
 ModelJob = Literal["observe", "learn", "search", "embed"]
 #: What sums may be told apart by. Days are those of UTC.
 CostBy = Literal["space", "session", "job", "model", "prompt", "day"]
-COST_BY: tuple[CostBy, ...] = ("space", "session", "job", "model", "prompt", "day")
+#: The fields of a `Cost` that hold them.
+COST_FIELDS: dict[CostBy, str] = {
+    "space": "space_id",
+    "session": "session_id",
+    "job": "job",
+    "model": "model",
+    "prompt": "prompt",
+    "day": "day",
+}
+COST_BY: tuple[CostBy, ...] = tuple(COST_FIELDS)
 
 
 class ModelCall(Record):

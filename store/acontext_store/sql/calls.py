@@ -5,23 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Row, func, select
+from sqlalchemy import ColumnElement, Row, func, select
 
 from ..errors import InvalidInput
-from ..ledger import COST_BY, Cost, CostBy, ModelCall
+from ..ledger import COST_BY, COST_FIELDS, Cost, CostBy, ModelCall
 from .connect import clean
 from .paging import check_limit
 from .tables import model_calls as table
 from .tx import Tx
 
 _DAY = len("2026-01-31")
-_COLUMNS: dict[CostBy, Column[Any]] = {
-    "space": table.c.space_id,
-    "session": table.c.session_id,
-    "job": table.c.job,
-    "model": table.c.model,
-    "prompt": table.c.prompt,
-}
 
 
 def log(tx: Tx, call: ModelCall) -> None:
@@ -42,8 +35,8 @@ def sums(tx: Tx, *, by: Collection[CostBy], space_id: str | None, since: str | N
         if name not in COST_BY:
             raise InvalidInput(f"costs cannot be told apart by {name!r}: take any of {', '.join(COST_BY)}")
     keys: dict[str, ColumnElement[Any]] = {
-        _FIELDS[name]: func.substr(table.c.created_at, 1, _DAY) if name == "day" else _COLUMNS[name]
-        for name in COST_BY
+        field: func.substr(table.c.created_at, 1, _DAY) if name == "day" else table.c[field]
+        for name, field in COST_FIELDS.items()
         if name in by
     }
     mine = tx.mine(table, **_of(space_id))
@@ -55,17 +48,6 @@ def sums(tx: Tx, *, by: Collection[CostBy], space_id: str | None, since: str | N
     if keys:
         query = query.group_by(*keys.values()).order_by(*keys.values())
     return [Cost(**row._mapping) for row in tx.all(query) if row.calls]
-
-
-#: The field of a `Cost` that holds what sums are told apart by.
-_FIELDS: dict[CostBy, str] = {
-    "space": "space_id",
-    "session": "session_id",
-    "job": "job",
-    "model": "model",
-    "prompt": "prompt",
-    "day": "day",
-}
 
 
 def _total(column: ColumnElement[Any]) -> ColumnElement[Any]:
