@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from acontext_plugins.engine.rules.polarity import negates, turns, unturned
 
-SAID = "Thanks a lot! Never refund without asking me. I don't like e-mails, call me. 不要发邮件。"
+SAID = (
+    "Thanks a lot! Never refund without asking me. I don't like e-mails, call me. N'envoyez pas d'e-mails. 不要发邮件。"
+)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,8 @@ SAID = "Thanks a lot! Never refund without asking me. I don't like e-mails, call
         ("user likes e-mails", "I don't like e-mails, call me.", True),
         ("user wants a call", "call me", False),
         ("user doesn’t want e-mails", "don't like e-mails", False),
+        ("l'utilisateur veut des e-mails", "N'envoyez pas d'e-mails", True),
+        ("l'utilisateur ne veut pas d'e-mails", "N'envoyez pas d'e-mails", False),
         ("用户不想要邮件", "不要发邮件", False),
         ("用户要邮件", "发邮件", True),
         ("user likes e-mails", "nobody said this", True),

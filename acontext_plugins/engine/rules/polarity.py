@@ -11,9 +11,11 @@ from collections.abc import Sequence
 
 from .speech import sentences
 
+#: Words of languages in which one of them says no (of "ne ... pas", the second one).
 _NO = re.compile(
-    r"\b(?:no|not|never|none|nobody|nothing|nowhere|neither|nor|cannot|without|avoid|stop|refuse|kein\w*|nicht|nie|niemals|ohne|ne|pas|jamais|sans|aucun\w*|nunca|jam[aá]s|sin|nada|n[aã]o|sem|mai|senza"
-    r"|не|нет|без|никогда)\b|n['’]t\b|\b(?:do|does|did|is|are|ca|wo|should|must)nt\b|[不别別勿未没沒无無非]|ない|なし|ません|禁",
+    r"\b(?:no|not|never|none|nobody|nothing|nowhere|neither|nor|cannot|without|avoid|stop|refuse|kein\w*|nicht|nie"
+    r"|niemals|ohne|pas|jamais|sans|aucun\w*|nunca|jam[aá]s|sin|n[aã]o|sem|senza|не|нет|без|никогда)\b"
+    r"|n['’]t\b|\b(?:do|does|did|is|are|ca|wo|should|must)nt\b|[不别別勿未没沒无無非]|ない|なし|ません|禁",
     re.IGNORECASE,
 )
 #: Where a sentence goes on with something else; what comes before is no mere "Never," or "Please don't,".
