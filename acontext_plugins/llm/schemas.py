@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from .base import ToolCall
 
 #: What an endpoint with strict schemas takes.
 _KEPT = frozenset({"type", "description", "enum", "const", "properties", "items", "anyOf", "$ref", "$defs"})
+_FENCED = re.compile(r"```\w*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 _ANSWER = "Answer with one JSON object and nothing else. It follows this JSON schema:\n{schema}"
 _TOOLS = (
     "You can call tools. These are there:\n{tools}\nTo call some, answer with one JSON object and nothing else: "
@@ -119,10 +121,10 @@ def calls_in(text: str) -> tuple[ToolCall, ...]:
 
 
 def unfenced(text: str) -> str:
-    """The text without the fence around it."""
+    """What is answered, also where it stands between code fences, with words around them."""
     bare = text.strip()
-    if bare.startswith("```") and bare.endswith("```") and "\n" in bare:
-        return bare[bare.index("\n") + 1 : -3].strip()
+    if not bare.startswith(("{", "[")) and len(fenced := _FENCED.findall(bare)) == 1:
+        return str(fenced[0]).strip()
     return bare
 
 

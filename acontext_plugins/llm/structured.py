@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TypeVar
@@ -14,10 +13,10 @@ from acontext_store.errors import InvalidAnswer, Refused
 from acontext_store.types import Json
 
 from .base import LLM, Reply, Request
+from .schemas import unfenced
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
-_FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 _REPAIR = (
     "That answer cannot be taken:\n{problems}\nAnswer again with the whole JSON object, corrected, and nothing else."
 )
@@ -69,14 +68,11 @@ def _schema_of(answer: type[BaseModel]) -> Json:
 
 
 def _object(reply: Reply) -> Json:
-    """The JSON object of a reply, also where it stands between code fences, with words around them."""
+    """The JSON object of a reply."""
     if reply.finish == "length":
         raise ValueError("the answer was cut off before its end; make it shorter")
-    text = reply.text
-    if not text.lstrip().startswith("{") and len(fenced := _FENCED.findall(text)) == 1:
-        text = fenced[0]
     try:
-        found = json.loads(text)
+        found = json.loads(unfenced(reply.text))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"no JSON: {error}") from None
     if not isinstance(found, dict):
