@@ -43,7 +43,6 @@ from acontext_store.types import (
 
 from .accounts import Accounts
 from .curating import Curating
-from .failing import Patience
 from .links import Links
 from .protocols import BatchObserver, Learner, Observer
 from .reading import Reading
@@ -180,7 +179,7 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
 
     async def _work_off(self, kind: LaneKind, step: Callable[[int, int], None]) -> None:
         done, total, pause = 0, 0, 0.01
-        patience = Patience(self.worker)
+        patience = self.worker.patience()
 
         def ended(count: int) -> None:
             nonlocal done
@@ -224,9 +223,8 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
 
     async def _settle(self, session_id: str | None, deadline: float | None) -> bool:
         """Do the due work (of one session: only its observation) now, and wait until it is done or dead."""
-        self._tell_worker(self.worker.wish)
         hurried: set[tuple[LaneKind, str]] = set()
-        patience = Patience(self.worker)
+        patience = self.worker.patience()
         pause = 0.002
         while True:
             looked = time.monotonic()
@@ -241,12 +239,9 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
                 if lane.due_at > time.time() and (lane.kind, lane.key) not in hurried:
                     await self.store.make_due(lane.kind, lane.key)
                     hurried.add((lane.kind, lane.key))
-            if any(self.worker.away().values()):
-                self._tell_worker(self.worker.wish)
+            self._tell_worker(self.worker.wish)
             if self._work is None:
                 await self.worker.work_once()
-            else:
-                self._wake()
             if deadline is not None and time.monotonic() > deadline:
                 return False
             await asyncio.sleep(max(pause, _BETWEEN_LOOKS * looked))

@@ -11,9 +11,8 @@ import math
 import random
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from acontext_store.errors import (
     AcontextError,
@@ -196,22 +195,12 @@ class Breaker:
         self._again_at = min(self._again_at, self._not_before)
 
 
-class Away(Protocol):
-    """Whoever does the work."""
-
-    def away(self) -> dict[LaneKind, int]:
-        """How many times in a row nobody has answered that kind of work; 0 where it is done."""
-
-    def is_held_up(self, kind: LaneKind, known: dict[LaneKind, int]) -> bool:
-        """Whether what it needs is away for longer than one does well to wait."""
-
-
 class Patience:
     """Of somebody who waits for work: through blips, not through outages, and not for what fails by itself."""
 
-    def __init__(self, worker: Away) -> None:
-        self._worker = worker
-        self._known = worker.away()
+    def __init__(self, breakers: Mapping[LaneKind, Breaker]) -> None:
+        self._breakers = breakers
+        self._known = {kind: breaker.failed for kind, breaker in breakers.items()}
         #: Failures and outages of each piece of work when it was first looked at.
         self._before: dict[tuple[LaneKind, str], tuple[int, int]] = {}
 
@@ -220,6 +209,6 @@ class Patience:
         attempts, outages = self._before.setdefault((lane.kind, lane.key), (lane.attempts, lane.outages))
         if lane.owner is not None:
             return True  # it is being done; where that worker has died, the next one gets it soon, as another attempt
-        if lane.attempts > attempts or self._worker.is_held_up(lane.kind, self._known):
+        if lane.attempts > attempts or self._breakers[lane.kind].is_lasting(self._known[lane.kind]):
             return False
         return lane.due_at <= time.time() or (not lane.attempts and lane.outages - outages <= BLIPS)

@@ -16,7 +16,7 @@ from acontext_store.types import Claim, LaneKind, Task, new_id
 
 from ..settings import LearnSettings, WorkerSettings
 from .breath import CollectorAtRest, in_background
-from .failing import Breaker, is_outage, judge, reason_of
+from .failing import Breaker, Patience, is_outage, judge, reason_of
 from .observations import batch, whole
 from .protocols import MOST_EARLIER, BatchObserver, FinishedTask, Learner, Lesson, Observation, Observer
 
@@ -75,13 +75,9 @@ class Worker:
         """Why no work of that kind is done now; "" where it is."""
         return self._breakers[kind].reason
 
-    def away(self) -> dict[LaneKind, int]:
-        """How many times in a row nobody has answered that kind of work; 0 where it is done."""
-        return {kind: breaker.failed for kind, breaker in self._breakers.items()}
-
-    def is_held_up(self, kind: LaneKind, known: dict[LaneKind, int]) -> bool:
-        """Whether what it needs is away for longer than one does well to wait, since `away` has said what is known."""
-        return self._breakers[kind].is_lasting(known[kind])
+    def patience(self) -> Patience:
+        """For somebody who begins to wait for work."""
+        return Patience(self._breakers)
 
     def wish(self) -> None:
         """Somebody waits for the work: find out soon whether what was away is back. Only from the worker's own loop."""
