@@ -96,28 +96,27 @@ def bench(
         from .bench_adapters import show
 
         ctx.exit(0 if show(quick=quick, as_json=as_json) else 1)
+    if data is not None and not learning:
+        raise click.UsageError("--data goes with --learning")
     figures: list[Figure] = []
-    runners: dict[str, Callable[[bool], Iterator[Figure]]] = {
-        "record": _record,
-        "append": _append,
-        "growth": _growth,
-        "search": _search,
-        "import": _import,
-    }
+    runners: list[Callable[[bool], Iterator[Figure]]] = []
     if http:
         from .bench_http import figures as http_figures
 
-        runners = {"http": http_figures}
+        runners.append(http_figures)
     if learning:
         from .bench_learning import figures as learning_figures
 
-        runners = {"learning": lambda quick: learning_figures(quick, data, outcome_field)}
+        runners.append(lambda quick: learning_figures(quick, data, outcome_field))
     if embeddings:
         from .bench_embeddings import figures as embedding_figures
 
-        runners = {"embeddings": embedding_figures}
-    for part in runners if http or learning or embeddings else only or _PARTS:
-        for figure in runners[part](quick):
+        runners.append(embedding_figures)
+    if not runners:
+        usual = {"record": _record, "append": _append, "growth": _growth, "search": _search, "import": _import}
+        runners = [usual[part] for part in only or _PARTS]
+    for runner in runners:
+        for figure in runner(quick):
             figures.append(figure)
             if as_json:
                 emit({**asdict(figure), "ratio": figure.ratio})
