@@ -16,6 +16,7 @@ import click
 
 from acontext_plugins.embedded import Home, database_path
 from acontext_plugins.llm import Purpose, Request
+from acontext_plugins.llm.budget import today
 from acontext_plugins.settings import load_settings
 from acontext_store.errors import AcontextError, LearningUnavailable
 from acontext_store.ledger import Cost
@@ -134,7 +135,7 @@ def _models(home: Home, ask: bool) -> list[tuple[str, bool, str]]:
 
 
 async def _spent(home: Home) -> Cost:
-    found = await home.engine.costs(since=datetime.now(UTC).date().isoformat())
+    found = await home.engine.costs(since=today())
     return found[0] if found else Cost()
 
 
