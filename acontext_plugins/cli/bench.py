@@ -164,7 +164,7 @@ def _folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _percentile(times: Sequence[float], share: float) -> float:
+def percentile(times: Sequence[float], share: float) -> float:
     ordered = sorted(times)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
@@ -214,12 +214,12 @@ def _record(quick: bool) -> Iterator[Figure]:
         recorder.flush()
         times = _paced(record, count)
         recorder.flush()
-        yield _judged("record, idle database, p50", _percentile(times, 0.5), 20, raw=_percentile(raw, 0.5))
-        yield _judged("record, idle database, p99", _percentile(times, 0.99), 200, raw=_percentile(raw, 0.99))
+        yield _judged("record, idle database, p50", percentile(times, 0.5), 20, raw=percentile(raw, 0.5))
+        yield _judged("record, idle database, p99", percentile(times, 0.99), 200, raw=percentile(raw, 0.99))
         locked = _while_locked(folder / "bench.db", lambda: _paced(record, count), seconds=2.0 if quick else 5.0)
         done = recorder.flush(60)
-        yield _judged("record, database locked 5 s, p50", _percentile(locked, 0.5), 20)
-        yield _judged("record, database locked 5 s, p99", _percentile(locked, 0.99), 200)
+        yield _judged("record, database locked 5 s, p50", percentile(locked, 0.5), 20)
+        yield _judged("record, database locked 5 s, p99", percentile(locked, 0.99), 200)
         lost = recorder.stats.dropped + recorder.stats.failed + (0 if done else 1)
         yield Figure("recordings lost while locked", lost, "", budget="0", met=lost == 0)
 
@@ -274,20 +274,20 @@ def _append(quick: bool) -> Iterator[Figure]:
             rate = asyncio.run(_sustained(home, count * 8, store.append))
             whole = asyncio.run(_sustained(home, count * 8, engine.append))
         raw += _raw_commits(folder / "raw-again.db", count)  # before and after: machines change their pace
-        raw_p50, raw_p99, raw_rate = _percentile(raw, 0.5), _percentile(raw, 0.99), 1e6 / statistics.fmean(raw)
+        raw_p50, raw_p99, raw_rate = percentile(raw, 0.5), percentile(raw, 0.99), 1e6 / statistics.fmean(raw)
         for name, times in (("store", single), ("engine, with redaction", through)):
-            p50 = _percentile(times, 0.5)
+            p50 = percentile(times, 0.5)
             met = p50 <= 12 * raw_p50
             yield Figure(f"append awaited, {name}, p50", p50, "us", raw_p50, row, "<= 12x raw", met)
-            yield Figure(f"append awaited, {name}, p99", _percentile(times, 0.99), "us", raw_p99, row)
+            yield Figure(f"append awaited, {name}, p99", percentile(times, 0.99), "us", raw_p99, row)
         # the budget was set where raw commits ran at 60,000/s; a slower machine is asked for the same share
         met = rate >= 20_000 or rate >= raw_rate / 3
         budget = ">= 20,000/s, or 1/3 of raw"
         yield Figure("append, 32 callers, store", rate, "/s", raw_rate, "sqlite3 commits, 1 caller", budget, met)
         yield Figure("append, 32 callers, engine", whole, "/s", raw_rate, "sqlite3 commits, 1 caller")
         with contextlib.suppress(ImportError):
-            peer = _percentile(asyncio.run(_agents_session(folder / "peer.db", count // 5)), 0.5)
-            ours = _percentile(through, 0.5)
+            peer = percentile(asyncio.run(_agents_session(folder / "peer.db", count // 5)), 0.5)
+            ours = percentile(through, 0.5)
             name = "openai-agents SQLiteSession.add_items, p50"
             yield Figure(name, peer, "us", ours, "our append, engine", "slower than ours", peer > ours)
 
@@ -400,7 +400,7 @@ async def _probe(home: Home, session_id: str) -> tuple[float, float]:
         begin = clock()
         await home.engine.messages(session_id, limit=20, time_desc=True)
         reads.append((clock() - begin) * 1e6)
-    return _percentile(appends, 0.5), _percentile(reads, 0.5)
+    return percentile(appends, 0.5), percentile(reads, 0.5)
 
 
 async def _grown_session(home: Home, sizes: Sequence[int]) -> tuple[list[float], list[float]]:
@@ -437,7 +437,7 @@ async def _grown_project(home: Home, sizes: Sequence[int]) -> tuple[list[float],
             begin = clock()
             await home.engine.sessions(limit=20, time_desc=True)
             listing.append((clock() - begin) * 1e6)
-        reads.append(_percentile(listing, 0.5))
+        reads.append(percentile(listing, 0.5))
     return appends, reads
 
 
@@ -477,11 +477,11 @@ def _search(quick: bool) -> Iterator[Figure]:
         with _folder() as folder, _home(folder / "bench.db") as home:
             times = asyncio.run(_searched(home, texts))
             raw = _raw_search(folder / "raw.db", texts)
-        p50, raw_p50 = _percentile(times, 0.5) / 1000, _percentile(raw, 0.5) / 1000
+        p50, raw_p50 = percentile(times, 0.5) / 1000, percentile(raw, 0.5) / 1000
         name, raw_name = f"skill search at {count:,} skills", "FTS5, AND of three words"
         budget = f"<= {limit:g} ms, or {share}x raw"
         yield Figure(f"{name}, p50", p50, "ms", raw_p50, raw_name, budget, p50 <= max(limit, share * raw_p50))
-        p99, raw_p99 = _percentile(times, 0.99) / 1000, _percentile(raw, 0.99) / 1000
+        p99, raw_p99 = percentile(times, 0.99) / 1000, percentile(raw, 0.99) / 1000
         yield Figure(f"{name}, p99", p99, "ms", raw_p99, raw_name)
 
 

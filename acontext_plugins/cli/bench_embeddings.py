@@ -18,7 +18,7 @@ from acontext_plugins.service import RecallQuery
 from acontext_plugins.settings import Settings, WorkerSettings
 from acontext_store.errors import InvalidInput
 
-from .bench import Figure, requests, taught
+from .bench import Figure, percentile, requests, taught
 
 DIMENSIONS = 1536
 
@@ -73,11 +73,11 @@ def figures(quick: bool) -> Iterator[Figure]:
             yield Figure("the same in memory", size / 1e6, "MB", rows * DIMENSIONS * 4 / 1e6, "rows x dimensions x 4")
             both = home.loop.run(_searches(home, space_id, asked))
             name, beside = f"search by words and meaning, {count:,} skills", "words alone"
-            yield Figure(f"{name}, p50", _percentile(both, 0.5), "ms", _percentile(words, 0.5), beside)
-            yield Figure(f"{name}, p99", _percentile(both, 0.99), "ms", _percentile(words, 0.99), beside)
+            yield Figure(f"{name}, p50", percentile(both, 0.5), "ms", percentile(words, 0.5), beside)
+            yield Figure(f"{name}, p99", percentile(both, 0.99), "ms", percentile(words, 0.99), beside)
             matrix = np.ones((rows, DIMENSIONS), dtype=np.float32)
             products = [_milliseconds(lambda: matrix @ matrix[0]) for _ in range(50)]
-            yield Figure("of that, the matrix times a vector, p50", _percentile(products, 0.5), "ms")
+            yield Figure("of that, the matrix times a vector, p50", percentile(products, 0.5), "ms")
             embedder.hangs = True
             waits = home.loop.run(_recalls(home, [f"{text} please" for text in asked[:10]]))
             deadline = RecallQuery("bench", "").deadline * 1000
@@ -122,8 +122,3 @@ def _milliseconds(work: Callable[[], object]) -> float:
     begin = time.perf_counter()
     work()
     return (time.perf_counter() - begin) * 1000
-
-
-def _percentile(times: Sequence[float], share: float) -> float:
-    ordered = sorted(times)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
