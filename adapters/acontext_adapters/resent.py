@@ -7,6 +7,9 @@ Nothing in here knows a format: an item is a key (the same words, the same key) 
 - Results are compared without their order, for parallel tools finish as they like. Prompts of the host don't count.
 - Ids follow from the session, the item and what it follows on, so that another process that is sent the same
   history gives the same ids, and the store keeps one.
+- A repeat is a repeat only where the request says so: by the history that it shows, or by being the same as one that
+  nobody has answered. A request that shows nothing the model said is new each time. Where another process may have
+  given the same id to another turn (`unsure`), the store decides by what stands behind the row that has it.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from acontext_store.types import new_id, stable_id
 
@@ -27,6 +30,9 @@ _MODEL = (b"m"[0], b"c"[0])
 _LOOSE = (b"c"[0], b"r"[0])
 _RESULT = b"r"[0]
 _AMBIGUOUS = ""
+#: How many requests of one conversation are remembered.
+_REQUESTS = 32
+V = TypeVar("V")
 
 
 class Item(NamedTuple):
@@ -62,15 +68,21 @@ class Sent:
     chain: bytes
     #: The items are the conversation from its beginning, as far as the host sends it.
     whole: bool
-    #: The keys of the last item and of the model's last one (b"" where there is none).
+    #: The key of the last item, and what an answer follows on: the model's last words, or what stands for them.
     last: bytes
     anchor: bytes
+    #: It shows nothing that the model said.
+    alone: bool = False
+    #: Positions of new items whose id an earlier turn may have, in another process or before this one began.
+    unsure: frozenset[int] = frozenset()
+    #: The same of the answer.
+    unsure_answer: bool = False
 
 
 class _Ledger:
     """The keys of one conversation, in order, and which requests have been seen."""
 
-    __slots__ = ("asked", "keyed", "loose", "settled", "whole")
+    __slots__ = ("asked", "keyed", "lone", "loose", "settled", "whole")
 
     def __init__(self, keyed: bool) -> None:
         self.settled: list[bytes] = []
@@ -81,6 +93,8 @@ class _Ledger:
         self.keyed = keyed
         #: Requests, and whether an answer has come.
         self.asked: OrderedDict[bytes, bool] = OrderedDict()
+        #: Requests without history that nobody has answered: what an answer follows on, and whether they have failed.
+        self.lone: OrderedDict[bytes, tuple[bytes, bool]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self.settled) + len(self.loose)
@@ -103,10 +117,16 @@ class _Ledger:
             self.whole = False
 
     def ask(self, digest: bytes, answered: bool) -> None:
-        self.asked[digest] = answered
-        self.asked.move_to_end(digest)
-        if len(self.asked) > 32:
-            self.asked.popitem(last=False)
+        _put(self.asked, digest, answered)
+        if answered:
+            self.lone.pop(digest, None)
+
+
+def _put(kept: OrderedDict[bytes, V], digest: bytes, value: V) -> None:
+    kept[digest] = value
+    kept.move_to_end(digest)
+    if len(kept) > _REQUESTS:
+        kept.popitem(last=False)
 
 
 class Conversations:
@@ -130,13 +150,22 @@ class Conversations:
         """How many keys are kept."""
         return self._size
 
-    def sent(self, scope: str, session_key: str | None, items: Sequence[Item], *, after: str | None = None) -> Sent:
+    def sent(
+        self,
+        scope: str,
+        session_key: str | None,
+        items: Sequence[Item],
+        *,
+        after: str | None = None,
+        retry: bool = False,
+    ) -> Sent:
         """A request with these items: what is new in it, in which session.
 
         `scope` is what two requests of one conversation have in common beyond their items. Without a `session_key`
         the conversation is known by an earlier answer in the history; where that is nobody's or two sessions', it is
         a new one, and what came before the newest turn of the user is context (nobody saw it being made).
         `after`: the provider has the history, and the items only go on from there (the id of an answer, or "").
+        `retry`: the client says that it has sent this before.
         """
         order = _order(items)
         keys = [items[place].key for place in order]
@@ -147,6 +176,7 @@ class Conversations:
             known = ledger is not None
             turn = _turn(items)
             before = _before(items, turn)
+            alone = after is None and not _last_model(keys)
             anchor = b""
             if after:
                 anchor = item("model", "response", after).key
@@ -154,24 +184,33 @@ class Conversations:
                 anchor = _last_model(ledger)
             digest = _digest(keys if after is None else [after.encode(), b"", *keys])
             counts: Counter[tuple[bytes, bytes]] = Counter()
+            unsure = False
             if ledger is None:
                 ledger = self._ledgers[name] = _Ledger(session_key is not None)
                 fresh = _unseen(items, order, turn) if after is None else list(range(len(keys)))
-                added = keys
+                unsure = session_key is not None and after is None
             elif after is not None:
                 asked = ledger.asked.get(digest)
                 fresh = list(range(len(keys))) if asked is None or (asked and not after) else []
                 counts = Counter(_pairs(ledger))
-                added = [keys[at] for at in fresh]
+            elif alone:
+                anchor, failed = ledger.lone.get(digest, (b"", False))
+                repeated = failed or (retry and digest in ledger.lone)
+                fresh = [] if repeated else _without(keys, 0, ledger.loose)
+                anchor = anchor if repeated else new_id().encode()
+                unsure = repeated and not anchor  # another try of what this process saw first
             else:
                 fresh, follows = _fresh(ledger, keys, digest)
                 if not follows:
                     counts = Counter(_pairs(ledger))
-                added = [keys[at] for at in fresh]
+                    unsure = session_key is not None
             heads = {at for at, place in enumerate(order) if place in (turn, before)}
             ids = _ids(name[1], keys, set(fresh), counts, anchor=anchor, heads=heads)
-            self._extend(name, ledger, added)
+            self._extend(name, ledger, keys if not known else [keys[at] for at in fresh])
             ledger.ask(digest, False)
+            if alone:
+                _put(ledger.lone, digest, (anchor, False))
+        behind = max((at for at, key in enumerate(keys) if key[0] in _MODEL), default=-1)
         return Sent(
             session_key=name[1],
             known=known,
@@ -184,6 +223,9 @@ class Conversations:
             whole=after is None,
             last=keys[-1] if keys else b"",
             anchor=_last_model(keys) or anchor,
+            alone=alone,
+            unsure=frozenset(order[at] for at in fresh if at > behind) if unsure else frozenset(),
+            unsure_answer=unsure,
         )
 
     def answered(self, scope: str, sent: Sent, items: Sequence[Item]) -> tuple[str, ...]:
@@ -206,6 +248,13 @@ class Conversations:
                 if before:
                     self._remember(scope, _tail(before, keys[-1]), sent.session_key)
         return _placed(ids, order, len(items))
+
+    def unanswered(self, scope: str, sent: Sent) -> None:
+        """That request failed, or nobody waited for its answer: the same one again is another try of it."""
+        with self._lock:
+            ledger = self._ledgers.get((scope, sent.session_key))
+            if ledger is not None and sent.alone:
+                _put(ledger.lone, sent.digest, (sent.anchor, True))
 
     # -- finding
     def _find(self, scope: str, keys: Sequence[bytes]) -> str | None:
@@ -295,22 +344,19 @@ def _fresh(ledger: _Ledger, keys: Sequence[bytes], digest: bytes) -> tuple[list[
     size = len(ledger.settled)
     models = [at for at, key in enumerate(keys) if key[0] in _MODEL]
     asked = ledger.asked.get(digest)
-    if not models and asked is not None:
-        # nothing but turns: the same again unless it has been answered, and then said anew
-        return (list(range(len(keys))) if asked else []), False
     if ledger.whole and list(keys[:size]) == ledger.settled:
         return _without(keys, size, ledger.loose), True
     same = 0
     if ledger.whole:
         same = next((at for at, (a, b) in enumerate(zip(ledger.settled, keys, strict=False)) if a != b), len(keys))
-        if models and same == len(keys):
-            return [], False  # asked again
     end = _tail_end(ledger.settled, keys)
-    if end > same:
+    if same == len(keys) and not end:
+        return [], False  # asked again: the beginning, and no window of the end
+    if end > same or same == len(keys):
         return _without(keys, end, ledger.loose), False
-    if asked is not None:
-        return [], False
-    start = max(same, models[-1] + 1 if models else 0)
+    if asked is False:
+        return [], False  # sent again, for nobody has answered
+    start = max(same, models[-1] + 1)
     known = Counter(pair for pair in _pairs(ledger) if pair[1][0] == _RESULT)
     fresh = []
     for at, pair in list(enumerate(_pairs(keys)))[start:]:

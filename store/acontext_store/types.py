@@ -104,6 +104,9 @@ class Message(Record):
     #: The run of the agent that this message belongs to, where the host tells.
     run_id: str | None = None
     created_at: str = Field(default_factory=now)
+    #: Another id, for a message whose `id` an earlier one of the same words may have. It is used where that turn is
+    #: over: the other side has spoken behind it (a model behind a user or a tool, a user behind a model). Not kept.
+    id_if_taken: str | None = None
 
     @property
     def text(self) -> str:

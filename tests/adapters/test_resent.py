@@ -48,7 +48,7 @@ class Memory:
     scope: str = "scope"
 
     def ask(self, history: list[Item], answer: Item | None = None, after: str | None = None) -> list[Item]:
-        """One call; what is new of the request."""
+        """One call, which fails where there is no answer; what is new of the request."""
         sent = self.conversations.sent(self.scope, self.key, history, after=after)
         kept = self.kept.setdefault(sent.session_key, {})
         new = {sent.ids[at]: history[at] for at in sent.new if sent.ids[at] not in kept}
@@ -56,6 +56,8 @@ class Memory:
         if answer is not None:
             (id,) = self.conversations.answered(self.scope, sent, [answer])
             kept.setdefault(id, answer)
+        else:
+            self.conversations.unanswered(self.scope, sent)
         return list(new.values())
 
     @property

@@ -18,6 +18,8 @@ _ANTHROPIC_SESSION = re.compile(r"_session_([A-Za-z0-9_-]{8,128})\Z")
 _STATUS_TAG = re.compile(r"acontext-task-status[:=](success|failed)\Z")
 #: What the proxy says of a session that it has made up for one call.
 _GENERATED = "litellm_session_id_generated"
+#: How often the OpenAI and the Anthropic client have sent a request before.
+_RETRY_COUNT = "x-stainless-retry-count"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Caller:
     #: How the task turned out, where the client says so.
     status: Literal["success", "failed"] | None
     reason: str
+    #: The client says that it sends this again.
+    retry: bool
 
 
 def caller_of(data: Mapping[str, Any], key: object, default_space: str | None) -> Caller:
@@ -52,6 +56,7 @@ def caller_of(data: Mapping[str, Any], key: object, default_space: str | None) -
         principal=_principal(data, key, scope),
         status=status,
         reason=reason,
+        retry=headers.get(_RETRY_COUNT, "0") != "0",
     )
 
 

@@ -155,6 +155,7 @@ class ProxyHandler(CustomLogger):
             session_key=caller.session,
             scope=caller.scope,
             label=data.get("model"),
+            retry=caller.retry,
         )
         if call.run is None:
             return

@@ -118,6 +118,7 @@ class Call:
             if self.run is None or self._ended:
                 return
             self._ended = True
+            self._calls._unanswered(self)
             if retried_within is not None and self._id:
                 self._calls._held(self, reason, retried_within)
             else:
@@ -128,6 +129,7 @@ class Call:
         with self.runtime.guard("cancellation"):
             if self.run is not None and not self._ended:
                 self._ended = True
+                self._calls._unanswered(self)
                 self._calls._ended(self, "cancelled", "")
 
     @property
@@ -194,6 +196,7 @@ class Calls:
         call_id: str | None = None,
         attempt: int = 0,
         label: str | None = None,
+        retry: bool = False,
     ) -> Call:
         """A call is about to be made. Records what is new in its request. Never raises, unless `strict`.
 
@@ -201,7 +204,7 @@ class Calls:
         without any, the conversation is found by its history. `scope` keeps apart what must not be taken for one
         conversation (users, keys' hashes), beyond what the runtime keeps apart. `call_id` is the same for each
         attempt of one call: a later `attempt` than 0 goes on with the one whose failure is held. `label` names the
-        agent.
+        agent. `retry`: the client says that it has sent this request before, perhaps without waiting for an answer.
         """
         call = Call(self, runtime, wire, body)
         with runtime.guard("call"):
@@ -209,7 +212,7 @@ class Calls:
             if around is None or around.kind == "container":
                 call._id = json.dumps([scope, call_id]) if call_id else ""
                 if not (attempt and self._again(call)):
-                    self._begin(call, around, session_key, scope, label)
+                    self._begin(call, around, session_key, scope, label, retry or attempt > 0)
         return call
 
     def opened(self, response_id: str) -> Call | None:
@@ -229,6 +232,7 @@ class Calls:
         session_key: str | None,
         scope: str,
         label: str | None,
+        retry: bool,
     ) -> None:
         runtime, wire, body = call.runtime, call.wire, call.body
         call._scope = json.dumps([runtime.scope, scope])
@@ -239,7 +243,7 @@ class Calls:
             key = self._sessions.get((call._scope, after))
         if around is not None:
             key = around.session.key
-        sent = self.conversations.sent(call._scope, key, [piece.item for piece in pieces], after=after)
+        sent = self.conversations.sent(call._scope, key, [piece.item for piece in pieces], after=after, retry=retry)
         call._sent = sent
         name = call._scope, sent.session_key, _run_id(sent)
         with self._lock:
@@ -256,7 +260,8 @@ class Calls:
         )
         new = [pieces[place] for place in sent.new]
         if new:
-            _record(call.run, wire, new, [sent.ids[place] for place in sent.new])
+            taken = [new_id() if place in sent.unsure else "" for place in sent.new]
+            _record(call.run, wire, new, [sent.ids[place] for place in sent.new], taken)
 
     def _again(self, call: Call) -> bool:
         """Another attempt of a call whose failure is held: it goes on."""
@@ -302,13 +307,18 @@ class Calls:
         said = [piece for piece in pieces if piece.blob]
         if said:
             first = next((id for id in ids if id), "") or stable_id(turn.run_id, answer.id or new_id())
-            _record(run, call.wire, said, [id or stable_id(first, str(at)) for at, id in enumerate(ids)])
+            taken = [new_id() if sent.unsure_answer else "" for _ in ids]
+            _record(run, call.wire, said, [id or stable_id(first, str(at)) for at, id in enumerate(ids)], taken)
         if answer.call_ids:
             self._wait(turn, answer.call_ids)
         if answer.status == "calls":
             return
         status: OutcomeStatus = "unknown" if answer.status == "open" else answer.status
         self._ended(call, status, answer.reason, keep=bool(answer.call_ids))
+
+    def _unanswered(self, call: Call) -> None:
+        if call._sent is not None:
+            self.conversations.unanswered(call._scope, call._sent)
 
     def _ended(self, call: Call, status: OutcomeStatus, reason: str, *, keep: bool = False) -> None:
         run, turn = call.run, call._turn
@@ -370,19 +380,24 @@ def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
         kept.popitem(last=False)
 
 
-def _record(run: Run, wire: Wire, pieces: Sequence[Piece], ids: Sequence[str]) -> None:
+def _record(run: Run, wire: Wire, pieces: Sequence[Piece], ids: Sequence[str], taken: Sequence[str]) -> None:
+    """`taken`: an id for each piece whose own one may be another's, "" for the others."""
     blobs = [copied(piece.blob) for piece in pieces]
-    names = list(ids)
+    names = list(zip(ids, taken, strict=True))
     run.record(make=lambda: _named(wire.messages(blobs), names), size=sum(map(_size, blobs)))
 
 
-def _named(made: Sequence[Sequence[Message]], ids: Sequence[str]) -> list[Message]:
+def _named(made: Sequence[Sequence[Message]], ids: Sequence[tuple[str, str]]) -> list[Message]:
     """Messages with the ids of the pieces that they were made of."""
     return [
-        message.model_copy(update={"id": stable_id(id, str(number)) if number else id})
-        for messages, id in zip(made, ids, strict=True)
+        message.model_copy(update={"id": _numbered(id, number), "id_if_taken": _numbered(taken, number) or None})
+        for messages, (id, taken) in zip(made, ids, strict=True)
         for number, message in enumerate(messages)
     ]
+
+
+def _numbered(id: str, number: int) -> str:
+    return stable_id(id, str(number)) if id and number else id
 
 
 def _size(blob: Json) -> int:

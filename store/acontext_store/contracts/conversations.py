@@ -9,7 +9,7 @@ import pytest
 
 from ..base import Store
 from ..errors import Conflict, InvalidInput, NotFound
-from ..types import Episode, Message, Part, Session, SkillOps
+from ..types import Episode, Message, Part, Role, Session, SkillOps
 from .given import (
     a_session,
     a_space,
@@ -179,6 +179,19 @@ class MessageContract:
         assert (again.new, again.last_seq) == (1, 3)
         assert again.message_ids[:2] == tuple(message.id for message in turn)
         assert texts(store, "s1") == ["book a table", "for two", "tonight"]
+
+    @pytest.mark.parametrize(("role", "other"), [("user", "assistant"), ("assistant", "user")])
+    def test_an_id_is_taken_by_a_turn_that_is_over(self, store: Store, role: Role, other: Role) -> None:
+        done(store.create_session(a_session("s1")))
+        message = said("ok", role=role, id="m1")
+        done(store.append("s1", [message, message.model_copy(update={"id_if_taken": "m2"})]))
+        assert texts(store, "s1") == ["ok"], "the same one, which nobody has answered"
+        done(store.append("s1", [said("more", role=other)]))
+        again = message.model_copy(update={"id_if_taken": "m3"})
+        kept = done(store.append("s1", [message, again]))
+        assert (kept.new, kept.message_ids) == (1, ("m1", "m3"))
+        assert done(store.append("s1", [again])).new == 0, "said once more, it is known"
+        assert texts(store, "s1") == ["ok", "more", "ok"]
 
     def test_an_id_twice_in_one_append_is_kept_once(self, store: Store) -> None:
         turn = said("hello")

@@ -15,6 +15,7 @@ from ..types import (
     Outcome,
     OutcomeStatus,
     Part,
+    Role,
     SearchText,
     Session,
     SkillBody,
@@ -56,8 +57,8 @@ def a_session(id: str = "s1", *, project_id: str = PROJECT, **fields: Any) -> Se
     return Session(id=id, project_id=project_id, **fields)
 
 
-def said(text: str, *, id: str | None = None) -> Message:
-    return Message(id=id or new_id(), role="user", parts=(Part(type="text", text=text),))
+def said(text: str, *, id: str | None = None, role: Role = "user") -> Message:
+    return Message(id=id or new_id(), role=role, parts=(Part(type="text", text=text),))
 
 
 def an_outcome(status: OutcomeStatus = "success", **fields: Any) -> Outcome:

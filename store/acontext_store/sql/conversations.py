@@ -183,21 +183,28 @@ def append(
         tail.seen_at = tx.memory.lane_changes
     project_id, execute = tx.project_id, tx.raw.execute
     seq, last_id = tail.last_seq, tail.last_message_id
+    ids = []
     for message in new_messages:
+        id = message.id
         row = (
             project_id,
             session_id,
             seq + 1,
-            message.id,
+            id,
             message.role,
             message.run_id,
             last_id,
             message_body(message),
             message.created_at,
         )
-        if execute(_INSERT_MESSAGE, row).rowcount:
+        added = execute(_INSERT_MESSAGE, row).rowcount
+        if not added and message.id_if_taken is not None and _is_over(tx, session_id, message):
+            id = message.id_if_taken
+            added = execute(_INSERT_MESSAGE, (*row[:3], id, *row[4:])).rowcount
+        ids.append(id)
+        if added:
             seq += 1
-            last_id = message.id
+            last_id = id
             if blobs := message.blobs:
                 references.refer(tx, session_id, blobs)
     said = tail.outcome_count
@@ -226,10 +233,22 @@ def append(
     tail.last_seq, tail.last_message_id, tail.outcome_count = seq, last_id, said
     return Appended.model_construct(
         session_id=session_id,
-        message_ids=tuple([message.id for message in new_messages]),
+        message_ids=tuple(ids),
         new=new,
         last_seq=seq,
     )
+
+
+def _is_over(tx: Tx, session_id: str, message: Message) -> bool:
+    """Whether the other side has spoken behind the message that has this one's id."""
+    sides = "role != 'assistant'" if message.role == "assistant" else "role = 'assistant'"
+    of_session = tx.project_id, session_id
+    found = tx.raw.execute(
+        f"SELECT 1 FROM messages WHERE project_id = ? AND session_id = ? AND {sides} AND seq > "
+        "(SELECT seq FROM messages WHERE project_id = ? AND session_id = ? AND id = ?) LIMIT 1",
+        (*of_session, *of_session, message.id),
+    )
+    return found.fetchone() is not None
 
 
 def _put_off(tx: Tx, session_id: str, tail: Tail, quiet: float, max_wait: float) -> None:

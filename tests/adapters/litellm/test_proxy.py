@@ -70,6 +70,21 @@ def test_a_tool_loop_that_sends_all_again_with_each_call_is_one_run(
 
 
 @every_format
+def test_a_client_that_sends_only_its_newest_message_keeps_every_turn(
+    path: str, proxy: Proxy, upstream: Upstream
+) -> None:
+    session = f"newest-{PATHS.index(path)}"
+    questions = ("list", "count", "list", "list")
+    for number, question in enumerate(questions, 1):
+        upstream.say("Done.")
+        assert post(proxy, path, requests(question)[path], session).status_code == 200
+        when(proxy.database, session, lambda kept, number=number: len(kept.ends) == number)  # type: ignore[misc]
+    kept = when(proxy.database, session, lambda kept: len(kept.lines) >= 8)
+    assert kept.lines == [line for question in questions for line in (f"user: {question}", "assistant: Done.")]
+    assert len(kept.runs) == 4
+
+
+@every_format
 def test_a_provider_that_refuses_is_a_failure_and_the_clients_own_error(
     path: str, proxy: Proxy, upstream: Upstream
 ) -> None:
