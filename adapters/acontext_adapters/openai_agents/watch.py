@@ -21,8 +21,9 @@ from agents.tracing import get_current_span, get_current_trace
 from acontext_plugins.runs import Run, Runtime, current_run, reason_of
 from acontext_store.types import Message, Part, new_id, stable_id
 
+from ..resent import Conversations, Item, Sent
 from .convert import field_of, frozen, input_messages, output_messages, result_message, rough_size
-from .history import Bounded, Chain, Conversations, by_host
+from .history import Bounded, as_item, by_host, continued
 
 #: How the SDK's own error function begins: the only sign of a failed tool while tracing is off.
 _FAILED_TOOL = "An error occurred while running the tool"
@@ -85,10 +86,11 @@ class Watch:
         self._last_response: ModelResponse | None = None
         self._refused = False
         self._new: list[Any] = []
-        self._chain = Chain()
         self._scope = ""
-        #: `turn_input` is the whole conversation so far, and not only what is new in it.
-        self._whole = True
+        #: What is known of the conversation; None where `turn_input` is only what is new in it.
+        self._sent: Sent | None = None
+        #: What the run has added to it.
+        self._added: list[Item] = []
 
     # -- beginning
     def begin(
@@ -102,19 +104,21 @@ class Watch:
             return self.run
         options = self.runtime.options
         self._scope = self.runtime.scope
-        known, found = conversations.split(self._scope, self.turn_input)
-        self._new = found if new is None else [item for item in new if not by_host(item)]
-        self._whole = new is None
-        for item in self.turn_input:
-            self._chain.add(item)
-        if session_key is None:
-            session_key = _group_id()
-        if session_key is None and options.session is None:
-            session_key = known
+        session_key = session_key or _group_id() or options.session
+        run_id: str | None = None
+        if new is None:
+            named = session_key is not None
+            self._sent, new = continued(conversations, self._scope, session_key, self.turn_input)
+            session_key = self._sent.session_key
+            run_id = (
+                None if named or self._sent.known else session_key
+            )  # a conversation is called what its first run is
+        self._new = [item for item in new if not by_host(item)]
         self.trace_id = _trace_id()
         self.run = self.runtime.start(
             label=self.agent.name,
             session_key=session_key,
+            run_id=run_id,
             parent=self.parent.run if self.parent is not None else None,
             parent_call_id=self.parent_call_id,
         )
@@ -150,7 +154,7 @@ class Watch:
         items = list(response.output)
         self._refused = False
         for item in items:
-            self._chain.add(item)
+            self._added.append(as_item(item))
             call_id, kind = field_of(item, "call_id"), str(field_of(item, "type"))
             if call_id and not kind.endswith("_output"):
                 self.pending[call_id] = field_of(item, "name") or kind.removesuffix("_call")
@@ -190,6 +194,7 @@ class Watch:
         self.pending.pop(call_id, None)
         self._answered.add(call_id)
         item = {"type": "function_call_output", "call_id": call_id, "output": frozen([output])[0]}
+        self._added.append(as_item(item))
         ids = (self.id, "result", call_id, str(self._asked.get(call_id, 0)))
         self.run.record(
             make=lambda: [result_message(item, stable_id(*ids), name=name, error=error)],
@@ -263,9 +268,9 @@ class Watch:
             run.end("cancelled")
 
     def remember(self, conversations: Conversations) -> None:
-        """Leave the fingerprint by which a history that is sent again is known."""
-        if self.run is not None and self.parent is None and self._whole and self._chain.models:
-            conversations.remember(self._scope, self._chain.digest, self.run.session.key)
+        """Leave what a history that is sent again is known by."""
+        if self.run is not None and self.parent is None and self._sent is not None:
+            conversations.answered(self._scope, self._sent, self._added)
 
 
 class Desk:

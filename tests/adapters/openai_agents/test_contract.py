@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import agents
+import pytest
 from agents import Agent, RunConfig, function_tool
 
 from acontext_adapters.openai_agents import Runner, convert, history, runner, tracing, watch
@@ -35,9 +36,10 @@ STEPS: list[tuple[Any, str]] = [
     (watch.Desk, "end"),
     (watch.Desk, "_place"),
     (watch.Desk, "_remove"),
-    (history.Conversations, "split"),
-    (history.Conversations, "remember"),
-    (history.Chain, "add"),
+    (watch, "continued"),
+    (history.Conversations, "sent"),
+    (history.Conversations, "answered"),
+    (watch, "as_item"),
     (watch, "frozen"),
     (watch, "field_of"),
     (watch, "rough_size"),
@@ -57,6 +59,12 @@ TRACED: list[tuple[Any, str]] = [
 OURS: list[tuple[Any, str]] = [(runner, "_prepare"), (runner, "_session_key")]
 
 IN_USERS_TURN: list[tuple[Any, str]] = [*OURS, (runner, "_with_filter"), (runner, "_appended")]
+
+
+@pytest.fixture(autouse=True)
+def _two_conversations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known of conversations is bounded; so low that the leak test sees the bound."""
+    monkeypatch.setattr(watch.desk, "conversations", history.Conversations(sessions=2))
 
 
 class TestPlainRunner(AdapterContract):

@@ -143,6 +143,35 @@ async def test_a_history_that_nobody_saw_is_context_and_only_its_newest_turn_is_
 
 
 @ways
+@pytest.mark.parametrize("window", [1, 2, 3, 5])
+async def test_a_host_that_sends_a_window_of_its_history_goes_on_in_one_session(runner: Any, window: int) -> None:
+    """With tools, so that a window may begin anywhere; of one item, only a name tells which session it is."""
+    door = RecordingDoor()
+    said = ("one", "two", "three", "four")
+    script = calls(*(step for n, word in enumerate(said) for step in (("weather", f"w{n}"), f"answer {word}")))
+    wrapped = learned(agent(script), door, **({"session": "s"} if window == 1 else {}))
+    history: list[Any] = []
+    for word in said:
+        result = await runner.run(wrapped, [*history[-window:], {"role": "user", "content": word}])
+        history = result.to_input_list()
+    (session,) = door.sessions.values()
+    assert [line for line in session.lines if line.startswith(("user", "assistant"))] == [
+        line for word in said for line in (f"user: {word}", f"assistant: answer {word}")
+    ]
+    assert len(session.lines) == 16
+
+
+@ways
+async def test_the_same_words_in_a_named_session_are_kept_each_time(runner: Any) -> None:
+    door = RecordingDoor()
+    wrapped = learned(agent(calls("ok", "ok", "ok")), door, session="s")
+    for _ in range(3):
+        await runner.run(wrapped, "next")
+    (session,) = door.sessions.values()
+    assert session.lines == ["user: next", "assistant: ok"] * 3
+
+
+@ways
 async def test_two_conversations_with_the_same_words_are_never_mixed_up(runner: Any) -> None:
     door = RecordingDoor()
     wrapped = learned(agent(calls("hello", "hello", "fine")), door)
