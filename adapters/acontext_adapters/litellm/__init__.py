@@ -62,9 +62,17 @@ class LiteLLM:
         return is_function(target)
 
     def wrap(self, target: Any, runtime: Runtime) -> Any:
-        from .functions import wrap
+        from .functions import mark_of, wrapped
+        from .router import with_memory
 
-        return wrap(target, runtime)
+        known = mark_of(target)
+        if known is not None:
+            if known.runtime.same_as(runtime):
+                return target
+            target = known.original
+        if self._is_router(target):
+            return with_memory(target, runtime)
+        return wrapped(target, target.__name__, runtime)
 
 
 def adapter() -> LiteLLM:

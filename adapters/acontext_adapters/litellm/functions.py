@@ -1,11 +1,10 @@
-"""LiteLLM's functions and its router with memory: what calls a model records and is given skills, sync and async.
+"""LiteLLM's functions with memory: what calls a model records and is given skills, sync and async.
 
 They give back LiteLLM's own results and raise its own exceptions.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import sys
@@ -24,9 +23,9 @@ from .identity import session_of
 from .streams import as_json, wire_of
 from .watching import watched
 
-#: What LiteLLM calls a model with, on the module and on a router.
+#: What LiteLLM calls a model with.
 NAMES = ("completion", "acompletion", "responses", "aresponses", "anthropic_messages")
-_MARK = "__acontext__"
+MARK = "__acontext__"
 #: Conversations are known across functions, routers and callbacks; what must be kept apart is, by its scope.
 calls = Calls()
 #: Whether a call is being made here: callbacks leave it alone.
@@ -34,7 +33,7 @@ inside: ContextVar[bool] = ContextVar("acontext_litellm", default=False)
 
 
 class Wrapped:
-    """What a wrapped function or router remembers of itself."""
+    """What is remembered of a function or a router that is wrapped."""
 
     __slots__ = ("original", "runtime")
 
@@ -44,31 +43,11 @@ class Wrapped:
 
 
 def mark_of(target: object) -> Wrapped | None:
-    """How it is wrapped; None where it is not."""
-    mark = getattr(target, _MARK, None)
-    return mark if isinstance(mark, Wrapped) else None
-
-
-def wrap(target: Any, runtime: Runtime) -> Any:
-    """A function or a router of LiteLLM with memory. Wrapped again with the same options, it is the same."""
-    known = mark_of(target)
-    if known is not None:
-        if known.runtime.same_as(runtime):
-            return target
-        target = known.original
-    if callable(target):
-        return wrapped(target, target.__name__, runtime)
-    return _router(target, runtime)
-
-
-def _router(router: Any, runtime: Runtime) -> Any:
-    """A copy that shares all that the router has: its deployments, their health, its cache."""
-    made = copy.copy(router)
-    for name in NAMES:
-        if hasattr(router, name):
-            setattr(made, name, wrapped(getattr(router, name), name, runtime))
-    setattr(made, _MARK, Wrapped(router, runtime))
-    return made
+    """How it is wrapped; None where it is not, also where `functools.wraps` has put the mark on somebody's own."""
+    mark = getattr(target, MARK, None)
+    if not isinstance(mark, Wrapped) or getattr(target, "__wrapped__", mark.original) is not mark.original:
+        return None
+    return mark
 
 
 def wrapped(function: Any, name: str, runtime: Runtime) -> Any:
@@ -95,7 +74,7 @@ def wrapped(function: Any, name: str, runtime: Runtime) -> Any:
             return attempt.gave(result)
 
     functools.update_wrapper(wrapper, function)
-    setattr(wrapper, _MARK, Wrapped(function, runtime))
+    setattr(wrapper, MARK, Wrapped(function, runtime))
     return wrapper
 
 
@@ -144,7 +123,12 @@ class Attempt:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
         inside.reset(self._token)
-        if error is None or self._call is None:
+        if error is not None:
+            self.failed(error)
+
+    def failed(self, error: BaseException) -> None:
+        """What LiteLLM has raised in place of a result."""
+        if self._call is None:
             return
         if isinstance(error, Exception):
             self._call.failed(reason_of(error))
@@ -181,11 +165,21 @@ def begin(runtime: Runtime, wire: Wire, given: Json, call_id: str | None = None)
     return call if call.run is not None else None
 
 
-@functools.lru_cache(maxsize=256)
-def _positions(function: Any) -> tuple[str, ...]:
-    """The names of what may be given by place."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return tuple(name for name, one in inspect.signature(function).parameters.items() if one.kind in kinds)
+def by_name(function: Any, args: Sequence[Any], kwargs: Json) -> Json:
+    """What a function is called with, by name."""
+    return {**dict(zip(_positions(function), args, strict=False)), **kwargs}
+
+
+def _positions(function: Any) -> Sequence[str]:
+    """The names of what may be given by place; a router's method that says only `*args` has LiteLLM's function's."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None:
+        return ()
+    names: Sequence[str] = code.co_varnames[inspect.ismethod(function) : code.co_argcount]
+    if not names and code.co_flags & inspect.CO_VARARGS:
+        own = getattr(sys.modules["litellm"], function.__name__, None)
+        return () if own is None else _positions(own)
+    return names
 
 
 # -- functions like LiteLLM's own

@@ -27,6 +27,8 @@ class Stream:
 
     def __init__(self, call: Call) -> None:
         self.call = call
+        #: The task that is reading it now.
+        self.reader: object = None
         self._wire = call.wire
         self._assembler: Assembler = call.wire.assembler()
         self._bytes = Events()
@@ -92,6 +94,10 @@ _WIRES = {
     "responses": RESPONSES,
     "aresponses": RESPONSES,
     "anthropic_messages": ANTHROPIC,
+    # a router's
+    "schedule_acompletion": CHAT,
+    "abatch_completion_fastest_response": CHAT,
+    "aanthropic_messages": ANTHROPIC,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import types
 import weakref
@@ -60,6 +61,7 @@ def _watching(kind: type) -> type:
 
     async def __anext__(self: Any) -> Any:  # noqa: N807
         stream: Stream = getattr(self, _STATE)
+        stream.reader = asyncio.current_task()
         try:
             chunk = await kind.__anext__(self)  # type: ignore[attr-defined]
         except StopAsyncIteration:
@@ -68,11 +70,15 @@ def _watching(kind: type) -> type:
         except BaseException as error:
             stream.broke(error)
             raise
+        finally:
+            stream.reader = None
         stream.feed(chunk)
         return chunk
 
     async def aclose(self: Any) -> None:
-        getattr(self, _STATE).call.cancelled()
+        stream: Stream = getattr(self, _STATE)
+        if stream.reader is None or stream.reader is not asyncio.current_task():
+            stream.call.cancelled()  # else it closes itself, at its end or because it broke
         await kind.aclose(self)  # type: ignore[attr-defined]
 
     members: dict[str, Any] = {

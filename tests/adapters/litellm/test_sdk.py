@@ -8,6 +8,7 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import wraps
 from importlib.metadata import version
 from typing import Any
 
@@ -116,6 +117,33 @@ async def test_a_stream_is_of_its_class(upstream: Upstream) -> None:
     assert [chunk async for chunk in stream]
 
 
+async def test_a_stream_that_its_reader_closes_is_cancelled(upstream: Upstream) -> None:
+    door = RecordingDoor()
+    stream = await learning(litellm.acompletion, space="s", client=door)(**asked("acompletion", upstream, stream=True))
+    await anext(stream)
+    await stream.aclose()
+    assert door.outcome == ("cancelled", "")
+
+
+async def test_a_stream_that_closes_itself_at_its_end_is_not_cancelled(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door, read = RecordingDoor(), litellm.CustomStreamWrapper.__anext__
+
+    async def closing(stream: Any) -> Any:  # as newer versions do
+        try:
+            return await read(stream)
+        except StopAsyncIteration:
+            await stream.aclose()
+            raise
+
+    monkeypatch.setattr(litellm.CustomStreamWrapper, "__anext__", closing)
+    upstream.say(SAID)
+    await ask(learning(litellm.acompletion, space="s", client=door), **asked("acompletion", upstream, stream=True))
+    assert door.lines == ["user: hi", f"assistant: {SAID}"]
+    assert door.outcome == ("success", "")
+
+
 async def test_a_call_that_is_cancelled_is_cancelled(upstream: Upstream) -> None:
     door, slow = RecordingDoor(), Slow(SAID)
     upstream.say(slow)
@@ -142,9 +170,8 @@ async def test_what_a_router_tries_again_elsewhere_is_one_turn(upstream: Upstrea
     assert door.lines == ["user: hi", f"assistant: {SAID}"]
     assert [outcome.status for outcome in door.session.outcomes] == ["success"]
     assert door.session.ref.key == "s1"
-    assert type(wise) is litellm.Router
+    assert isinstance(wise, litellm.Router)
     assert learning(wise, space="s", client=door) is wise
-    assert router.acompletion.__self__ is router
 
 
 def test_the_hosts_own_messages_are_not_changed(upstream: Upstream) -> None:
@@ -165,6 +192,17 @@ def test_wrapped_again_with_the_same_options_it_is_the_same() -> None:
     other = learning(one, space="t", client=door)
     assert other is not one
     assert functions.mark_of(other).original is litellm.completion  # type: ignore[union-attr]
+
+
+def test_what_a_host_writes_around_one_with_memory_is_its_own() -> None:
+    complete = learning(litellm.completion, space="s", client=RecordingDoor())
+
+    @wraps(complete)
+    def mine(**given: Any) -> Any:
+        return complete(**given)
+
+    assert functions.mark_of(mine) is None
+    assert functions.mark_of(complete) is not None
 
 
 async def test_inside_a_function_with_memory_its_calls_are_part_of_it(upstream: Upstream) -> None:

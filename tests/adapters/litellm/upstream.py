@@ -81,8 +81,8 @@ class _Streaming(Exchange):
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
+        self.send_header("connection", "close")  # said, so that no client asks again on a connection that is closing
         self.end_headers()
-        self.close_connection = True
         try:
             for event in events:
                 if event == _PAUSE:
