@@ -26,6 +26,26 @@ _COMMANDS = {
     "bench": "bench",
 }
 
+#: Module of a package that not every installation has -> the extra that brings it.
+_EXTRAS = {
+    "agents": "openai-agents",
+    "agno": "agno",
+    "fastapi": "server",
+    "httptools": "server",
+    "langchain": "langchain",
+    "langchain_core": "langchain",
+    "langgraph": "langchain",
+    "litellm": "litellm",
+    "multipart": "server",
+    "numpy": "embeddings",
+    "openai": "openai",
+    "python_multipart": "server",
+    "starlette": "server",
+    "tiktoken": "tokens",
+    "uvicorn": "server",
+    "uvloop": "server",
+}
+
 
 class _Lazy(click.Group):
     """Knows its commands by name, and imports the one that is called."""
@@ -74,6 +94,14 @@ def main() -> None:
         code = 130
     except AcontextError as error:
         click.echo(f"acontext: {error}", err=True)
+        code = 2
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _EXTRAS:
+            raise
+        click.echo(
+            f"acontext: {missing} is not installed: pip install 'acontext-plugins[{_EXTRAS[missing]}]'", err=True
+        )
         code = 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,7 +8,6 @@ import click
 
 from acontext_plugins.addresses import is_loopback
 from acontext_plugins.settings import Settings, load_settings
-from acontext_store.errors import InvalidInput
 from acontext_store.open import open_keys
 
 from .common import database_options, say
@@ -25,10 +24,8 @@ def serve(host: str | None, port: int | None, workers: int | None, url: str | No
     Requests that have begun are answered, and what was recorded is written, before it stops. On 127.0.0.1 the
     well-known key opens the project; anywhere else needs a key of your own (`acontext keys create`).
     """
-    try:
-        from acontext_plugins.server import access, serving
-    except ModuleNotFoundError as error:
-        raise InvalidInput(f"{error.name} is not installed: pip install 'acontext-plugins[server]'") from error
+    from acontext_plugins.server import access, serving
+
     settings = _settings(host, port, workers, url, project)
     serving.check_binding(settings, open_keys(settings.store_url))
     with serving.bound(settings.server.host, settings.server.port) as listener:
