@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -10,12 +11,12 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from acontext_store.base import Pending
+from acontext_store.ending import CLIENTS, at_end
 from acontext_store.errors import Closed, InvalidInput
 
 from .embedded import Home, open_home
 from .engine.redaction import Redactor
 from .llm import LLM, Embedder
-from .loop import close_at_exit
 from .service import Recall, RecallQuery, Recording
 from .settings import Settings, load_settings
 
@@ -59,20 +60,20 @@ class Connection:
                 raise Closed("this client is closed: open another")
             if self._home is None or self._home.pid != os.getpid():
                 self._home = _open(self.settings, self._llm, self._embedder)
+                _homes.add(self._home)
             return self._home
 
     def after_fork(self) -> None:
         """In a forked child: a lock that nobody holds, and none of the parent's handles."""
         self._lock = threading.RLock()
-        if self._home is not None:
-            _inherited.append(self._home)
-            self._home = None
+        self._home = None
 
     def close(self) -> None:
         with self._lock:
             self._closed = True
             home, self._home = self._home, None
         if home is not None:
+            _homes.discard(home)
             home.close()
 
     # -- the door that adapters use
@@ -96,15 +97,29 @@ class Connection:
 
 
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+#: Those that are open in this process, also when nobody has their client any more: they may still have to write.
+_homes: set[AnyHome] = set()
 #: Homes of the parent, kept so that a child never closes what it did not open.
 _inherited: list[AnyHome] = []
 
 
 def _after_fork() -> None:
+    _inherited.extend(_homes)
+    _homes.clear()
     for connection in list(_connections):
         connection.after_fork()
 
 
+def _at_end(*, last: bool) -> None:
+    for home in list(_homes):
+        with contextlib.suppress(Exception):  # each for itself
+            if last:
+                home.close()
+            else:
+                home.write()
+
+
+at_end(CLIENTS, _at_end)
 os.register_at_fork(after_in_child=_after_fork)
 
 
@@ -126,4 +141,3 @@ class Client:
         self.settings = settings
         self.door = Connection(settings, llm=llm, embedder=embedder)
         self.door.home()
-        close_at_exit(self.door)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from acontext_store.errors import AcontextError, Closed
 
-from .loop import close_at_exit
 from .service import Recall, RecallQuery, Recording
 
 if TYPE_CHECKING:
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 log = logging.getLogger("acontext")
+
+#: Seconds for which the end of the program, or a fork, waits for a database that is being opened.
+_OPENING = 10.0
 
 
 class BackgroundDoor:
@@ -60,7 +62,10 @@ class BackgroundDoor:
                 return
             self._tried = time.monotonic()
             opening = self._opening = threading.Thread(target=self._open, name="acontext-open", daemon=True)
-        opening.start()  # without the lock: a thread that begins may meet a finalizer that records something
+        # without the lock: a thread that begins may meet a finalizer that records something
+        opening.start()
+        # Python waits for threads like this one when it ends, and with them for what was recorded by a short program
+        threading.Thread(target=opening.join, args=(_OPENING,), name="acontext-opening").start()
 
     def _open(self) -> None:
         connection: Connection | None = None
@@ -81,7 +86,6 @@ class BackgroundDoor:
                 while self._waiting:
                     connection.record(self._waiting.popleft())
                 self._connection = connection
-                close_at_exit(connection)
         for query, future in calls:
             self._answer(query, future)
 
@@ -184,4 +188,11 @@ def _after_fork() -> None:
         _default.after_fork()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+def _before_fork() -> None:
+    """A child that is forked while a thread imports would wait for ever for the same import."""
+    opening = None if _default is None else _default._opening
+    if opening is not None and opening is not threading.current_thread():
+        opening.join(_OPENING)
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

@@ -25,6 +25,10 @@ class Home:
         self.models = models
         self.pid = os.getpid()
 
+    def write(self) -> None:
+        """Write what is recorded, for as long as closing would wait, and go on."""
+        self.engine.recorder.flush(self.engine.settings.recorder.close_timeout)
+
     def close(self) -> None:
         """Write what is recorded, stop the worker, close the database. Nothing happens in a forked child."""
         if self.pid != os.getpid() or not self.loop.alive:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import os
 import threading
-import weakref
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -20,7 +18,7 @@ T = TypeVar("T")
 class HomeLoop:
     """A daemon thread that runs an event loop, for callers that have none or must not lend theirs.
 
-    Closed at interpreter exit. A forked child must not use its parent's loop (there is no thread behind it):
+    A forked child must not use its parent's loop (there is no thread behind it):
     `submit` raises Closed there.
     """
 
@@ -79,17 +77,3 @@ class HomeLoop:
             self._loop.call_soon_threadsafe(self._loop.stop)
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=10)
-
-
-def close_at_exit(owner: object, method: str = "close") -> None:
-    """Call `owner.close()` when the interpreter exits, unless `owner` is gone by then."""
-    reference = weakref.ref(owner)
-
-    def close() -> None:
-        target = reference()
-        if target is not None:
-            with contextlib.suppress(Exception):
-                getattr(target, method)()
-
-    atexit.register(close)
-    weakref.finalize(owner, atexit.unregister, close)

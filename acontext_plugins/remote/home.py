@@ -20,6 +20,10 @@ class RemoteHome:
         self.loop = loop
         self.pid = os.getpid()
 
+    def write(self) -> None:
+        """Send what is recorded, or leave it in the spool, and go on."""
+        self.engine.recorder.put_by(self.engine.settings.recorder.close_timeout)
+
     def close(self) -> None:
         """Send what is recorded, or leave it in the spool. Nothing happens in a forked child."""
         if self.pid != os.getpid() or not self.loop.alive:

@@ -161,6 +161,12 @@ class RemoteRecorder:
             self._stop.wait(left)
         return not self._pending and not self._behind
 
+    def put_by(self, timeout: float) -> bool:
+        """Wait until all that was enqueued before has arrived, or waits in the spool; False when time ran out first."""
+        done = threading.Event()
+        self._queue.put(done.set)
+        return done.wait(timeout)
+
     def close(self) -> None:
         """Send what is there, for at most `close_timeout` seconds; what has not arrived by then waits in the spool."""
         if self._pid != os.getpid() or self._closing:
@@ -229,7 +235,7 @@ class RemoteRecorder:
         if self._behind:
             self._drain()
         if self._behind and self._queues():
-            self._put_by(ready, StoreUnavailable("the server is away; this waits in the spool, and is sent later"))
+            self._spool_up(ready, StoreUnavailable("the server is away; this waits in the spool, and is sent later"))
             return
         self._send(ready)
 
@@ -289,7 +295,7 @@ class RemoteRecorder:
                 kept = self._post([entry.body for entry in batch])
             except (StoreUnavailable, Unauthorized) as error:
                 self._away(error)
-                self._put_by(entries[entries.index(batch[0]) :], error)
+                self._spool_up(entries[entries.index(batch[0]) :], error)
                 return
             except AcontextError as error:
                 self._fail(batch, error)
@@ -332,7 +338,7 @@ class RemoteRecorder:
         return kept
 
     # -- the spool
-    def _put_by(self, entries: Sequence[_Entry], error: AcontextError) -> None:
+    def _spool_up(self, entries: Sequence[_Entry], error: AcontextError) -> None:
         """Keep them on the disk until the server is back; in memory, what the disk cannot keep."""
         self._behind = True
         taken = 0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -194,6 +196,40 @@ def test_nothing_is_lost_when_the_server_is_killed_in_mid_run(tmp_path: Path) ->
         (session,) = client.sessions.list().items
         texts = [item["content"] for item in client.sessions.get_messages(session.id).items]
         assert texts == [str(number) for number in range(300)]
+    server.stop()
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_a_forked_child_sends_or_spools_what_it_recorded_before_it_is_gone(away: bool, tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    if not away:
+        server.start()
+    given = settings(server, tmp_path)
+
+    def runs(client: Acontext) -> None:
+        @learning(space="s", client=client)
+        def run(what: str) -> str:
+            return "done"
+
+        run("first")
+        run("last")
+
+    with Acontext(settings=given) as before:
+        targets = [lambda: runs(before), lambda: runs(Acontext(settings=given))]
+        children = [multiprocessing.get_context("fork").Process(target=target) for target in targets]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of forks beside threads
+            for child in children:
+                child.start()
+        for child in children:
+            child.join()
+            assert child.exitcode == 0
+        if away:
+            server.start()
+        assert before.flush(60)
+        sessions = before.sessions.list(limit=100).items
+        texts = [before.sessions.get_messages(session.id).items[0]["content"] for session in sessions]
+        assert sorted(texts) == ["first", "first", "last", "last"]
     server.stop()
 
 

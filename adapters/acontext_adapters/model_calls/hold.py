@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import threading
@@ -10,6 +9,8 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
+
+from acontext_store.ending import HELD, at_end
 
 _MOST = 4096
 _holds: weakref.WeakSet[Hold] = weakref.WeakSet()
@@ -80,8 +81,7 @@ def _call(calls: list[Callable[[], None]]) -> None:
             then()
 
 
-@atexit.register
-def _flush() -> None:
+def _at_end(*, last: bool) -> None:
     for hold in list(_holds):
         hold.flush()
 
@@ -91,5 +91,5 @@ def _forget() -> None:
         hold._reset()  # the parent says it
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+at_end(HELD, _at_end)
+os.register_at_fork(after_in_child=_forget)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 import weakref
@@ -14,6 +13,7 @@ from sqlalchemy import func, select
 
 from ..base import Moment, Pending
 from ..embedding import Unembedded, VectorOps
+from ..ending import STORES, at_end
 from ..errors import Closed
 from ..ledger import Cost, CostBy, ModelCall
 from ..project import check_project_id
@@ -540,10 +540,10 @@ def _let_go(writer: Writer, readers: Readers) -> None:
     writer.close(wait=False)
 
 
-def _at_exit() -> None:
-    """Write what is queued. Nothing is closed: who registered earlier may still have something to write."""
+def _at_end(*, last: bool) -> None:
+    """Write what is queued. Nothing is closed: somebody may still have something to write."""
     for writer in list(_writers):
-        writer.drain()
+        writer.drain(leaving=last)
 
 
 def _before_fork() -> None:
@@ -563,7 +563,7 @@ def _after_fork_in_child() -> None:
         store._after_fork_in_child()
 
 
-atexit.register(_at_exit)
+at_end(STORES, _at_end)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_before_fork,

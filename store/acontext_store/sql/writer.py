@@ -63,9 +63,9 @@ class Writer:
             self._queue.put(Job(pending, work, arguments, options))
         return pending
 
-    def drain(self) -> None:
-        """Wait until what is queued is written, or has failed."""
-        self._leaving = True
+    def drain(self, *, leaving: bool) -> None:
+        """Wait until what is queued is written, or has failed; `leaving` = for no longer than one busy timeout."""
+        self._leaving = self._leaving or leaving
         with contextlib.suppress(Exception):
             self.submit(nothing, (), {}).result()
 
