@@ -52,14 +52,26 @@ class Sessions(Resource):
         *,
         space_id: str | None = None,
         not_connected: bool | None = None,
+        user: str | None = None,
+        filter_by_configs: Json | None = None,
         limit: int | None = None,
         cursor: str | None = None,
         time_desc: bool | None = None,
     ) -> Page[Session]:
-        """A page of sessions by time of creation; `not_connected` = only those without a space."""
+        """A page of sessions by time of creation; `not_connected` = only those without a space.
+
+        `user` = only those whose words are theirs. `filter_by_configs` = only those whose configs contain all of it:
+        `{"tenant": "a"}`, nested objects too; case and type count, and {} is no filter. Raises InvalidInput.
+        """
         return self._run(
             self._async.list(
-                space_id=space_id, not_connected=not_connected, limit=limit, cursor=cursor, time_desc=time_desc
+                space_id=space_id,
+                not_connected=not_connected,
+                user=user,
+                filter_by_configs=filter_by_configs,
+                limit=limit,
+                cursor=cursor,
+                time_desc=time_desc,
             )
         )
 
@@ -71,8 +83,14 @@ class Sessions(Resource):
         configs: Json | None = None,
         key: str | None = None,
         principal: str | None = None,
+        user: str | None = None,
+        use_uuid: str | None = None,
     ) -> Session:
-        """A new session; `key` is your own name for it, `principal` whose words it holds. Raises NotFound."""
+        """A new session; `key` is your own name for it, `principal` (or `user`) whose words it holds.
+
+        `use_uuid` is the id that it gets, in small letters. Raises Conflict where that or the key is taken,
+        InvalidInput where it is no UUID or a key is given too, NotFound for the space.
+        """
         return self._run(
             self._async.create(
                 space_id=space_id,
@@ -80,6 +98,8 @@ class Sessions(Resource):
                 configs=configs,
                 key=key,
                 principal=principal,
+                user=user,
+                use_uuid=use_uuid,
             )
         )
 
@@ -105,17 +125,19 @@ class Sessions(Resource):
         *,
         blob: Blob,
         format: Format = "openai",
+        meta: Json | None = None,
         file_field: str | None = None,
         file: Upload | None = None,
     ) -> StoredMessage:
         """Keep one message; durable when it returns.
 
-        `blob` is a message of that format: a dict, or the framework's own pydantic object. Secrets are scrubbed.
+        `blob` is a message of that format: a dict, or the framework's own pydantic object. `meta` is kept beside it,
+        and no model reads it. Secrets are scrubbed from both.
         A file goes with a message of the format "acontext": to the part that has this `file_field`.
         Raises NotFound for the session, InvalidInput for the message.
         """
         return self._run(
-            self._async.send_message(session_id, blob=blob, format=format, file_field=file_field, file=file)
+            self._async.send_message(session_id, blob=blob, format=format, meta=meta, file_field=file_field, file=file)
         )
 
     store_message = send_message

@@ -61,14 +61,22 @@ class AsyncSessions(AsyncResource):
         *,
         space_id: str | None = None,
         not_connected: bool | None = None,
+        user: str | None = None,
+        filter_by_configs: Json | None = None,
         limit: int | None = None,
         cursor: str | None = None,
         time_desc: bool | None = None,
     ) -> Page[Session]:
-        """A page of sessions by time of creation; `not_connected` = only those without a space."""
+        """A page of sessions by time of creation; `not_connected` = only those without a space.
+
+        `user` = only those whose words are theirs. `filter_by_configs` = only those whose configs contain all of it:
+        `{"tenant": "a"}`, nested objects too; case and type count, and {} is no filter. Raises InvalidInput.
+        """
         return await self._service.sessions(
             space_id=space_id,
             not_connected=bool(not_connected),
+            principal=user,
+            filter_by_configs=filter_by_configs,
             limit=20 if limit is None else limit,
             cursor=cursor,
             time_desc=bool(time_desc),
@@ -82,12 +90,19 @@ class AsyncSessions(AsyncResource):
         configs: Json | None = None,
         key: str | None = None,
         principal: str | None = None,
+        user: str | None = None,
+        use_uuid: str | None = None,
     ) -> Session:
-        """A new session; `key` is your own name for it, `principal` whose words it holds. Raises NotFound."""
+        """A new session; `key` is your own name for it, `principal` (or `user`) whose words it holds.
+
+        `use_uuid` is the id that it gets, in small letters. Raises Conflict where that or the key is taken,
+        InvalidInput where it is no UUID or a key is given too, NotFound for the space.
+        """
         return await self._service.create_session(
             space_id=space_id,
             key=key,
-            principal=principal,
+            principal=user if user is not None else principal,
+            use_uuid=use_uuid,
             disable_task_tracking=bool(disable_task_tracking),
             configs=configs,
         )
@@ -114,12 +129,14 @@ class AsyncSessions(AsyncResource):
         *,
         blob: Blob,
         format: Format = "openai",
+        meta: Json | None = None,
         file_field: str | None = None,
         file: Upload | None = None,
     ) -> StoredMessage:
         """Keep one message; durable when it returns.
 
-        `blob` is a message of that format: a dict, or the framework's own pydantic object. Secrets are scrubbed.
+        `blob` is a message of that format: a dict, or the framework's own pydantic object. `meta` is kept beside it,
+        and no model reads it. Secrets are scrubbed from both.
         A file goes with a message of the format "acontext": to the part that has this `file_field`.
         Raises NotFound for the session, InvalidInput for the message.
         """
@@ -129,7 +146,7 @@ class AsyncSessions(AsyncResource):
             kept = await self._service.upload(upload.opened())
             asset = Asset(sha256=kept.sha256, size=kept.size, mime=upload.content_type, filename=upload.filename)
             blob = attached(item, str(file_field), asset)
-        message = to_message(blob, format)
+        message = to_message(blob, format, **({} if meta is None else {"meta": meta}))
         await self._service.append(session_id, [message])
         return await self._service.message(session_id, message.id)
 

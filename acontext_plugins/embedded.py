@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from acontext_store.open import open_blobs, open_store
 
@@ -74,8 +73,3 @@ def open_home(
         store.close()
         raise
     return Home(engine, loop, models)
-
-
-def database_path(url: str) -> Path | None:
-    """The file behind a `sqlite:///` URL."""
-    return Path(url.removeprefix("sqlite:///")).expanduser() if url.startswith("sqlite:///") else None

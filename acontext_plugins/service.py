@@ -35,6 +35,7 @@ from acontext_store.types import (
     StoredMessage,
     Task,
     ToolName,
+    is_uuid,
 )
 
 from .files import FileService, PublicUrl
@@ -153,6 +154,17 @@ def renames(given: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return found
 
 
+def chosen_id(use_uuid: str | None, key: str | None) -> str | None:
+    """The id that a new session is to have, where one was chosen. Raises InvalidInput for what cannot be one."""
+    if use_uuid is None:
+        return None
+    if not isinstance(use_uuid, str) or not is_uuid(use_uuid):
+        raise InvalidInput(f"use_uuid: expected a UUID in 36 characters, found {use_uuid!r:.80}")
+    if key is not None:
+        raise InvalidInput("give use_uuid or key, not both: where a session has a key, its id is made from that")
+    return use_uuid.lower()
+
+
 class MessagesPage(Record):
     """Messages of a session, oldest first, in the format asked for; `ids` stand in the same order."""
 
@@ -248,7 +260,9 @@ class Service(FileService, Protocol):
         principal: str | None = None,
         disable_task_tracking: bool = False,
         configs: Json | None = None,
-    ) -> Session: ...
+        use_uuid: str | None = None,
+    ) -> Session:
+        """A new one, with the id `use_uuid` where that is given. Raises Conflict where it, or the key, is taken."""
 
     async def session(self, session_id: str) -> Session: ...
 
@@ -258,10 +272,12 @@ class Service(FileService, Protocol):
         space_id: str | None = None,
         not_connected: bool = False,
         principal: str | None = None,
+        filter_by_configs: Json | None = None,
         limit: int = 20,
         cursor: str | None = None,
         time_desc: bool = False,
-    ) -> Page[Session]: ...
+    ) -> Page[Session]:
+        """By time of creation; of `principal`, and with `filter_by_configs` those whose configs contain all of it."""
 
     async def update_session(
         self, session_id: str, *, configs: Json | None = None, space_id: str | None = None

@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from acontext_store.errors import InvalidInput
+from acontext_store.open import database_url
 
 PREFIX = "ACONTEXT_"
 #: Environment variables with our prefix that are not settings of the library.
@@ -245,7 +246,7 @@ class Settings(BaseSettings):
     @property
     def store_url(self) -> str:
         """The URL of the database, the default filled in."""
-        return self.url or f"sqlite:///{Path.home() / '.acontext' / 'acontext.db'}"
+        return self.url or database_url(Path.home() / ".acontext" / "acontext.db")
 
 
 class _OurLines(PydanticBaseSettingsSource):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import uuid
 from typing import Any
 
 import pytest
@@ -88,6 +89,80 @@ class ServiceContract:
         assert (await service.sessions(principal="bob")).items == []
         with pytest.raises(Conflict):
             await service.create_session(key="thread 7")
+
+    async def test_a_session_has_the_id_that_was_chosen_for_it(self, service: Service) -> None:
+        chosen = str(uuid.uuid4())
+        assert (await service.create_session(use_uuid=chosen.upper(), principal="ann")).id == chosen
+        await service.append(chosen, [said("hello")])
+        for taken in (chosen, chosen.upper()):
+            with pytest.raises(Conflict, match=chosen):
+                await service.create_session(use_uuid=taken)
+        assert [session.id for session in (await service.sessions()).items] == [chosen]
+        await service.delete_session(chosen)
+        assert (await service.create_session(use_uuid=chosen)).id == chosen
+        assert (await service.messages(chosen)).items == []
+        wrong: list[Any] = ["", "thread 7", chosen[:-1], "{" + chosen + "}", 7]
+        for value in wrong:
+            with pytest.raises(InvalidInput, match="use_uuid"):
+                await service.create_session(use_uuid=value)
+        with pytest.raises(InvalidInput, match="not both"):
+            await service.create_session(use_uuid=new_id(), key="thread 7")
+
+    async def test_sessions_are_found_by_what_their_configs_contain(self, service: Service) -> None:
+        made = []
+        for n in range(12):
+            configs: Json = {"tenant": f"t&{n % 3}", "a": {"é": [n, 0]}}
+            made.append((await service.create_session(principal="ab"[n % 2], configs=configs)).id)
+        bare = await service.create_session()
+        found: list[str] = []
+        cursor: str | None = None
+        while not found or cursor is not None:
+            page = await service.sessions(filter_by_configs={"tenant": "t&1"}, limit=3, cursor=cursor)
+            found += [session.id for session in page.items]
+            cursor = page.next_cursor
+        assert found == made[1::3]
+        both = await service.sessions(filter_by_configs={"tenant": "t&1"}, principal="a", time_desc=True)
+        assert [session.id for session in both.items] == [made[10], made[4]]
+        deep = await service.sessions(filter_by_configs={"a": {"é": [7]}, "tenant": "t&1"})
+        assert [session.id for session in deep.items] == [made[7]]
+        assert (await service.sessions(filter_by_configs={"tenant": "T&1"})).items == []
+        assert len((await service.sessions(filter_by_configs={})).items) == 13
+        await service.update_session(bare.id, configs={"tenant": "late"})
+        assert [one.id for one in (await service.sessions(filter_by_configs={"tenant": "late"})).items] == [bare.id]
+        wrong: list[Any] = [["tenant"], "tenant", {"a": object()}]
+        for value in wrong:
+            with pytest.raises(InvalidInput, match="filter_by_configs"):
+                await service.sessions(filter_by_configs=value)
+
+    async def test_an_id_that_nothing_has_is_not_found_whatever_it_holds(self, service: Service) -> None:
+        """Here and over HTTP, where it might become another address."""
+        session, space = await service.create_session(), await service.create_space()
+        for end in ("?x=1", "#x", "/configs", "/../" + session.id, "%2F", "%00", " ", "\n", "é", "/"):
+            for wrong in (
+                service.delete_session(session.id + end),
+                service.conversation(session.id + end),
+                service.update_message(session.id, "m" + end, meta={}),
+                service.delete_space(space.id + end),
+                service.delete_block(space.id, space.id + end),
+                service.delete_disk(session.id + end),
+            ):
+                with pytest.raises(NotFound, match=r"^no (session|message|space|block|disk) "):
+                    await wrong
+        for id in ("", ".", "..", "nobody"):
+            for wrong in (service.delete_session(id), service.message(session.id, id), service.delete_space(id)):
+                with pytest.raises(NotFound) as caught:
+                    await wrong
+                assert caught.value.id == id
+        assert await service.session(session.id) == session
+        assert await service.space(space.id) == space
+
+    async def test_a_message_may_have_any_id(self, service: Service) -> None:
+        session = await service.create_session()
+        ids = ["run 1/step 2", "what?", "a#b", "100%", "%2F", "é😀", "a/../b", "messages"]
+        await service.append(session.id, [said(id, id=id) for id in ids])
+        for id in ids:
+            assert (await service.update_message(session.id, id, meta={"seen": id})).meta == {"seen": id}
+            assert (await service.message(session.id, id)).text == id
 
     async def test_sessions_come_in_pages(self, service: Service) -> None:
         ids = [(await service.create_session()).id for _ in range(5)]

@@ -29,6 +29,7 @@ import click
 from acontext_plugins.embedded import Home, open_home
 from acontext_plugins.service import Recording, SessionRef
 from acontext_plugins.settings import ObserveSettings, RecorderSettings, Settings, WorkerSettings
+from acontext_store.open import database_url
 from acontext_store.types import (
     LaneKind,
     Message,
@@ -145,7 +146,7 @@ def _row(figure: Figure, *, header: bool) -> None:
 @contextlib.contextmanager
 def _home(path: Path, **changes: object) -> Iterator[Home]:
     settings = Settings(
-        url=f"sqlite:///{path}",
+        url=database_url(path),
         worker=WorkerSettings(enabled=False),
         observe=ObserveSettings(quiet=60, max_wait=60),
         recorder=RecorderSettings(max_pending=2_000_000, max_bytes=2_000_000_000),

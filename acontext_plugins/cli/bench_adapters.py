@@ -21,6 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from acontext_store.open import database_url
+
 from .bench_players import CALLS, FRAMEWORKS, TOOLS, Player
 
 #: Seconds that the model of a usual run takes to answer, and runs side by side while the loop is watched.
@@ -140,7 +142,7 @@ def child(arguments: Sequence[str]) -> None:
 def _spawn(name: str, how: str, seconds: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="acontext-bench-") as folder:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("ACONTEXT_")}
-        url = f"sqlite:///{Path(folder) / 'bench.db'}"
+        url = database_url(Path(folder) / "bench.db")
         environment |= {"ACONTEXT_URL": url, "OPENAI_API_KEY": "unused", "PYTHONDONTWRITEBYTECODE": ""}
         environment.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # LiteLLM itself would ask the network
         done = subprocess.run(

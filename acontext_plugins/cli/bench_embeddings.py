@@ -17,6 +17,7 @@ from acontext_plugins.llm import Purpose
 from acontext_plugins.service import RecallQuery
 from acontext_plugins.settings import Settings, WorkerSettings
 from acontext_store.errors import InvalidInput
+from acontext_store.open import database_url
 
 from .bench import Figure, percentile, requests, taught
 
@@ -88,7 +89,7 @@ def figures(quick: bool) -> Iterator[Figure]:
 
 @contextmanager
 def _home(path: Path, embedder: _Instant | None = None) -> Iterator[Home]:
-    settings = Settings(url=f"sqlite:///{path}", worker=WorkerSettings(enabled=False))
+    settings = Settings(url=database_url(path), worker=WorkerSettings(enabled=False))
     home = open_home(settings, embedder=embedder)
     try:
         yield home

@@ -21,7 +21,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from acontext_plugins.remote.paths import at
 from acontext_plugins.server.access import WELL_KNOWN
+from acontext_store.open import database_url
 
 from .bench import Figure
 from .bench_load import Outcome, Plan
@@ -29,6 +31,7 @@ from .bench_load import Outcome, Plan
 CLIENTS = (1, 16, 64)
 #: The least share of the bare route's rate.
 _READS, _WRITES = 0.5, 0.25
+_API = "/api/v1"
 _HEAD = f"host: localhost\r\nauthorization: Bearer {WELL_KNOWN}\r\n"
 
 
@@ -81,7 +84,7 @@ def _rate(outcomes: Sequence[Outcome]) -> float:
 def _grown(ours: _Ours, load: _Load, sizes: Sequence[int]) -> Iterator[Figure]:
     """Storing one message and reading the newest twenty, as a session grows that nobody observes meanwhile."""
     id = ours.new_session(observed=False)
-    path = f"/api/v1/session/{id}/messages"
+    path = _API + at("/session/{session}/messages", id)
     writes, reads, there = [], [], 0
     for size in sizes:
         while there < size:
@@ -114,7 +117,7 @@ class _Ours:
         self.page = self.session = ""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ACONTEXT_")}
         command = "from acontext_plugins.cli.main import main; main()"
-        url = f"sqlite:///{folder / 'bench.db'}"
+        url = database_url(folder / "bench.db")
         arguments = ["serve", "--port", str(self.port), "--url", url]
         process = subprocess.Popen(
             [sys.executable, "-c", command, *arguments], cwd=folder, env=environment, stderr=subprocess.DEVNULL
@@ -126,9 +129,9 @@ class _Ours:
         """A session with messages to be read, and others to write to."""
         reading = self.new_session()
         self.add(reading, 200)
-        self.session = f"/api/v1/session/{reading}/configs"
-        self.page = f"/api/v1/session/{reading}/messages?limit=20"
-        self.to = [f"/api/v1/session/{self.new_session()}/messages" for _ in range(sessions)]
+        self.session = _API + at("/session/{session}/configs", reading)
+        self.page = _API + at("/session/{session}/messages", reading) + "?limit=20"
+        self.to = [_API + at("/session/{session}/messages", self.new_session()) for _ in range(sessions)]
 
     def new_session(self, *, observed: bool = True) -> str:
         body = json.dumps({"disable_task_tracking": not observed})
@@ -140,7 +143,8 @@ class _Ours:
 
     def add(self, session_id: str, count: int) -> int:
         parts = [{"role": "user", "parts": [{"type": "text", "text": _text(number)}]} for number in range(count)]
-        self.ask("POST", f"/api/v1/_acontext/session/{session_id}/messages", json.dumps({"messages": parts}))
+        path = _API + at("/_acontext/session/{session}/messages", session_id)
+        self.ask("POST", path, json.dumps({"messages": parts}))
         return count
 
     def ask(self, method: str, path: str, body: str | None = None) -> Any:

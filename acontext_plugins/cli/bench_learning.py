@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from acontext_plugins.conversations import Conversation, ConversationReader
@@ -28,7 +29,7 @@ from acontext_plugins.service import SessionRef
 from acontext_plugins.settings import LearnSettings, LLMSettings, ObserveSettings, Settings, WorkerSettings
 from acontext_plugins.thinkers import thinkers_of, with_lanes_for
 from acontext_store.errors import InvalidInput
-from acontext_store.open import open_blobs, open_store
+from acontext_store.open import database_url, open_blobs, open_store
 from acontext_store.types import Json, Message, Outcome, OutcomeStatus, new_id
 
 from .bench import Figure
@@ -228,7 +229,7 @@ async def _engine(llm: Counted, learn: LearnSettings) -> AsyncIterator[Engine]:
     """An engine over a new database, which this model observes and learns for."""
     with tempfile.TemporaryDirectory(prefix="acontext-bench-") as folder:
         chosen = Settings(
-            url=f"sqlite:///{folder}/bench.db",
+            url=database_url(Path(folder) / "bench.db"),
             learn=learn,
             observe=ObserveSettings(model_quiet=0.0, model_max_wait=0.0),
             worker=WorkerSettings(enabled=False),

@@ -30,6 +30,7 @@ from rich.text import Text
 from acontext_plugins.client import Acontext
 from acontext_plugins.learning import learning
 from acontext_plugins.settings import LearnSettings, ObserveSettings, Settings
+from acontext_store.open import database_url
 from acontext_store.types import Skill
 
 SPACE = "support"
@@ -203,7 +204,7 @@ def demo_client(keep: str | None) -> Iterator[Acontext]:
     with tempfile.TemporaryDirectory(prefix="acontext-demo-") as folder:
         path = Path(keep).expanduser().absolute() if keep else Path(folder) / "demo.db"
         settings = Settings(
-            url=f"sqlite:///{path}", observe=ObserveSettings(quiet=0.05), learn=LearnSettings(quiet=0.05)
+            url=database_url(path), observe=ObserveSettings(quiet=0.05), learn=LearnSettings(quiet=0.05)
         )
         with Acontext(settings=settings) as client:
             yield client
@@ -300,8 +301,8 @@ def _next(console: Console, keep: str | None, withhold: bool) -> None:
     if keep is None:
         lines.append(f"  {program} demo --keep demo.db       keep the database, then look into it:")
     lines += [
-        f"  {program} skills --space {SPACE} --url sqlite:///{path}",
-        f"  {program} tasks --space {SPACE} --url sqlite:///{path}",
+        f"  {program} skills --space {SPACE} --url {database_url(path)}",
+        f"  {program} tasks --space {SPACE} --url {database_url(path)}",
         f"  {program} learn FILE --space NAME   learn from conversations of your own",
     ]
     console.print("\n".join(lines), soft_wrap=True, highlight=False)

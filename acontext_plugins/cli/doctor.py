@@ -14,12 +14,13 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 
 import click
 
-from acontext_plugins.embedded import Home, database_path
+from acontext_plugins.embedded import Home
 from acontext_plugins.llm import Purpose, Request
 from acontext_plugins.llm.budget import today
 from acontext_plugins.settings import load_settings
 from acontext_store.errors import AcontextError, LearningUnavailable
 from acontext_store.ledger import Cost
+from acontext_store.open import database_path
 from acontext_store.types import Lane, StoreStats
 
 from .common import database_options, emit, json_option, opened

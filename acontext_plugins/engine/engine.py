@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from acontext_plugins.llm import LLM, Embedder
 from acontext_plugins.llm.budget import check_configs
-from acontext_plugins.service import FlushResult, Recording
+from acontext_plugins.service import FlushResult, Recording, chosen_id
 from acontext_plugins.settings import Settings
 from acontext_store.base import BlobStore, Store
 from acontext_store.errors import InvalidInput
@@ -38,6 +38,7 @@ from acontext_store.types import (
     SkillVersion,
     Space,
     Task,
+    is_uuid,
     new_id,
 )
 
@@ -46,7 +47,7 @@ from .curating import Curating
 from .links import Links
 from .protocols import BatchObserver, Learner, Observer
 from .reading import Reading
-from .recorder import Recorder, Scrubber, is_uuid, session_id_of
+from .recorder import Recorder, Scrubber, session_id_of
 from .retrying import Retrying
 from .searching import Searching, open_vectors
 from .uploads import check_assets, keep_bytes
@@ -265,10 +266,12 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
         principal: str | None = None,
         disable_task_tracking: bool = False,
         configs: Json | None = None,
+        use_uuid: str | None = None,
     ) -> Session:
+        id = chosen_id(use_uuid, key) or (session_id_of(self.store.project_id, key) if key else new_id())
         return await self.store.create_session(
             Session(
-                id=session_id_of(self.store.project_id, key) if key else new_id(),
+                id=id,
                 project_id=self.store.project_id,
                 space_id=space_id,
                 key=key,
@@ -287,6 +290,7 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
         space_id: str | None = None,
         not_connected: bool = False,
         principal: str | None = None,
+        filter_by_configs: Json | None = None,
         limit: int = 20,
         cursor: str | None = None,
         time_desc: bool = False,
@@ -295,6 +299,7 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
             space_id=space_id,
             not_connected=not_connected,
             principal=principal,
+            filter_by_configs=filter_by_configs,
             limit=limit,
             cursor=cursor,
             time_desc=time_desc,

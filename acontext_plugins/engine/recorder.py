@@ -8,7 +8,6 @@ import os
 import queue
 import threading
 import time
-import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import TypeVar
 
 from acontext_store.base import BlobStore, Pending, Store
 from acontext_store.errors import AcontextError, Closed, NotFound, StoreUnavailable
-from acontext_store.types import NATIVE_ASSET, Appended, Json, Message, Outcome, Part, Session, stable_id
+from acontext_store.types import NATIVE_ASSET, Appended, Json, Message, Outcome, Part, Session, is_uuid, stable_id
 
 from ..noting import Scrubber
 from ..service import Recording, SessionRef
@@ -472,18 +471,8 @@ def restore(message: M, blobs: BlobStore) -> M:
 
 
 def session_id_of(project_id: str, key: str) -> str:
-    """The id of the session that the host calls `key`; a UUID is taken as an id itself."""
-    return key if is_uuid(key) else stable_id(project_id, "session", key)
-
-
-def is_uuid(text: str) -> bool:
-    """Whether `text` is a UUID in the usual 36 characters."""
-    if len(text) != 36:
-        return False
-    try:
-        return str(uuid.UUID(text)) == text.lower()
-    except ValueError:
-        return False
+    """The id of the session that the host calls `key`; a UUID is taken as an id itself, in small letters."""
+    return key.lower() if is_uuid(key) else stable_id(project_id, "session", key)
 
 
 def _rough_size(value: object) -> int:
@@ -506,7 +495,6 @@ __all__ = [
     "RecorderStats",
     "Scrubber",
     "is_outsourced",
-    "is_uuid",
     "restore",
     "session_id_of",
 ]

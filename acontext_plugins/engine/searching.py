@@ -15,11 +15,11 @@ from acontext_plugins.service import Recall, RecallQuery, SearchItem, SpaceSearc
 from acontext_plugins.settings import EmbeddingSettings, Settings
 from acontext_store.base import Moment, Pending, Store
 from acontext_store.errors import Closed, InvalidInput, LearningUnavailable, NotFound
-from acontext_store.types import BlockType, Injection, Skill
+from acontext_store.types import BlockType, Injection, Skill, is_uuid
 
 from .curating import by_words, cited
 from .injector import render, tokens
-from .recorder import is_uuid, session_id_of
+from .recorder import session_id_of
 from .retriever import DEPTH, find
 from .tree import Tree
 from .walking import answer_of, walk

@@ -23,7 +23,9 @@ _KINDS: dict[str, type[AcontextError]] = {
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, AcontextError) and kind is not NotFound
 }
-_BY_STATUS = {400: "invalid_input", 401: "unauthorized", 403: "unauthorized", 409: "conflict", 422: "invalid_input"}
+_BY_STATUS = {401: "unauthorized", 403: "unauthorized", 409: "conflict"} | dict.fromkeys(
+    (400, 414, 422, 431), "invalid_input"
+)
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
 
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, BinaryIO, TypeVar
-from urllib.parse import urlencode
 
 import httpx
 
@@ -16,9 +15,9 @@ from ..disks import ArtifactContent
 from ..files import ArtifactResult, Download, FileUpload, PublicUrl
 from ..noting import Scrubber, without_secrets
 from .api import Api, away, data_of, error_of
+from .paths import at
 
 T = TypeVar("T")
-_OWN = "/_acontext"
 
 
 class RemoteFiles:
@@ -34,10 +33,10 @@ class RemoteFiles:
         return Disk.model_validate(_known(Disk, await self.api.ask("POST", "/disk")))
 
     async def disk(self, disk_id: str) -> Disk:
-        return Disk.model_validate(_known(Disk, await self.api.get(f"{_OWN}/disk/{disk_id}")))
+        return Disk.model_validate(_known(Disk, await self.api.get(at("/_acontext/disk/{disk}", disk_id))))
 
     async def disk_of_session(self, session_id: str) -> Disk:
-        found = await self.api.ask("PUT", f"{_OWN}/session/{session_id}/disk")
+        found = await self.api.ask("PUT", at("/_acontext/session/{session}/disk", session_id))
         return Disk.model_validate(_known(Disk, found))
 
     async def disks(self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False) -> Page[Disk]:
@@ -46,7 +45,7 @@ class RemoteFiles:
         return Page(items=items, next_cursor=found.get("next_cursor"), has_more=found["has_more"])
 
     async def delete_disk(self, disk_id: str) -> None:
-        await self.api.ask("DELETE", f"/disk/{disk_id}")
+        await self.api.ask("DELETE", at("/disk/{disk}", disk_id))
 
     # -- files
     async def upsert_artifact(
@@ -65,8 +64,9 @@ class RemoteFiles:
         }
         form = {name: value for name, value in data.items() if value}
         part = (file.filename, _Reader(file.pieces()), file.content_type)
+        path = at("/disk/{disk}/artifact", disk_id)
         found = await self._threaded(
-            lambda: self.streams.post(f"/disk/{disk_id}/artifact", data=form, files={"file": part})  # type: ignore[dict-item]
+            lambda: self.streams.post(path, data=form, files={"file": part})  # type: ignore[dict-item]
         )
         return _artifact(found)
 
@@ -80,7 +80,7 @@ class RemoteFiles:
         expire: int = 3600,
     ) -> ArtifactResult:
         found = await self.api.get(
-            f"/disk/{disk_id}/artifact",
+            at("/disk/{disk}/artifact", disk_id),
             file_path=file_path,
             with_public_url=True if with_public_url is None else with_public_url,
             with_content=with_content,
@@ -96,47 +96,52 @@ class RemoteFiles:
     async def update_artifact(self, disk_id: str, file_path: str, *, meta: Json) -> Artifact:
         clean = without_secrets(self.scrubber, disk_id, meta)
         body = {"file_path": file_path, "meta": json.dumps(clean)}
-        return _artifact((await self.api.ask("PUT", f"/disk/{disk_id}/artifact", body=body))["artifact"])
+        return _artifact((await self.api.ask("PUT", at("/disk/{disk}/artifact", disk_id), body=body))["artifact"])
 
     async def delete_artifact(self, disk_id: str, file_path: str) -> None:
-        await self.api.ask("DELETE", f"/disk/{disk_id}/artifact", params={"file_path": file_path})
+        await self.api.ask("DELETE", at("/disk/{disk}/artifact", disk_id), params={"file_path": file_path})
 
     async def list_artifacts(self, disk_id: str, path: str | None = None) -> ArtifactListing:
-        found = await self.api.get(f"/disk/{disk_id}/artifact/ls", path=path)
+        found = await self.api.get(at("/disk/{disk}/artifact/ls", disk_id), path=path)
         return ArtifactListing(artifacts=list(map(_artifact, found["artifacts"])), directories=found["directories"])
 
     async def grep_artifacts(self, disk_id: str, *, query: str, limit: int = 100) -> list[Artifact]:
-        return list(map(_artifact, await self.api.get(f"/disk/{disk_id}/artifact/grep", query=query, limit=limit)))
+        return list(
+            map(_artifact, await self.api.get(at("/disk/{disk}/artifact/grep", disk_id), query=query, limit=limit))
+        )
 
     async def glob_artifacts(self, disk_id: str, *, query: str, limit: int = 100) -> list[Artifact]:
-        return list(map(_artifact, await self.api.get(f"/disk/{disk_id}/artifact/glob", query=query, limit=limit)))
+        return list(
+            map(_artifact, await self.api.get(at("/disk/{disk}/artifact/glob", disk_id), query=query, limit=limit))
+        )
 
     async def download_artifact(self, disk_id: str, file_path: str) -> Download:
         found = await self.artifact(disk_id, file_path, with_public_url=False, with_content=False)
-        path = f"/disk/{disk_id}/artifact/download?{urlencode({'file_path': file_path})}"
-        one = found.artifact
-        return Download(one.filename, one.mime, one.size, one.sha256, self._reading(path))
+        one, path = found.artifact, at("/disk/{disk}/artifact/download", disk_id)
+        return Download(one.filename, one.mime, one.size, one.sha256, self._reading(path, {"file_path": file_path}))
 
     # -- files of messages
     async def upload(self, source: BinaryIO) -> Blob:
         """Keep bytes that a message is going to name (`Part.asset`), however many they are."""
         file = ("file", source, "application/octet-stream")
-        found = await self._threaded(lambda: self.streams.post(f"{_OWN}/asset", files={"file": file}))
+        found = await self._threaded(lambda: self.streams.post("/_acontext/asset", files={"file": file}))
         return Blob(found["sha256"], found["size"])
 
     async def asset_urls(
         self, session_id: str, assets: Collection[Asset], *, expire: int = 24 * 3600
     ) -> dict[str, PublicUrl]:
         body = {"assets": [asset.model_dump() for asset in assets], "expire": expire}
-        found = await self.api.ask("POST", f"{_OWN}/session/{session_id}/asset_urls", body=body, again=True)
+        found = await self.api.ask(
+            "POST", at("/_acontext/session/{session}/asset_urls", session_id), body=body, again=True
+        )
         return {sha256: PublicUrl.model_validate(one) for sha256, one in found.items()}
 
     async def open_link(self, query: Mapping[str, str]) -> Download:
-        path = f"/download?{urlencode(query)}"
+        path = "/download"
 
         def look() -> Download:
             try:
-                with self.streams.stream("GET", path) as response:
+                with self.streams.stream("GET", path, params=dict(query)) as response:
                     _refused(response)
                     headers = response.headers
                     name = headers.get("x-acontext-filename") or "download"
@@ -146,7 +151,7 @@ class RemoteFiles:
                         headers.get("content-type", ""),
                         size,
                         headers.get("etag", "").strip('"'),
-                        self._reading(path),
+                        self._reading(path, query),
                     )
             except httpx.HTTPError as error:
                 raise away(self.api.url, error) from error
@@ -166,12 +171,12 @@ class RemoteFiles:
 
         return await asyncio.to_thread(run)
 
-    def _reading(self, path: str) -> Callable[[int, int | None], Iterator[bytes]]:
+    def _reading(self, path: str, query: Mapping[str, str]) -> Callable[[int, int | None], Iterator[bytes]]:
         def read(start: int, end: int | None) -> Iterator[bytes]:
             whole = start == 0 and end is None
             wanted = {} if whole else {"range": f"bytes={start}-{'' if end is None else end - 1}"}
             try:
-                with self.streams.stream("GET", path, headers=wanted) as response:
+                with self.streams.stream("GET", path, params=dict(query), headers=wanted) as response:
                     _refused(response)
                     yield from response.iter_bytes()
             except httpx.HTTPError as error:

@@ -13,6 +13,7 @@ import httpx
 from pydantic import BaseModel
 
 from acontext_store.base import Pending
+from acontext_store.containment import filter_text
 from acontext_store.errors import Closed
 from acontext_store.ledger import Cost, CostBy
 from acontext_store.types import (
@@ -49,10 +50,12 @@ from ..service import (
     SearchItem,
     SpaceSearchResult,
     TokenCounts,
+    chosen_id,
 )
 from ..settings import Settings
 from .api import Api, headers_of
 from .files import RemoteFiles
+from .paths import at
 from .recorder import RemoteRecorder
 
 N = TypeVar("N", bound=BaseModel)
@@ -60,7 +63,6 @@ N = TypeVar("N", bound=BaseModel)
 _RECALL = 5.0
 #: Seconds that a server waits in one request for work to be done.
 _FLUSH = 20.0
-_OWN = "/_acontext"
 
 
 class RemoteService(RemoteFiles):
@@ -102,7 +104,7 @@ class RemoteService(RemoteFiles):
 
     async def whoami(self) -> str:
         """The project that the key opens."""
-        found: str = (await self.api.get(f"{_OWN}/whoami"))["project"]
+        found: str = (await self.api.get("/_acontext/whoami"))["project"]
         self._project = found
         return found
 
@@ -139,7 +141,7 @@ class RemoteService(RemoteFiles):
             "deadline": query.deadline,
         }
         timeout = min(_RECALL, self.settings.timeout)
-        found = await self.api.ask("POST", f"{_OWN}/recall", body=body, timeout=timeout, attempts=1)
+        found = await self.api.ask("POST", "/_acontext/recall", body=body, timeout=timeout, attempts=1)
         return Recall(found["text"], tuple(_all(Skill, found["skills"])), tuple(found["scores"]))
 
     def ask(self, query: RecallQuery) -> Pending[Recall]:
@@ -167,7 +169,7 @@ class RemoteService(RemoteFiles):
             if left < 0:
                 return False
             found = await self.api.ask(
-                "POST", f"{_OWN}/flush", body={"timeout": left}, again=True, timeout=left + self.settings.timeout
+                "POST", "/_acontext/flush", body={"timeout": left}, again=True, timeout=left + self.settings.timeout
             )
             if found["done"]:
                 return True
@@ -188,8 +190,10 @@ class RemoteService(RemoteFiles):
         principal: str | None = None,
         disable_task_tracking: bool = False,
         configs: Json | None = None,
+        use_uuid: str | None = None,
     ) -> Session:
         body = _given(
+            use_uuid=chosen_id(use_uuid, key),
             space_id=space_id,
             key=key,
             principal=principal,
@@ -199,7 +203,7 @@ class RemoteService(RemoteFiles):
         return _one(Session, await self.api.ask("POST", "/session", body=body))
 
     async def session(self, session_id: str) -> Session:
-        return _one(Session, await self.api.get(f"{_OWN}/session/{session_id}"))
+        return _one(Session, await self.api.get(at("/_acontext/session/{session}", session_id)))
 
     async def sessions(
         self,
@@ -207,6 +211,7 @@ class RemoteService(RemoteFiles):
         space_id: str | None = None,
         not_connected: bool = False,
         principal: str | None = None,
+        filter_by_configs: Json | None = None,
         limit: int = 20,
         cursor: str | None = None,
         time_desc: bool = False,
@@ -216,6 +221,7 @@ class RemoteService(RemoteFiles):
             space_id=space_id,
             not_connected=not_connected,
             user=principal,
+            filter_by_configs=filter_text(filter_by_configs) if filter_by_configs is not None else None,
             limit=limit,
             cursor=cursor,
             time_desc=time_desc,
@@ -227,14 +233,14 @@ class RemoteService(RemoteFiles):
     ) -> Session:
         found: Any = None
         if configs is not None:
-            found = await self.api.ask("PUT", f"/session/{session_id}/configs", body={"configs": configs})
+            found = await self.api.ask("PUT", at("/session/{session}/configs", session_id), body={"configs": configs})
         if space_id is not None:
-            path = f"/session/{session_id}/connect_to_space"
+            path = at("/session/{session}/connect_to_space", session_id)
             found = await self.api.ask("POST", path, body={"space_id": space_id}, again=True)
         return _one(Session, found) if found is not None else await self.session(session_id)
 
     async def delete_session(self, session_id: str) -> None:
-        await self.api.ask("DELETE", f"/session/{session_id}")
+        await self.api.ask("DELETE", at("/session/{session}", session_id))
 
     async def append(self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome] = ()) -> Appended:
         clean, said, _ = self.scrubber.redact(session_id, messages, outcomes)
@@ -242,7 +248,7 @@ class RemoteService(RemoteFiles):
             "messages": [message.model_dump(mode="json") for message in clean],
             "outcomes": [outcome.model_dump(mode="json") for outcome in said],
         }
-        path = f"{_OWN}/session/{session_id}/messages"
+        path = at("/_acontext/session/{session}/messages", session_id)
         return _one(Appended, await self.api.ask("POST", path, body=body, again=True))
 
     async def messages(
@@ -253,15 +259,20 @@ class RemoteService(RemoteFiles):
         cursor: str | None = None,
         time_desc: bool = False,
     ) -> Page[StoredMessage]:
-        path = f"{_OWN}/session/{session_id}/messages"
+        path = at("/_acontext/session/{session}/messages", session_id)
         return _page(StoredMessage, await self.api.get(path, limit=limit, cursor=cursor, time_desc=time_desc))
 
     async def message(self, session_id: str, message_id: str) -> StoredMessage:
-        return _one(StoredMessage, await self.api.get(f"{_OWN}/session/{session_id}/messages/{message_id}"))
+        return _one(
+            StoredMessage,
+            await self.api.get(at("/_acontext/session/{session}/messages/{message}", session_id, message_id)),
+        )
 
     async def update_message(self, session_id: str, message_id: str, *, meta: Json) -> StoredMessage:
         clean = without_secrets(self.scrubber, session_id, meta)
-        await self.api.ask("PATCH", f"/session/{session_id}/messages/{message_id}/meta", body={"meta": clean})
+        await self.api.ask(
+            "PATCH", at("/session/{session}/messages/{message}/meta", session_id, message_id), body={"meta": clean}
+        )
         return await self.message(session_id, message_id)
 
     async def conversation(
@@ -277,7 +288,7 @@ class RemoteService(RemoteFiles):
         with_public_urls: bool | None = None,
     ) -> MessagesPage:
         found = await self.api.get(
-            f"/session/{session_id}/messages",
+            at("/session/{session}/messages", session_id),
             format=format,
             limit=limit,
             cursor=cursor,
@@ -289,46 +300,46 @@ class RemoteService(RemoteFiles):
         return _one(MessagesPage, found)
 
     async def token_counts(self, session_id: str) -> TokenCounts:
-        return _one(TokenCounts, await self.api.get(f"/session/{session_id}/token_counts"))
+        return _one(TokenCounts, await self.api.get(at("/session/{session}/token_counts", session_id)))
 
     async def observing_status(self, session_id: str) -> ObservingStatus:
-        return _one(ObservingStatus, await self.api.get(f"/session/{session_id}/observing_status"))
+        return _one(ObservingStatus, await self.api.get(at("/session/{session}/observing_status", session_id)))
 
     async def tasks(
         self, session_id: str, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
     ) -> Page[Task]:
-        path = f"/session/{session_id}/task"
+        path = at("/session/{session}/task", session_id)
         return _page(Task, await self.api.get(path, limit=limit, cursor=cursor, time_desc=time_desc))
 
     async def flush_session(self, session_id: str) -> FlushResult:
         await asyncio.to_thread(self.recorder.flush, self.settings.timeout)
-        path = f"/session/{session_id}/flush"
+        path = at("/session/{session}/flush", session_id)
         while True:
             found = _one(FlushResult, await self.api.ask("POST", path, again=True))
             if found.status != 202:
                 return found
 
     async def learning_status(self, session_id: str) -> LearningStatus:
-        return _one(LearningStatus, await self.api.get(f"/session/{session_id}/get_learning_status"))
+        return _one(LearningStatus, await self.api.get(at("/session/{session}/get_learning_status", session_id)))
 
     # -- spaces
     async def create_space(self, *, name: str | None = None, configs: Json | None = None) -> Space:
         return _one(Space, await self.api.ask("POST", "/space", body=_given(name=name, configs=configs)))
 
     async def space(self, space_id: str) -> Space:
-        return _one(Space, await self.api.get(f"/space/{space_id}/configs"))
+        return _one(Space, await self.api.get(at("/space/{space}/configs", space_id)))
 
     async def space_by_name(self, name: str, *, create: bool = False) -> Space:
-        return _one(Space, await self.api.ask("PUT", f"{_OWN}/space", body={"name": name, "create": create}))
+        return _one(Space, await self.api.ask("PUT", "/_acontext/space", body={"name": name, "create": create}))
 
     async def spaces(self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False) -> Page[Space]:
         return _page(Space, await self.api.get("/space", limit=limit, cursor=cursor, time_desc=time_desc))
 
     async def update_space(self, space_id: str, *, configs: Json) -> Space:
-        return _one(Space, await self.api.ask("PUT", f"/space/{space_id}/configs", body={"configs": configs}))
+        return _one(Space, await self.api.ask("PUT", at("/space/{space}/configs", space_id), body={"configs": configs}))
 
     async def delete_space(self, space_id: str) -> None:
-        await self.api.ask("DELETE", f"/space/{space_id}")
+        await self.api.ask("DELETE", at("/space/{space}", space_id))
 
     async def experience_search(
         self,
@@ -341,7 +352,7 @@ class RemoteService(RemoteFiles):
         max_iterations: int | None = None,
     ) -> SpaceSearchResult:
         found = await self.api.get(
-            f"/space/{space_id}/experience_search",
+            at("/space/{space}/experience_search", space_id),
             query=query,
             limit=limit,
             mode=mode,
@@ -354,9 +365,12 @@ class RemoteService(RemoteFiles):
         self, space_id: str, *, query: str, types: Collection[BlockType], limit: int = 10
     ) -> list[SearchItem]:
         found: list[SearchItem] = []
-        for path, kinds in (("semantic_glob", {"folder", "page"}), ("semantic_grep", {"sop", "text"})):
+        for path, kinds in (
+            (at("/space/{space}/semantic_glob", space_id), {"folder", "page"}),
+            (at("/space/{space}/semantic_grep", space_id), {"sop", "text"}),
+        ):
             if kinds & set(types):
-                items = _all(SearchItem, await self.api.get(f"/space/{space_id}/{path}", query=query, limit=limit))
+                items = _all(SearchItem, await self.api.get(path, query=query, limit=limit))
                 found += [item for item in items if item.type in types]
         found.sort(key=lambda item: item.distance if item.distance is not None else 2.0)
         return found[:limit]
@@ -364,13 +378,13 @@ class RemoteService(RemoteFiles):
     async def confirmations(
         self, space_id: str, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
     ) -> Page[Confirmation]:
-        path = f"/space/{space_id}/experience_confirmations"
+        path = at("/space/{space}/experience_confirmations", space_id)
         return _page(Confirmation, await self.api.get(path, limit=limit, cursor=cursor, time_desc=time_desc))
 
     async def confirm(
         self, space_id: str, confirmation_id: str, *, save: bool, experience_data: Json | None = None
     ) -> Confirmation | None:
-        path = f"/space/{space_id}/experience_confirmations/{confirmation_id}"
+        path = at("/space/{space}/experience_confirmations/{experience confirmation}", space_id, confirmation_id)
         body = _given(save=save, experience_data=experience_data)
         found = await self.api.ask("PUT", path, body=body, again=False)
         return _one(Confirmation, found) if found is not None else None
@@ -383,12 +397,12 @@ class RemoteService(RemoteFiles):
         session_id: str | None = None,
         limit: int = 200,
     ) -> list[Job]:
-        found = await self.api.get(f"{_OWN}/jobs", dead=dead, space_id=space_id, session_id=session_id, limit=limit)
+        found = await self.api.get("/_acontext/jobs", dead=dead, space_id=space_id, session_id=session_id, limit=limit)
         return _all(Job, found)
 
     async def retry_jobs(self, *, space_id: str | None = None, session_id: str | None = None) -> int:
         body = _given(space_id=space_id, session_id=session_id)
-        retried: int = (await self.api.ask("POST", f"{_OWN}/jobs/retry", body=body, again=True))["retried"]
+        retried: int = (await self.api.ask("POST", "/_acontext/jobs/retry", body=body, again=True))["retried"]
         return retried
 
     async def costs(
@@ -399,17 +413,17 @@ class RemoteService(RemoteFiles):
         since: str | None = None,
         until: str | None = None,
     ) -> list[Cost]:
-        path = f"{_OWN}/costs"
+        path = "/_acontext/costs"
         return _all(Cost, await self.api.get(path, by=list(by), space_id=space_id, since=since, until=until))
 
     async def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> list[Skill]:
         status = sorted(statuses) if statuses is not None else None
         if status == []:
             return []
-        return _all(Skill, await self.api.get(f"{_OWN}/space/{space_id}/skills", status=status))
+        return _all(Skill, await self.api.get(at("/_acontext/space/{space}/skills", space_id), status=status))
 
     async def skill_versions(self, skill_id: str) -> list[SkillVersion]:
-        return _all(SkillVersion, await self.api.get(f"{_OWN}/skill/{skill_id}/versions"))
+        return _all(SkillVersion, await self.api.get(at("/_acontext/skill/{skill}/versions", skill_id)))
 
     async def tool_names(self) -> list[ToolName]:
         return _all(ToolName, await self.api.get("/tool/name"))
@@ -428,11 +442,13 @@ class RemoteService(RemoteFiles):
         block_type: BlockType | None = None,
         tree: bool = False,
     ) -> list[Block]:
-        found = await self.api.get(f"/space/{space_id}/block", parent_id=parent_id, type=block_type, tree=tree)
+        found = await self.api.get(
+            at("/space/{space}/block", space_id), parent_id=parent_id, type=block_type, tree=tree
+        )
         return _all(Block, found)
 
     async def block(self, space_id: str, block_id: str) -> Block:
-        return _one(Block, await self.api.get(f"/space/{space_id}/block/{block_id}/properties"))
+        return _one(Block, await self.api.get(at("/space/{space}/block/{block}/properties", space_id, block_id)))
 
     async def create_block(
         self,
@@ -444,26 +460,26 @@ class RemoteService(RemoteFiles):
         props: Json | None = None,
     ) -> Block:
         body = _given(type=block_type, parent_id=parent_id, title=title, props=props)
-        return _one(Block, await self.api.ask("POST", f"/space/{space_id}/block", body=body))
+        return _one(Block, await self.api.ask("POST", at("/space/{space}/block", space_id), body=body))
 
     async def update_block(
         self, space_id: str, block_id: str, *, title: str | None = None, props: Json | None = None
     ) -> Block:
-        path = f"/space/{space_id}/block/{block_id}/properties"
+        path = at("/space/{space}/block/{block}/properties", space_id, block_id)
         return _one(Block, await self.api.ask("PUT", path, body=_given(title=title, props=props)))
 
     async def move_block(
         self, space_id: str, block_id: str, *, parent_id: str | None = None, sort: int | None = None
     ) -> Block:
-        path = f"/space/{space_id}/block/{block_id}/move"
+        path = at("/space/{space}/block/{block}/move", space_id, block_id)
         return _one(Block, await self.api.ask("PUT", path, body=_given(parent_id=parent_id, sort=sort)))
 
     async def sort_block(self, space_id: str, block_id: str, sort: int) -> Block:
-        path = f"/space/{space_id}/block/{block_id}/sort"
+        path = at("/space/{space}/block/{block}/sort", space_id, block_id)
         return _one(Block, await self.api.ask("PUT", path, body={"sort": sort}))
 
     async def delete_block(self, space_id: str, block_id: str) -> None:
-        await self.api.ask("DELETE", f"/space/{space_id}/block/{block_id}")
+        await self.api.ask("DELETE", at("/space/{space}/block/{block}", space_id, block_id))
 
 
 def _given(**fields: Any) -> Json:

@@ -25,7 +25,7 @@ _DEEPEST = 100
 def _uuid(text: str) -> str:
     if not _UUID.fullmatch(text):
         raise ValueError("expected a UUID in 36 characters")
-    return text
+    return text.lower()  # as all ids are kept
 
 
 async def _service(request: Request) -> Service:

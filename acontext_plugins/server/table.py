@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 from fastapi import Request
 from fastapi.routing import APIRoute
@@ -59,7 +60,7 @@ class Table:
         """What answers this, with its `path_params` set; None where no route is exactly it."""
         step: _Step | None = self._root
         values = []
-        for piece in scope["path"].split("/"):
+        for piece in _pieces(scope):
             assert step is not None
             following = step.literal.get(piece)
             if following is None:
@@ -86,3 +87,11 @@ class Table:
         handler = route.get_route_handler()
         for method in route.methods or ():
             step.answers[method] = (handler, tuple(names))
+
+
+def _pieces(scope: Scope) -> list[str]:
+    """What stands between the slashes. A slash that is encoded (`%2F`) is part of a name, and parts nothing."""
+    raw = scope.get("raw_path") or b""
+    if b"%" in raw:
+        return [unquote(piece) for piece in raw.decode("latin-1").split("/")]
+    return str(scope["path"]).split("/")

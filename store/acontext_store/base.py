@@ -125,11 +125,15 @@ class Store(Protocol):
         not_connected: bool = False,
         key: str | None = None,
         principal: str | None = None,
+        filter_by_configs: Json | None = None,
         limit: int = 20,
         cursor: str | None = None,
         time_desc: bool = False,
     ) -> Pending[Page[Session]]:
-        """By time of creation. `not_connected` wins over `space_id`. Raises InvalidInput for a bad cursor or limit."""
+        """By time of creation. `not_connected` wins over `space_id`. Raises InvalidInput for a bad cursor or limit.
+
+        `filter_by_configs` = those whose configs contain it (see `containment`); {} is no filter. Raises InvalidInput.
+        """
 
     def update_session(
         self, session_id: str, *, configs: Json | None = None, space_id: str | None = None

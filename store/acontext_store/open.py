@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from .base import BlobStore, KeyStore, Store
 from .errors import InvalidInput, StoreUnavailable
@@ -67,6 +67,19 @@ def open_secret(url: str) -> bytes:
     return load_secret(path.with_name(path.name + ".secret"))
 
 
+def database_url(path: str | os.PathLike[str]) -> str:
+    """The `sqlite:///` URL of a file, whatever its name holds."""
+    return f"sqlite:///{quote(os.fspath(path), errors='surrogateescape')}"
+
+
+def database_path(url: str) -> Path | None:
+    """The file that a URL names; None where it names none."""
+    try:
+        return _path(url, schemes=("sqlite",))
+    except InvalidInput:
+        return None
+
+
 def _path(url: str, *, schemes: tuple[str, ...]) -> Path:
     scheme, separator, rest = url.partition("://")
     if scheme not in schemes or not separator:
@@ -74,7 +87,7 @@ def _path(url: str, *, schemes: tuple[str, ...]) -> Path:
         raise InvalidInput(f"cannot open {_without_password(url)!r}: what can be opened is {known}")
     if not rest.startswith("/") or rest == "/":
         raise InvalidInput(f"{url!r} names no file: write {scheme}:///relative/path or {scheme}:////absolute/path")
-    text = unquote(rest.split("?", 1)[0])
+    text = unquote(rest.split("?", 1)[0], errors="surrogateescape")
     if "\0" in text:
         raise InvalidInput(f"{url!r} holds a NUL character: choose another path")
     # file: URLs are absolute, as everywhere; sqlite: URLs are as SQLAlchemy has them

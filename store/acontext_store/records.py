@@ -28,6 +28,16 @@ def new_id() -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+def is_uuid(text: str) -> bool:
+    """Whether `text` is a UUID in the usual 36 characters."""
+    if len(text) != 36:
+        return False
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
 def stable_id(*parts: str) -> str:
     """The UUID (version 5) that belongs to these words: the same words, the same id, in every process."""
     return str(uuid.uuid5(_NAMESPACE, "\x1f".join(parts)))

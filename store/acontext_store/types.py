@@ -16,6 +16,7 @@ from .records import Item as Item
 from .records import Json as Json
 from .records import Page as Page
 from .records import Record as Record
+from .records import is_uuid as is_uuid
 from .records import new_id as new_id
 from .records import now as now
 from .records import stable_id as stable_id

@@ -118,6 +118,25 @@ def test_sessions_are_listed_by_space_and_by_page(client: Acontext) -> None:
     assert [session.id for session in client.sessions.list(not_connected=True).items] == [outside]
 
 
+def test_what_the_newest_sdk_says_of_sessions_is_done(client: Acontext) -> None:
+    chosen = "0190c1a2-3b4c-7d5e-8f60-718293a4b5c6"
+    made = client.sessions.create(
+        user="ann", use_uuid=chosen, configs={"tenant": "a", "agent": {"name": "clerk", "n": 1}}
+    )
+    assert (made.id, made.principal) == (chosen, "ann")
+    with pytest.raises(Conflict):
+        client.sessions.create(use_uuid=chosen)
+    with pytest.raises(InvalidInput, match="use_uuid"):
+        client.sessions.create(use_uuid="nobody")
+    other = client.sessions.create(user="bob", configs={"tenant": "b"})
+    assert [one.id for one in client.sessions.list(filter_by_configs={"agent": {"name": "clerk"}}).items] == [chosen]
+    assert [one.id for one in client.sessions.list(user="bob").items] == [other.id]
+    assert client.sessions.list(user="bob", filter_by_configs={"tenant": "a"}).items == []
+    blob = {"role": "user", "content": "hello"}
+    assert client.sessions.store_message(chosen, blob=blob, meta={"from": "web"}).meta == {"from": "web"}
+    assert client.sessions.get_messages(chosen).metas == [{"from": "web"}]
+
+
 def test_connecting_configs_and_deleting(client: Acontext) -> None:
     space = client.spaces.create(configs={"team": "a"})
     session = client.sessions.create(configs={"x": 1})

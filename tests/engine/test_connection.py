@@ -32,6 +32,16 @@ def settings(path: Path) -> Settings:
     return Settings(url=f"sqlite:///{path}", worker=WorkerSettings(enabled=False))
 
 
+def test_the_default_database_is_at_home_whatever_that_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "50%25 off?"
+    monkeypatch.setenv("HOME", str(home))
+    with Acontext() as client:
+        client.sessions.create()
+    assert (home / ".acontext" / "acontext.db").is_file()
+
+
 def wait_for(state: Callable[[], bool]) -> None:
     end = time.monotonic() + 20
     while not state():

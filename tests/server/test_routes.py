@@ -64,6 +64,51 @@ async def test_sessions_are_made_listed_changed_and_deleted(ann: httpx.AsyncClie
     words(await ann.delete(f"/session/{inside}"), 404)
 
 
+async def test_sessions_are_filtered_by_configs_as_the_sdk_asks(ann: httpx.AsyncClient) -> None:
+    """`filter_by_configs` is the JSON of an object, in the query."""
+    mine = [await a_session(ann, configs={"tenant": "a", "agent": {"name": "clerk", "n": n}}) for n in range(3)]
+    await a_session(ann, configs={"tenant": "b", "agent": {"name": "clerk"}})
+    await a_session(ann)
+
+    async def asked(given: Any, **query: Any) -> Any:
+        return data(await ann.get("/session", params={"filter_by_configs": json.dumps(given), **query}))
+
+    page = await asked({"tenant": "a"}, limit=2)
+    rest = await asked({"tenant": "a"}, limit=2, cursor=page["next_cursor"])
+    assert [item["id"] for item in page["items"] + rest["items"]] == mine
+    assert (page["has_more"], rest["has_more"]) == (True, False)
+    assert [item["id"] for item in (await asked({"agent": {"n": 1}}))["items"]] == [mine[1]]
+    assert (await asked({"tenant": "c"}))["items"] == []
+    for nothing in ({}, None):
+        assert len((await asked(nothing))["items"]) == 5
+    for wrong in ("", "{", "[]", '"tenant"', "7", '{"a": NaN}'):
+        said = words(await ann.get("/session", params={"filter_by_configs": wrong}), 400)
+        assert said.startswith("filter_by_configs")
+
+
+async def test_another_project_has_no_part_in_filters_and_ids(ann: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:
+    chosen = new_id()
+    await a_session(ann, configs={"tenant": "a"}, use_uuid=chosen)
+    assert data(await bob.get("/session", params={"filter_by_configs": '{"tenant": "a"}'}))["items"] == []
+    words(await bob.get(f"/session/{chosen}/configs"), 404)
+    assert await a_session(bob, use_uuid=chosen) == chosen
+    data(await bob.delete(f"/session/{chosen}"))
+    assert data(await ann.get(f"/session/{chosen}/configs"))["configs"] == {"tenant": "a"}
+
+
+async def test_a_session_gets_the_id_that_the_sdk_chose(ann: httpx.AsyncClient) -> None:
+    chosen = new_id()
+    assert await a_session(ann, use_uuid=chosen, configs={"a": 1}) == chosen
+    assert data(await ann.get(f"/session/{chosen.upper()}/configs"))["id"] == chosen
+    for taken in (chosen, chosen.upper()):
+        assert chosen in words(await ann.post("/session", json={"use_uuid": taken, "configs": {}}), 409)
+    assert data(await ann.get(f"/session/{chosen}/configs"))["configs"] == {"a": 1}
+    wrong: list[Any] = ["", "nobody", chosen + "0", "../" + chosen, 7, [chosen], {"id": chosen}]
+    for value in wrong:
+        assert words(await ann.post("/session", json={"use_uuid": value}), 400).startswith("use_uuid")
+    assert await a_session(ann, use_uuid=None) != chosen
+
+
 async def test_configs_are_patched_name_by_name(ann: httpx.AsyncClient) -> None:
     session_id = await a_session(ann, configs={"a": 1, "b": 2})
     changed = data(await ann.patch(f"/session/{session_id}/configs", json={"configs": {"b": None, "c": [3]}}))

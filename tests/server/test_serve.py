@@ -214,13 +214,17 @@ def test_clients_that_dawdle_are_let_go(tmp_path: Path) -> None:
                 first, _, body = everything(slow).partition(b"\r\n\r\n")
             assert first.startswith(b"HTTP/1.1 408")
             assert "too slowly" in json.loads(body)["msg"]
-        for head in (b"what is this?\r\n\r\n", b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n"):
+        for head, status, words in (
+            (b"what is this?\r\n\r\n", b"400", "no HTTP"),
+            (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", b"414", "64 kB"),
+            (b"GET /health HTTP/1.1\r\n" + b"x: y\r\n" * 20_000 + b"\r\n", b"431", "64 kB"),
+        ):
             with socket.create_connection(("127.0.0.1", port)) as confused:
                 confused.settimeout(60)
                 confused.sendall(head)
                 first, _, body = everything(confused).partition(b"\r\n\r\n")
-            assert first.startswith(b"HTTP/1.1 400")
-            assert "64 kB" in json.loads(body)["msg"]
+            assert first.startswith(b"HTTP/1.1 " + status)
+            assert words in json.loads(body)["msg"]
         with socket.create_connection(("127.0.0.1", port)) as slow:
             slow.settimeout(60)
             head = f"POST /api/v1/session HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {KEY}\r\n"

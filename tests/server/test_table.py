@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -50,6 +51,25 @@ def test_every_route_is_found_with_what_stands_in_its_path(server: Server, table
 @pytest.mark.parametrize("path", ["", "/", "//", "/session", "/api", "/api/v1", "/api/v1/", "/api/v1/session/", "x"])
 def test_what_is_no_route_is_left(table: Table, path: str) -> None:
     assert table.find({"type": "http", "method": "GET", "path": path}) is None
+
+
+def test_a_slash_that_is_encoded_is_part_of_a_name(table: Table) -> None:
+    """So a name is one step of a path, whatever it holds, and leads to no other route."""
+    id, scope = new_id(), {"type": "http", "method": "PATCH"}
+    for said, meant in (("a%2Fb%3Fc", "a/b?c"), ("%2e%2e", ".."), ("100%25", "100%"), ("%C3%A9", "é"), ("x", "x")):
+        raw = f"/api/v1/session/{id}/messages/{said}/meta"
+        asked: dict[str, Any] = {**scope, "path": unquote(raw), "raw_path": raw.encode()}
+        assert table.find(asked) is not None
+        assert asked["path_params"] == {"session_id": id, "message_id": meant}
+    raw = f"/api/v1/session%2F{id}%2Fmessages/x/meta"
+    assert table.find({**scope, "path": unquote(raw), "raw_path": raw.encode()}) is None
+
+
+async def test_a_name_with_a_slash_leads_to_no_other_route(ann: httpx.AsyncClient) -> None:
+    session_id = await a_session(ann)
+    assert "UUID" in words(await ann.delete(f"/session/{session_id}%3Fx=1"), 400)
+    assert "UUID" in words(await ann.delete(f"/session/{session_id}%2Fconfigs"), 400)
+    assert data(await ann.get(f"/session/{session_id}/configs"))["id"] == session_id
 
 
 async def test_what_the_table_leaves_is_answered_as_ever(ann: httpx.AsyncClient, server: Server) -> None:

@@ -23,7 +23,7 @@ import acontext_store
 from acontext_store.base import Store
 from acontext_store.contracts.given import a_session, done, said, texts
 from acontext_store.errors import IncompatibleStore, InvalidInput, StoreUnavailable
-from acontext_store.open import open_store
+from acontext_store.open import database_path, database_url, open_store
 from acontext_store.sql import schema
 from acontext_store.sql.connect import writing
 from acontext_store.sql.migrations import REVISIONS, VERSION_TABLE
@@ -48,6 +48,19 @@ def test_a_path_may_be_absolute_relative_or_at_home(tmp_path: Path, monkeypatch:
     assert (tmp_path / "absolute" / "a b%?.db").is_file()
     assert (tmp_path / "relative.db").is_file()
     assert (tmp_path / "home" / "deep" / "er" / "home.db").is_file()
+
+
+@pytest.mark.parametrize("folder", ["plain", "a b", "50%25 off", "what?", "a#b", "~", "naïve", "back\\slash"])
+def test_a_url_names_the_file_that_it_was_made_of(folder: str, tmp_path: Path) -> None:
+    path = tmp_path / folder / "a.db"
+    assert database_path(database_url(path)) == path
+    _opens(database_url(path))
+    assert path.is_file()
+
+
+def test_only_a_url_of_ours_names_a_file() -> None:
+    for url in ("", "http://localhost/api/v1", "sqlite:///", "sqlite:relative.db"):
+        assert database_path(url) is None
 
 
 def test_what_is_made_is_for_its_owner_only(tmp_path: Path) -> None:

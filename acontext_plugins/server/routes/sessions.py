@@ -7,12 +7,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, LearningStatus, ObservingStatus, Page, Task
 
 from ...service import FlushResult, TokenCounts
 from .. import wire
 from ..answers import Answer, Nothing, answer
-from ..requests import Body, Caller, Cursor, Id, Limit, PathId, QueryId, StrictRoute, TimeDesc
+from ..requests import Body, Caller, Cursor, Id, Limit, PathId, QueryId, StrictRoute, TimeDesc, strict_json
 
 router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 _User = Annotated[str | None, Query(max_length=512)]
@@ -28,6 +29,8 @@ class NewSession(Body):
     key: str | None = None
     #: The same as `user`, by our own name.
     principal: str | None = None
+    #: The id that it is to have.
+    use_uuid: Id | None = None
 
 
 class Configs(Body):
@@ -44,6 +47,7 @@ async def list_sessions(
     space_id: QueryId = None,
     not_connected: bool = False,
     user: _User = None,
+    filter_by_configs: Annotated[str | None, Query(description="a JSON object that their configs contain")] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
     time_desc: TimeDesc = False,
@@ -52,6 +56,7 @@ async def list_sessions(
         space_id=space_id,
         not_connected=not_connected,
         principal=user,
+        filter_by_configs=_filter(filter_by_configs),
         limit=limit,
         cursor=cursor,
         time_desc=time_desc,
@@ -68,6 +73,7 @@ async def create_session(service: Caller, body: NewSession | None = None) -> Res
         principal=given.user if given.user is not None else given.principal,
         disable_task_tracking=bool(given.disable_task_tracking),
         configs=given.configs,
+        use_uuid=given.use_uuid,
     )
     return answer(wire.session(made), status=201)
 
@@ -134,3 +140,12 @@ async def get_token_counts(service: Caller, session_id: PathId) -> Response:
 @router.get("/session/{session_id}/observing_status", response_model=Answer[ObservingStatus])
 async def get_observing_status(service: Caller, session_id: PathId) -> Response:
     return answer(await service.observing_status(session_id))
+
+
+def _filter(text: str | None) -> Json | None:
+    if text is None:
+        return None
+    found = strict_json(text, "filter_by_configs")
+    if found is not None and not isinstance(found, dict):
+        raise InvalidInput(f"filter_by_configs: expected the JSON of an object, found {type(found).__name__}")
+    return found

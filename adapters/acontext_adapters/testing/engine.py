@@ -11,6 +11,7 @@ from pathlib import Path
 
 from acontext_plugins.client import Acontext
 from acontext_plugins.settings import LearnSettings, ObserveSettings, RecorderSettings, Settings
+from acontext_store.open import database_url
 from acontext_store.types import Session, StoredMessage, Task
 
 
@@ -43,7 +44,7 @@ async def real_engine() -> AsyncIterator[RealEngine]:
     with tempfile.TemporaryDirectory(prefix="acontext-contract-") as folder:
         database = Path(folder) / "memory.db"
         settings = Settings(
-            url=f"sqlite:///{database}",
+            url=database_url(database),
             observe=ObserveSettings(quiet=0.05),
             learn=LearnSettings(quiet=0.05),
             recorder=RecorderSettings(close_timeout=60),

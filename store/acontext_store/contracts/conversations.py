@@ -9,7 +9,7 @@ import pytest
 
 from ..base import Store
 from ..errors import Conflict, InvalidInput, NotFound
-from ..types import Episode, Message, Part, Role, Session, SkillOps
+from ..types import Episode, Json, Message, Part, Role, Session, SkillOps
 from .given import (
     a_session,
     a_space,
@@ -99,6 +99,77 @@ class SessionContract:
         assert [s.id for s in done(store.sessions(key="thread")).items] == ["s2"]
         assert [s.id for s in done(store.sessions(not_connected=True, space_id=space_id)).items] == ["s2"]
         assert done(store.sessions(space_id="nowhere")).items == []
+
+    @pytest.mark.parametrize(
+        ("asked", "found"),
+        [
+            ({"tenant": "a"}, ["s1", "s2"]),
+            ({"tenant": "A"}, []),
+            ({"tenant": "a", "agent": {"name": "clerk"}}, ["s1"]),
+            ({"agent": {}}, ["s1", "s3"]),
+            ({"agent": {"tools": ["search"]}}, ["s1"]),
+            ({"agent": {"tools": ["book", "book", "search"]}}, ["s1"]),
+            ({"agent": {"tools": "search"}}, []),
+            ({"agent": {"tools": [{"x": 1}]}}, []),
+            ({"agent": [{"name": "clerk"}]}, ["s4"]),
+            ({"level": 1}, ["s2"]),
+            ({"level": 1.0}, ["s2"]),
+            ({"level": True}, ["s3"]),
+            ({"level": "1"}, ["s4"]),
+            ({"level": None}, ["s1"]),
+            ({"nothing": None}, []),
+            ({'é "x"': "\U0001f600"}, ["s3"]),
+            ({}, ["s1", "s2", "s3", "s4", "s5"]),
+            (None, ["s1", "s2", "s3", "s4", "s5"]),
+        ],
+    )
+    def test_sessions_are_found_by_what_their_configs_contain(
+        self, store: Store, asked: Json | None, found: list[str]
+    ) -> None:
+        for id, configs in (
+            ("s1", {"tenant": "a", "level": None, "agent": {"name": "clerk", "tools": ["search", "book"]}}),
+            ("s2", {"tenant": "a", "level": 1, "note": '"agent":{'}),
+            ("s3", {"tenant": "ab", "level": True, "agent": {"name": "clark"}, 'é "x"': "\U0001f600"}),
+            ("s4", {"level": "1", "agent": [{"name": "clerk", "age": 3}, "x"]}),
+            ("s5", None),
+        ):
+            done(store.create_session(a_session(id, configs=configs)))
+        assert [s.id for s in done(store.sessions(filter_by_configs=asked)).items] == found
+
+    @pytest.mark.parametrize("time_desc", [False, True])
+    def test_pages_of_a_filter_are_as_full_as_any(self, store: Store, time_desc: bool) -> None:
+        """They go on where the last one ended, and there is more only where more of it is there."""
+        for n in range(20):
+            done(store.create_session(a_session(f"s{n:02}", principal="ab"[n % 2], configs={"third": n % 3})))
+        wanted = [f"s{n:02}" for n in range(20) if n % 3 == 0 and n % 2 == 0]
+        seen: list[list[str]] = []
+        cursor: str | None = None
+        while not seen or cursor is not None:
+            page = done(
+                store.sessions(
+                    filter_by_configs={"third": 0}, principal="a", limit=2, cursor=cursor, time_desc=time_desc
+                )
+            )
+            seen.append([session.id for session in page.items])
+            cursor = page.next_cursor
+            assert page.has_more == (cursor is not None)
+        assert [len(page) for page in seen] == [2, 2]
+        assert [id for page_ids in seen for id in page_ids] == (wanted[::-1] if time_desc else wanted)
+
+    def test_a_filter_sees_configs_as_they_are_now(self, store: Store) -> None:
+        done(store.create_session(a_session(configs={"tenant": "a"})))
+        done(store.update_session("s1", configs={"tenant": "b"}))
+        assert done(store.sessions(filter_by_configs={"tenant": "a"})).items == []
+        assert [s.id for s in done(store.sessions(filter_by_configs={"tenant": "b"})).items] == ["s1"]
+
+    def test_a_filter_that_json_cannot_say_is_refused(self, store: Store) -> None:
+        deep: Json = {}
+        for _ in range(150):
+            deep = {"a": deep}
+        wrong: list[Any] = [["a"], "a", {"a": object()}, {"a": float("nan")}, deep]
+        for filter_by_configs in wrong:
+            with pytest.raises(InvalidInput, match="filter_by_configs"):
+                done(store.sessions(filter_by_configs=filter_by_configs))
 
     @pytest.mark.parametrize("limit", [0, -1, 201])
     def test_a_page_has_1_to_200_items(self, store: Store, limit: int) -> None:

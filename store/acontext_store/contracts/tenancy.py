@@ -37,7 +37,9 @@ class Household:
         done(store.log_injection(Injection(id="i1", space_id=self.space_id)))
         done(store.log_call(ModelCall(id="c1", job="learn", model="m", space_id=self.space_id, prompt_tokens=7)))
         self.page_id = done(store.blocks(self.space_id))[0].id
-        done(store.create_session(a_session("keyed", project_id=store.project_id, key="thread")))
+        done(
+            store.create_session(a_session("keyed", project_id=store.project_id, key="thread", configs={"tenant": "a"}))
+        )
         done(store.append("keyed", [said("due"), with_blob("3d" * 32)]))
         a_disk(store)
         put(store, "/notes/secret.md", "/gone", meta={"secret": 1})
@@ -92,6 +94,7 @@ class Household:
                 lambda: store.sessions(key="thread"),
                 lambda: store.sessions(principal="ann"),
                 lambda: store.sessions(not_connected=True),
+                lambda: store.sessions(filter_by_configs={"tenant": "a"}),
             ],
             "update_session": [lambda: store.update_session("s1", configs={"taken": 1})],
             "delete_session": [lambda: store.delete_session("s1")],

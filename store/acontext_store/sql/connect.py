@@ -15,9 +15,13 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from ..containment import contains_text
 from ..errors import AcontextError, Conflict, InvalidInput, StoreUnavailable
 
 Durability = Literal["normal", "full"]
+
+#: What SQL here calls the containment of JSON: `json_contains(whole, part)`.
+CONTAINS = "json_contains"
 
 #: Seconds for which another process may hold the database before a write is given up.
 BUSY_TIMEOUT = 5.0
@@ -84,6 +88,7 @@ def _connect(path: Path, mode: str, busy_timeout: float) -> sqlite3.Connection:
         cached_statements=256,
     )
     raw.execute(f"PRAGMA busy_timeout={int(busy_timeout * 1000)}")
+    raw.create_function(CONTAINS, 2, contains_text, deterministic=True)
     return raw
 
 

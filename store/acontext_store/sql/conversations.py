@@ -10,11 +10,12 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Row, func, select, update
 
+from ..containment import filter_text, needles
 from ..cursors import decode_number_cursor, encode_cursor
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Appended, Json, Message, Outcome, Page, Part, Session, StoredMessage, Task, now
 from . import disks, lanes, references
-from .connect import clean, dump, load, quoted
+from .connect import CONTAINS, clean, dump, load, quoted
 from .paging import check_limit
 from .paging import page as page_of
 from .tables import episodes, evidence, injections, messages, outcomes, session_blobs, sessions, spaces, tasks
@@ -77,6 +78,7 @@ def list_sessions(
     not_connected: bool,
     key: str | None,
     principal: str | None,
+    filter_by_configs: Json | None,
     limit: int,
     cursor: str | None,
     time_desc: bool,
@@ -90,6 +92,10 @@ def list_sessions(
         query = query.where(sessions.c.key == key)
     if principal is not None:
         query = query.where(sessions.c.principal == principal)
+    if filter_by_configs is not None and (wanted := filter_text(filter_by_configs)) != "{}":
+        for needle in needles(wanted):
+            query = query.where(func.instr(sessions.c.configs, needle) > 0)
+        query = query.where(getattr(func, CONTAINS)(sessions.c.configs, wanted))
     return page_of(
         tx,
         query,
