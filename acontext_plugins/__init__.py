@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         NotFound,
         StoreUnavailable,
     )
-    from .files import FileUpload
+    from .files.service import FileUpload
     from .learning import learning
     from .runs import current_run, report
     from .settings import Settings
@@ -46,7 +46,7 @@ __all__ = [
 _HOMES = {
     "Acontext": "client",
     "AsyncAcontext": "client",
-    "FileUpload": "files",
+    "FileUpload": "files.service",
     "Settings": "settings",
     "current_run": "runs",
     "learning": "learning",

@@ -65,7 +65,7 @@ class door_of:  # noqa: N801
 
     def __call__(self) -> Door:
         if self.client is None:
-            from .door import default_door
+            from .client.background import default_door
 
             return default_door()
         client: Any = self.client

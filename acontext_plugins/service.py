@@ -38,7 +38,7 @@ from acontext_store.types import (
     is_uuid,
 )
 
-from .files import FileService, PublicUrl
+from .files.service import FileService, PublicUrl
 
 InjectAs = Literal["system", "user"]
 #: The formats that messages are sent and read in.

@@ -5,6 +5,7 @@ Read only where a program begins (client, CLI); everything below gets values.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
@@ -289,3 +290,14 @@ def load_settings(*, environ: Mapping[str, str] | None = None, **given: Any) -> 
         raise InvalidInput(f"settings cannot be read: {Path('acontext.toml').absolute()}: {error}") from None
     except (ValueError, OSError) as error:
         raise InvalidInput(f"settings cannot be read: {error}") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the name or address is this machine, as it sees itself."""
+    name = host.strip("[]").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from acontext_plugins.conversations import Conversation, ConversationReader, Problem
+from acontext_plugins.formats.jsonl import Conversation, ConversationReader, Problem
 from acontext_store.types import stable_id
 
 RECORDED = Path(__file__).parents[2] / "shared" / "data" / "trajectories_dev.jsonl.gz"

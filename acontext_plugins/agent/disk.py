@@ -16,7 +16,7 @@ from acontext_store.errors import Conflict, InvalidInput
 from acontext_store.types import Json
 
 from ..client import Acontext, AsyncAcontext
-from ..files import ARTIFACT_INFO
+from ..files.service import ARTIFACT_INFO
 from .tools import Arguments, Tool, ToolPool
 
 #: Characters that reading a file gives at a time.

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from acontext_plugins.embedded import Home, open_home
+from acontext_plugins.engine.embedded import Home, open_home
 from acontext_plugins.settings import Settings, WorkerSettings, load_settings
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from acontext_plugins.embedded import Home
+from acontext_plugins.engine.embedded import Home
 from acontext_plugins.service import Confirmation
 from acontext_store.types import Json
 

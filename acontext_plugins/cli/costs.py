@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from acontext_plugins.embedded import Home
+from acontext_plugins.engine.embedded import Home
 from acontext_store.errors import NotFound
 from acontext_store.ledger import COST_BY, COST_FIELDS, Cost, CostBy
 

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 
 import click
 
-from acontext_plugins.embedded import Home
+from acontext_plugins.engine.embedded import Home
 from acontext_plugins.llm import Purpose, Request
 from acontext_plugins.llm.budget import today
 from acontext_plugins.settings import load_settings

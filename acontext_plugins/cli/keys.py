@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from acontext_plugins.server.access import make_key
+from acontext_plugins.server.auth import make_key
 from acontext_plugins.settings import load_settings
 from acontext_store.open import open_keys, open_secret
 from acontext_store.project import check_project_id

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import click
 
-from acontext_plugins.conversations import Conversation, ConversationReader, Problem
-from acontext_plugins.embedded import Home
-from acontext_plugins.engine.redaction import Redactor
+from acontext_plugins.engine.embedded import Home
+from acontext_plugins.formats.jsonl import Conversation, ConversationReader, Problem
+from acontext_plugins.record.redaction import Redactor
 from acontext_plugins.service import SessionRef
-from acontext_store.base import Pending
 from acontext_store.errors import AcontextError, StoreUnavailable
+from acontext_store.protocols import Pending
 from acontext_store.types import Appended, LaneKind, Outcome, Skill, stable_id
 
 from .common import database_options, emit, json_option, opened, say, space_option

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from acontext_plugins.embedded import Home
+from acontext_plugins.engine.embedded import Home
 from acontext_plugins.service import Job
 
 from .common import database_options, emit, json_option, opened, say

@@ -6,8 +6,7 @@ import os
 
 import click
 
-from acontext_plugins.addresses import is_loopback
-from acontext_plugins.settings import Settings, load_settings
+from acontext_plugins.settings import Settings, is_loopback, load_settings
 from acontext_store.open import open_keys
 
 from .common import database_options, say
@@ -24,18 +23,18 @@ def serve(host: str | None, port: int | None, workers: int | None, url: str | No
     Requests that have begun are answered, and what was recorded is written, before it stops. On 127.0.0.1 the
     well-known key opens the project; anywhere else needs a key of your own (`acontext keys create`).
     """
-    from acontext_plugins.server import access, serving
+    from acontext_plugins.server import auth, run
 
     settings = _settings(host, port, workers, url, project)
-    serving.check_binding(settings, open_keys(settings.store_url))
-    with serving.bound(settings.server.host, settings.server.port) as listener:
+    run.check_binding(settings, open_keys(settings.store_url))
+    with run.bound(settings.server.host, settings.server.port) as listener:
         address, bound = listener.getsockname()[:2]
         shown = f"[{address}]" if ":" in address else address
         say(f"acontext: listening on http://{shown}:{bound}/api/v1 (stop with Ctrl-C)")
         say(f"acontext: project {settings.project!r} in {settings.store_url}")
         if settings.server.api_key is None and is_loopback(settings.server.host):
-            say(f"acontext: key {access.WELL_KNOWN}")
-        serving.serve(settings, listener)
+            say(f"acontext: key {auth.WELL_KNOWN}")
+        run.serve(settings, listener)
     say("acontext: stopped; all that was recorded is kept")
 
 

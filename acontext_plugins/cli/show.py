@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import click
 
-from acontext_plugins.embedded import Home
+from acontext_plugins.engine.embedded import Home
 from acontext_plugins.service import RecallQuery
 from acontext_store.types import ACTIVE, Session, Skill, SkillStatus, Task
 

@@ -13,13 +13,21 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import BinaryIO
 
+from acontext_plugins.files.download_server import Links
+from acontext_plugins.learn.approval import Curating
 from acontext_plugins.llm import LLM, Embedder
 from acontext_plugins.llm.budget import check_configs
+from acontext_plugins.protocols import BatchObserver, Learner, Observer
+from acontext_plugins.record.recorder import Recorder, Scrubber, session_id_of
+from acontext_plugins.retrieve.search import Searching, open_vectors
 from acontext_plugins.service import FlushResult, Recording, chosen_id
 from acontext_plugins.settings import Settings
-from acontext_store.base import BlobStore, Store
+from acontext_plugins.worker.costs import Accounts
+from acontext_plugins.worker.jobs import Retrying
+from acontext_plugins.worker.worker import Worker, all_tasks
 from acontext_store.errors import InvalidInput
 from acontext_store.open import open_secret
+from acontext_store.protocols import BlobStore, Store
 from acontext_store.types import (
     Appended,
     Blob,
@@ -42,16 +50,8 @@ from acontext_store.types import (
     new_id,
 )
 
-from .accounts import Accounts
-from .curating import Curating
-from .links import Links
-from .protocols import BatchObserver, Learner, Observer
 from .reading import Reading
-from .recorder import Recorder, Scrubber, session_id_of
-from .retrying import Retrying
-from .searching import Searching, open_vectors
 from .uploads import check_assets, keep_bytes
-from .worker import Worker, all_tasks
 
 log = logging.getLogger("acontext")
 

@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
-from acontext_store.base import BlobStore, Store
+from acontext_store.blobs.garbage import GRACE, sweep
 from acontext_store.errors import AcontextError, InvalidInput, NotFound, StoreUnavailable
-from acontext_store.sweeping import GRACE, sweep
+from acontext_store.protocols import BlobStore, Store
 from acontext_store.types import Artifact, ArtifactListing, Asset, Blob, Disk, Json, Message, Page, Part, new_id
 
-from ..disks import (
+from ..editing import Offload
+from ..files import (
     MOST_PARSED,
     ArtifactContent,
     Glob,
@@ -32,13 +33,12 @@ from ..disks import (
     place,
     placed,
 )
-from ..disks import verify as verify_link
-from ..disks.links import expiry
-from ..editing import Offload
-from ..files import ARTIFACT_INFO, ArtifactResult, Download, FileUpload, PublicUrl
+from ..files import verify as verify_link
+from ..files.download_server import Links
+from ..files.service import ARTIFACT_INFO, ArtifactResult, Download, FileUpload, PublicUrl
+from ..files.signed_urls import expiry
 from ..formats.stored import MIME, SIZE
-from ..noting import Scrubber, without_secrets
-from .links import Links
+from ..record.scrubber import Scrubber, without_secrets
 
 log = logging.getLogger("acontext")
 

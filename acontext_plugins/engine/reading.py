@@ -12,11 +12,11 @@ from acontext_store.types import Json, Message, ObservingStatus, Page, StoredMes
 from ..editing import edit, parse_strategies, total_tokens
 from ..formats import named_items
 from ..formats.stored import to_stored
-from ..noting import without_secrets
+from ..record.recorder import is_outsourced, restore
+from ..record.scrubber import without_secrets
 from ..service import Format, MessagesPage, TokenCounts
+from ..worker.worker import all_tasks
 from .files import Files, asset_of
-from .recorder import is_outsourced, restore
-from .worker import all_tasks
 
 
 class Reading(Files):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import BinaryIO
 
-from acontext_store.base import BlobStore
 from acontext_store.errors import InvalidInput, NotFound
+from acontext_store.protocols import BlobStore
 from acontext_store.types import NATIVE_ASSET, Blob, Message
 
 _PIECE = 1024 * 1024

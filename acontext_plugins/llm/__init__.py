@@ -1,7 +1,6 @@
 """The LLM door: one small protocol between this library and whatever model answers."""
 
 from .base import LLM, Embedder, Job, Purpose, Reply, Request, ToolCall, Usage
-from .scripted import ScriptedEmbedder, ScriptedLLM
 from .structured import ask_for
 
 __all__ = [
@@ -11,8 +10,6 @@ __all__ = [
     "Purpose",
     "Reply",
     "Request",
-    "ScriptedEmbedder",
-    "ScriptedLLM",
     "ToolCall",
     "Usage",
     "ask_for",

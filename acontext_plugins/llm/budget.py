@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from acontext_store.base import Store
 from acontext_store.errors import BudgetSpent, InvalidInput, NotFound
 from acontext_store.ledger import Cost
+from acontext_store.protocols import Store
 from acontext_store.types import Json
 
 log = logging.getLogger("acontext")

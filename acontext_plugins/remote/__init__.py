@@ -1,5 +1,5 @@
 """The service over HTTP: everything that the embedded engine does, asked of a server."""
 
-from .home import open_remote
+from .connection import open_remote
 
 __all__ = ["open_remote"]

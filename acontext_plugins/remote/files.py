@@ -11,10 +11,10 @@ import httpx
 
 from acontext_store.types import Artifact, ArtifactListing, Asset, Blob, Disk, Json, Page
 
-from ..disks import ArtifactContent
-from ..files import ArtifactResult, Download, FileUpload, PublicUrl
-from ..noting import Scrubber, without_secrets
-from .api import Api, away, data_of, error_of
+from ..files import ArtifactContent
+from ..files.service import ArtifactResult, Download, FileUpload, PublicUrl
+from ..record.scrubber import Scrubber, without_secrets
+from .http import Api, away, data_of, error_of
 from .paths import at
 
 T = TypeVar("T")

@@ -23,14 +23,14 @@ from typing import Any
 
 import httpx
 
-from acontext_store.base import Pending
 from acontext_store.errors import AcontextError, Closed, InvalidInput, StoreUnavailable, Unauthorized
+from acontext_store.protocols import Pending
 from acontext_store.types import Appended, Json, Message, Part
 
-from ..noting import Scrubber
+from ..record.scrubber import Scrubber
 from ..service import Recording, SessionRef
 from ..settings import RecorderSettings, RemoteSettings
-from .api import AWAY, data_of, encoded, error_of, headers_of
+from .http import AWAY, data_of, encoded, error_of, headers_of
 from .spool import Spool, spool_path
 
 log = logging.getLogger("acontext")

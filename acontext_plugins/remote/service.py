@@ -12,10 +12,10 @@ from typing import Any, Literal, TypeVar
 import httpx
 from pydantic import BaseModel
 
-from acontext_store.base import Pending
 from acontext_store.containment import filter_text
 from acontext_store.errors import Closed
 from acontext_store.ledger import Cost, CostBy
+from acontext_store.protocols import Pending
 from acontext_store.types import (
     Appended,
     Block,
@@ -36,8 +36,8 @@ from acontext_store.types import (
     ToolName,
 )
 
-from ..loop import HomeLoop
-from ..noting import Scrubber, without_secrets
+from ..concurrency.event_loop import HomeLoop
+from ..record.scrubber import Scrubber, without_secrets
 from ..service import (
     Confirmation,
     FlushResult,
@@ -53,8 +53,8 @@ from ..service import (
     chosen_id,
 )
 from ..settings import Settings
-from .api import Api, headers_of
 from .files import RemoteFiles
+from .http import Api, headers_of
 from .paths import at
 from .recorder import RemoteRecorder
 

@@ -17,12 +17,12 @@ from starlette.requests import ClientDisconnect
 from acontext_store.errors import AcontextError
 
 from ..settings import ServerSettings
-from .access import Doorkeeper
-from .answers import Nothing, Problem, answer, problem, problem_of
-from .gate import API, OPEN, Gate
+from .auth import Doorkeeper
+from .middleware import API, OPEN, Gate
 from .projects import Projects
-from .routes import blocks, disks, messages, own, sessions, spaces, users
-from .table import Table
+from .responses import Nothing, Problem, answer, problem, problem_of
+from .routes import blocks, disks, internal, messages, sessions, spaces, users
+from .routing import Table
 
 log = logging.getLogger("acontext")
 
@@ -42,7 +42,7 @@ _ROUTERS = (
     blocks.tools,
     disks.router,
     users.router,
-    own.router,
+    internal.router,
 )
 _PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
 

@@ -9,8 +9,8 @@ from urllib.parse import quote
 from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
-from ..files import Download
-from .answers import problem
+from ..files.service import Download
+from .responses import problem
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 #: What a browser may show; anything else is for saving, so that a stored page never runs with this origin.

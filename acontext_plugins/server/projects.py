@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from acontext_store.errors import Closed
 
-from ..embedded import Home
+from ..engine.embedded import Home
 from ..engine.engine import Engine
 
 log = logging.getLogger("acontext")

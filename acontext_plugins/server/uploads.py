@@ -14,9 +14,9 @@ from starlette.exceptions import HTTPException
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Asset, Json
 
-from ..attachments import attached, check_fields
+from ..files.attachments import attached, check_fields
 from ..service import Service
-from .requests import checked, is_json, media_type, strict_json
+from .parameters import checked, is_json, media_type, strict_json
 
 B = TypeVar("B", bound=BaseModel)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, unquote
 
-from .base import BlobStore, KeyStore, Store
 from .errors import InvalidInput, StoreUnavailable
 from .project import check_project_id
+from .protocols import BlobStore, KeyStore, Store
 from .secret import load_secret
 
 

@@ -12,6 +12,12 @@ from typing import Literal, NamedTuple, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from .jobs import Claim as Claim
+from .jobs import Lane as Lane
+from .jobs import LaneKind as LaneKind
+from .jobs import LearningStatus as LearningStatus
+from .jobs import ObservingStatus as ObservingStatus
+from .jobs import StoreStats as StoreStats
 from .records import Item as Item
 from .records import Json as Json
 from .records import Page as Page
@@ -20,12 +26,6 @@ from .records import is_uuid as is_uuid
 from .records import new_id as new_id
 from .records import now as now
 from .records import stable_id as stable_id
-from .work import Claim as Claim
-from .work import Lane as Lane
-from .work import LaneKind as LaneKind
-from .work import LearningStatus as LearningStatus
-from .work import ObservingStatus as ObservingStatus
-from .work import StoreStats as StoreStats
 
 Role = Literal["system", "user", "assistant", "tool"]
 PartType = Literal["text", "image", "audio", "video", "file", "tool-call", "tool-result", "thinking", "data"]

@@ -174,7 +174,7 @@ def test_a_client_is_taken_by_its_door() -> None:
 
 def test_without_a_client_the_door_of_the_process_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     door = RecordingDoor()
-    monkeypatch.setattr("acontext_plugins.door.default_door", lambda: door)
+    monkeypatch.setattr("acontext_plugins.client.background.default_door", lambda: door)
 
     @learning(space="s")
     def double(word: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from acontext_adapters.model_calls import ANTHROPIC, CHAT, RESPONSES, Calls, Wire
-from acontext_adapters.model_calls.hold import Hold
+from acontext_adapters.model_calls.delayed_failures import Hold
 from acontext_adapters.testing import SKILLS, RecordingDoor
 from acontext_plugins.runs import RunOptions, Runtime
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acontext_adapters.model_calls import ANTHROPIC, CHAT, Calls
-from acontext_adapters.model_calls.calls import Call
+from acontext_adapters.model_calls.turns import Call
 from acontext_plugins import Acontext
 from acontext_plugins.runs import RunOptions, Runtime
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acontext_adapters.resent import Conversations, Item, item
+from acontext_adapters.shared.resent_history import Conversations, Item, item
 
 KEYS = ("session", None)
 
@@ -257,7 +257,7 @@ def test_another_process_that_is_sent_the_same_gives_the_same_ids() -> None:
 
 def test_ids_do_not_depend_on_the_process() -> None:
     code = (
-        "from acontext_adapters.resent import *\n"
+        "from acontext_adapters.shared.resent_history import *\n"
         "items = [item('user', 'q'), item('call', '1'), item('result', '1')]\n"
         "print(*Conversations().sent('s', 'k', items).ids)"
     )

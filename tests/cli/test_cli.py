@@ -307,7 +307,7 @@ def test_secrets_in_lines_that_cannot_be_taken_are_not_shown(tmp_path: Path) -> 
 def test_doctor_tries_again_what_has_failed_for_good_and_says_how_it_went(tmp_path: Path) -> None:
     break_it = (
         "import asyncio, sys\n"
-        "from acontext_plugins.embedded import open_home\n"
+        "from acontext_plugins.engine.embedded import open_home\n"
         "from acontext_plugins.service import SessionRef\n"
         "from acontext_plugins.settings import ObserveSettings, Settings, WorkerSettings\n"
         "from acontext_store.types import Message, Part\n"

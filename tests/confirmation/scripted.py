@@ -8,13 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from acontext_plugins.embedded import Home
-from acontext_plugins.engine.protocols import Lesson, Observation
-from acontext_plugins.engine.rules.learner import RulesLearner
-from acontext_plugins.engine.rules.observer import RulesObserver
-from acontext_plugins.engine.worker import Worker
-from acontext_plugins.llm import Purpose, Reply, Request, ScriptedLLM, ask_for
+from acontext_plugins.engine.embedded import Home
+from acontext_plugins.learn.rules import RulesLearner
+from acontext_plugins.llm import Purpose, Reply, Request, ask_for
+from acontext_plugins.observe.rules import RulesObserver
+from acontext_plugins.protocols import Lesson, Observation
 from acontext_plugins.settings import LearnSettings, WorkerSettings
+from acontext_plugins.testing import ScriptedLLM
+from acontext_plugins.worker.worker import Worker
 from acontext_store.errors import LearningUnavailable
 from acontext_store.types import SkillOps, TaskOps
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from acontext_plugins import Acontext
-from acontext_plugins.embedded import Home
-from acontext_plugins.engine.failing import BLIPS
-from acontext_plugins.engine.protocols import Observation
-from acontext_plugins.engine.rules.observer import RulesObserver
+from acontext_plugins.engine.embedded import Home
 from acontext_plugins.llm import Request
+from acontext_plugins.observe.rules import RulesObserver
+from acontext_plugins.protocols import Observation
 from acontext_plugins.settings import ObserveSettings, Settings
+from acontext_plugins.worker.retry_policy import BLIPS
 from acontext_store.errors import LearningUnavailable
 from acontext_store.types import TaskOps
 

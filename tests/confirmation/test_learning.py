@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from acontext_plugins import Acontext
-from acontext_plugins.embedded import Home
-from acontext_plugins.engine.protocols import Lesson
-from acontext_plugins.engine.rules.learner import RulesLearner
+from acontext_plugins.engine.embedded import Home
+from acontext_plugins.learn.rules import RulesLearner
+from acontext_plugins.protocols import Lesson
 from acontext_plugins.service import Recording, SessionRef
 from acontext_plugins.settings import LearnSettings, ObserveSettings, Settings, WorkerSettings
 from acontext_store.types import Outcome, Proposal, Skill, SkillOps

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from acontext_plugins.embedded import Home
-from acontext_plugins.engine.failing import Breaker, judge, reason_of
-from acontext_plugins.engine.worker import Worker
+from acontext_plugins.engine.embedded import Home
 from acontext_plugins.settings import WorkerSettings
+from acontext_plugins.worker.retry_policy import Breaker, judge, reason_of
+from acontext_plugins.worker.worker import Worker
 from acontext_store.errors import (
     BudgetSpent,
     InvalidAnswer,

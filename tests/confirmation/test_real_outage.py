@@ -16,7 +16,7 @@ import pytest
 if find_spec("litellm") is None or find_spec("uvicorn") is None:
     pytest.skip("a server with a model is not installed here", allow_module_level=True)
 
-from acontext_plugins.llm.scripted_server import Asked, Raw, ScriptedServer, Status, Step
+from acontext_plugins.testing.scripted_server import Asked, Raw, ScriptedServer, Status, Step
 from tests.llm.asking import KEY
 from tests.llm.test_thinkers import TALK, answer
 from tests.wire.conftest import KEY as SERVER_KEY

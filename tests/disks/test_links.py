@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from acontext_plugins import Acontext, FileUpload, Settings
-from acontext_plugins.engine import links
-from acontext_plugins.engine.links import byte_range
 from acontext_plugins.errors import Closed, InvalidInput, StoreUnavailable
-from acontext_plugins.files import Download
+from acontext_plugins.files import download_server
+from acontext_plugins.files.download_server import byte_range
+from acontext_plugins.files.service import Download
 
 DATA = bytes(range(256)) * 10
 
@@ -110,7 +110,7 @@ def test_what_was_not_signed_is_refused(client: Acontext, disk_id: str, url: str
 def test_a_link_ends_with_its_time(client: Acontext, disk_id: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     short = link(client, disk_id, expire=1)
     assert httpx.get(short).status_code == 200
-    monkeypatch.setattr("acontext_plugins.disks.links.time.time", lambda: 4_000_000_000.0)
+    monkeypatch.setattr("acontext_plugins.files.signed_urls.time.time", lambda: 4_000_000_000.0)
     assert httpx.get(short).status_code == 401
     for wrong in (0, -1, 7 * 24 * 3600 + 1):
         with pytest.raises(InvalidInput, match="expire"):
@@ -144,7 +144,7 @@ def test_the_server_begins_with_the_first_link_and_ends_with_the_client(tmp_path
     with pytest.raises(httpx.ConnectError):
         httpx.get(url)
     with pytest.raises(Closed):
-        engine.links.url(links.Link("default", 1))
+        engine.links.url(download_server.Link("default", 1))
 
 
 def test_links_outlive_the_client_where_a_server_answers_them(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_where_no_port_is_free_that_is_said(client: Acontext, disk_id: str, monk
     def taken(*_: object) -> None:
         raise OSError(98, "Address already in use")
 
-    monkeypatch.setattr(links, "_Http", taken)
+    monkeypatch.setattr(download_server, "_Http", taken)
     with pytest.raises(StoreUnavailable, match="public_url"):
         link(client, disk_id)
 

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from acontext_plugins import Acontext, FileUpload, Settings
-from acontext_plugins.disks import place
 from acontext_plugins.editing import edit, parse_strategies
 from acontext_plugins.errors import InvalidInput, NotFound
+from acontext_plugins.files import place
 from acontext_store.types import Message, Part
 
 from .test_client import blobs

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from acontext_plugins.disks import Place, folder, folder_of, place, placed
 from acontext_plugins.errors import InvalidInput
+from acontext_plugins.files import Place, folder, folder_of, place, placed
 
 
 @pytest.mark.parametrize(

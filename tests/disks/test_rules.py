@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acontext_plugins.disks import LONGEST, MOST_PARSED, Glob, Grep, Link, content_kind, parse_content, sign, verify
-from acontext_plugins.disks.links import expiry
 from acontext_plugins.errors import InvalidInput, Unauthorized
+from acontext_plugins.files import LONGEST, MOST_PARSED, Glob, Grep, Link, content_kind, parse_content, sign, verify
+from acontext_plugins.files.signed_urls import expiry
 
 OCTETS = "application/octet-stream"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from acontext_plugins.embedded import Home, open_home
+from acontext_plugins.engine.embedded import Home, open_home
 from acontext_plugins.settings import LearnSettings, ObserveSettings, RecorderSettings, Settings, WorkerSettings
 
 OpenHome = Callable[..., Home]

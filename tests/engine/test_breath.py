@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from acontext_plugins.engine import breath
-from acontext_plugins.engine.breath import CollectorAtRest, breathe, in_background, taking_turns, think
+from acontext_plugins.concurrency import cooperative
+from acontext_plugins.concurrency.cooperative import CollectorAtRest, breathe, in_background, taking_turns, think
 from acontext_plugins.errors import Closed
 from acontext_plugins.service import RecallQuery, Recording, SessionRef
 from acontext_store.types import Message, Part
@@ -24,8 +24,8 @@ from .conftest import OpenHome
 @pytest.fixture
 def _breathless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every `breathe()` is a pause."""
-    monkeypatch.setattr(breath, "SLICE", -1.0)
-    monkeypatch.setattr(breath, "PAUSE", 0.0)
+    monkeypatch.setattr(cooperative, "SLICE", -1.0)
+    monkeypatch.setattr(cooperative, "PAUSE", 0.0)
 
 
 def test_one_thread_at_a_time_computes() -> None:
@@ -64,13 +64,13 @@ def test_a_pause_lets_the_next_thread_have_its_turn() -> None:
 
 @pytest.mark.usefixtures("_breathless")
 def test_outside_of_turns_nothing_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(breath.time, "sleep", lambda seconds: pytest.fail("this paused"))
+    monkeypatch.setattr(cooperative.time, "sleep", lambda seconds: pytest.fail("this paused"))
     breathe()
 
 
 async def test_only_background_work_takes_turns() -> None:
     def takes_turns(_: object) -> bool:
-        return breath._turn.locked()
+        return cooperative._turn.locked()
 
     assert not await think(takes_turns, None)
     token = in_background.set(True)
@@ -82,7 +82,7 @@ async def test_a_turn_ends_with_an_error() -> None:
     in_background.set(True)
     with pytest.raises(ZeroDivisionError):
         await think(lambda number: 1 // number, 0)
-    assert not breath._turn.locked()
+    assert not cooperative._turn.locked()
 
 
 async def test_thinking_while_python_exits_is_closed() -> None:
@@ -101,7 +101,7 @@ def test_conversions_take_turns_on_the_recorders_thread(open_engine: OpenHome) -
     seen: list[tuple[str, bool]] = []
 
     def convert() -> list[Message]:
-        seen.append((threading.current_thread().name, breath._turn.locked()))
+        seen.append((threading.current_thread().name, cooperative._turn.locked()))
         return [Message(role="user", parts=(Part(type="text", text="hello"),))]
 
     home.engine.record(Recording(SessionRef("s"), convert))
@@ -132,7 +132,7 @@ def test_a_first_run_imports_the_engine_on_another_thread() -> None:
     code = (
         "import sys, threading\n"
         "from acontext_plugins import learning\n"
-        "from acontext_plugins.door import default_door\n"
+        "from acontext_plugins.client.background import default_door\n"
         "door = default_door()\n"
         "door.open = lambda: None\n"
         "learning(lambda word: word * 2, space='s')('a')\n"

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from acontext_plugins import Acontext, AsyncAcontext
-from acontext_plugins import client as sync_door
-from acontext_plugins import client_async as async_door
+from acontext_plugins.client import asynchronous as async_door
+from acontext_plugins.client import sync as sync_door
 from acontext_plugins.errors import Closed, Conflict, InvalidInput, NotFound, StoreUnavailable
 from acontext_store.types import new_id
 

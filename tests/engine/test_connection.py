@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from acontext_plugins import Acontext
-from acontext_plugins.door import BackgroundDoor
+from acontext_plugins.client.background import BackgroundDoor
 from acontext_plugins.errors import StoreUnavailable
 from acontext_plugins.service import Recall, RecallQuery, Recording, SessionRef
 from acontext_plugins.settings import Settings, WorkerSettings
@@ -205,7 +205,7 @@ def test_a_forked_child_opens_a_door_of_its_own_in_the_background(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     door = BackgroundDoor(settings=settings(tmp_path / "a.db"))
-    monkeypatch.setattr("acontext_plugins.door._default", door)
+    monkeypatch.setattr("acontext_plugins.client.background._default", door)
     door.record(said("parent"))
     assert door.connection(20).home().engine.recorder.flush(20)
     pid = os.fork()

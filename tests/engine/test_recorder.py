@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from acontext_plugins.embedded import Home
+from acontext_plugins.engine.embedded import Home
 from acontext_plugins.errors import Closed, NotFound, StoreUnavailable
 from acontext_plugins.service import Recording, SessionRef
 from acontext_plugins.settings import RecorderSettings
-from acontext_store.base import Pending, Store
+from acontext_store.protocols import Pending, Store
 from acontext_store.types import Appended, Message, Outcome, Part, StoredMessage, new_id, stable_id
 
 from .conftest import OpenHome

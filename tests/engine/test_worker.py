@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from acontext_plugins.embedded import Home
-from acontext_plugins.engine.protocols import Lesson, Observation
-from acontext_plugins.engine.worker import Worker
+from acontext_plugins.engine.embedded import Home
+from acontext_plugins.protocols import Lesson, Observation
 from acontext_plugins.service import RecallQuery, Recording, SessionRef
 from acontext_plugins.settings import WorkerSettings
+from acontext_plugins.worker.worker import Worker
 from acontext_store.types import Message, Outcome, Part, SkillOps, TaskOps, new_id
 
 from .conftest import OpenHome

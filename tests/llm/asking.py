@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from acontext_plugins.llm import Purpose, Request
-from acontext_plugins.llm.scripted_server import ScriptedServer
 from acontext_plugins.settings import LLMSettings
+from acontext_plugins.testing.scripted_server import ScriptedServer
 
 KEY = "sk-canary-0123456789abcdef"
 PROMPT = "the canary sings in the coal mine"

@@ -12,7 +12,7 @@ import pytest
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 os.environ.setdefault("LITELLM_TELEMETRY", "False")
 
-from acontext_plugins.llm.scripted_server import ScriptedServer
+from acontext_plugins.testing.scripted_server import ScriptedServer
 
 if find_spec("litellm") is None:
     names = ("costs_cli", "embedder", "gateway", "guest", "searches", "thinkers", "troubles")

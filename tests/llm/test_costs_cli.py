@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from acontext_plugins.llm.scripted_server import ScriptedServer, Status
+from acontext_plugins.testing.scripted_server import ScriptedServer, Status
 from acontext_store.ledger import ModelCall
 from acontext_store.open import open_store
 from acontext_store.types import Space, new_id

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from acontext_plugins.llm import Purpose
-from acontext_plugins.llm.gateway import LiteLLMEmbedder
-from acontext_plugins.llm.scripted_server import ScriptedServer, Status
+from acontext_plugins.llm.litellm_client import LiteLLMEmbedder
 from acontext_plugins.settings import EmbeddingSettings, LLMSettings
+from acontext_plugins.testing.scripted_server import ScriptedServer, Status
 from acontext_store.errors import InvalidAnswer, LearningUnavailable
 
 from .asking import KEY, Sleeper

@@ -11,8 +11,8 @@ import litellm
 import pytest
 
 from acontext_plugins.llm import Reply, Usage, ask_for
-from acontext_plugins.llm.gateway import LiteLLM
-from acontext_plugins.llm.scripted_server import Asked, Hang, Raw, ScriptedServer, Status, Step
+from acontext_plugins.llm.litellm_client import LiteLLM
+from acontext_plugins.testing.scripted_server import Asked, Hang, Raw, ScriptedServer, Status, Step
 from acontext_store.errors import InvalidInput, LearningUnavailable
 
 from .asking import FIND, City, Sleeper, asks, asks_for_a_city, settings
@@ -194,8 +194,8 @@ async def test_a_refusal_for_another_reason_changes_nothing_for_good(server: Scr
 
 
 async def test_a_model_that_is_known_to_take_no_schema_is_not_asked_with_one(make: Make) -> None:
-    from acontext_plugins.llm.gateway import _first_way
-    from acontext_plugins.llm.troubles import Endpoint
+    from acontext_plugins.llm.errors import Endpoint
+    from acontext_plugins.llm.litellm_client import _first_way
 
     def first(model: str, base_url: str = "") -> str:
         return _first_way(litellm, Endpoint(model, base_url, 1.0, "llm")).answer

@@ -16,10 +16,10 @@ from litellm.integrations.custom_logger import CustomLogger
 
 from acontext_adapters.litellm import AcontextLogger
 from acontext_adapters.testing import SKILLS, RecordingDoor
+from acontext_plugins.concurrency.event_loop import HomeLoop
 from acontext_plugins.learning import learning
-from acontext_plugins.llm.gateway import LiteLLM
-from acontext_plugins.llm.scripted_server import Hang, ScriptedServer, Status
-from acontext_plugins.loop import HomeLoop
+from acontext_plugins.llm.litellm_client import LiteLLM
+from acontext_plugins.testing.scripted_server import Hang, ScriptedServer, Status
 from acontext_store.errors import LearningUnavailable
 
 from .asking import KEY, asks, settings
@@ -198,9 +198,9 @@ def test_importing_litellm_asks_nobody_and_leaves_the_environment_alone() -> Non
         "before, asked = dict(os.environ), []\n"
         "events = ('socket.connect', 'socket.getaddrinfo')\n"
         "sys.addaudithook(lambda event, args: asked.append(event) if event in events else None)\n"
-        "from acontext_plugins.llm import loading\n"
+        "from acontext_plugins.llm import lazy_import\n"
         "assert 'litellm' not in sys.modules\n"
-        "loading.load()\n"
+        "lazy_import.load()\n"
         "print(asked, dict(os.environ) == before)"
     )
     assert said == "[] True"
@@ -212,9 +212,9 @@ def test_nothing_stays_open(model: str) -> None:
         "import os\n"
         "os.environ['LITELLM_LOCAL_MODEL_COST_MAP'] = 'True'\n"
         "from acontext_plugins.llm import Purpose, Request\n"
-        "from acontext_plugins.llm.gateway import LiteLLM\n"
-        "from acontext_plugins.llm.scripted_server import ScriptedServer, Status\n"
-        "from acontext_plugins.loop import HomeLoop\n"
+        "from acontext_plugins.llm.litellm_client import LiteLLM\n"
+        "from acontext_plugins.testing.scripted_server import ScriptedServer, Status\n"
+        "from acontext_plugins.concurrency.event_loop import HomeLoop\n"
         "from acontext_plugins.settings import LLMSettings\n"
         "ask = Request(messages=({'role': 'user', 'content': 'x'},), purpose=Purpose(job='learn'))\n"
         "loop = HomeLoop()\n"

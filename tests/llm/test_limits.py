@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acontext_plugins.llm.limits import Limits
+from acontext_plugins.llm.rate_limit import Limits
 
 
 class Clock:

@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acontext_plugins.llm import Purpose, Reply, Request, ScriptedEmbedder, ScriptedLLM, Usage
+from acontext_plugins.llm import Purpose, Reply, Request, Usage
 from acontext_plugins.llm import budget as budgets
 from acontext_plugins.llm.budget import Budget, budget_of
-from acontext_plugins.llm.metered import Ledger, Metered, MeteredEmbedder
-from acontext_store.base import Pending, Store
+from acontext_plugins.llm.usage_metering import Ledger, Metered, MeteredEmbedder
+from acontext_plugins.testing import ScriptedEmbedder, ScriptedLLM
 from acontext_store.errors import BudgetSpent, InvalidInput, LearningUnavailable, StoreUnavailable
 from acontext_store.ledger import Cost, ModelCall
 from acontext_store.open import open_store
+from acontext_store.protocols import Pending, Store
 from acontext_store.types import Space
 
 from .asking import LEARN, asks
@@ -40,7 +41,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture(autouse=True)
 def _fair_guesses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call is thought to take about what it takes here."""
-    monkeypatch.setattr("acontext_plugins.llm.metered._ANSWER", 990)
+    monkeypatch.setattr("acontext_plugins.llm.usage_metering._ANSWER", 990)
 
 
 def metered(store: Store, *steps: Any, budget: Budget | None = None) -> Metered:

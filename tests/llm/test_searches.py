@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from acontext_plugins import Acontext
-from acontext_plugins.llm import Purpose, ScriptedEmbedder
-from acontext_plugins.llm.scripted_server import Asked, ScriptedServer, Status
+from acontext_plugins.llm import Purpose
 from acontext_plugins.settings import EmbeddingSettings, LearnSettings, LLMSettings, ObserveSettings, Settings
+from acontext_plugins.testing import ScriptedEmbedder
+from acontext_plugins.testing.scripted_server import Asked, ScriptedServer, Status
 
 from .asking import KEY
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acontext_plugins.llm import Reply, ScriptedLLM, ask_for
+from acontext_plugins.llm import Reply, ask_for
+from acontext_plugins.testing import ScriptedLLM
 from acontext_store.errors import InvalidAnswer, Refused
 
 from .asking import City, asks

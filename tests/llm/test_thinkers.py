@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 
 from acontext_plugins import Acontext
-from acontext_plugins.embedded import open_home
-from acontext_plugins.engine.models.experience import Learned
-from acontext_plugins.engine.models.learner import ModelLearner
-from acontext_plugins.engine.models.observer import ModelObserver
-from acontext_plugins.engine.models.observer_answer import TaskAnswer
-from acontext_plugins.engine.rules.observer import RulesObserver
-from acontext_plugins.llm import Purpose, Request, ScriptedEmbedder, ScriptedLLM
+from acontext_plugins.engine.embedded import open_home, thinkers_of
+from acontext_plugins.learn.answer import Learned
+from acontext_plugins.learn.model import ModelLearner
+from acontext_plugins.llm import Purpose, Request
 from acontext_plugins.llm.schemas import strict
-from acontext_plugins.llm.scripted_server import Asked, ScriptedServer, Status, Step
+from acontext_plugins.observe.answer import TaskAnswer
+from acontext_plugins.observe.model import ModelObserver
+from acontext_plugins.observe.rules import RulesObserver
 from acontext_plugins.settings import (
     EmbeddingSettings,
     LearnSettings,
@@ -26,7 +25,8 @@ from acontext_plugins.settings import (
     Settings,
     WorkerSettings,
 )
-from acontext_plugins.thinkers import thinkers_of
+from acontext_plugins.testing import ScriptedEmbedder, ScriptedLLM
+from acontext_plugins.testing.scripted_server import Asked, ScriptedServer, Status, Step
 from acontext_store.errors import InvalidInput
 
 from ..models.observing import one_task
@@ -193,7 +193,7 @@ def test_models_of_ones_own_stand_in_for_those_of_the_settings(tmp_path: Path) -
 
 
 def test_a_model_without_litellm_is_refused_when_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("acontext_plugins.llm.loading.check_installed", _missing)
+    monkeypatch.setattr("acontext_plugins.llm.lazy_import.check_installed", _missing)
     with pytest.raises(InvalidInput, match="pip install"):
         open_home(the_settings(tmp_path, llm=LLMSettings(model="openai/x")))
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acontext_plugins.llm.gateway import LiteLLM, LiteLLMEmbedder
-from acontext_plugins.llm.scripted_server import Cut, Hang, Raw, Refusal, ScriptedServer, Status, Step
-from acontext_plugins.llm.troubles import Endpoint, retry_after, trouble
+from acontext_plugins.llm.errors import Endpoint, retry_after, trouble
+from acontext_plugins.llm.litellm_client import LiteLLM, LiteLLMEmbedder
 from acontext_plugins.settings import EmbeddingSettings, LLMSettings
+from acontext_plugins.testing.scripted_server import Cut, Hang, Raw, Refusal, ScriptedServer, Status, Step
 from acontext_store.errors import InvalidInput, LearningUnavailable, PromptTooLong, Refused
 
 from .asking import KEY, PROMPT, asks, asks_for_a_city, settings

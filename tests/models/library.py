@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from acontext_plugins.embedded import Home, open_home
-from acontext_plugins.llm import LLM, Embedder, Purpose, Request, ScriptedEmbedder
+from acontext_plugins.engine.embedded import Home, open_home
+from acontext_plugins.llm import LLM, Embedder, Purpose, Request
 from acontext_plugins.service import SpaceSearchResult
 from acontext_plugins.settings import (
     EmbeddingSettings,
@@ -20,6 +20,7 @@ from acontext_plugins.settings import (
     Settings,
     WorkerSettings,
 )
+from acontext_plugins.testing import ScriptedEmbedder
 from acontext_store.types import Claim, SearchText, SkillBody, SkillEdit, SkillOps, SkillStatus, Step, stable_id
 
 #: A user who says "reimbursement" means a refund.

@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from acontext_plugins.engine.engine import Engine
-from acontext_plugins.engine.models.observer import ModelObserver
-from acontext_plugins.engine.models.observer_answer import TaskAnswer
-from acontext_plugins.engine.models.observer_board import decide
-from acontext_plugins.engine.models.observer_view import view_of
-from acontext_plugins.engine.protocols import Batch
-from acontext_plugins.engine.redaction import Redactor
-from acontext_plugins.engine.rules.learner import RulesLearner
 from acontext_plugins.formats import to_message
-from acontext_plugins.llm import Request, ScriptedLLM
-from acontext_plugins.llm.scripted import Script, Scripted
+from acontext_plugins.learn.rules import RulesLearner
+from acontext_plugins.llm import Request
+from acontext_plugins.observe.answer import TaskAnswer
+from acontext_plugins.observe.model import ModelObserver
+from acontext_plugins.observe.prompt_view import view_of
+from acontext_plugins.observe.reconcile import decide
+from acontext_plugins.protocols import Batch
+from acontext_plugins.record.redaction import Redactor
 from acontext_plugins.settings import LearnSettings, ObserveSettings, Settings, WorkerSettings
+from acontext_plugins.testing import ScriptedLLM
+from acontext_plugins.testing.scripted_llm import Script, Scripted
 from acontext_store.open import open_blobs, open_store
 from acontext_store.types import Json, Message, Outcome, StoredMessage, Task, TaskOps
 

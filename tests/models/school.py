@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from acontext_plugins.engine.engine import Engine
-from acontext_plugins.engine.models.learner import ModelLearner
-from acontext_plugins.engine.redaction import Redactor
-from acontext_plugins.engine.rules.learner import RulesLearner
-from acontext_plugins.engine.rules.observer import RulesObserver
-from acontext_plugins.llm import Request, ScriptedLLM
-from acontext_plugins.llm.scripted import Script
+from acontext_plugins.learn.model import ModelLearner
+from acontext_plugins.learn.rules import RulesLearner
+from acontext_plugins.llm import Request
+from acontext_plugins.observe.rules import RulesObserver
+from acontext_plugins.record.redaction import Redactor
 from acontext_plugins.settings import LearnSettings, ObserveSettings, ScoringRule, Settings, WorkerSettings
+from acontext_plugins.testing import ScriptedLLM
+from acontext_plugins.testing.scripted_llm import Script
 from acontext_store.open import open_blobs, open_store
 from acontext_store.types import Json, Skill, Space
 

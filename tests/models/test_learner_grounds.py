@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from acontext_plugins.engine.models.grounds import Ground, Grounds
-from acontext_plugins.engine.rules.speech import MOST_SPOKEN
+from acontext_plugins.learn.grounding import Ground, Grounds
+from acontext_plugins.transcript.user_turns import MOST_SPOKEN
 
 from ..rules.talk import Talk
 

@@ -11,8 +11,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from acontext_plugins.engine.models.experience import Learned
-from acontext_plugins.engine.models.grounds import Ground, Grounds
+from acontext_plugins.learn.answer import Learned
+from acontext_plugins.learn.grounding import Ground, Grounds
 from acontext_plugins.llm import Request
 from acontext_plugins.settings import ScoringRule
 from acontext_store.types import Json

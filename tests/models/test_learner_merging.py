@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from acontext_plugins.engine.models.placing import page_at, title_of_page
-from acontext_plugins.engine.models.proving import MOST_PITFALLS, MOST_PREFERENCES
-from acontext_plugins.engine.rules.learner import RulesLearner
+from acontext_plugins.learn.placement import page_at, title_of_page
+from acontext_plugins.learn.rules import RulesLearner
+from acontext_plugins.learn.validation import MOST_PITFALLS, MOST_PREFERENCES
 from acontext_plugins.settings import WorkerSettings
 from acontext_store.types import Json
 

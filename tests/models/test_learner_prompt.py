@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acontext_plugins.engine.models.grounds import Ground
-from acontext_plugins.engine.models.showing import Numbers, Shown, cut, show
-from acontext_plugins.engine.rules.distil import distil
-from acontext_plugins.engine.rules.templates import Run
+from acontext_plugins.learn.distil import distil
+from acontext_plugins.learn.grounding import Ground
+from acontext_plugins.learn.prompt_view import Numbers, Shown, cut, show
+from acontext_plugins.learn.templates import Run
 from acontext_plugins.llm import Request
 from acontext_plugins.prompts import load_prompt
 from acontext_store.errors import InvalidInput, PromptTooLong

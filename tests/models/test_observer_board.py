@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from acontext_plugins.engine.models.observer_board import TRANSITIONS
+from acontext_plugins.observe.reconcile import TRANSITIONS
 from acontext_store.types import Json, OutcomeSource, OutcomeStatus
 
 from ..rules.talk import Talk

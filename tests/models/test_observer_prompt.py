@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acontext_plugins.engine.models.observer_view import common_limit, view_of
+from acontext_plugins.observe.prompt_view import common_limit, view_of
 from acontext_plugins.prompts import load_prompt
 from acontext_plugins.settings import ObserveSettings
 from acontext_store.types import Message, Part, Task
@@ -115,8 +115,8 @@ async def test_nothing_to_show_is_nothing_to_ask(tmp_path: Path) -> None:
 
 
 async def test_a_prompt_of_ones_own_is_used(tmp_path: Path) -> None:
-    from acontext_plugins.engine.models.observer import ModelObserver
-    from acontext_plugins.llm import ScriptedLLM
+    from acontext_plugins.observe.model import ModelObserver
+    from acontext_plugins.testing import ScriptedLLM
 
     head = "---\nname: task_agent\nversion: 7-mine\ninputs: rule, tasks, earlier, messages\n---\n"
     body = "# system\nMine. {{rule}}\n# user\n{{tasks}} {{earlier}} {{messages}}\n"

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from acontext_plugins.engine.models.observer import ModelObserver
-from acontext_plugins.engine.models.observer_answer import TaskAnswer
-from acontext_plugins.engine.models.observer_board import NOTE_CHARS, decide
-from acontext_plugins.engine.models.observer_view import view_of
-from acontext_plugins.engine.rules.observer import DESCRIPTION_CHARS
-from acontext_plugins.llm import ScriptedLLM
+from acontext_plugins.observe.answer import TaskAnswer
+from acontext_plugins.observe.model import ModelObserver
+from acontext_plugins.observe.prompt_view import view_of
+from acontext_plugins.observe.reconcile import NOTE_CHARS, decide
+from acontext_plugins.observe.rules import DESCRIPTION_CHARS
+from acontext_plugins.testing import ScriptedLLM
 from acontext_store.errors import InvalidAnswer
 from acontext_store.types import Message, OutcomeSource, Part, Task, TaskOps, stable_id
 

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from acontext_plugins.llm import Reply, Request, ScriptedEmbedder, ScriptedLLM, ToolCall
-from acontext_plugins.llm.scripted import Script
+from acontext_plugins.llm import Reply, Request, ToolCall
 from acontext_plugins.prompts import load_prompt
 from acontext_plugins.service import SpaceSearchResult
 from acontext_plugins.settings import SearchSettings
+from acontext_plugins.testing import ScriptedEmbedder, ScriptedLLM
+from acontext_plugins.testing.scripted_llm import Script
 from acontext_store.errors import BudgetSpent, InvalidAnswer, InvalidInput, LearningUnavailable
 
 from .library import SAME, Library, a_library, never, told

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from acontext_plugins.embedded import open_home
-from acontext_plugins.engine import embedding
-from acontext_plugins.engine.vectors import Matrix
-from acontext_plugins.llm import ScriptedEmbedder
+from acontext_plugins.engine.embedded import open_home
+from acontext_plugins.retrieve import embedding_index
+from acontext_plugins.retrieve.matrix import Matrix
 from acontext_plugins.runs import RunOptions
 from acontext_plugins.service import Recall, RecallQuery
 from acontext_plugins.settings import EmbeddingSettings, Settings, WorkerSettings
-from acontext_store.base import Pending
+from acontext_plugins.testing import ScriptedEmbedder
 from acontext_store.errors import BudgetSpent, InvalidInput, LearningUnavailable
+from acontext_store.protocols import Pending
 
 from .library import SAME, Fickle, Library, a_library, never
 
@@ -135,7 +135,7 @@ def test_a_recall_keeps_its_deadline_while_the_embedder_hangs(database: Path) ->
         skill_id = library.teach("refund a broken lamp", "issue_refund")
         assert library.flush()
         embedder.trouble = lambda texts: never()
-        for _ in range(3 * embedding.ASKED):  # also where more hang than are asked for at a time
+        for _ in range(3 * embedding_index.ASKED):  # also where more hang than are asked for at a time
             query = RecallQuery("shop", "refund my broken lamp", deadline=0.01)
             recalled = library.run(library.engine.recall(query))
             assert [skill.id for skill in recalled.skills] == [skill_id]
@@ -208,7 +208,7 @@ def test_a_query_is_asked_for_once(database: Path) -> None:
 
 
 def test_only_so_many_queries_are_remembered(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding, "REMEMBERED", 2)
+    monkeypatch.setattr(embedding_index, "REMEMBERED", 2)
     embedder = Fickle()
     with a_library(database, embedder=embedder) as library:
         library.teach("refund a broken lamp", "issue_refund")
@@ -280,8 +280,8 @@ def test_only_what_has_changed_is_embedded_and_read_again(database: Path, monkey
 
 
 def test_a_big_space_is_read_in_pieces(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding, "PAGE", 3)
-    monkeypatch.setattr(embedding, "SKILLS", 2)
+    monkeypatch.setattr(embedding_index, "PAGE", 3)
+    monkeypatch.setattr(embedding_index, "SKILLS", 2)
     with a_library(database, embedder=ScriptedEmbedder(same=SAME)) as library:
         ids = [library.teach(f"refund case {letter * 4}", f"tool_{letter}") for letter in "abcdefg"]
         assert library.flush()
@@ -290,7 +290,7 @@ def test_a_big_space_is_read_in_pieces(database: Path, monkeypatch: pytest.Monke
 
 
 def test_a_worker_that_is_gone_in_mid_index_leaves_no_gap(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding, "SKILLS", 1)
+    monkeypatch.setattr(embedding_index, "SKILLS", 1)
     embedder = Fickle()
     asked = 0
 
@@ -442,7 +442,7 @@ def test_without_embedder_nothing_of_it_is_there(tmp_path: Path) -> None:
 
 
 def test_an_embedder_without_numpy_is_refused_with_the_way_out(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("acontext_plugins.engine.embedding", "acontext_plugins.engine.vectors"):
+    for name in ("acontext_plugins.retrieve.embedding_index", "acontext_plugins.retrieve.matrix"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "numpy", None)
     settings = Settings(url=f"sqlite:///{database}", worker=WorkerSettings(enabled=False))

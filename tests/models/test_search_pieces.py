@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acontext_plugins.engine.fusion import CONSTANT, fused
-from acontext_plugins.engine.vectors import MOST_REQUESTS, Matrix, floats_of, hash_of, packed, texts_of
+from acontext_plugins.retrieve.fusion import CONSTANT, fused
+from acontext_plugins.retrieve.matrix import MOST_REQUESTS, Matrix, floats_of, hash_of, packed, texts_of
 from acontext_store.embedding import Unembedded
 from acontext_store.errors import InvalidAnswer
 from acontext_store.types import SkillBody, Step

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from acontext_plugins.engine.redaction import Redactor, names, placeholder, scanner, shapes
-from acontext_plugins.engine.redaction.scanner import WINDOW, occurrences, windows
 from acontext_plugins.formats import from_openai, to_openai
+from acontext_plugins.record.redaction import Redactor, names, placeholder, scanner, shapes
+from acontext_plugins.record.redaction.scanner import WINDOW, occurrences, windows
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Message, Outcome, Part
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from acontext_plugins.engine.redaction import Redactor, placeholder
+from acontext_plugins.record.redaction import Redactor, placeholder
 from acontext_store.types import Message, Part
 
 from .corpus import CONTEXTS, INNOCENT, SECRETS

@@ -9,10 +9,10 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="the server is not installed here")
 
-from acontext_plugins.engine.redaction import Redactor
-from acontext_plugins.loop import HomeLoop
+from acontext_plugins.concurrency.event_loop import HomeLoop
+from acontext_plugins.record.redaction import Redactor
 from acontext_plugins.remote.service import RemoteService
-from acontext_plugins.server.access import make_key
+from acontext_plugins.server.auth import make_key
 from acontext_plugins.settings import RemoteSettings, Settings
 from acontext_plugins.testing import ServiceContract
 from acontext_store.open import open_keys, open_secret

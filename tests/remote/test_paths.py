@@ -17,10 +17,10 @@ pytest.importorskip("uvicorn", reason="the server is not installed here")
 
 from fastapi.routing import APIRoute
 
-from acontext_plugins.engine.redaction import Redactor
+from acontext_plugins.concurrency.event_loop import HomeLoop
 from acontext_plugins.errors import InvalidInput, NotFound
-from acontext_plugins.files import FileUpload
-from acontext_plugins.loop import HomeLoop
+from acontext_plugins.files.service import FileUpload
+from acontext_plugins.record.redaction import Redactor
 from acontext_plugins.remote.paths import at
 from acontext_plugins.remote.service import RemoteService
 from acontext_plugins.server.app import _ROUTERS

@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from acontext_plugins.engine.redaction import Redactor
 from acontext_plugins.errors import Closed, InvalidInput, StoreUnavailable
+from acontext_plugins.record.redaction import Redactor
 from acontext_plugins.remote.recorder import RemoteRecorder
 from acontext_plugins.remote.spool import Spool
 from acontext_plugins.service import Recording, SessionRef

@@ -21,11 +21,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from acontext_plugins.engine.protocols import FinishedTask, Lesson, Observation
-from acontext_plugins.engine.ranking import query_terms, rank
-from acontext_plugins.engine.rules.learner import RulesLearner
-from acontext_plugins.engine.rules.memory_index import MemoryIndex
-from acontext_plugins.engine.rules.observer import RulesObserver
+from acontext_plugins.learn.rules import RulesLearner
+from acontext_plugins.observe.rules import RulesObserver
+from acontext_plugins.protocols import FinishedTask, Lesson, Observation
+from acontext_plugins.retrieve.bm25 import MemoryIndex
+from acontext_plugins.retrieve.ranking import query_terms, rank
 from acontext_store.types import (
     Outcome,
     Part,

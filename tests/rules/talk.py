@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from acontext_plugins.engine.protocols import FinishedTask, Lesson, Observation
-from acontext_plugins.engine.rules.learner import RulesLearner
-from acontext_plugins.engine.rules.observer import observe
+from acontext_plugins.learn.rules import RulesLearner
+from acontext_plugins.observe.rules import observe
+from acontext_plugins.protocols import FinishedTask, Lesson, Observation
 from acontext_store.types import (
     Episode,
     Outcome,

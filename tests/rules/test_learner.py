@@ -6,12 +6,12 @@ import random
 
 import pytest
 
-from acontext_plugins.engine.protocols import Lesson
-from acontext_plugins.engine.rules.contrast import contrast, order_rules
-from acontext_plugins.engine.rules.distil import distil
-from acontext_plugins.engine.rules.learner import learn
-from acontext_plugins.engine.rules.statistics import benjamini_hochberg, fisher_exact, log_odds
-from acontext_plugins.engine.rules.templates import Run
+from acontext_plugins.learn.contrast import contrast, order_rules
+from acontext_plugins.learn.distil import distil
+from acontext_plugins.learn.rules import learn
+from acontext_plugins.learn.statistics import benjamini_hochberg, fisher_exact, log_odds
+from acontext_plugins.learn.templates import Run
+from acontext_plugins.protocols import Lesson
 from acontext_store.types import Episode, Skill
 
 from .talk import SPACE, T0, Memory, Talk

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acontext_plugins.engine.protocols import Observation
-from acontext_plugins.engine.rules.observer import RulesObserver, observe
+from acontext_plugins.observe.rules import RulesObserver, observe
+from acontext_plugins.protocols import Observation
 from acontext_store.types import Outcome, Task, stable_id
 
 from .talk import Talk

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acontext_plugins.engine.rules.polarity import negates, turns, unturned
+from acontext_plugins.transcript.negation import negates, turns, unturned
 
 SAID = (
     "Thanks a lot! Never refund without asking me. I don't like e-mails, call me. N'envoyez pas d'e-mails. 不要发邮件。"

@@ -8,8 +8,8 @@ import string
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acontext_plugins.engine.protocols import Observation
-from acontext_plugins.engine.rules.observer import observe
+from acontext_plugins.observe.rules import observe
+from acontext_plugins.protocols import Observation
 
 from .talk import Memory, Talk, shares_run_of
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acontext_store.words import stem, words
+from acontext_store.tokenizer import stem, words
 
 
 def test_forms_of_one_word_are_one_term() -> None:

@@ -11,13 +11,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from acontext_plugins.embedded import Home, open_home
-from acontext_plugins.server.access import Doorkeeper, make_key
+from acontext_plugins.engine.embedded import Home, open_home
 from acontext_plugins.server.app import create_app
+from acontext_plugins.server.auth import Doorkeeper, make_key
 from acontext_plugins.server.projects import Projects
 from acontext_plugins.settings import LearnSettings, ObserveSettings, ServerSettings, Settings, WorkerSettings
-from acontext_store.base import KeyStore
 from acontext_store.open import open_keys, open_secret
+from acontext_store.protocols import KeyStore
 
 SMALL = ServerSettings(max_body=200_000, max_upload=1_000_000, body_grace=0.5, flush_timeout=20)
 

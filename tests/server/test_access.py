@@ -10,12 +10,11 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from acontext_plugins.addresses import is_loopback
 from acontext_plugins.cli.main import cli
 from acontext_plugins.errors import InvalidInput
-from acontext_plugins.server.access import WELL_KNOWN, hash_key, make_key
-from acontext_plugins.server.serving import bound, check_binding, reachable
-from acontext_plugins.settings import ServerSettings, Settings
+from acontext_plugins.server.auth import WELL_KNOWN, hash_key, make_key
+from acontext_plugins.server.run import bound, check_binding, reachable
+from acontext_plugins.settings import ServerSettings, Settings, is_loopback
 from acontext_store.open import open_keys, open_secret
 from acontext_store.types import new_id
 

@@ -16,7 +16,7 @@ import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acontext_plugins.server.protocol import HEAD, protocol_of
+from acontext_plugins.server.http_timeouts import HEAD, protocol_of
 from tests.wire.conftest import free_port
 
 

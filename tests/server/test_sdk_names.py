@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from acontext_plugins.server.gate import API
+from acontext_plugins.server.middleware import API
 
 from .conftest import Server
 

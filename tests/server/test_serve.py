@@ -167,7 +167,7 @@ def workers_of(port: int, count: int, *, without: int = 0) -> set[int]:
             int(folder.name)
             for folder in Path("/proc").iterdir()
             if folder.name.isdigit()
-            and b"acontext_plugins.server.workers" in _command_line(folder)
+            and b"acontext_plugins.server" in _command_line(folder)
             and _environment(folder).get(b"ACONTEXT_SERVER__PORT") == str(port).encode()
         }
         if len(found) == count and without not in found:

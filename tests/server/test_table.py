@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from acontext_plugins.server.app import _ROUTERS
-from acontext_plugins.server.gate import API
-from acontext_plugins.server.table import Table
+from acontext_plugins.server.middleware import API
+from acontext_plugins.server.routing import Table
 from acontext_store.types import new_id
 
 from .conftest import Server, a_session, data, words

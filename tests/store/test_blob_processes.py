@@ -14,14 +14,14 @@ from alembic import command
 from alembic.config import Config
 
 import acontext_store
+from acontext_store.blobs.garbage import sweep
 from acontext_store.blobs.local import LocalBlobs
-from acontext_store.contracts.disks import a_disk, a_file, with_blob
-from acontext_store.contracts.given import a_session, done
 from acontext_store.errors import NotFound
 from acontext_store.sql.connect import writing
 from acontext_store.sql.migrations import VERSION_TABLE
 from acontext_store.sql.sqlite import SqliteStore
-from acontext_store.sweeping import sweep
+from acontext_store.testing.disks import a_disk, a_file, with_blob
+from acontext_store.testing.factories import a_session, done
 
 from .children import Say, start
 

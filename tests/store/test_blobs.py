@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from acontext_store.base import BlobStore
 from acontext_store.blobs.local import LocalBlobs
 from acontext_store.errors import InvalidInput, StoreUnavailable
 from acontext_store.open import open_blobs
+from acontext_store.protocols import BlobStore
 from acontext_store.testing import BlobContract
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from acontext_store.base import KeyStore
 from acontext_store.errors import InvalidInput, NotFound, StoreUnavailable
 from acontext_store.open import open_keys, open_secret, open_store
+from acontext_store.protocols import KeyStore
 from acontext_store.secret import load_secret
 from acontext_store.types import ApiKey
 

@@ -20,14 +20,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import acontext_store
-from acontext_store.base import Store
-from acontext_store.contracts.given import a_session, done, said, texts
 from acontext_store.errors import IncompatibleStore, InvalidInput, StoreUnavailable
 from acontext_store.open import database_path, database_url, open_store
+from acontext_store.protocols import Store
 from acontext_store.sql import schema
 from acontext_store.sql.connect import writing
 from acontext_store.sql.migrations import REVISIONS, VERSION_TABLE
 from acontext_store.sql.tables import metadata
+from acontext_store.testing.factories import a_session, done, said, texts
 
 from .children import Say, start
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from acontext_store.base import Pending
-from acontext_store.contracts.given import a_session, a_task, done, said, talk, texts, until
 from acontext_store.errors import LeaseLost
+from acontext_store.protocols import Pending
 from acontext_store.sql.sqlite import SqliteStore
+from acontext_store.testing.factories import a_session, a_task, done, said, talk, texts, until
 from acontext_store.types import Appended, Claim, Message, TaskOps
 
 from .children import Say, start

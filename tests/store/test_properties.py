@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acontext_store.contracts.given import a_body, a_session, a_space, an_edit, an_outcome, done, learned, said
-from acontext_store.contracts.spaces import add, places
 from acontext_store.cursors import decode_cursor, encode_cursor
 from acontext_store.sql.sqlite import SqliteStore
+from acontext_store.testing.factories import a_body, a_session, a_space, an_edit, an_outcome, done, learned, said
+from acontext_store.testing.spaces import add, places
+from acontext_store.tokenizer import words
 from acontext_store.types import Part
-from acontext_store.words import words
 
 _few = settings(max_examples=25, deadline=None)
 

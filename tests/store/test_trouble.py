@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from acontext_store.contracts.given import (
+from acontext_store.errors import StoreUnavailable
+from acontext_store.sql.sqlite import SqliteStore
+from acontext_store.testing.factories import (
     a_body,
     a_session,
     a_space,
@@ -29,8 +31,6 @@ from acontext_store.contracts.given import (
     texts,
     until,
 )
-from acontext_store.errors import StoreUnavailable
-from acontext_store.sql.sqlite import SqliteStore
 from acontext_store.types import Episode
 
 from .children import Say, start
@@ -160,7 +160,7 @@ def test_a_child_of_a_closed_store_is_told_so(path: Path, reopen: Reopen) -> Non
 def _run(code: str, **options: float) -> subprocess.CompletedProcess[str]:
     head = (
         "from acontext_store.open import open_store\n"
-        "from acontext_store.contracts.given import *\n"
+        "from acontext_store.testing.factories import *\n"
         "from acontext_store.sql.sqlite import SqliteStore\n"
     )
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", head + code]

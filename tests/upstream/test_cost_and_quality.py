@@ -7,14 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from acontext_plugins.embedded import Home
-from acontext_plugins.engine.models.learner import ModelLearner
-from acontext_plugins.engine.models.observer import ModelObserver
-from acontext_plugins.engine.rules.learner import RulesLearner
-from acontext_plugins.engine.worker import Worker
-from acontext_plugins.llm import Request, ScriptedLLM
+from acontext_plugins.engine.embedded import Home
+from acontext_plugins.learn.model import ModelLearner
+from acontext_plugins.learn.rules import RulesLearner
+from acontext_plugins.llm import Request
+from acontext_plugins.observe.model import ModelObserver
 from acontext_plugins.service import Recording, SessionRef
 from acontext_plugins.settings import LearnSettings, WorkerSettings
+from acontext_plugins.testing import ScriptedLLM
+from acontext_plugins.worker.worker import Worker
 from acontext_store.types import Json, Message, Outcome, Part
 from tests.engine.test_worker import called, refund, said
 from tests.models.observing import one_task
@@ -73,7 +74,7 @@ def test_w19_to_write_lists_no_folder_however_much_there_is(tmp_path: Path) -> N
 
 
 def test_w19_a_key_is_looked_up_and_not_stretched() -> None:
-    loaded = run("import acontext_plugins.server.access, sys; print([m for m in sys.modules if 'argon' in m])")
+    loaded = run("import acontext_plugins.server.auth, sys; print([m for m in sys.modules if 'argon' in m])")
     assert loaded == "[]"
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 
 from acontext_plugins import Acontext
-from acontext_plugins.embedded import Home
-from acontext_plugins.engine.protocols import Observation
-from acontext_plugins.engine.rules.observer import RulesObserver
-from acontext_plugins.engine.worker import Worker
+from acontext_plugins.engine.embedded import Home
+from acontext_plugins.observe.rules import RulesObserver
+from acontext_plugins.protocols import Observation
 from acontext_plugins.service import Recording, SessionRef
 from acontext_plugins.settings import LearnSettings, ObserveSettings, Settings, WorkerSettings
+from acontext_plugins.worker.worker import Worker
 from acontext_store.types import Message, Part, TaskOps
 from tests.engine.conftest import OpenHome
 from tests.engine.test_worker import called, refund, said

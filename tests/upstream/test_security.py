@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from acontext_plugins import Acontext
-from acontext_plugins.embedded import Home
-from acontext_plugins.files import FileUpload
+from acontext_plugins.engine.embedded import Home
+from acontext_plugins.files.service import FileUpload
 from tests.confirmation.scripted import Model, worker
 from tests.confirmation.test_served import teach, until, with_model
 from tests.engine.test_worker import refund

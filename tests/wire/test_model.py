@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from acontext_plugins.llm.scripted_server import Asked, ScriptedServer
+from acontext_plugins.testing.scripted_server import Asked, ScriptedServer
 
 from ..models.school import experience, learned, read
 from . import snippets

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query, Response
 from acontext_store.types import Block, BlockType, Json, ToolName
 
 from ...service import FlagResult, renames
-from ..answers import Answer, Nothing, answer
-from ..requests import Body, Caller, Id, PathId, QueryId, StrictRoute
+from ..parameters import Body, Caller, Id, PathId, QueryId, StrictRoute
+from ..responses import Answer, Nothing, answer
 
 router = APIRouter(tags=["blocks"], route_class=StrictRoute)
 tools = APIRouter(tags=["tools"], route_class=StrictRoute)

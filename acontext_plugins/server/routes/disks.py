@@ -9,13 +9,13 @@ from fastapi import APIRouter, Query, Request, Response
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Artifact, ArtifactListing, Json, Page
 
-from ...disks import verify
-from ...files import ArtifactResult, FileUpload
+from ...files import verify
+from ...files.service import ArtifactResult, FileUpload
 from ...service import Service
-from .. import wire
-from ..answers import Answer, Nothing, answer
+from .. import schemas
 from ..downloads import sent
-from ..requests import Body, Caller, Cursor, Limit, PathId, StrictRoute, TimeDesc, strict_json
+from ..parameters import Body, Caller, Cursor, Limit, PathId, StrictRoute, TimeDesc, strict_json
+from ..responses import Answer, Nothing, answer
 from ..uploads import Form
 
 router = APIRouter(tags=["disks"], route_class=StrictRoute)
@@ -57,7 +57,7 @@ class Changed(Body):
     artifact: Artifact
 
 
-@router.get("/disk", response_model=Answer[Page[wire.DiskOut]])
+@router.get("/disk", response_model=Answer[Page[schemas.DiskOut]])
 async def list_disks(
     service: Caller,
     user: Annotated[str | None, Query()] = None,
@@ -65,14 +65,14 @@ async def list_disks(
     cursor: Cursor = None,
     time_desc: TimeDesc = False,
 ) -> Response:
-    wire.nobodys(user, "disks")
-    return answer(wire.page(await service.disks(limit=limit, cursor=cursor, time_desc=time_desc), wire.disk))
+    schemas.nobodys(user, "disks")
+    return answer(schemas.page(await service.disks(limit=limit, cursor=cursor, time_desc=time_desc), schemas.disk))
 
 
-@router.post("/disk", status_code=201, response_model=Answer[wire.DiskOut])
+@router.post("/disk", status_code=201, response_model=Answer[schemas.DiskOut])
 async def create_disk(service: Caller, body: NewDisk | None = None) -> Response:
-    wire.nobodys(body.user if body is not None else None, "disks")
-    return answer(wire.disk(await service.create_disk()), status=201)
+    schemas.nobodys(body.user if body is not None else None, "disks")
+    return answer(schemas.disk(await service.create_disk()), status=201)
 
 
 @router.delete("/disk/{disk_id}", response_model=Nothing)
@@ -95,7 +95,7 @@ async def upsert_artifact(service: Caller, request: Request, disk_id: PathId) ->
             meta=_meta(form.text("meta", "")),
             if_sha256=form.text("if_sha256", "") or None,
         )
-    return answer(wire.noun(made), status=201)
+    return answer(schemas.noun(made), status=201)
 
 
 @router.get(_ARTIFACT, response_model=Answer[ArtifactResult])
@@ -110,11 +110,11 @@ async def get_artifact(
     found = await service.artifact(
         disk_id, file_path, with_public_url=with_public_url, with_content=with_content, expire=expire
     )
-    said: Json = {"artifact": wire.noun(found.artifact)}
+    said: Json = {"artifact": schemas.noun(found.artifact)}
     if found.public_url is not None:
         said["public_url"] = found.public_url
     if found.content is not None:
-        said["content"] = wire.noun(found.content)
+        said["content"] = schemas.noun(found.content)
     return answer(said)
 
 
@@ -122,7 +122,7 @@ async def get_artifact(
 async def update_artifact(service: Caller, disk_id: PathId, body: Meta) -> Response:
     meta = _meta(body.meta) if isinstance(body.meta, str) else body.meta
     changed = await service.update_artifact(disk_id, body.file_path, meta=meta)
-    return answer({"artifact": wire.noun(changed)})
+    return answer({"artifact": schemas.noun(changed)})
 
 
 @router.delete(_ARTIFACT, response_model=Nothing)
@@ -136,21 +136,21 @@ async def list_artifacts(
     service: Caller, disk_id: PathId, path: Annotated[str, Query(max_length=4_096)] = "/"
 ) -> Response:
     found = await service.list_artifacts(disk_id, path)
-    return answer({"artifacts": [wire.noun(one) for one in found.artifacts], "directories": found.directories})
+    return answer({"artifacts": [schemas.noun(one) for one in found.artifacts], "directories": found.directories})
 
 
 @router.get(_ARTIFACT + "/grep", response_model=Answer[list[Artifact]])
 async def grep_artifacts(service: Caller, disk_id: PathId, query: _Pattern, limit: _Many = 100) -> Response:
     """Text files in which the regular expression occurs."""
     found = await service.grep_artifacts(disk_id, query=query, limit=limit)
-    return answer([wire.noun(one) for one in found])
+    return answer([schemas.noun(one) for one in found])
 
 
 @router.get(_ARTIFACT + "/glob", response_model=Answer[list[Artifact]])
 async def glob_artifacts(service: Caller, disk_id: PathId, query: _Pattern, limit: _Many = 100) -> Response:
     """Files whose path fits the pattern."""
     found = await service.glob_artifacts(disk_id, query=query, limit=limit)
-    return answer([wire.noun(one) for one in found])
+    return answer([schemas.noun(one) for one in found])
 
 
 @router.get("/download", response_class=Response)

@@ -13,8 +13,8 @@ from acontext_store.types import Json
 from ...formats import to_message
 from ...formats.stored import to_stored
 from ...service import Format, MessagesPage
-from ..answers import Answer, answer
-from ..requests import Body, Caller, Cursor, PathId, StrictRoute, TimeDesc, checked, is_json, media_type, strict_json
+from ..parameters import Body, Caller, Cursor, PathId, StrictRoute, TimeDesc, checked, is_json, media_type, strict_json
+from ..responses import Answer, answer
 from ..uploads import Form, with_files
 
 router = APIRouter(tags=["messages"], route_class=StrictRoute)

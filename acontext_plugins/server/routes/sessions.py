@@ -11,9 +11,9 @@ from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, LearningStatus, ObservingStatus, Page, Task
 
 from ...service import FlushResult, TokenCounts
-from .. import wire
-from ..answers import Answer, Nothing, answer
-from ..requests import Body, Caller, Cursor, Id, Limit, PathId, QueryId, StrictRoute, TimeDesc, strict_json
+from .. import schemas
+from ..parameters import Body, Caller, Cursor, Id, Limit, PathId, QueryId, StrictRoute, TimeDesc, strict_json
+from ..responses import Answer, Nothing, answer
 
 router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 _User = Annotated[str | None, Query(max_length=512)]
@@ -41,7 +41,7 @@ class Connection(Body):
     space_id: Id
 
 
-@router.get("/session", response_model=Answer[Page[wire.SessionOut]])
+@router.get("/session", response_model=Answer[Page[schemas.SessionOut]])
 async def list_sessions(
     service: Caller,
     space_id: QueryId = None,
@@ -61,10 +61,10 @@ async def list_sessions(
         cursor=cursor,
         time_desc=time_desc,
     )
-    return answer(wire.page(found, wire.session))
+    return answer(schemas.page(found, schemas.session))
 
 
-@router.post("/session", status_code=201, response_model=Answer[wire.SessionOut])
+@router.post("/session", status_code=201, response_model=Answer[schemas.SessionOut])
 async def create_session(service: Caller, body: NewSession | None = None) -> Response:
     given = body or NewSession()
     made = await service.create_session(
@@ -75,7 +75,7 @@ async def create_session(service: Caller, body: NewSession | None = None) -> Res
         configs=given.configs,
         use_uuid=given.use_uuid,
     )
-    return answer(wire.session(made), status=201)
+    return answer(schemas.session(made), status=201)
 
 
 @router.delete("/session/{session_id}", response_model=Nothing)
@@ -84,27 +84,27 @@ async def delete_session(service: Caller, session_id: PathId) -> Response:
     return answer()
 
 
-@router.put("/session/{session_id}/configs", response_model=Answer[wire.SessionOut])
+@router.put("/session/{session_id}/configs", response_model=Answer[schemas.SessionOut])
 async def update_session_configs(service: Caller, session_id: PathId, body: Configs) -> Response:
-    return answer(wire.session(await service.update_session(session_id, configs=body.configs)))
+    return answer(schemas.session(await service.update_session(session_id, configs=body.configs)))
 
 
-@router.patch("/session/{session_id}/configs", response_model=Answer[wire.SessionOut])
+@router.patch("/session/{session_id}/configs", response_model=Answer[schemas.SessionOut])
 async def patch_session_configs(service: Caller, session_id: PathId, body: Configs) -> Response:
     """Given names replace what is there, names given as null are removed. Of two at the same moment the later wins."""
     there = (await service.session(session_id)).configs or {}
     kept = {name: value for name, value in {**there, **body.configs}.items() if value is not None}
-    return answer(wire.session(await service.update_session(session_id, configs=kept)))
+    return answer(schemas.session(await service.update_session(session_id, configs=kept)))
 
 
-@router.get("/session/{session_id}/configs", response_model=Answer[wire.SessionOut])
+@router.get("/session/{session_id}/configs", response_model=Answer[schemas.SessionOut])
 async def get_session_configs(service: Caller, session_id: PathId) -> Response:
-    return answer(wire.session(await service.session(session_id)))
+    return answer(schemas.session(await service.session(session_id)))
 
 
-@router.post("/session/{session_id}/connect_to_space", response_model=Answer[wire.SessionOut])
+@router.post("/session/{session_id}/connect_to_space", response_model=Answer[schemas.SessionOut])
 async def connect_to_space(service: Caller, session_id: PathId, body: Connection) -> Response:
-    return answer(wire.session(await service.update_session(session_id, space_id=body.space_id)))
+    return answer(schemas.session(await service.update_session(session_id, space_id=body.space_id)))
 
 
 @router.post("/session/{session_id}/flush", response_model=Answer[FlushResult])
@@ -124,7 +124,7 @@ async def list_tasks(
     service: Caller, session_id: PathId, limit: Limit = 20, cursor: Cursor = None, time_desc: TimeDesc = False
 ) -> Response:
     found = await service.tasks(session_id, limit=limit, cursor=cursor, time_desc=time_desc)
-    return answer(wire.page(found, wire.noun))
+    return answer(schemas.page(found, schemas.noun))
 
 
 @router.get("/session/{session_id}/get_learning_status", response_model=Answer[LearningStatus])

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query, Response
 from acontext_store.types import BlockType, Json, Page
 
 from ...service import Confirmation, SearchItem, Service, SpaceSearchResult
-from .. import wire
-from ..answers import Answer, Nothing, answer
-from ..requests import Body, Caller, Cursor, Limit, PathId, StrictRoute, TimeDesc
+from .. import schemas
+from ..parameters import Body, Caller, Cursor, Limit, PathId, StrictRoute, TimeDesc
+from ..responses import Answer, Nothing, answer
 
 router = APIRouter(tags=["spaces"], route_class=StrictRoute)
 _Words = Annotated[str, Query(min_length=1, max_length=20_000)]
@@ -36,7 +36,7 @@ class Decision(Body):
     experience_data: Json | None = None
 
 
-@router.get("/space", response_model=Answer[Page[wire.SpaceOut]])
+@router.get("/space", response_model=Answer[Page[schemas.SpaceOut]])
 async def list_spaces(
     service: Caller,
     user: Annotated[str | None, Query()] = None,
@@ -44,15 +44,15 @@ async def list_spaces(
     cursor: Cursor = None,
     time_desc: TimeDesc = False,
 ) -> Response:
-    wire.nobodys(user, "spaces")
-    return answer(wire.page(await service.spaces(limit=limit, cursor=cursor, time_desc=time_desc), wire.space))
+    schemas.nobodys(user, "spaces")
+    return answer(schemas.page(await service.spaces(limit=limit, cursor=cursor, time_desc=time_desc), schemas.space))
 
 
-@router.post("/space", status_code=201, response_model=Answer[wire.SpaceOut])
+@router.post("/space", status_code=201, response_model=Answer[schemas.SpaceOut])
 async def create_space(service: Caller, body: NewSpace | None = None) -> Response:
     given = body or NewSpace()
-    wire.nobodys(given.user, "spaces")
-    return answer(wire.space(await service.create_space(name=given.name, configs=given.configs)), status=201)
+    schemas.nobodys(given.user, "spaces")
+    return answer(schemas.space(await service.create_space(name=given.name, configs=given.configs)), status=201)
 
 
 @router.delete("/space/{space_id}", response_model=Nothing)
@@ -61,14 +61,14 @@ async def delete_space(service: Caller, space_id: PathId) -> Response:
     return answer()
 
 
-@router.put("/space/{space_id}/configs", response_model=Answer[wire.SpaceOut])
+@router.put("/space/{space_id}/configs", response_model=Answer[schemas.SpaceOut])
 async def update_space_configs(service: Caller, space_id: PathId, body: Configs) -> Response:
-    return answer(wire.space(await service.update_space(space_id, configs=body.configs)))
+    return answer(schemas.space(await service.update_space(space_id, configs=body.configs)))
 
 
-@router.get("/space/{space_id}/configs", response_model=Answer[wire.SpaceOut])
+@router.get("/space/{space_id}/configs", response_model=Answer[schemas.SpaceOut])
 async def get_space_configs(service: Caller, space_id: PathId) -> Response:
-    return answer(wire.space(await service.space(space_id)))
+    return answer(schemas.space(await service.space(space_id)))
 
 
 @router.get("/space/{space_id}/experience_search", response_model=Answer[SpaceSearchResult])
@@ -114,7 +114,7 @@ async def list_confirmations(
     service: Caller, space_id: PathId, limit: Limit = 20, cursor: Cursor = None, time_desc: TimeDesc = False
 ) -> Response:
     found = await service.confirmations(space_id, limit=limit, cursor=cursor, time_desc=time_desc)
-    return answer(wire.page(found, wire.noun))
+    return answer(schemas.page(found, schemas.noun))
 
 
 @router.put("/space/{space_id}/experience_confirmations/{experience_id}", response_model=Answer[Confirmation | None])

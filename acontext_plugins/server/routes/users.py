@@ -12,9 +12,9 @@ from acontext_store.errors import NotFound
 from acontext_store.types import Page, Session, stable_id
 
 from ...service import Service
-from .. import wire
-from ..answers import Answer, Nothing, answer
-from ..requests import Body, Caller, Cursor, StrictRoute, TimeDesc
+from .. import schemas
+from ..parameters import Body, Caller, Cursor, StrictRoute, TimeDesc
+from ..responses import Answer, Nothing, answer
 
 router = APIRouter(tags=["users"], route_class=StrictRoute)
 _Identifier = Annotated[str, Path(max_length=512)]
@@ -67,7 +67,7 @@ async def list_users(
         users = [user for user in users if (_place(user) < at if time_desc else _place(user) > at)]
     shown = users[:limit] if limit else users
     following = encode_cursor(*_place(shown[-1])) if len(shown) < len(users) else None
-    return answer(wire.page(Page(items=shown, next_cursor=following, has_more=following is not None), wire.noun))
+    return answer(schemas.page(Page(items=shown, next_cursor=following, has_more=following is not None), schemas.noun))
 
 
 @router.get("/user/{identifier:path}/resources", response_model=Answer[Resources])

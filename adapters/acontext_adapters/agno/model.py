@@ -15,7 +15,7 @@ from typing import Any
 
 from agno.models.base import Model
 
-from .watch import Watch, current_watch
+from .run_tracker import Watch, current_watch
 
 _SLOT = "_acontext_owner"
 #: The subclass for each class of models, as long as there is a model of it.

@@ -8,7 +8,7 @@ from typing import Any
 from acontext_plugins.learning import HasDoor, door_of
 from acontext_plugins.runs import Door, RunOptions, Runtime
 
-from .watch import current_watch
+from .run_tracker import current_watch
 
 
 class AcontextStore:

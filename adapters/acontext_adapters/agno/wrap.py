@@ -15,7 +15,7 @@ from acontext_plugins.learning import loaded
 from acontext_plugins.runs import Runtime, current_run
 
 from .model import bare_model, learning_model, owner_of
-from .watch import Watch, current_watch, paused_runs
+from .run_tracker import Watch, current_watch, paused_runs
 
 _MARK = "__acontext__"
 _RUNS = ("run", "arun")

@@ -17,8 +17,8 @@ from langchain_core.messages import (
     convert_to_messages,
 )
 
-from acontext_adapters.resent import Item, item
-from acontext_plugins.engine.rules.markers import strip_injected
+from acontext_adapters.shared.resent_history import Item, item
+from acontext_plugins.transcript.markers import strip_injected
 from acontext_store.types import Json, Message, Part, PartType
 
 log = logging.getLogger("acontext")

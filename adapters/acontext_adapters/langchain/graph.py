@@ -22,9 +22,9 @@ from acontext_plugins.runs import Run, Runtime
 
 from .convert import messages_in
 from .handler import AsyncTell, AsyncWitness, Tell, Witness
-from .learned import Mark, learned, mark_of
-from .place import in_turn, restored
-from .watch import Scope, Watch, found, scope
+from .placement import in_turn, restored
+from .run_tracker import Scope, Watch, found, scope
+from .subclass import Mark, learned, mark_of
 
 _AGENT = "langchain_create_agent"
 

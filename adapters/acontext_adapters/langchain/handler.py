@@ -14,7 +14,7 @@ from acontext_plugins.learning import HasDoor, door_of
 from acontext_plugins.runs import Door, RunKind, RunOptions, Runtime
 
 from .convert import messages_in
-from .watch import Scope, Watch, scope
+from .run_tracker import Scope, Watch, scope
 
 
 @dataclass(slots=True)

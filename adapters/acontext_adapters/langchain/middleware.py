@@ -15,9 +15,9 @@ from acontext_plugins.service import InjectAs
 
 from .convert import messages_in
 from .graph import thread_of
-from .place import in_system, in_turn, taken_out
-from .talks import Talk, join, tool_names
-from .watch import Scope, Watch, found, scope
+from .placement import in_system, in_turn, taken_out
+from .run_tracker import Scope, Watch, found, scope
+from .turns import Talk, join, tool_names
 
 
 class AcontextMiddleware(AgentMiddleware[Any, Any, Any]):

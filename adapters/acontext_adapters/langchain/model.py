@@ -11,10 +11,10 @@ from langchain_core.runnables import RunnableConfig
 from acontext_plugins.runs import Runtime
 
 from .graph import thread_of
-from .learned import Mark, learned, mark_of
-from .place import in_prompt, in_turn
-from .talks import Talk, join, tool_names
-from .watch import Scope, Watch, foreign_agent, found, scope
+from .placement import in_prompt, in_turn
+from .run_tracker import Scope, Watch, foreign_agent, found, scope
+from .subclass import Mark, learned, mark_of
+from .turns import Talk, join, tool_names
 
 
 class LearnedModel:

@@ -16,8 +16,8 @@ from acontext_plugins.runs import Runtime
 
 from .graph import with_handler, wrap_graph
 from .handler import AcontextCallbackHandler, AsyncRunnableHandler, RunnableHandler
-from .learned import Mark, learned, mark_of
 from .model import wrap_model
+from .subclass import Mark, learned, mark_of
 
 
 def wrap_runnable(target: Any, runtime: Runtime) -> Any:

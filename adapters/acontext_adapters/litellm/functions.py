@@ -13,15 +13,15 @@ from contextvars import ContextVar
 from typing import Any
 
 from acontext_plugins.learning import door_of
-from acontext_plugins.llm.ours import asking
+from acontext_plugins.llm.own_calls import asking
 from acontext_plugins.runs import RunOptions, Runtime, reason_of
 from acontext_store.types import Json
 
 from ..model_calls import Call, Calls, Wire
 from .bodies import body_of, default_space, injected
 from .identity import session_of
+from .streaming_calls import watched
 from .streams import as_json, wire_of
-from .watching import watched
 
 #: What LiteLLM calls a model with.
 NAMES = ("completion", "acompletion", "responses", "aresponses", "anthropic_messages")

@@ -16,7 +16,7 @@ import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
 from acontext_plugins.learning import HasDoor, door_of
-from acontext_plugins.llm.ours import asking
+from acontext_plugins.llm.own_calls import asking
 from acontext_plugins.runs import Door, RunOptions, Runtime, reason_of
 from acontext_plugins.service import InjectAs
 from acontext_store.types import Json

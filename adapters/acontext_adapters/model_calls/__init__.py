@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from .anthropic import Anthropic
-from .calls import Call, Calls
 from .chat import Chat
+from .format import Answer, Assembler, Piece, Wire
 from .responses import Responses
 from .sse import Events
-from .wire import Answer, Assembler, Piece, Wire
+from .turns import Call, Calls
 
 __all__ = ["ANTHROPIC", "CHAT", "RESPONSES", "Answer", "Assembler", "Call", "Calls", "Events", "Piece", "Wire"]
 

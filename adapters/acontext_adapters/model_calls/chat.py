@@ -9,8 +9,8 @@ from acontext_plugins.formats import from_openai
 from acontext_plugins.service import InjectAs
 from acontext_store.types import Json, Message
 
-from ..resent import item
-from .wire import (
+from ..shared.resent_history import item
+from .format import (
     Answer,
     AnswerStatus,
     Assembler,

@@ -8,8 +8,8 @@ from acontext_plugins.formats import from_response_output, from_responses
 from acontext_plugins.service import InjectAs
 from acontext_store.types import Json, Message
 
-from ..resent import item
-from .wire import (
+from ..shared.resent_history import item
+from .format import (
     Answer,
     Assembler,
     Piece,

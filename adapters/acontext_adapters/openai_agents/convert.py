@@ -6,8 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from acontext_plugins.engine.rules.markers import strip_injected
 from acontext_plugins.formats import from_response_output, from_responses
+from acontext_plugins.transcript.markers import strip_injected
 from acontext_store.types import Json, Message, stable_id
 
 log = logging.getLogger("acontext")

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from ..resent import Conversations, Item, Sent, item
+from ..shared.resent_history import Conversations, Item, Sent, item
 from .convert import as_dict, field_of
 
 V = TypeVar("V")

@@ -14,7 +14,7 @@ from agents import Agent, ItemHelpers, RunConfig, RunResult, RunResultStreaming,
 from agents.run_config import CallModelData, ModelInputData
 from typing_extensions import Unpack
 
-from .watch import Call, Watch, current_call, desk
+from .run_tracker import Call, Watch, current_call, desk
 from .wrap import runtime_of
 
 if TYPE_CHECKING:

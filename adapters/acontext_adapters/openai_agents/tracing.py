@@ -15,7 +15,7 @@ from agents.tracing import get_current_span
 
 from acontext_plugins.runs import Run
 
-from .watch import Desk, Watch
+from .run_tracker import Desk, Watch
 
 #: Spans around tools and calls of the model: code in there (a wrapped client, too) is part of the run.
 _INSIDE = ("function", "generation", "response")

@@ -13,8 +13,8 @@ from agents import Agent, AgentHooks, Handoff, ModelResponse, RunContextWrapper,
 from acontext_plugins.learning import HasDoor, door_of
 from acontext_plugins.runs import Door, RunOptions, Runtime
 
+from .run_tracker import Watch, desk
 from .tracing import Witness, reason_of
-from .watch import Watch, desk
 
 log = logging.getLogger("acontext")
 witness = Witness(desk)

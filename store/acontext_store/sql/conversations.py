@@ -14,7 +14,7 @@ from ..containment import filter_text, needles
 from ..cursors import decode_number_cursor, encode_cursor
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Appended, Json, Message, Outcome, Page, Part, Session, StoredMessage, Task, now
-from . import disks, lanes, references
+from . import blob_references, disks, jobs
 from .connect import CONTAINS, clean, dump, load, quoted
 from .paging import check_limit
 from .paging import page as page_of
@@ -130,10 +130,10 @@ def delete_session(tx: Tx, session_id: str) -> None:
     tx.get(sessions, "session", session_id)
     tx.drop(lanes_table, kind="observe", key=session_id)
     disks.drop_of_session(tx, session_id)
-    blobs = references.of_session(tx, session_id)
+    blobs = blob_references.of_session(tx, session_id)
     for table in (episodes, evidence, tasks, outcomes, messages, session_blobs):
         tx.drop(table, session_id=session_id)
-    references.release(tx, blobs)
+    blob_references.release(tx, blobs)
     tx.change(injections, {"session_id": None}, session_id=session_id)
     tx.drop(sessions, id=session_id)
     tx.memory.tails.pop(session_id, None)
@@ -185,7 +185,7 @@ def append(
 ) -> Appended:
     tail = tx.memory.tails.get(session_id) or _find_tail(tx, session_id, ensure)
     if buffer and tail.seen_at != tx.memory.lane_changes:
-        tail.observed_seq = None if lanes.is_held(tx, session_id) else tail.last_seq - lanes.waiting(tx, session_id)
+        tail.observed_seq = None if jobs.is_held(tx, session_id) else tail.last_seq - jobs.waiting(tx, session_id)
         tail.seen_at = tx.memory.lane_changes
     project_id, execute = tx.project_id, tx.raw.execute
     seq, last_id = tail.last_seq, tail.last_message_id
@@ -212,7 +212,7 @@ def append(
             seq += 1
             last_id = id
             if blobs := message.blobs:
-                references.refer(tx, session_id, blobs)
+                blob_references.refer(tx, session_id, blobs)
     said = tail.outcome_count
     for outcome in new_outcomes:
         values = (
@@ -282,7 +282,7 @@ def is_one_insert(tx: Tx, arguments: tuple[Any, ...]) -> bool:
 def settle(tx: Tx) -> None:
     """Make due what the appends so far have put off: once a session, however many they were."""
     for session_id, (due_at, deadline) in tx.due.items():
-        lanes.observe_later(tx, session_id, due_at=due_at, deadline=deadline)
+        jobs.observe_later(tx, session_id, due_at=due_at, deadline=deadline)
     tx.due.clear()
 
 

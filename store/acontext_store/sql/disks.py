@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from ..cursors import decode_cursor, encode_cursor
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Artifact, ArtifactListing, Disk, Json, Page, new_id, now
-from . import references
+from . import blob_references
 from .connect import clean, dump, load
 from .paging import check_limit
 from .paging import page as page_of
@@ -66,7 +66,7 @@ def drop(tx: Tx, disk_id: str) -> None:
     hashes = [sha256 for (sha256,) in tx.raw.execute(_BLOBS, (tx.project_id, disk_id))]
     tx.drop(artifacts, disk_id=disk_id)
     tx.drop(disks, id=disk_id)
-    references.release(tx, hashes)
+    blob_references.release(tx, hashes)
     tx.purged = True
 
 
@@ -102,7 +102,7 @@ def put(tx: Tx, artifact: Artifact, *, if_sha256: str | None) -> Artifact:
         tx.change(artifacts, values, **place)
         artifact = artifact.model_copy(update={"created_at": before.created_at})
         if before.sha256 != artifact.sha256:
-            references.release(tx, [before.sha256])
+            blob_references.release(tx, [before.sha256])
     tx.drop(unused_blobs, sha256=artifact.sha256)
     tx.change(disks, {"updated_at": artifact.updated_at}, id=artifact.disk_id)
     return artifact
@@ -124,7 +124,7 @@ def delete(tx: Tx, disk_id: str, path: str, filename: str) -> None:
     row = _row(tx, disk_id, path, filename)
     tx.drop(artifacts, disk_id=disk_id, path=path, filename=filename)
     tx.change(disks, {"updated_at": now()}, id=disk_id)
-    references.release(tx, [row.sha256])
+    blob_references.release(tx, [row.sha256])
     tx.purged = True
 
 

@@ -6,9 +6,9 @@ import logging
 from typing import Any
 
 from ..errors import Conflict, InvalidInput
-from ..sameness import reads_the_same
+from ..similarity import reads_the_same
 from ..types import Block, Claim, Episode, Injection, SkillBody, SkillEdit, SkillOps, now
-from . import lanes, proposals, skills, spaces, tasks
+from . import jobs, proposals, skills, spaces, tasks
 from .connect import clean, dump, load
 from .paging import check_limit
 from .search import Index
@@ -24,12 +24,12 @@ log = logging.getLogger("acontext")
 def apply(tx: Tx, claim: Claim, ops: SkillOps, *, confirm: bool) -> int:
     if claim.kind != "learn" or claim.key != ops.space_id:
         raise InvalidInput(f"a claim on {claim.kind} {claim.key!r} cannot change space {ops.space_id!r}")
-    lanes.fence(tx, claim)
+    jobs.fence(tx, claim)
     for episode in ops.episodes:
         _keep(tx, ops.space_id, episode)
     written = _Curator(tx, ops, asks=spaces.asks(tx, ops.space_id, default=confirm)).apply()
     tasks.digest(tx, claim, ops.digested)
-    lanes.finish(tx, claim, note=ops.note or None)
+    jobs.finish(tx, claim, note=ops.note or None)
     return written
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from ..types import Lane, LearningStatus
-from . import lanes, proposals
+from . import jobs, proposals
 from .tables import sessions, tasks
 from .tx import Tx
 
@@ -35,9 +35,9 @@ def learning_status(tx: Tx, session_id: str) -> LearningStatus:
 
 def _troubled(tx: Tx, session_id: str, space_ids: set[str]) -> list[Lane]:
     """The lanes that this session is learned by, as far as they fail."""
-    found = lanes.list_lanes(tx, dead=None, session_id=session_id)
+    found = jobs.list_lanes(tx, dead=None, session_id=session_id)
     for space_id in sorted(space_ids):
-        found += [lane for lane in lanes.list_lanes(tx, dead=None, key=space_id) if lane.kind == "learn"]
+        found += [lane for lane in jobs.list_lanes(tx, dead=None, key=space_id) if lane.kind == "learn"]
     return [lane for lane in found if lane.failing or lane.dead_at is not None]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import select
 
 from ..errors import NotFound
-from ..sameness import reads_the_same, teaches_the_same
+from ..similarity import reads_the_same, teaches_the_same
 from ..types import Evidence, Json, MadeBy, Proposal, SearchText, Skill, SkillBody, SkillEdit, now, stable_id
 from . import skills
 from .connect import clean, dump, load

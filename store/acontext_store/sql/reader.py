@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from ..base import Pending
 from ..errors import Closed
+from ..protocols import Pending
 from . import conversations
 from .connect import Link, is_busy, reading, translate
 from .tx import Tx, Work

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from ..tokenizer import words
 from ..types import SearchHit, SearchText, SkillStatus
-from ..words import words
 from . import vectors
 from .connect import clean
 from .tables import search_frequencies, search_texts, search_words, spaces

@@ -8,7 +8,7 @@ from sqlalchemy import Row, func, select, update
 
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Block, BlockType, Json, Page, Space, new_id, now
-from . import lanes, search, skills, vectors
+from . import jobs, search, skills, vectors
 from .connect import clean, dump, load
 from .paging import page
 from .tables import (
@@ -116,7 +116,7 @@ def delete_space(tx: Tx, space_id: str) -> None:
     number = tx.get(spaces, "space", space_id).number
     tx.change(sessions, {"space_id": None}, space_id=space_id)
     tx.change(tasks, {"space_id": None}, space_id=space_id)
-    lanes.forget_space(tx, space_id)
+    jobs.forget_space(tx, space_id)
     search.forget_space(tx, number)
     vectors.forget_space(tx, space_id)
     for table in (skills_table, blocks, episodes, injections, tombstones):

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 from sqlalchemy import func, select
 
-from ..base import Moment, Pending
 from ..embedding import Unembedded, VectorOps
 from ..ending import STORES, at_end
 from ..errors import Closed
 from ..ledger import Cost, CostBy, ModelCall
 from ..project import check_project_id
+from ..protocols import Moment, Pending
 from ..types import (
     Appended,
     Artifact,
@@ -50,22 +50,22 @@ from ..types import (
     ToolName,
 )
 from . import (
+    blob_references,
     calls,
     conversations,
     disks,
-    lanes,
+    jobs,
     learned,
-    moment,
     progress,
     proposals,
-    references,
     schema,
     search,
     skills,
+    snapshot,
     spaces,
     tables,
     tasks,
-    toolnames,
+    tool_names,
     vectors,
 )
 from .connect import BUSY_TIMEOUT, Durability, writing
@@ -223,7 +223,7 @@ class SqliteStore:
         return self._write(conversations.update_message, session_id, message_id, meta=meta)
 
     def observing_status(self, session_id: str) -> Pending[ObservingStatus]:
-        return self._read(lanes.observing_status, session_id)
+        return self._read(jobs.observing_status, session_id)
 
     def outcomes(self, session_id: str, *, after_seq: int = 0) -> Pending[list[Outcome]]:
         return self._read(conversations.list_outcomes, session_id, after_seq=after_seq)
@@ -325,12 +325,12 @@ class SqliteStore:
         return self._write(skills.set_status, skill_id, status, reason=reason)
 
     def tool_names(self) -> Pending[list[ToolName]]:
-        return self._read(toolnames.list_names)
+        return self._read(tool_names.list_names)
 
     def rename_tools(
         self, names: Mapping[str, str], *, episode: Callable[[Json], Json], text: Callable[[str], str]
     ) -> Pending[int]:
-        return self._write(toolnames.rename, dict(names), episode=episode, text=text)
+        return self._write(tool_names.rename, dict(names), episode=episode, text=text)
 
     def episodes(self, space_id: str) -> Pending[list[Episode]]:
         return self._read(learned.list_episodes, space_id)
@@ -352,7 +352,7 @@ class SqliteStore:
         return self._read(search.search, space_id, tuple(terms), statuses=statuses, limit=limit)
 
     def together(self, question: Callable[[Moment], T]) -> Pending[T]:
-        return self._read(moment.ask, question)
+        return self._read(snapshot.ask, question)
 
     # -- vectors
     def embed_with(self, model: str, dimensions: int | None = None) -> Pending[bool]:
@@ -427,23 +427,23 @@ class SqliteStore:
         return self._read(disks.list_below, disk_id, under=under, limit=limit, cursor=cursor)
 
     def unused_blobs(self, *, limit: int = 1000) -> Pending[list[str]]:
-        return self._read(references.list_unused, limit=limit)
+        return self._read(blob_references.list_unused, limit=limit)
 
     def forget_blobs(self, hashes: Collection[str]) -> Pending[None]:
-        return self._write(references.forget, tuple(hashes))
+        return self._write(blob_references.forget, tuple(hashes))
 
     def used_blobs(self, hashes: Collection[str]) -> Pending[set[str]]:
-        return self._read(references.used, tuple(hashes))
+        return self._read(blob_references.used, tuple(hashes))
 
     # -- work
     def make_due(self, kind: LaneKind, key: str, *, at: float | None = None) -> Pending[None]:
-        return self._write(lanes.make_due, kind, key, at=at)
+        return self._write(jobs.make_due, kind, key, at=at)
 
     def claim(self, owner: str, *, kinds: Collection[LaneKind], lease: float, limit: int = 1) -> Pending[list[Claim]]:
-        return self._write(lanes.claim, owner, kinds=tuple(kinds), lease=lease, limit=limit)
+        return self._write(jobs.claim, owner, kinds=tuple(kinds), lease=lease, limit=limit)
 
     def heartbeat(self, claim: Claim, *, lease: float) -> Pending[None]:
-        return self._write(lanes.heartbeat, claim, lease=lease)
+        return self._write(jobs.heartbeat, claim, lease=lease)
 
     def release(
         self,
@@ -454,13 +454,13 @@ class SqliteStore:
         dead: bool = False,
         outage: bool = False,
     ) -> Pending[None]:
-        return self._write(lanes.release, claim, error=error, retry_in=retry_in, dead=dead, outage=outage)
+        return self._write(jobs.release, claim, error=error, retry_in=retry_in, dead=dead, outage=outage)
 
     def retry(self, *, space_id: str | None = None, session_id: str | None = None) -> Pending[int]:
-        return self._write(lanes.retry, space_id=space_id, session_id=session_id)
+        return self._write(jobs.retry, space_id=space_id, session_id=session_id)
 
     def next_due(self, *, kinds: Collection[LaneKind]) -> Pending[float | None]:
-        return self._read(lanes.next_due, kinds=tuple(kinds))
+        return self._read(jobs.next_due, kinds=tuple(kinds))
 
     def lanes(
         self,
@@ -470,7 +470,7 @@ class SqliteStore:
         session_id: str | None = None,
         limit: int | None = None,
     ) -> Pending[list[Lane]]:
-        return self._read(lanes.list_lanes, dead=dead, space_id=space_id, session_id=session_id, limit=limit)
+        return self._read(jobs.list_lanes, dead=dead, space_id=space_id, session_id=session_id, limit=limit)
 
     def stats(self) -> Pending[StoreStats]:
         return self._read(_stats)
@@ -513,7 +513,7 @@ def _stats(tx: Tx) -> StoreStats:
         .group_by(tables.skills.c.status)
     )
     size = select(func.coalesce(func.sum(func.length(tables.messages.c.body)), 0)).where(tx.mine(tables.messages))
-    due, dead = lanes.counts(tx)
+    due, dead = jobs.counts(tx)
     return StoreStats(
         schema_version=HEAD,
         sessions=conversations.count(tx, tables.sessions),

@@ -9,7 +9,7 @@ from sqlalchemy import Row, update
 
 from ..errors import Conflict, InvalidInput
 from ..types import Claim, Outcome, Page, Task, TaskOps, now
-from . import lanes
+from . import jobs
 from .connect import dump, load
 from .paging import check_limit, page
 from .tables import episodes, messages, sessions, tasks
@@ -86,7 +86,7 @@ def observed_seq(tx: Tx, session_id: str) -> int:
 def undigested(tx: Tx, space_id: str, *, limit: int) -> list[Task]:
     query = (
         tasks.select()
-        .where(lanes.undigested(tx, space_id))
+        .where(jobs.undigested(tx, space_id))
         .order_by(tasks.c.created_at, tasks.c.id)
         .limit(check_limit(limit, most=None))
     )
@@ -100,7 +100,7 @@ def apply(tx: Tx, claim: Claim, ops: TaskOps, *, learn_after: float, buffer: int
     for task in ops.tasks:
         if (task.project_id, task.session_id) != (tx.project_id, ops.session_id):
             raise InvalidInput(f"task {task.id!r} is of another session than {ops.session_id!r}, or another project")
-    lane = lanes.fence(tx, claim)
+    lane = jobs.fence(tx, claim)
     session = tx.get(sessions, "session", ops.session_id)
     _remove(tx, ops)
     exact = ops.links is not None
@@ -112,8 +112,8 @@ def apply(tx: Tx, claim: Claim, ops: TaskOps, *, learn_after: float, buffer: int
     _mark_observed(tx, session, ops, nothing_new=lane.due_at is None)
     if session.space_id is not None:
         _learn_later(tx, session, [*changed, *relinked], learn_after)
-    patient = buffer > 0 and not ops.more and lanes.waiting(tx, session.id) < buffer
-    lanes.finish(tx, claim, patient=patient)
+    patient = buffer > 0 and not ops.more and jobs.waiting(tx, session.id) < buffer
+    jobs.finish(tx, claim, patient=patient)
 
 
 def _remove(tx: Tx, ops: TaskOps) -> None:
@@ -201,7 +201,7 @@ def _link_exactly(tx: Tx, session: Any, ops: TaskOps) -> list[str]:
 
 
 def _mark_observed(tx: Tx, session: Any, ops: TaskOps, *, nothing_new: bool) -> None:
-    last_seq, outcome_count = lanes.ends(tx, session.id)
+    last_seq, outcome_count = jobs.ends(tx, session.id)
     observed = max(session.observed_seq, min(ops.observed_seq, last_seq))
     values: dict[str, object] = {"observed_seq": observed, "resume_seq": max(ops.resume_seq, 1)}
     if nothing_new:
@@ -220,7 +220,7 @@ def _mark_observed(tx: Tx, session: Any, ops: TaskOps, *, nothing_new: bool) -> 
 def _learn_later(tx: Tx, session: Any, changed: list[str], learn_after: float) -> None:
     if tx.raw.execute(_WAITING, (tx.project_id, session.id, session.space_id)).fetchone() is None:
         return
-    lanes.at_the_latest(tx, "learn", session.space_id, time.time() + learn_after)
+    jobs.at_the_latest(tx, "learn", session.space_id, time.time() + learn_after)
     if changed:
         tx.raw.execute(_ANOTHER_CHANCE, (tx.project_id, session.space_id))
     tx.raw.executemany(_CHANGED, [(tx.project_id, session.space_id, tx.project_id, task_id) for task_id in changed])

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from ..embedding import SkillVectors, TextVector, Unembedded, VectorChanges, VectorOps
 from ..errors import InvalidInput
 from ..types import ACTIVE, Claim, SkillBody, now
-from . import lanes
+from . import jobs
 from .connect import clean, load
 from .paging import check_limit
 from .tables import embedders, search_texts, skills, spaces, unembedded, vector_stamps
@@ -61,7 +61,7 @@ def changed(tx: Tx, space_id: str, skill_id: str) -> None:
     """The skill's words have changed, or it became active: its vectors are to be made anew."""
     values = {"project_id": tx.project_id, "space_id": space_id, "skill_id": skill_id}
     if tx.raw.execute(_MARK, values).rowcount > 0:
-        lanes.at_the_latest(tx, "embed", space_id, time.time())
+        jobs.at_the_latest(tx, "embed", space_id, time.time())
 
 
 def forget(tx: Tx, space_id: str, skill_ids: Collection[str]) -> None:
@@ -91,7 +91,7 @@ def embed_with(tx: Tx, model: str, dimensions: int | None) -> bool:
 def _mark_others(tx: Tx, model: str, dimensions: int | None) -> None:
     tx.raw.execute(_MARK_OTHERS, {"project_id": tx.project_id, "model": model, "dimensions": dimensions})
     for row in tx.all(select(unembedded.c.space_id).where(tx.mine(unembedded)).distinct()):
-        lanes.at_the_latest(tx, "embed", row.space_id, time.time())
+        jobs.at_the_latest(tx, "embed", row.space_id, time.time())
 
 
 def embedder(tx: Tx) -> tuple[str, int | None] | None:
@@ -153,14 +153,14 @@ def apply(tx: Tx, claim: Claim, ops: VectorOps) -> None:
     for skill in ops.skills:
         if any(len(one.vector) != size for one in skill.vectors):
             raise InvalidInput(f"a vector of skill {skill.skill_id!r} has not {ops.dimensions} dimensions")
-    lanes.fence(tx, claim)
+    jobs.fence(tx, claim)
     current = embedder(tx)
     if current is not None and current[0] == clean(ops.model):
         for skill in ops.skills:
             _put(tx, ops, skill)
         if any(skill.vectors for skill in ops.skills):
             embed_with(tx, ops.model, ops.dimensions)
-    lanes.finish(tx, claim)
+    jobs.finish(tx, claim)
 
 
 def _put(tx: Tx, ops: VectorOps, skill: SkillVectors) -> None:

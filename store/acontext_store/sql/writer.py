@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..base import Pending
 from ..errors import Closed
+from ..protocols import Pending
 from . import conversations
 from .connect import Link, is_busy, translate
 from .tx import Memory, Tx, Work

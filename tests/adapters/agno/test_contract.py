@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from agno.agent import Agent
 
-from acontext_adapters.agno import convert, watch, wrap
+from acontext_adapters.agno import convert, run_tracker, wrap
 from acontext_adapters.testing import AdapterContract, Played, RecordingDoor, Tools, Turn
 from acontext_adapters.testing.script import CANCELLED_TALK
 from acontext_plugins import runs
@@ -20,24 +20,24 @@ STEPS: list[tuple[Any, str]] = [
     (wrap.Wrapped, "is_run_of"),
     (wrap.Wrapped, "_session"),
     (wrap.Wrapped, "_watch"),
-    (watch.Watch, "identify"),
-    (watch.Watch, "_context"),
-    (watch.Watch, "_note"),
-    (watch.Watch, "_words"),
-    (watch.Watch, "_record"),
-    (watch.Watch, "_with_skills"),
-    (watch.Watch, "_flush"),
-    (watch.Watch, "_end"),
-    (watch.Watch, "_heard"),
-    (watch.Watch, "_reason"),
-    (watch, "_names"),
-    (watch, "_system_place"),
-    (watch, "_carrying"),
-    (watch, "_examples"),
-    (watch, "copied"),
-    (watch, "kind_of"),
-    (watch, "message_of"),
-    (watch, "words_of"),
+    (run_tracker.Watch, "identify"),
+    (run_tracker.Watch, "_context"),
+    (run_tracker.Watch, "_note"),
+    (run_tracker.Watch, "_words"),
+    (run_tracker.Watch, "_record"),
+    (run_tracker.Watch, "_with_skills"),
+    (run_tracker.Watch, "_flush"),
+    (run_tracker.Watch, "_end"),
+    (run_tracker.Watch, "_heard"),
+    (run_tracker.Watch, "_reason"),
+    (run_tracker, "_names"),
+    (run_tracker, "_system_place"),
+    (run_tracker, "_carrying"),
+    (run_tracker, "_examples"),
+    (run_tracker, "copied"),
+    (run_tracker, "kind_of"),
+    (run_tracker, "message_of"),
+    (run_tracker, "words_of"),
     (convert, "calls_of"),
     (convert, "strip_injected"),
     (runs.Runtime, "start"),
@@ -87,7 +87,7 @@ class TestAgent(AdapterContract):
 
 class TestInTheUsersTurn(TestAgent):
     inject_as = "user"
-    steps: ClassVar[Any] = [(watch, "_user_place"), (watch, "_carrying")]
+    steps: ClassVar[Any] = [(run_tracker, "_user_place"), (run_tracker, "_carrying")]
     runs = 60
 
 

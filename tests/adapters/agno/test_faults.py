@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from acontext_adapters.agno import convert, model, watch, wrap
+from acontext_adapters.agno import convert, model, run_tracker, wrap
 from acontext_adapters.testing import RecordingDoor
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
@@ -51,32 +51,32 @@ STEPS: list[tuple[Any, str]] = [
     (wrap.Wrapped, "is_run_of"),
     (wrap.Wrapped, "_session"),
     (wrap.Wrapped, "_watch"),
-    (watch.Watch, "resume"),
-    (watch.Watch, "answers"),
-    (watch.Watch, "identify"),
-    (watch.Watch, "_context"),
-    (watch.Watch, "_note"),
-    (watch.Watch, "_words"),
-    (watch.Watch, "_record"),
-    (watch.Watch, "_with_skills"),
-    (watch.Watch, "_heard"),
-    (watch.Watch, "_flush"),
-    (watch.Watch, "_end"),
-    (watch.Watch, "_pause"),
-    (watch.Watch, "_reason"),
-    (watch.Watch, "_awaited"),
-    (watch.PausedRuns, "keep"),
-    (watch.PausedRuns, "take"),
-    (watch, "_names"),
-    (watch, "_examples"),
-    (watch, "_system_place"),
-    (watch, "_carrying"),
-    (watch, "_member_in"),
-    (watch, "_slug"),
-    (watch, "copied"),
-    (watch, "kind_of"),
-    (watch, "words_of"),
-    (watch, "message_of"),
+    (run_tracker.Watch, "resume"),
+    (run_tracker.Watch, "answers"),
+    (run_tracker.Watch, "identify"),
+    (run_tracker.Watch, "_context"),
+    (run_tracker.Watch, "_note"),
+    (run_tracker.Watch, "_words"),
+    (run_tracker.Watch, "_record"),
+    (run_tracker.Watch, "_with_skills"),
+    (run_tracker.Watch, "_heard"),
+    (run_tracker.Watch, "_flush"),
+    (run_tracker.Watch, "_end"),
+    (run_tracker.Watch, "_pause"),
+    (run_tracker.Watch, "_reason"),
+    (run_tracker.Watch, "_awaited"),
+    (run_tracker.PausedRuns, "keep"),
+    (run_tracker.PausedRuns, "take"),
+    (run_tracker, "_names"),
+    (run_tracker, "_examples"),
+    (run_tracker, "_system_place"),
+    (run_tracker, "_carrying"),
+    (run_tracker, "_member_in"),
+    (run_tracker, "_slug"),
+    (run_tracker, "copied"),
+    (run_tracker, "kind_of"),
+    (run_tracker, "words_of"),
+    (run_tracker, "message_of"),
     (convert, "calls_of"),
     (model, "learning_model"),
     (runs.Runtime, "start"),
@@ -184,21 +184,21 @@ async def test_two_hundred_runs_of_every_kind_leave_nothing_behind() -> None:
 
     await drive(len(DRIVEN))
     await settle()
-    paused, watches, threads = len(watch.paused_runs), _count(watch.Watch), threading.active_count()
+    paused, watches, threads = len(run_tracker.paused_runs), _count(run_tracker.Watch), threading.active_count()
     await drive(200)
     await settle()
-    assert len(watch.paused_runs) == paused
-    assert _count(watch.Watch) <= watches + 5
+    assert len(run_tracker.paused_runs) == paused
+    assert _count(run_tracker.Watch) <= watches + 5
     assert threading.active_count() <= threads + 2
     assert sum(ref() is not None for ref in refs) <= 1
 
 
 async def test_runs_that_never_go_on_are_forgotten() -> None:
-    kept = watch.PausedRuns(size=2)
+    kept = run_tracker.PausedRuns(size=2)
     door = RecordingDoor()
     runtime = runs.Runtime(runs.RunOptions(), lambda: door)
     for number in range(5):
-        kept.keep(str(number), watch.Paused(runtime.start(label="A"), set(), {}))
+        kept.keep(str(number), run_tracker.Paused(runtime.start(label="A"), set(), {}))
     assert len(kept) == 2
     assert kept.take("0", runtime) is None
     assert kept.take("4", runs.Runtime(runs.RunOptions(space="other"), lambda: door)) is None

@@ -15,7 +15,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 
 from acontext_adapters.langchain import AcontextCallbackHandler, AcontextMiddleware
-from acontext_adapters.langchain import watch as watching
+from acontext_adapters.langchain import run_tracker as watching
 from acontext_adapters.testing import RecordingDoor
 from acontext_plugins.learning import learning
 from acontext_plugins.runs import current_run, report

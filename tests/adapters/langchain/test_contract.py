@@ -26,10 +26,10 @@ from acontext_adapters.langchain import (
     handler,
     middleware,
     model,
-    place,
-    watch,
+    placement,
+    run_tracker,
 )
-from acontext_adapters.resent import Conversations
+from acontext_adapters.shared.resent_history import Conversations
 from acontext_adapters.testing import AdapterContract, Played, RecordingDoor, Tools, Turn
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
@@ -38,17 +38,17 @@ from .scripted import ScriptedModel, asks, call
 
 THREADS = itertools.count()
 SHARED: list[tuple[Any, str]] = [
-    (watch.Watch, "begin"),
-    (watch.Watch, "heard"),
-    (watch.Watch, "answered"),
-    (watch.Watch, "result"),
-    (watch.Watch, "_record"),
-    (watch.Watch, "query"),
-    (watch.Watch, "askills"),
-    (watch.Watch, "end"),
-    (watch, "frozen"),
-    (watch, "rough_size"),
-    (watch, "by_user"),
+    (run_tracker.Watch, "begin"),
+    (run_tracker.Watch, "heard"),
+    (run_tracker.Watch, "answered"),
+    (run_tracker.Watch, "result"),
+    (run_tracker.Watch, "_record"),
+    (run_tracker.Watch, "query"),
+    (run_tracker.Watch, "askills"),
+    (run_tracker.Watch, "end"),
+    (run_tracker, "frozen"),
+    (run_tracker, "rough_size"),
+    (run_tracker, "by_user"),
     (convert, "_parts"),
     (runs.Runtime, "start"),
     (runs.Run, "record"),
@@ -65,13 +65,13 @@ NODES: list[tuple[Any, str]] = [
     (graph, "in_turn"),
     (graph, "restored"),
     (graph, "_call_id"),
-    (place, "_appended"),
-    (place, "_without"),
+    (placement, "_appended"),
+    (placement, "_without"),
 ]
 RESENT: list[tuple[Any, str]] = [
-    (watch.Watch, "follow"),
-    (watch.Watch, "remember"),
-    (watch, "items_of"),
+    (run_tracker.Watch, "follow"),
+    (run_tracker.Watch, "remember"),
+    (run_tracker, "items_of"),
     (Conversations, "sent"),
     (Conversations, "answered"),
 ]
@@ -88,7 +88,7 @@ HANDLER: list[tuple[Any, str]] = [
 @pytest.fixture(autouse=True)
 def _two_conversations(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is known of conversations is bounded; so low that the leak test sees the bound."""
-    monkeypatch.setattr(watch, "conversations", Conversations(sessions=2))
+    monkeypatch.setattr(run_tracker, "conversations", Conversations(sessions=2))
 
 
 class Errors(AgentMiddleware[Any, Any, Any]):

@@ -16,8 +16,8 @@ import pytest
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 
-from acontext_adapters import resent
-from acontext_adapters.langchain import convert, graph, handler, middleware, model, place, talks, watch, wrap
+from acontext_adapters.langchain import convert, graph, handler, middleware, model, placement, run_tracker, turns, wrap
+from acontext_adapters.shared import resent_history
 from acontext_adapters.testing import RecordingDoor
 from acontext_adapters.testing.faults import broken_step
 from acontext_plugins import runs
@@ -47,26 +47,26 @@ SOME = {
     "cancelled",
 }
 STEPS: list[tuple[Any, str]] = [
-    (watch.Watch, "begin"),
-    (watch.Watch, "begun"),
-    (watch.Watch, "heard"),
-    (watch.Watch, "answered"),
-    (watch.Watch, "result"),
-    (watch.Watch, "follow"),
-    (watch.Watch, "remember"),
-    (watch.Watch, "new_turn_in"),
-    (watch.Watch, "query"),
-    (watch.Watch, "skills"),
-    (watch.Watch, "askills"),
-    (watch.Watch, "_asker"),
-    (watch.Watch, "_record"),
-    (watch.Watch, "_waiting"),
-    (watch.Watch, "end"),
-    (watch.Bounded, "__setitem__"),
-    (watch, "frozen"),
-    (watch, "rough_size"),
-    (watch, "items_of"),
-    (watch, "by_user"),
+    (run_tracker.Watch, "begin"),
+    (run_tracker.Watch, "begun"),
+    (run_tracker.Watch, "heard"),
+    (run_tracker.Watch, "answered"),
+    (run_tracker.Watch, "result"),
+    (run_tracker.Watch, "follow"),
+    (run_tracker.Watch, "remember"),
+    (run_tracker.Watch, "new_turn_in"),
+    (run_tracker.Watch, "query"),
+    (run_tracker.Watch, "skills"),
+    (run_tracker.Watch, "askills"),
+    (run_tracker.Watch, "_asker"),
+    (run_tracker.Watch, "_record"),
+    (run_tracker.Watch, "_waiting"),
+    (run_tracker.Watch, "end"),
+    (run_tracker.Bounded, "__setitem__"),
+    (run_tracker, "frozen"),
+    (run_tracker, "rough_size"),
+    (run_tracker, "items_of"),
+    (run_tracker, "by_user"),
     (convert, "_parts"),
     (convert, "convert_to_messages"),
     (graph, "found"),
@@ -77,7 +77,7 @@ STEPS: list[tuple[Any, str]] = [
     (graph, "in_turn"),
     (graph, "restored"),
     (graph, "_call_id"),
-    (place, "_appended"),
+    (placement, "_appended"),
     (handler.AcontextCallbackHandler, "acontext_scope"),
     (handler.AcontextCallbackHandler, "_opened"),
     (handler.AcontextCallbackHandler, "_place"),
@@ -97,12 +97,12 @@ STEPS: list[tuple[Any, str]] = [
     (model, "_messages"),
     (model, "tool_names"),
     (model, "in_prompt"),
-    (talks.Talk, "answered"),
-    (talks.Talk, "keep"),
-    (talks.Talk, "drop"),
+    (turns.Talk, "answered"),
+    (turns.Talk, "keep"),
+    (turns.Talk, "drop"),
     (wrap, "with_handler"),
-    (resent.Conversations, "sent"),
-    (resent.Conversations, "answered"),
+    (resent_history.Conversations, "sent"),
+    (resent_history.Conversations, "answered"),
     (runs.Runtime, "start"),
     (runs.Run, "record"),
     (runs.Run, "end"),
@@ -194,7 +194,7 @@ async def test_a_client_that_cannot_be_opened_changes_nothing_for_the_host(way: 
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_many_runs_of_every_kind_leave_nothing_behind(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "conversations", resent.Conversations(sessions=2))
+    monkeypatch.setattr(run_tracker, "conversations", resent_history.Conversations(sessions=2))
 
     async def drive() -> None:
         for drive in DRIVEN.values():
@@ -203,7 +203,7 @@ async def test_many_runs_of_every_kind_leave_nothing_behind(way: str, monkeypatc
 
     def kept() -> dict[str, int]:
         gc.collect()
-        kinds = (watch.Watch, runs.Run, handler._Span, handler._Root, graph._Play, graph._Step, RecordingDoor)
+        kinds = (run_tracker.Watch, runs.Run, handler._Span, handler._Root, graph._Play, graph._Step, RecordingDoor)
         found = gc.get_objects()
         return {kind.__name__: sum(type(one) is kind for one in found) for kind in kinds}
 

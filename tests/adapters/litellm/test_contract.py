@@ -13,7 +13,7 @@ import pytest
 
 from acontext_adapters.litellm import bodies, functions, streams
 from acontext_adapters.model_calls import Calls, chat
-from acontext_adapters.model_calls import calls as model_calls
+from acontext_adapters.model_calls import turns as model_calls
 from acontext_adapters.testing import (
     CANCELLED_LINES,
     AdapterContract,

@@ -99,16 +99,16 @@ STEPS = [
     f"{HERE}.proxy:ProxyHandler._taken",
     f"{HERE}.streams:_events",
     f"{HERE}.streams:_chat_event",
-    "acontext_adapters.model_calls.calls:Calls.begin",
-    "acontext_adapters.model_calls.calls:Calls._begin",
-    "acontext_adapters.model_calls.calls:Calls._answered",
-    "acontext_adapters.model_calls.calls:Calls._ended",
-    "acontext_adapters.model_calls.calls:Call.aprepared",
+    "acontext_adapters.model_calls.turns:Calls.begin",
+    "acontext_adapters.model_calls.turns:Calls._begin",
+    "acontext_adapters.model_calls.turns:Calls._answered",
+    "acontext_adapters.model_calls.turns:Calls._ended",
+    "acontext_adapters.model_calls.turns:Call.aprepared",
     "acontext_plugins.runs:Run.arecall",
     "acontext_plugins.runs:Run.record",
     "acontext_plugins.runs:Run.end",
-    "acontext_plugins.connection:Connection.record",
-    "acontext_plugins.connection:Connection.recall",
+    "acontext_plugins.client.connection:Connection.record",
+    "acontext_plugins.client.connection:Connection.recall",
 ]
 
 

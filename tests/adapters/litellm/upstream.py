@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from acontext_plugins.llm.scripted_server import Asked, Exchange, ScriptedServer, Status
+from acontext_plugins.testing.scripted_server import Asked, Exchange, ScriptedServer, Status
 
 Json = dict[str, Any]
 

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
-from acontext_adapters import resent
 from acontext_adapters.model_calls import Calls, Events, chat, responses
-from acontext_adapters.model_calls import calls as model_calls
+from acontext_adapters.model_calls import turns as model_calls
 from acontext_adapters.openai import exchange
+from acontext_adapters.shared import resent_history
 from acontext_adapters.testing import (
     CANCELLED_LINES,
     AdapterContract,
@@ -43,10 +43,10 @@ STEPS: list[tuple[Any, str]] = [
     (model_calls, "_record"),
     (model_calls, "_named"),
     (model_calls, "_size"),
-    (resent.Conversations, "sent"),
-    (resent.Conversations, "answered"),
-    (resent, "_fresh"),
-    (resent, "_ids"),
+    (resent_history.Conversations, "sent"),
+    (resent_history.Conversations, "answered"),
+    (resent_history, "_fresh"),
+    (resent_history, "_ids"),
     (Events, "feed"),
     (runs.Runtime, "start"),
     (runs.Run, "record"),

@@ -10,7 +10,7 @@ import agents
 import pytest
 from agents import Agent, RunConfig, function_tool
 
-from acontext_adapters.openai_agents import Runner, convert, history, runner, tracing, watch
+from acontext_adapters.openai_agents import Runner, convert, history, run_tracker, runner, tracing
 from acontext_adapters.testing import AdapterContract, Played, RecordingDoor, Tools, Turn
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
@@ -19,30 +19,30 @@ from .scripted import ScriptedModel, assistant_message, function_call
 
 #: What a run of this script calls, whichever runner there is.
 STEPS: list[tuple[Any, str]] = [
-    (watch.Watch, "begin"),
-    (watch.Watch, "say"),
-    (watch.Watch, "responded"),
-    (watch.Watch, "tool_started"),
-    (watch.Watch, "tool_ended"),
-    (watch.Watch, "results_in"),
-    (watch.Watch, "gave"),
-    (watch.Watch, "skills"),
-    (watch.Watch, "end"),
-    (watch.Watch, "remember"),
-    (watch.Desk, "started"),
-    (watch.Desk, "speaking"),
-    (watch.Desk, "working"),
-    (watch.Desk, "ending"),
-    (watch.Desk, "end"),
-    (watch.Desk, "_place"),
-    (watch.Desk, "_remove"),
-    (watch, "continued"),
+    (run_tracker.Watch, "begin"),
+    (run_tracker.Watch, "say"),
+    (run_tracker.Watch, "responded"),
+    (run_tracker.Watch, "tool_started"),
+    (run_tracker.Watch, "tool_ended"),
+    (run_tracker.Watch, "results_in"),
+    (run_tracker.Watch, "gave"),
+    (run_tracker.Watch, "skills"),
+    (run_tracker.Watch, "end"),
+    (run_tracker.Watch, "remember"),
+    (run_tracker.Desk, "started"),
+    (run_tracker.Desk, "speaking"),
+    (run_tracker.Desk, "working"),
+    (run_tracker.Desk, "ending"),
+    (run_tracker.Desk, "end"),
+    (run_tracker.Desk, "_place"),
+    (run_tracker.Desk, "_remove"),
+    (run_tracker, "continued"),
     (history.Conversations, "sent"),
     (history.Conversations, "answered"),
-    (watch, "as_item"),
-    (watch, "frozen"),
-    (watch, "field_of"),
-    (watch, "rough_size"),
+    (run_tracker, "as_item"),
+    (run_tracker, "frozen"),
+    (run_tracker, "field_of"),
+    (run_tracker, "rough_size"),
     (convert, "from_responses"),
     (convert, "from_response_output"),
     (runs.Runtime, "start"),
@@ -54,7 +54,7 @@ TRACED: list[tuple[Any, str]] = [
     (tracing.Witness, "link"),
     (tracing.Witness, "on_span_start"),
     (tracing.Witness, "on_span_end"),
-    (watch, "get_current_trace"),
+    (run_tracker, "get_current_trace"),
 ]
 OURS: list[tuple[Any, str]] = [(runner, "_prepare"), (runner, "_session_key")]
 
@@ -64,7 +64,7 @@ IN_USERS_TURN: list[tuple[Any, str]] = [*OURS, (runner, "_with_filter"), (runner
 @pytest.fixture(autouse=True)
 def _two_conversations(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is known of conversations is bounded; so low that the leak test sees the bound."""
-    monkeypatch.setattr(watch.desk, "conversations", history.Conversations(sessions=2))
+    monkeypatch.setattr(run_tracker.desk, "conversations", history.Conversations(sessions=2))
 
 
 class TestPlainRunner(AdapterContract):

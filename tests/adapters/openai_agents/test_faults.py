@@ -12,7 +12,7 @@ from typing import Any
 import agents
 import pytest
 
-from acontext_adapters.openai_agents import Runner, convert, history, runner, tracing, watch, wrap
+from acontext_adapters.openai_agents import Runner, convert, history, run_tracker, runner, tracing, wrap
 from acontext_adapters.testing import RecordingDoor
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
@@ -40,40 +40,40 @@ DRIVEN = [scenario for scenario in SCENARIOS if scenario.name in SOME]
 BARE: dict[str, Host] = {}
 #: Everything of ours that is called while a run goes on.
 STEPS = [
-    (watch.Watch, "begin"),
-    (watch.Watch, "say"),
-    (watch.Watch, "responded"),
-    (watch.Watch, "tool_started"),
-    (watch.Watch, "tool_ended"),
-    (watch.Watch, "results_in"),
-    (watch.Watch, "handed_off"),
-    (watch.Watch, "gave"),
-    (watch.Watch, "skills"),
-    (watch.Watch, "end"),
-    (watch.Watch, "remember"),
-    (watch.Desk, "started"),
-    (watch.Desk, "speaking"),
-    (watch.Desk, "working"),
-    (watch.Desk, "ending"),
-    (watch.Desk, "interrupted"),
-    (watch.Desk, "interrupted_in"),
-    (watch.Desk, "resume"),
-    (watch.Desk, "end"),
-    (watch.Desk, "_place"),
-    (watch.Desk, "_remove"),
+    (run_tracker.Watch, "begin"),
+    (run_tracker.Watch, "say"),
+    (run_tracker.Watch, "responded"),
+    (run_tracker.Watch, "tool_started"),
+    (run_tracker.Watch, "tool_ended"),
+    (run_tracker.Watch, "results_in"),
+    (run_tracker.Watch, "handed_off"),
+    (run_tracker.Watch, "gave"),
+    (run_tracker.Watch, "skills"),
+    (run_tracker.Watch, "end"),
+    (run_tracker.Watch, "remember"),
+    (run_tracker.Desk, "started"),
+    (run_tracker.Desk, "speaking"),
+    (run_tracker.Desk, "working"),
+    (run_tracker.Desk, "ending"),
+    (run_tracker.Desk, "interrupted"),
+    (run_tracker.Desk, "interrupted_in"),
+    (run_tracker.Desk, "resume"),
+    (run_tracker.Desk, "end"),
+    (run_tracker.Desk, "_place"),
+    (run_tracker.Desk, "_remove"),
     (tracing.Witness, "link"),
     (tracing.Witness, "handed_off"),
     (tracing.Witness, "error_at"),
     (tracing.Witness, "on_span_start"),
     (tracing.Witness, "on_span_end"),
-    (watch, "continued"),
+    (run_tracker, "continued"),
     (history.Conversations, "sent"),
     (history.Conversations, "answered"),
-    (watch, "as_item"),
-    (watch, "frozen"),
-    (watch, "field_of"),
-    (watch, "rough_size"),
-    (watch, "get_current_trace"),
+    (run_tracker, "as_item"),
+    (run_tracker, "frozen"),
+    (run_tracker, "field_of"),
+    (run_tracker, "rough_size"),
+    (run_tracker, "get_current_trace"),
     (convert, "from_responses"),
     (convert, "from_response_output"),
     (runner, "_prepare"),
@@ -218,19 +218,19 @@ async def test_two_hundred_runs_leave_nothing_behind(way: str) -> None:
     def kept() -> tuple[int, ...]:
         witness = wrap.witness
         return (
-            len(watch.desk),
-            len(watch.desk._by_usage),
+            len(run_tracker.desk),
+            len(run_tracker.desk._by_usage),
             *map(len, (witness._owners, witness._tokens, witness._between)),
         )
 
     await drive(20)
     await settle()
     before = kept()
-    watches = _count(watch.Watch)
+    watches = _count(run_tracker.Watch)
     await drive(200)
     await settle()
     assert kept() == before
-    assert _count(watch.Watch) <= watches + 5
+    assert _count(run_tracker.Watch) <= watches + 5
     assert sum(ref() is not None for ref in refs) <= 1
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks: what memory costs, measured beside the raw limits of the same run."""

@@ -1,0 +1,198 @@
+"""The door of agents that were given no client: it opens in the background.
+
+Light on purpose: an agent's first run imports this, on its event loop. The engine is imported by the opening thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from acontext_store.errors import AcontextError, Closed
+
+from ..service import Recall, RecallQuery, Recording
+
+if TYPE_CHECKING:
+    from ..settings import Settings
+    from .connection import Connection
+
+log = logging.getLogger("acontext")
+
+#: Seconds for which the end of the program, or a fork, waits for a database that is being opened.
+_OPENING = 10.0
+
+
+class BackgroundDoor:
+    """A door that opens itself in the background, so that an agent never waits for a database to open.
+
+    What is recorded before it is open waits in memory (bounded). A database that cannot be opened is tried again
+    every `retry` seconds, and said once a minute; the agent runs on without memory.
+    """
+
+    def __init__(self, *, settings: Settings | None = None, waiting: int = 10_000, retry: float = 5.0) -> None:
+        self._settings = settings
+        self._connection: Connection | None = None
+        self._waiting: deque[Recording] = deque()
+        self._limit = waiting
+        self._retry = retry
+        self._lock = threading.RLock()
+        self._opening: threading.Thread | None = None
+        self._tried = 0.0
+        self._calls: list[tuple[RecallQuery, Future[Recall]]] = []
+        self.dropped = 0
+        #: Why it could not be opened, the last time it was tried.
+        self.error: Exception | None = None
+
+    @property
+    def opening(self) -> bool:
+        """Whether it is about to be open: worth a little patience."""
+        return self._connection is None and self.error is None
+
+    def open(self) -> None:
+        """Begin to open, if that has not begun; returns at once."""
+        with self._lock:
+            if self._connection is not None or self._opening is not None:
+                return
+            if self.error is not None and time.monotonic() - self._tried < self._retry:
+                return
+            self._tried = time.monotonic()
+            opening = self._opening = threading.Thread(target=self._open, name="acontext-open", daemon=True)
+        # without the lock: a thread that begins may meet a finalizer that records something
+        opening.start()
+        # Python waits for threads like this one when it ends, and with them for what was recorded by a short program
+        threading.Thread(target=opening.join, args=(_OPENING,), name="acontext-opening").start()
+
+    def _open(self) -> None:
+        connection: Connection | None = None
+        try:
+            from ..settings import load_settings
+            from .connection import Connection  # hundreds of modules: on this thread, not on the agent's
+
+            connection = Connection(self._settings or load_settings())
+            connection.home()
+            self.error = None
+        except Exception as error:
+            self.error = error
+            log.warning("acontext: agents run without memory: %s", error)
+        with self._lock:
+            self._opening = None
+            calls, self._calls = self._calls, []
+            if self.error is None and connection is not None:
+                while self._waiting:
+                    connection.record(self._waiting.popleft())
+                self._connection = connection
+        for query, future in calls:
+            self._answer(query, future)
+
+    def _answer(self, query: RecallQuery, future: Future[Recall]) -> None:
+        connection = self._connection
+        if connection is None:
+            future.set_result(Recall())
+            return
+
+        def copy(inner: Future[Recall]) -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            error = inner.exception() if not inner.cancelled() else None
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(Recall() if inner.cancelled() else inner.result())
+
+        try:
+            connection.recall(query).add_done_callback(copy)
+        except AcontextError:
+            future.set_result(Recall())
+
+    def record(self, recording: Recording) -> None:
+        connection = self._connection
+        if connection is not None:
+            connection.record(recording)
+            return
+        with self._lock:
+            if self._connection is None:
+                if len(self._waiting) >= self._limit:
+                    self.dropped += 1
+                else:
+                    self._waiting.append(recording)
+                connection = None
+            else:
+                connection = self._connection
+        if connection is not None:
+            connection.record(recording)
+        else:
+            self.open()
+
+    def recall(self, query: RecallQuery) -> Future[Recall]:
+        connection = self._connection
+        if connection is not None:
+            return connection.recall(query)
+        future: Future[Recall] = Future()
+        self.open()
+        with self._lock:
+            if self._connection is None and self._opening is not None:
+                self._calls.append((query, future))
+                return future
+        self._answer(query, future)
+        return future
+
+    def connection(self, timeout: float | None = None) -> Connection:
+        """The open connection, for one who can wait. Raises what opening raised."""
+        while self._connection is None:
+            self._tried = 0.0
+            self.error = None
+            self.open()
+            thread = self._opening
+            if thread is not None:
+                thread.join(timeout)
+            if self.error is not None:
+                raise self.error
+            if timeout is not None and self._connection is None:
+                raise Closed("the database is not open yet")
+        return self._connection
+
+    def after_fork(self) -> None:
+        """In a forked child: nothing is open or opening here, and what waited belongs to the parent."""
+        self._lock = threading.RLock()
+        self._connection = None
+        self.error = None
+        self._tried = 0.0
+        self._opening = None
+        self._calls = []
+        self._waiting.clear()
+
+
+_default: BackgroundDoor | None = None
+_default_lock = threading.RLock()
+
+
+def default_door() -> BackgroundDoor:
+    """The door of this process for agents that were given no client: settings from the environment."""
+    global _default
+    if _default is None:
+        with _default_lock:
+            if _default is None:
+                _default = BackgroundDoor()
+    return _default
+
+
+def _after_fork() -> None:
+    global _default_lock
+    _default_lock = threading.RLock()
+    if _default is not None:
+        _default.after_fork()
+
+
+def _before_fork() -> None:
+    """A child that is forked while a thread imports would wait for ever for the same import."""
+    opening = None if _default is None else _default._opening
+    if opening is not None and opening is not threading.current_thread():
+        opening.join(_OPENING)
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

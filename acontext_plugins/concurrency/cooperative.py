@@ -1,0 +1,128 @@
+"""Cooperation: how our threads let the host's run.
+
+Python runs one thread at a time, and asks one that computes to let go only after `sys.getswitchinterval()`, 5 ms, each
+time that another wants to run. Three of ours that compute at once would keep a host's event loop waiting for 15 ms.
+So background work takes turns, one thread at a time, and each pauses after every millisecond of it: a loop then waits
+about one. Why not in a process of its own: docs/decisions/0020-background-work-takes-turns.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from functools import partial
+from typing import TypeVar
+
+from acontext_store.errors import Closed
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+#: Seconds that a thread computes before it pauses, and for how long it pauses.
+SLICE, PAUSE = 0.001, 0.0005
+
+#: Whether what is done here is background work of a process that has better to do.
+in_background: ContextVar[bool] = ContextVar("acontext_in_background", default=False)
+
+
+class _Local(threading.local):
+    #: When this thread pauses next; 0 where it does not take turns.
+    until = 0.0
+    #: How long it has computed in turns since its last pause.
+    spent = 0.0
+
+
+_local = _Local()
+_turn = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _turn
+    _turn = threading.Lock()
+    _local.until = 0.0
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+@contextlib.contextmanager
+def taking_turns() -> Iterator[None]:
+    """Only one thread at a time is inside such a block, and not while it pauses. Never wait in it for another one."""
+    if _local.spent > SLICE:
+        _local.spent = 0.0
+        time.sleep(PAUSE)
+    _turn.acquire()
+    _local.until = time.perf_counter() + SLICE - _local.spent
+    try:
+        yield
+    finally:
+        _local.spent = SLICE - (_local.until - time.perf_counter())
+        _local.until = 0.0
+        _turn.release()
+
+
+def breathe() -> None:
+    """Pause, where this thread takes turns and has computed for long enough. To be called in every longer loop."""
+    until = _local.until
+    if until and time.perf_counter() > until:
+        _turn.release()
+        try:
+            time.sleep(PAUSE)
+        finally:
+            _turn.acquire()
+            _local.until = time.perf_counter() + SLICE
+
+
+async def think(work: Callable[[A], T], about: A) -> T:
+    """`work(about)` on a thread, since the loop has more to do; taking turns where it is background work.
+
+    Raises Closed while Python exits, when no thread can be had.
+    """
+    ours = partial(_take_turn, work) if in_background.get() else work
+    try:
+        thought = asyncio.get_running_loop().run_in_executor(None, ours, about)
+    except RuntimeError:
+        raise Closed("Python is about to exit") from None
+    return await thought
+
+
+class CollectorAtRest:
+    """A block in which Python's collector of cyclic garbage rests, for `most` seconds at the most. Of one event loop.
+
+    What work reads is many small objects that live for a moment and go by themselves, since nothing among them refers
+    back. But they would be counted, and bring the collector to go through all that the host has on its heap: 100 ms
+    and more in which nothing else runs. A collector that the host has switched off stays off.
+    """
+
+    def __init__(self, most: float = 2.0) -> None:
+        self._most = most
+        self._inside = 0
+        self._waker: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        self._inside += 1
+        if self._inside == 1 and gc.isenabled():
+            self._waker = asyncio.get_running_loop().call_later(self._most, self._wake)
+            gc.disable()
+
+    def __exit__(self, *error: object) -> None:
+        self._inside -= 1
+        if not self._inside:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waker is not None:
+            self._waker.cancel()
+            self._waker = None
+            gc.enable()
+
+
+def _take_turn(work: Callable[[A], T], about: A) -> T:
+    with taking_turns():
+        return work(about)

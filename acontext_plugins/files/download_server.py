@@ -1,0 +1,216 @@
+"""Links to files: where they lead, and the small server that answers them where there is no other."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from acontext_plugins.files.service import DOWNLOAD, Download
+from acontext_plugins.files.signed_urls import Link, sign
+from acontext_plugins.settings import is_loopback
+from acontext_store.errors import AcontextError, Closed, StoreUnavailable
+
+#: Below the ports that systems hand out to outgoing connections.
+_PORTS = range(20_000, 32_000)
+
+
+class Links:
+    """Addresses that a plain GET can download.
+
+    They begin with `public_url` where a server is there to answer them. Else a server of our own on 127.0.0.1 does,
+    which begins with the first link and ends with the client; its links are for programs on this machine.
+    """
+
+    def __init__(
+        self, *, public_url: str, secret: Callable[[], bytes], open_link: Callable[[Mapping[str, str]], Download]
+    ) -> None:
+        self._public_url = public_url.rstrip("/")
+        self._secret = secret
+        self._open_link = open_link
+        self._key: bytes | None = None
+        self._server: FileServer | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def public(self) -> bool:
+        """Whether others than programs on this machine can follow them."""
+        return bool(self._public_url) and not is_loopback(urlsplit(self._public_url).hostname or "")
+
+    @property
+    def key(self) -> bytes:
+        """What links are signed with. Raises StoreUnavailable where it can be neither read nor made."""
+        if self._key is None:
+            self._key = self._secret()
+        return self._key
+
+    def url(self, link: Link) -> str:
+        """The address of a link. Raises StoreUnavailable where no server can be begun."""
+        return f"{self._base()}/{DOWNLOAD}?{sign(self.key, link)}"
+
+    def _base(self) -> str:
+        if self._public_url:
+            return self._public_url
+        with self._lock:
+            if self._closed:
+                raise Closed("this client is closed: open another")
+            if self._server is None or self._server.pid != os.getpid():
+                self._server = FileServer(self._open_link)
+            return self._server.url
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            server, self._server = self._server, None
+        if server is not None and server.pid == os.getpid():
+            server.close()
+
+
+class FileServer:
+    """Answers GET and HEAD of signed links on 127.0.0.1, ranges too; everything else is refused."""
+
+    def __init__(self, open_link: Callable[[Mapping[str, str]], Download]) -> None:
+        """Begin. Raises StoreUnavailable where no port is free."""
+        self.pid = os.getpid()
+        handler = type("_BoundHandler", (_Handler,), {"open_link": staticmethod(open_link)})
+        self._http = _listen(handler)
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+        self._thread = threading.Thread(target=self._http.serve_forever, name="acontext-files", daemon=True)
+        self._thread.start()
+        _servers.add(self)
+
+    def close(self) -> None:
+        """Take no more requests; what is being sent is sent on until the process ends."""
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+    def after_fork(self) -> None:
+        """In a forked child: the port is the parent's."""
+        self._http.socket.close()
+
+
+_servers: weakref.WeakSet[FileServer] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for server in list(_servers):
+        server.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who asked has gone away."""
+
+
+def _listen(handler: type[BaseHTTPRequestHandler]) -> _Http:
+    trouble: OSError | None = None
+    for port in random.sample(_PORTS, 50):
+        try:
+            return _Http(("127.0.0.1", port), handler)
+        except OSError as error:
+            trouble = error
+    raise StoreUnavailable(f"no port on 127.0.0.1 is free for links to files ({trouble}): set public_url") from trouble
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "acontext"
+    sys_version = ""
+    timeout = 30
+    open_link: Callable[[Mapping[str, str]], Download]
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def _answer(self, *, with_body: bool) -> None:
+        address = urlsplit(self.path)
+        if address.path != f"/{DOWNLOAD}":
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        try:
+            download = self.open_link(dict(parse_qsl(address.query)))
+            start, end = byte_range(self.headers.get("Range"), download.size)
+            pieces = download.read(start, end)
+        except AcontextError as error:
+            self.send_error(error.status, explain=str(error))
+            return
+        if start >= end and download.size:
+            self.send_response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+            self.send_header("Content-Range", f"bytes */{download.size}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        partial = (start, end) != (0, download.size)
+        self.send_response(HTTPStatus.PARTIAL_CONTENT if partial else HTTPStatus.OK)
+        if partial:
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{download.size}")
+        for name, value in headers(download).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(end - start))
+        self.end_headers()
+        if with_body:
+            self._send(pieces)
+
+    def _send(self, pieces: Iterator[bytes]) -> None:
+        try:
+            for piece in pieces:
+                self.wfile.write(piece)
+        except (OSError, AcontextError):
+            self.close_connection = True  # who reads sees that it ended early
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Addresses are secrets: they are written nowhere."""
+
+
+def headers(download: Download) -> dict[str, str]:
+    """What is said of a file when it is sent: to be saved, not shown, whatever type its owner says it has."""
+    return {
+        "Content-Type": download.mime,
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(download.filename, safe='')}",
+        "ETag": f'"{download.sha256}"',
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-store",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+    }
+
+
+def byte_range(header: str | None, size: int) -> tuple[int, int]:
+    """The bytes that a Range header asks for, as start and end; all of them where it asks for none that we know.
+
+    The start is not before the end where the file has no such bytes.
+    """
+    unit, _, wanted = (header or "").partition("=")
+    first, dash, last = wanted.strip().partition("-")
+    if (
+        unit.strip().lower() != "bytes"
+        or not dash
+        or not f"{first}{last}".isdecimal()
+        or not f"{first}{last}".isascii()
+    ):
+        return 0, size
+    if not first:
+        return max(0, size - int(last[:18])), size
+    start = int(first[:18])
+    end = min(size, int(last[:18]) + 1) if last else size
+    if last and int(last[:18]) < start:
+        return 0, size  # no range at all: RFC 9110 says to ignore it
+    return start, end

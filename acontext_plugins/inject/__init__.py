@@ -1,0 +1,1 @@
+"""Step 5 of the data path: the exact text that enters a prompt."""

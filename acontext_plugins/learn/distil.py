@@ -1,0 +1,255 @@
+"""Distil: one finished task -> one episode, which holds nothing of any tool result and no raw argument.
+
+An episode is compact JSON. Steps are executed calls; each argument is reduced to where its value came from. Users'
+words stay, with the values they named masked and without anything that a tool had said before them (T1, T2).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from acontext_store.types import Episode, Json, StoredMessage
+
+from ..concurrency.cooperative import breathe
+from ..protocols import FinishedTask
+from ..transcript.cleaning import Cleaned, Pitfall, clean
+from ..transcript.markers import strip_injected
+from ..transcript.tool_calls import Call, executed_calls
+from ..transcript.user_turns import asks, kind_of_turn, sentences, standing_wishes
+from ..transcript.user_turns import corrections as corrections_in
+from ..transcript.value_flow import ValueFlow, leaves, normal
+
+VERSION = 1
+REQUEST_CHARS = 400
+SAID_CHARS = 1400
+_EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+")
+_URL = re.compile(r"\b(?:https?://|www\.)\S+", re.IGNORECASE)
+_TOKEN = re.compile(r"(?<![\w{])#?[\w./:+-]{3,}(?![\w}])")
+_DIGIT = re.compile(r"\d")
+_BRACES = re.compile(r"\{[\w$.-]{0,40}\}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]|#{3}[A-Z]+#{3}")
+_PARAMETER = re.compile(r"[A-Za-z_$][\w$.-]{0,31}")
+#: Words shared with an earlier tool result, this long and in a row, are not the user's own.
+_ECHO_CHARS = 24
+
+
+def distil(finished: FinishedTask, *, space_id: str) -> Episode:
+    """What `finished` leaves for the learner."""
+    messages = list(finished.messages)
+    calls = executed_calls(messages)
+    cleaned = clean(calls, messages)
+    flow = ValueFlow(messages, calls)
+    heard = _heard(messages, calls, flow)
+    task, session = finished.task, finished.session
+    outcome = task.outcome
+    body: Json = {
+        "v": VERSION,
+        "status": task.status,
+        "source": outcome.source if outcome else "tool",
+        "weight": outcome.weight if outcome else 0.5,
+        "key": session.key,
+        "principal": session.principal,
+        "agent": session.agent,
+        "span": [task.first_seq, task.last_seq],
+        "pieces": _pieces(messages),
+        "steps": _steps(cleaned, flow),
+        "tools": _order([call for call in calls if not call.is_error]),
+        "pitfalls": [_pitfall(pitfall) for pitfall in cleaned.pitfalls],
+        "abandoned": list(cleaned.abandoned),
+        **heard,
+    }
+    return Episode(
+        task_id=task.id,
+        session_id=session.id,
+        space_id=space_id,
+        body=body,
+        created_at=task.updated_at,
+    )
+
+
+def _pieces(messages: Sequence[StoredMessage]) -> list[list[int]]:
+    """From which message to which the task goes without a gap; one piece is no news. (A model's tasks take turns.)"""
+    found: list[list[int]] = []
+    for message in messages:
+        if found and message.seq == found[-1][1] + 1:
+            found[-1][1] = message.seq
+        else:
+            found.append([message.seq, message.seq])
+    return found if len(found) > 1 else []
+
+
+def _steps(cleaned: Cleaned, flow: ValueFlow) -> list[Json]:
+    """Executed calls in order: runs of one tool are one step, and so are a look-up and its later repeats."""
+    steps: list[Json] = []
+    looked_up: dict[str, Json] = {}
+    for call in cleaned.calls:
+        breathe()
+        write = call.index in cleaned.writes
+        arguments = arguments_of(call, flow)
+        step = steps[-1] if steps and steps[-1]["tool"] == call.tool else None
+        if step is None and not write:
+            step = looked_up.get(call.tool)
+        if step is None:
+            step = {"tool": call.tool, "write": write, "args": arguments, "n": 1, "calls": [], "messages": []}
+            steps.append(step)
+            if not write:
+                looked_up[call.tool] = step
+        else:
+            step["n"] += 1
+            for parameter, sources in arguments.items():
+                known = step["args"].setdefault(parameter, [])
+                known.extend(source for source in sources if source not in known)
+        if call.call_id and len(call.call_id) <= 80:
+            step["calls"].append(call.call_id)
+        step["messages"].append(call.message_id)
+    for step in steps:
+        step["calls"] = list(dict.fromkeys(step["calls"]))[:20]
+        step["messages"] = list(dict.fromkeys(step["messages"]))[:20]
+    return steps
+
+
+def arguments_of(call: Call, flow: ValueFlow) -> Json:
+    """`parameter -> sources`: "user", ">tool", "config", "free" or "=constant" that awaits corroboration."""
+    found: dict[str, list[str]] = {}
+    for leaf in leaves(call.arguments):
+        source = flow.source(leaf.value, call.at)
+        if source.kind == "tool":
+            mark = f">{source.tool}"
+        elif source.kind == "literal":
+            mark = f"={source.literal}" if not leaf.nested else "free"
+        else:
+            mark = source.kind
+        sources = found.setdefault(leaf.parameter, [])
+        if mark not in sources and len(sources) < 6:
+            sources.append(mark)
+    return dict(found)
+
+
+def _order(calls: Sequence[Call]) -> list[str]:
+    """Tools in order of use, runs collapsed."""
+    order: list[str] = []
+    for call in calls:
+        if not order or order[-1] != call.tool:
+            order.append(call.tool)
+    return order[:200]
+
+
+def _pitfall(pitfall: Pitfall) -> Json:
+    def names(parameters: Sequence[str]) -> list[str]:
+        return [name for name in parameters if _PARAMETER.fullmatch(name)][:6]
+
+    return {
+        "tool": pitfall.tool,
+        "changed": names(pitfall.changed),
+        "added": names(pitfall.added),
+        "removed": names(pitfall.removed),
+        "instead": pitfall.instead,
+        "how": {name: words for name, words in pitfall.how if _PARAMETER.fullmatch(name)},
+        "messages": list(pitfall.message_ids),
+        "calls": [call_id for call_id in pitfall.call_ids if call_id and len(call_id) <= 80],
+    }
+
+
+# ------------------------------------------------------------------------------------------ users' words
+
+
+def _heard(messages: Sequence[StoredMessage], calls: Sequence[Call], flow: ValueFlow) -> Json:
+    """What users said: the request, all their words, their corrections, teachings and wishes."""
+    mask = Mask(_user_values(calls, flow))
+    told = flow.results
+    first_result = next((at for at, text in told.texts if text), len(messages))
+    request: list[str] = []
+    said: list[str] = []
+    corrections: list[str] = []
+    teachings: list[str] = []
+    wishes: list[str] = []
+    ids: dict[str, list[str]] = {"request": [], "correction": [], "preference": []}
+    agent_said, acted = "", False
+    for at, message in enumerate(messages):
+        breathe()
+        if message.role == "assistant":
+            agent_said = strip_injected(message.text) or agent_said
+            acted = acted or bool(message.tool_calls)
+            continue
+        if message.role != "user":
+            continue
+        text = _CONTROL.sub(" ", strip_injected(message.text)).strip()
+        if not text:
+            continue
+        kind = kind_of_turn(text, asked=asks(agent_said)) if acted or agent_said else "request"
+        earlier = told.before(at)
+        own = [s for s in sentences(text[:20_000]) if not echoes(s, earlier, _ECHO_CHARS)]
+        masked = mask(" ".join(own))
+        if kind == "request" or (not request and (at < first_result or not acted)):
+            request.append(masked)
+            ids["request"].append(message.id)
+        if kind not in ("thanks", "confirmation"):
+            said.append(masked)
+        if kind == "correction" and acted:
+            wrong = [s for s in corrections_in(text) if not echoes(s, earlier, 12)]
+            if wrong:
+                corrections.extend(mask(s)[:160] for s in wrong)
+                ids["correction"].append(message.id)
+        for sentence, taught in standing_wishes(text):
+            if not echoes(sentence, earlier, 12):
+                (teachings if taught else wishes).append(mask(sentence)[:200])
+                ids["preference"].append(message.id)
+    return {
+        "request": [part[:REQUEST_CHARS] for part in request[:12]],
+        "said": _BRACES.sub(" ", " ".join(said))[:SAID_CHARS],
+        "corrections": corrections[:6],
+        "teachings": list(dict.fromkeys(teachings))[:8],
+        "wishes": list(dict.fromkeys(wishes))[:8],
+        "heard": {name: list(dict.fromkeys(found))[:20] for name, found in ids.items()},
+    }
+
+
+def _user_values(calls: Sequence[Call], flow: ValueFlow) -> dict[str, str]:
+    """The values that the user named and a call used, longest first, each with the parameter it went into."""
+    found: dict[str, str] = {}
+    for call in calls:
+        for leaf in leaves(call.arguments):
+            text = str(leaf.value).strip()
+            if 2 <= len(text) <= 200 and not isinstance(leaf.value, bool) and text.casefold() not in found:
+                found[text.casefold()] = leaf.parameter
+    return dict(sorted(found.items(), key=lambda item: (-len(item[0]), item[0])))
+
+
+class Mask:
+    """Hides values: as `{parameter}`, and every address, link and number-like mark as `{...}` of its kind."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._known: dict[str, str] = {}
+        for value, parameter in values.items():
+            for form in {value, value.strip("#'\" ")}:
+                if len(form) >= 2:
+                    self._known.setdefault(form, parameter)
+        forms = sorted(self._known, key=lambda form: (-len(form), form))[:300]
+        pattern = "|".join(rf"(?<!\w){re.escape(form)}(?!\w)" for form in forms)
+        self._pattern = re.compile(pattern, re.IGNORECASE) if forms else None
+
+    def __call__(self, text: str) -> str:
+        if self._pattern is not None:
+            text = self._pattern.sub(lambda match: "{" + self._known.get(match.group().casefold(), "value") + "}", text)
+        text = _EMAIL.sub("{email}", _URL.sub("{url}", text))
+        text = _TOKEN.sub(lambda match: "{id}" if _DIGIT.search(match.group()) else match.group(), text)
+        return re.sub(r"\s+", " ", text).strip()
+
+
+def echoes(sentence: str, results: str, length: int) -> bool:
+    """Whether the sentence repeats `length` characters in a row of earlier tool results."""
+    text = normal(sentence)
+    if len(text) < length or not results:
+        return False
+    starts = (
+        range(len(text) - length + 1)
+        if length <= 12
+        else [match.start() for match in re.finditer(r"\b\w", text) if match.start() + length <= len(text)]
+    )
+    return any(window in results for window in {text[start : start + length] for start in starts})
+
+
+def is_success(body: Mapping[str, Any]) -> bool:
+    return bool(body.get("status") == "success")

@@ -1,0 +1,202 @@
+"""Planning: which of the finished tasks are worth asking a model about, and what it is asked.
+
+Most tasks are not. One that was easy, and in which the user wished nothing for later, teaches nothing (W15); one that
+repeats a procedure that a skill has already only adds to what stands behind that skill. Code sees both by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from acontext_plugins.concurrency.cooperative import breathe
+from acontext_plugins.prompts import Fence
+from acontext_plugins.protocols import FinishedTask, Lesson
+from acontext_plugins.settings import LearnSettings, ScoringRule
+from acontext_store.tokenizer import words
+from acontext_store.types import Episode, Skill
+
+from .difficulty import Signal, is_hard, rules_of, signals_of
+from .distil import distil
+from .grounding import Ground
+from .placement import Nearest
+from .prompt_view import Numbers, Shown, cut, show
+from .templates import Run, body_of, groups_of
+
+#: Runs of one procedure that share one call.
+MOST_RUNS = 8
+MOST_PAGES = 200
+
+
+@dataclass(slots=True)
+class Question:
+    """Runs of one procedure, and what a model is told of them: `prepare` fills in what is not known before."""
+
+    tasks: list[FinishedTask]
+    #: All runs of this procedure so far, these included.
+    procedure: list[Run]
+    #: The skills that runs of it stand behind.
+    behind: list[str]
+    runs: list[Shown] = field(default_factory=list)
+    #: `s1` -> an existing skill.
+    nearest: dict[str, Skill] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def task_ids(self) -> list[str]:
+        return [done.task.id for done in self.tasks]
+
+    def run_of_message(self, local: str) -> Shown | None:
+        return next((shown for shown in self.runs if local in shown.messages), None)
+
+    def run_of_call(self, local: str) -> Shown | None:
+        return next((shown for shown in self.runs if local in shown.calls), None)
+
+
+@dataclass(slots=True)
+class Plan:
+    """A lesson, sorted out."""
+
+    lesson: Lesson
+    fresh: dict[str, Episode]
+    #: Every run of the space by its task.
+    runs: dict[str, Run]
+    signals: dict[str, tuple[Signal, ...]]
+    rules: list[ScoringRule]
+    questions: list[Question]
+    #: Task -> the skill that it only supports.
+    supports: dict[str, str]
+    #: Tasks that teach nothing.
+    idle: list[str]
+    #: The skills of the space, by their words.
+    nearest: Nearest
+
+
+def is_a_persons(skill: Skill) -> bool:
+    """Whether a person wrote or changed it: automation leaves it alone."""
+    return skill.origin == "human"
+
+
+def plan(lesson: Lesson, settings: LearnSettings) -> Plan:
+    """Pure, and the same for the same lesson."""
+    fresh = {done.task.id: distil(done, space_id=lesson.space.id) for done in lesson.finished}
+    runs = {
+        episode.task_id: Run(episode.task_id, episode.session_id, episode.created_at, episode.body)
+        for episode in (*lesson.episodes, *fresh.values())
+    }
+    signals = {done.task.id: signals_of(runs[done.task.id], done.messages) for done in lesson.finished}
+    rules = rules_of(lesson.space, settings.scoring_rules)
+    found = Plan(lesson, fresh, runs, signals, rules, [], {}, [], Nearest(()))
+    procedures = groups_of(sorted(runs.values(), key=lambda run: (run.created_at, run.task_id)))
+    procedure_of = {run.task_id: group for group in procedures.values() for run in group}
+    owners = _owners(lesson.skills)
+    asked: dict[int, list[FinishedTask]] = defaultdict(list)
+    for done in sorted(lesson.finished, key=lambda done: (done.task.created_at, done.task.id)):
+        breathe()
+        run = runs[done.task.id]
+        group = procedure_of.get(run.task_id, [run])
+        supported = _supported(run, group, owners, signals[run.task_id], done)
+        if not rules and supported is not None:
+            found.supports[run.task_id] = supported.id
+        elif _may_teach(done, run, signals[run.task_id], all_tasks=settings.tasks == "all" or bool(rules)):
+            asked[id(group) if run.task_id in procedure_of else id(done)].append(done)
+        else:
+            found.idle.append(run.task_id)
+    if asked:
+        found.nearest = Nearest(lesson.skills)
+    for tasks in asked.values():
+        for start in range(0, len(tasks), MOST_RUNS):
+            part = tasks[start : start + MOST_RUNS]
+            group = procedure_of.get(part[0].task.id, [runs[done.task.id] for done in part])
+            found.questions.append(Question(part, list(group), [skill.id for skill in _behind(group, owners)]))
+    return found
+
+
+def _may_teach(done: FinishedTask, run: Run, signals: Sequence[Signal], *, all_tasks: bool) -> bool:
+    """Whether anything could come of asking a model about it."""
+    wished = bool(done.task.data.get("user_preferences")) or any(
+        run.words(field) for field in ("teachings", "wishes", "corrections")
+    )
+    if wished or is_hard(signals):
+        return True
+    called = bool(run.tools) or bool(run.steps) or bool(run.body.get("pitfalls") or run.body.get("abandoned"))
+    return called and (all_tasks or not run.success)
+
+
+def _owners(skills: Sequence[Skill]) -> dict[str, list[Skill]]:
+    """The skills that each task stands behind."""
+    found: dict[str, list[Skill]] = defaultdict(list)
+    for skill in skills:
+        if skill.status != "retired":
+            for evidence in skill.evidence:
+                if evidence.outcome == "success":
+                    found[evidence.task_id].append(skill)
+    return found
+
+
+def _behind(group: Sequence[Run], owners: dict[str, list[Skill]]) -> list[Skill]:
+    """The skills behind which most runs of this procedure stand, most first."""
+    shared: Counter[str] = Counter()
+    skills: dict[str, Skill] = {}
+    for run in group:
+        for skill in owners.get(run.task_id, ()):
+            shared[skill.id] += 1
+            skills[skill.id] = skill
+    return [skills[id] for id, _ in sorted(shared.items(), key=lambda item: (-item[1], item[0]))]
+
+
+def _supported(
+    run: Run, group: Sequence[Run], owners: dict[str, list[Skill]], signals: Sequence[Signal], done: FinishedTask
+) -> Skill | None:
+    """The model's skill that says all that this run could teach: same procedure, same occasion, and no trouble."""
+    if not run.success or signals or done.task.data.get("user_preferences") or run.task_id in owners:
+        return None
+    said = set(words(f"{run.body.get('said') or ''} {done.task.data['task_description']} {' '.join(run.tools)}"))
+    for skill in _behind(group, owners):
+        tools = {step.tool_name for step in skill.body.tool_sops}
+        occasion = set(words(skill.body.use_when))
+        if (
+            skill.origin == "model"
+            and tools
+            and tools <= set(run.tools)
+            and len(occasion & said) >= 0.5 * len(occasion)
+        ):
+            return skill
+    return None
+
+
+def prepare(found: Plan, question: Question, budget: int) -> None:
+    """What the prompt says, with about `budget` characters of the runs."""
+    if not question.runs:
+        question.runs = [
+            Shown(f"r{number}", done, found.runs[done.task.id], Ground(done.messages))
+            for number, done in enumerate(question.tasks, 1)
+        ]
+        skills = found.nearest.of([run.run for run in question.runs], first=question.behind)
+        question.nearest = {f"s{n}": skill for n, skill in enumerate(skills, 1)}
+    numbers = Numbers()
+    texts = [show(run, numbers, budget // len(question.runs)) for run in question.runs]
+    successes = [run.run for run in question.runs if run.run.success]
+    if len(successes) > 1:
+        example = next(run for run in question.runs if run.run is body_of(successes))
+        texts.append(f"Take the steps from run {example.id}.")
+    parts = {
+        "runs": "\n\n".join(texts),
+        "skills": "\n".join(_skill(local, skill) for local, skill in question.nearest.items()) or "(none)",
+        "pages": "\n".join("/".join(page) for page in found.lesson.pages[:MOST_PAGES]) or "(none)",
+    }
+    fence = Fence(parts.values())
+    question.inputs = {name: fence.around(text) for name, text in parts.items()} | {
+        "fence": fence.rule,
+        "rules": "\n".join(f"{n}. {rule.description}" for n, rule in enumerate(found.rules, 1)) or "(none)",
+    }
+
+
+def _skill(local: str, skill: Skill) -> str:
+    lines = [f"{local}{' (a person wrote it: it stays as it is)' if is_a_persons(skill) else ''}:"]
+    lines.append(f"  use when: {skill.body.use_when}")
+    lines += [f"  {step.tool_name}: {step.action}" for step in skill.body.tool_sops[:20]]
+    lines += [f"  prefers: {line}" for line in skill.body.preferences.splitlines()]
+    lines += [f"  avoid: {pitfall}" for pitfall in skill.body.pitfalls]
+    return "\n".join(cut(line, 400) for line in lines)

@@ -1,0 +1,358 @@
+"""RulesLearner: episodes of a space -> the wanted state of its skills, without a model.
+
+Deterministic and independent of the order of what it is given: everything is sorted by content before it counts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
+
+from acontext_store.types import (
+    Evidence,
+    SearchText,
+    Skill,
+    SkillBody,
+    SkillEdit,
+    SkillOps,
+    SkillStatus,
+    Space,
+    stable_id,
+)
+
+from ..concurrency.cooperative import breathe, think
+from ..protocols import Lesson
+from ..retrieve.ranking import searchable
+from .contrast import contrast, order_rules
+from .distil import distil
+from .phrasing import shorten, steps_of, tidy, title_of, trace_of, use_when_of, variables_of
+from .promotion import Judgement, judge
+from .templates import Key, Run, body_of, groups_of, runs_of
+
+MOST_EVIDENCE = 100
+MOST_TEXTS = 60
+MOST_PITFALLS = 6
+MOST_PREFERENCES = 4
+PREFERENCE_CHARS = 160
+ALL_PREFERENCES_CHARS = 320
+
+
+class RulesLearner:
+    """Groups runs by what they changed, shows the shortest success, and warns of what went wrong."""
+
+    batch = 1000
+
+    async def learn(self, lesson: Lesson) -> SkillOps:
+        return await think(learn, lesson)
+
+
+def learn(lesson: Lesson) -> SkillOps:
+    """The wanted state after these tasks, as edits of what is there. Pure."""
+    space = lesson.space
+    fresh = {finished.task.id: distil(finished, space_id=space.id) for finished in lesson.finished}
+    known = {episode.task_id: episode for episode in lesson.episodes}
+    runs = runs_of({**known, **fresh}.values())
+    wanted = _wanted(runs)
+    own = _own(wanted, lesson.skills)
+    edits = _edits(space, own, lesson.skills)
+    return SkillOps(
+        space_id=space.id,
+        episodes=tuple(fresh.values()),
+        edits=tuple(edits),
+        retired=_retired({task for item in wanted for task in item.tasks}, own, edits, lesson.skills),
+        digested=tuple(fresh),
+    )
+
+
+class _Wanted:
+    """A skill as it should be, before it is known which id it has."""
+
+    __slots__ = ("body", "evidence", "judgement", "key", "tasks", "texts", "title")
+
+    def __init__(self, key: Key, successes: Sequence[Run], failures: Sequence[Run]) -> None:
+        breathe()
+        chosen = body_of(successes)
+        literals = corroborated(successes)
+        pitfalls, warned = _pitfalls(successes, failures)
+        preferences, wished = _preferences(successes)
+        self.key = key
+        self.title = title_of(chosen)
+        self.judgement: Judgement = judge(successes)
+        self.body = SkillBody(
+            use_when=use_when_of(chosen, successes),
+            preferences=preferences,
+            tool_sops=steps_of(chosen, successes, literals),
+            variables=variables_of(chosen, literals),
+            pitfalls=pitfalls,
+            trace=trace_of(chosen, literals),
+        )
+        self.evidence = _evidence(chosen, successes, failures, warned, wished)
+        self.texts = texts_of(chosen, successes, self.body)
+        self.tasks = frozenset(run.task_id for run in successes)
+
+
+def _wanted(runs: Sequence[Run]) -> list[_Wanted]:
+    successes = groups_of(run for run in runs if run.success and run.weight > 0)
+    failures = groups_of(run for run in runs if not run.success)
+    return [_Wanted(key, group, failures.get(key, ())) for key, group in successes.items()]
+
+
+def corroborated(runs: Sequence[Run]) -> dict[tuple[str, str], str]:
+    """Constants: the one value that at least two sessions of two principals used, and none contradicts (T2)."""
+    values: dict[tuple[str, str], dict[str, tuple[set[str], set[str]]]] = defaultdict(dict)
+    varying: set[tuple[str, str]] = set()
+    for run in runs:
+        breathe()
+        for step in run.steps:
+            for parameter, sources in step["args"].items():
+                place = (step["tool"], parameter)
+                for source in sources:
+                    if not source.startswith("="):
+                        varying.add(place)
+                        continue
+                    sessions, principals = values[place].setdefault(source[1:], (set(), set()))
+                    sessions.add(run.session_id)
+                    principals.add(run.principal)
+    found = {}
+    for place, seen in values.items():
+        if place in varying or len(seen) != 1:
+            continue
+        ((value, (sessions, principals)),) = seen.items()
+        if len(sessions) >= 2 and len(principals) >= 2:
+            found[place] = value
+    return found
+
+
+def _pitfalls(successes: Sequence[Run], failures: Sequence[Run]) -> tuple[tuple[str, ...], dict[str, set[str]]]:
+    """Warnings, the most frequent first, and which tasks gave them what."""
+    lines: Counter[str] = Counter()
+    gave: dict[str, set[str]] = defaultdict(set)
+    for run in (*successes, *failures):
+        breathe()
+        for pitfall in run.body.get("pitfalls") or ():
+            if line := pitfall_line(pitfall):
+                lines[line] += 1
+                gave[run.task_id].add("pitfall")
+    findings = []
+    for finding in contrast(successes, failures):
+        share = "failed runs called it" if finding.verdict == "avoid" else "failed runs left it out"
+        verb = "do not call" if finding.verdict == "avoid" else "do call"
+        findings.append(f"{verb} {finding.feature}: {share}")
+    for first, then in order_rules(successes, failures)[:2]:
+        findings.append(f"{first} comes before {then}: runs without it failed")
+    if findings:
+        for run in failures[:20]:
+            gave[run.task_id].add("contrast")
+    ranked = [line for line, _ in sorted(lines.items(), key=lambda item: (-item[1], item[0]))]
+    return tuple((findings[:3] + ranked)[:MOST_PITFALLS]), gave
+
+
+def pitfall_line(pitfall: Mapping[str, object]) -> str:
+    def names(field: str) -> str:
+        value = pitfall.get(field)
+        return ", ".join(value) if isinstance(value, list) else ""
+
+    tool = str(pitfall.get("tool"))
+    if pitfall.get("instead"):
+        return f"{tool} can fail: {pitfall['instead']} then worked"
+    how = pitfall.get("how")
+    if isinstance(how, dict) and how:
+        return f"{tool}: " + "; ".join(f"{name} {words}" for name, words in sorted(how.items())[:3])
+    changes = [
+        f"{verb} {found}"
+        for verb, field in (("other", "changed"), ("adding", "added"), ("without", "removed"))
+        if (found := names(field))
+    ]
+    return f"{tool} can fail: worked with {'; '.join(changes)}" if changes else ""
+
+
+def _preferences(successes: Sequence[Run]) -> tuple[str, dict[str, set[str]]]:
+    """Standing wishes: taught ones at once, others where two sessions voiced them."""
+    sessions: dict[str, set[str]] = defaultdict(set)
+    worth: dict[str, int] = {}
+    order: dict[str, str] = {}
+    gave: dict[str, set[str]] = defaultdict(set)
+    for run in successes:
+        breathe()
+        for field, needed in (("teachings", 1), ("corrections", 1), ("wishes", 2)):
+            for text in run.words(field):
+                line = shorten(tidy(text), PREFERENCE_CHARS)
+                name = line.casefold()
+                sessions[name].add(run.session_id)
+                order.setdefault(name, line)
+                worth[name] = min(worth.get(name, 9), needed)
+                gave[run.task_id].add(name)
+    lines = sorted(
+        (name for name in order if len(sessions[name]) >= worth[name]),
+        key=lambda name: (worth[name], -len(sessions[name]), name),
+    )
+    chosen: dict[str, None] = {}
+    for name in lines:
+        if len(chosen) < MOST_PREFERENCES and sum(map(len, chosen)) + len(name) <= ALL_PREFERENCES_CHARS:
+            chosen[name] = None
+    givers = {task: {"preference"} for task, names in gave.items() if names & chosen.keys()}
+    return "\n".join(order[name] for name in chosen), givers
+
+
+def _evidence(
+    chosen: Run, successes: Sequence[Run], failures: Sequence[Run],
+    warned: Mapping[str, set[str]], wished: Mapping[str, set[str]],
+) -> tuple[Evidence, ...]:  # fmt: skip
+    found = []
+    newest = sorted(successes, key=lambda run: (run.task_id != chosen.task_id, run.task_id))
+    blamed = [run for run in failures if run.task_id in warned]
+    for run in (*newest[:MOST_EVIDENCE], *blamed[: MOST_EVIDENCE // 4]):
+        breathe()
+        gave = {"body"} if run.task_id == chosen.task_id else {"support"} if run.success else set()
+        gave |= warned.get(run.task_id, set()) | wished.get(run.task_id, set())
+        heard = run.body.get("heard") or {}
+        messages = [*heard.get("request", ()), *(m for step in run.steps for m in step["messages"])]
+        if "preference" in gave:
+            messages += [*heard.get("correction", ()), *heard.get("preference", ())]
+        if "pitfall" in gave:
+            messages += [m for pitfall in run.body.get("pitfalls") or () for m in pitfall["messages"]]
+        found.append(
+            Evidence(
+                session_id=run.session_id,
+                task_id=run.task_id,
+                session_key=run.session_key,
+                outcome="success" if run.success else "failed",
+                message_ids=tuple(dict.fromkeys(messages))[:40],
+                call_ids=tuple(dict.fromkeys(c for step in run.steps for c in step["calls"]))[:40],
+                gave=tuple(sorted(gave)),
+            )
+        )
+    return tuple(found)
+
+
+def texts_of(chosen: Run, successes: Sequence[Run], body: SkillBody) -> tuple[SearchText, ...]:
+    """The requests behind the skill, each with the tools that make it what it is."""
+    # Look-ups alone are one procedure, not several changes: they count as one tool.
+    tools = chosen.writes or ("+".join(dict.fromkeys(step.tool_name for step in body.tool_sops)),)
+    found: dict[str, None] = {}
+    for run in sorted(successes, key=lambda run: (run.task_id != chosen.task_id, run.task_id)):
+        said = run.body.get("said")
+        if isinstance(said, str) and said.strip():
+            found.setdefault(said.strip())
+            if len(found) >= MOST_TEXTS:
+                break
+    return tuple(SearchText(kind="request", text=searchable(text, tools)) for text in found)
+
+
+# ------------------------------------------------------------------------------------------------- edits
+
+
+def _edits(space: Space, wanted: Sequence[_Wanted], skills: Sequence[Skill]) -> list[SkillEdit]:
+    """Edits for what differs. A skill keeps its id as long as most of its evidence stays with it."""
+    ids = _ids(space, wanted, skills)
+    known = {skill.id: skill for skill in skills}
+    edits = []
+    for item, skill_id in zip(wanted, ids, strict=True):
+        breathe()
+        old = known.get(skill_id)
+        if old is not None and old.origin == "human":
+            continue
+        edit = SkillEdit(
+            skill_id=skill_id,
+            title=item.title,
+            status=_status(item.judgement, old),
+            origin="rules",
+            body=item.body,
+            evidence=item.evidence,
+            score=item.judgement.score,
+            score_reasons=item.judgement.reasons,
+            texts=item.texts,
+            reason=f"learned from {len(item.tasks)} successful run{'s' if len(item.tasks) != 1 else ''}",
+        )
+        if old is None or _changes(old, edit):
+            edits.append(edit)
+    return edits
+
+
+def _changes(old: Skill, edit: SkillEdit) -> bool:
+    return (
+        old.body.hash != edit.body.hash
+        or old.status != edit.status
+        or old.evidence != edit.evidence
+        or old.score != edit.score
+        or old.score_reasons != edit.score_reasons
+    )
+
+
+def _status(judgement: Judgement, old: Skill | None) -> SkillStatus:
+    """Active once the gate is passed, and from then on; what a person has decided stays decided."""
+    if old is not None and old.status != "candidate":
+        return old.status
+    return "active" if judgement.passed else "candidate"
+
+
+def _ids(space: Space, wanted: Sequence[_Wanted], skills: Sequence[Skill]) -> list[str]:
+    """The existing skill that shares most evidence, each given once; else an id of the template's own."""
+    owners: dict[str, list[str]] = defaultdict(list)
+    taken = {skill.id for skill in skills if skill.origin == "model"}
+    for skill in skills:
+        if skill.id in taken:
+            continue
+        for evidence in skill.evidence:
+            if evidence.outcome == "success":
+                owners[evidence.task_id].append(skill.id)
+    claims: list[tuple[int, str, int]] = []
+    for place, item in enumerate(wanted):
+        shared = Counter(skill_id for task in item.tasks for skill_id in owners.get(task, ()))
+        claims.extend((-count, skill_id, place) for skill_id, count in shared.items())
+    ids: dict[int, str] = {}
+    for _, skill_id, place in sorted(claims):
+        if place not in ids and skill_id not in taken:
+            ids[place] = skill_id
+            taken.add(skill_id)
+    for place, item in enumerate(wanted):
+        if place not in ids:
+            fresh = stable_id("skill", space.id, *item.key)
+            while fresh in taken:
+                fresh = stable_id("skill", fresh)
+            ids[place] = fresh
+            taken.add(fresh)
+    return [ids[place] for place in range(len(wanted))]
+
+
+def _own(wanted: Sequence[_Wanted], skills: Sequence[Skill]) -> list[_Wanted]:
+    """Without those that a model's skill says already: rules leave such skills alone, and make none beside them.
+
+    It does where most runs behind the one stand behind the other.
+    """
+    behind: dict[str, frozenset[str]] = {}
+    by_task: dict[str, list[Skill]] = defaultdict(list)
+    for skill in skills:
+        if skill.origin == "model":
+            behind[skill.id] = frozenset(e.task_id for e in skill.evidence if e.outcome == "success")
+            for task in behind[skill.id]:
+                by_task[task].append(skill)
+    found = []
+    for item in wanted:
+        shared: Counter[str] = Counter()
+        fewest: dict[str, int] = {}
+        for skill in (skill for task in item.tasks for skill in by_task.get(task, ())):
+            shared[skill.id] += 1
+            # One without steps covers a procedure only where it knows most of its runs.
+            theirs = len(behind[skill.id]) if skill.body.tool_sops else len(item.tasks)
+            fewest[skill.id] = min(len(item.tasks), theirs)
+        if not any(2 * count >= fewest[id] for id, count in shared.items()):
+            found.append(item)
+    return found
+
+
+def _retired(
+    told: Set[str], own: Sequence[_Wanted], edits: Iterable[SkillEdit], skills: Sequence[Skill]
+) -> tuple[str, ...]:
+    """Learned skills of which all evidence now stands behind others, whoever made those."""
+    kept = {edit.skill_id for edit in edits}
+    still = {e.task_id: None for item in own for e in item.evidence}
+    gone = []
+    by_tasks = {item.tasks: None for item in own}
+    for skill in skills:
+        if skill.origin != "rules" or skill.status == "retired" or skill.id in kept:
+            continue
+        tasks = frozenset(e.task_id for e in skill.evidence if e.outcome == "success")
+        if tasks and tasks <= told and not any(tasks & item for item in by_tasks) and tasks.isdisjoint(still):
+            gone.append(skill.id)
+    return tuple(gone)

@@ -1,0 +1,357 @@
+"""RulesObserver: which tasks a conversation holds, and how each ended, without a model.
+
+A fold over messages and outcomes in order of arrival. Its state is the list of settled tasks, of which only the Task
+records are known, and one open task, of which the messages are at hand. Observation resumes at the first message of
+the open task, so that any batching of a conversation gives the same tasks, and a long one is read about once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from acontext_store.types import Outcome, Session, StoredMessage, Task, TaskData, TaskOps, TaskStatus, stable_id
+
+from ..concurrency.cooperative import breathe, think
+from ..protocols import Observation
+from ..transcript.markers import strip_injected
+from ..transcript.outcomes import BARE, EXPLICIT, differs, failed_act, status_of, weightier
+from ..transcript.tool_calls import Call, executed_calls
+from ..transcript.tool_names import effect_of
+from ..transcript.user_turns import asks, is_thankful, kind_of_turn, standing_wishes
+
+DESCRIPTION_CHARS = 500
+MOST_PROGRESSES = 50
+MOST_PREFERENCES = 20
+
+
+class RulesObserver:
+    """Segments at user requests; believes reports over users, users over frameworks and tools, models never (T14)."""
+
+    async def observe(self, observation: Observation) -> TaskOps:
+        return await think(observe, observation)
+
+
+def observe(observation: Observation) -> TaskOps:
+    """The tasks of the session after these messages and outcomes. Pure."""
+    messages = observation.messages
+    if not messages:
+        seen = max((task.last_seq for task in observation.tasks), default=0)
+        return TaskOps(session_id=observation.session.id, observed_seq=seen, resume_seq=max(1, seen))
+    start = messages[0].seq
+    fold = _Fold(observation.session, [task for task in observation.tasks if task.first_seq < start])
+    outcomes = sorted(observation.outcomes, key=lambda outcome: outcome.after_seq)
+    said = 0
+    for message in messages:
+        breathe()
+        while said < len(outcomes) and outcomes[said].after_seq < message.seq:
+            fold.hear(outcomes[said])
+            said += 1
+        fold.read(message)
+    for outcome in outcomes[said:]:
+        fold.hear(outcome)
+    tasks = fold.tasks()
+    known = {task.id: task for task in observation.tasks}
+    kept = {task.id for task in tasks}
+    return TaskOps(
+        session_id=observation.session.id,
+        tasks=tuple(task for task in tasks if differs(known.get(task.id), task)),
+        removed=tuple(task.id for task in observation.tasks if task.id not in kept),
+        observed_seq=messages[-1].seq,
+        resume_seq=fold.resume_seq(),
+    )
+
+
+@dataclass(slots=True)
+class _Open:
+    """The task that is going on."""
+
+    id: str
+    first_seq: int
+    messages: list[StoredMessage]
+    request: str
+    run_id: str | None = None
+    runs: set[str] = field(default_factory=set)
+    outcome: Outcome | None = None
+    agent_said: str = ""
+    replied: bool = False
+    disputed: bool = False
+
+
+class _Fold:
+    def __init__(self, session: Session, settled: list[Task]) -> None:
+        self.session = session
+        self.settled = settled
+        self.open: _Open | None = None
+        #: The first message that belongs to no task yet: a system prompt, a greeting.
+        self.leading: int | None = None
+        #: The last message that a settled task has.
+        self.reach = max((task.last_seq for task in settled), default=0)
+        self.known_seq = self.last_seq = self.reach
+
+    # -- messages
+
+    def read(self, message: StoredMessage) -> None:
+        if message.seq <= self.known_seq:
+            return
+        self.last_seq = message.seq
+        text = strip_injected(message.text) if message.role == "user" else ""
+        if not text.strip():
+            self._continue(message)
+            return
+        if self.open is None:
+            if self.settled and kind_of_turn(text, asked=False) == "thanks":
+                self._continue(message)
+            else:
+                self._begin(message, text)
+            return
+        self._turn(self.open, message, text)
+
+    def _turn(self, task: _Open, message: StoredMessage, text: str) -> None:
+        """A user's turn while a task is going on: part of it, or the next one."""
+        if not task.replied:
+            self._continue(message)
+            return
+        kind = kind_of_turn(text, asked=asks(task.agent_said))
+        if kind == "request":
+            if is_thankful(text):
+                self._vote(task, message, "success")
+            self._settle()
+            self._begin(message, text)
+            return
+        if kind == "thanks":
+            self._vote(task, message, "success")
+        elif kind == "correction":
+            self._vote(task, message, "failed")
+            task.disputed = True
+        elif task.outcome is not None and task.outcome.weight <= BARE:
+            task.outcome = None
+        self._continue(message)
+
+    def _begin(self, message: StoredMessage, text: str) -> None:
+        first = message.seq if self.leading is None else self.leading
+        self.leading = None
+        self.open = _Open(id=stable_id(self.session.id, message.id), first_seq=first, messages=[], request=text.strip())
+        self._continue(message)
+
+    def _continue(self, message: StoredMessage) -> None:
+        task = self.open
+        if task is None:
+            if self.settled:
+                newest = self._newest()
+                last = self.settled[newest]
+                self.reach = message.seq
+                self.settled[newest] = last.model_copy(
+                    update={
+                        "first_seq": last.first_seq or message.seq,
+                        "last_seq": message.seq,
+                        "updated_at": message.created_at,
+                        "space_digested": False,
+                    }
+                )
+            elif self.leading is None:
+                self.leading = message.seq
+            return
+        task.messages.append(message)
+        if message.run_id is not None:
+            task.run_id = message.run_id
+            task.runs.add(message.run_id)
+        if message.role == "assistant":
+            task.replied = True
+            task.agent_said = strip_injected(message.text) or ("" if message.tool_calls else task.agent_said)
+            if task.disputed and task.outcome is not None and task.outcome.weight < EXPLICIT:
+                # New work after a correction: what was said of the old no longer counts.
+                task.outcome, task.disputed = None, False
+
+    # -- outcomes
+
+    def hear(self, outcome: Outcome) -> None:
+        if outcome.weight <= 0:
+            return
+        explicit = outcome.weight >= EXPLICIT
+        if outcome.run_id is None or (self.open is not None and not self.open.runs and not self.settled):
+            if explicit:
+                self._cover(outcome, self._since_last_report())
+            elif self.open is not None:
+                self.open.outcome = weightier(self.open.outcome, outcome)
+            elif self.settled:
+                self._relabel(self._newest(), outcome)
+            return
+        same = [i for i, task in enumerate(self.settled) if task.outcome and task.outcome.run_id == outcome.run_id]
+        is_open = self.open is not None and outcome.run_id in self.open.runs
+        if explicit and is_open:
+            trailing = len(self.settled)
+            while trailing and (trailing - 1) in same:
+                trailing -= 1
+            self._cover(outcome, trailing)
+            return
+        if is_open and self.open is not None:
+            self.open.outcome = weightier(self.open.outcome, outcome)
+        for i in same if not explicit else same[-1:]:
+            self._relabel(i, outcome)
+
+    def _newest(self) -> int:
+        """The settled task that went on last. (Of a model's tasks that need not be the last one in order.)"""
+        if self.settled[-1].last_seq >= self.reach:
+            return len(self.settled) - 1
+        return max(range(len(self.settled)), key=lambda at: self.settled[at].last_seq)
+
+    def _since_last_report(self) -> int:
+        """The first settled task after the last explicit word on the whole session."""
+        for i in range(len(self.settled), 0, -1):
+            spoken = self.settled[i - 1].outcome
+            if spoken is not None and spoken.weight >= EXPLICIT and spoken.run_id is None:
+                return i
+        return 0
+
+    def _cover(self, outcome: Outcome, start: int) -> None:
+        """All tasks from `start` on, and the open one, are one task with this outcome."""
+        whole = outcome.run_id is None
+        if self.open is not None and start == len(self.settled):
+            self.open.outcome = weightier(self.open.outcome, outcome)
+            if whole:
+                self._settle()
+            return
+        if self.open is not None:
+            self._settle()
+        if start >= len(self.settled):
+            if self.settled:
+                self._relabel(self._newest(), outcome)
+            return
+        parts = self.settled[start:]
+        best: Outcome | None = None
+        for part in parts:
+            if part.outcome is not None and part.outcome.weight >= EXPLICIT:
+                best = weightier(best, part.outcome)
+        del self.settled[start:]
+        self.settled.append(_merged(parts, weightier(best, outcome)))
+
+    def _relabel(self, i: int, outcome: Outcome) -> None:
+        task = self.settled[i]
+        best = weightier(task.outcome, outcome)
+        if best != task.outcome:
+            self.settled[i] = task.model_copy(
+                update={"outcome": best, "status": status_of(best, closed=True, replied=True), "space_digested": False}
+            )
+
+    def _vote(self, task: _Open, message: StoredMessage, status: TaskStatus) -> None:
+        outcome = Outcome(
+            id=stable_id(task.id, "user", message.id),
+            status="success" if status == "success" else "failed",
+            source="user",
+            run_id=task.run_id,
+            after_seq=message.seq,
+            created_at=message.created_at,
+        )
+        task.outcome = weightier(task.outcome, outcome)
+
+    # -- tasks
+
+    def _settle(self) -> None:
+        if self.open is not None:
+            self.settled.append(self._task(self.open, closed=True))
+            self.reach = self.settled[-1].last_seq
+            self.open = None
+
+    def tasks(self) -> list[Task]:
+        found = list(self.settled)
+        if self.open is not None:
+            found.append(self._task(self.open, closed=False))
+        return [task if task.order == i else task.model_copy(update={"order": i}) for i, task in enumerate(found, 1)]
+
+    def resume_seq(self) -> int:
+        if self.open is not None:
+            return self.open.first_seq
+        return self.leading if self.leading is not None else max(1, self.last_seq)
+
+    def _task(self, task: _Open, *, closed: bool) -> Task:
+        outcome = task.outcome
+        calls = executed_calls(task.messages)
+        if outcome is not None and outcome.source == "framework" and outcome.status == "success":
+            outcome = _unless_it_failed(task, outcome, calls)
+        if outcome is None and not task.runs:
+            outcome = _by_tools(task, calls and calls[-1].result is not None, calls and calls[-1].is_error, closed)
+        if outcome is None and task.run_id is not None:
+            # Says nothing, but remembers the run, so that a late report finds its task.
+            outcome = Outcome(
+                id=stable_id(task.id, "run"), status="unknown", source="model", run_id=task.run_id,
+                after_seq=task.messages[-1].seq, created_at=task.messages[-1].created_at,
+            )  # fmt: skip
+        status = status_of(outcome, closed=closed, replied=task.replied)
+        weak = outcome is not None and outcome.weight <= BARE
+        if weak and status == "success" and not closed and asks(task.agent_said):
+            status = "running"
+        return Task(
+            id=task.id,
+            session_id=self.session.id,
+            project_id=self.session.project_id,
+            order=len(self.settled) + 1,
+            data=_data(task, [
+                f"called {call.tool}: {'error' if call.is_error else 'ok' if call.result is not None else 'no result'}"
+                for call in calls if effect_of(call.tool) not in ("thought", "finish")
+            ]),
+            status=status,
+            first_seq=task.first_seq,
+            last_seq=task.messages[-1].seq,
+            outcome=outcome,
+            created_at=task.messages[0].created_at,
+            updated_at=task.messages[-1].created_at,
+        )  # fmt: skip
+
+
+def _unless_it_failed(task: _Open, outcome: Outcome, calls: Sequence[Call]) -> Outcome:
+    """A run that came to its end, but whose last act failed and was not made good, has not succeeded."""
+    failed = failed_act(calls)
+    if failed is None:
+        return outcome
+    return Outcome(
+        id=stable_id(task.id, "tool"), status="failed", source="tool", reason=f"{failed.tool} failed",
+        run_id=outcome.run_id, after_seq=outcome.after_seq, created_at=outcome.created_at,
+    )  # fmt: skip
+
+
+def _by_tools(task: _Open, answered: object, error: object, closed: bool) -> Outcome | None:
+    """What the last executed call tells, once the agent has answered or the user has moved on."""
+    if not answered:
+        return None
+    if not closed and (not task.agent_said or asks(task.agent_said)):
+        return None
+    last = task.messages[-1]
+    return Outcome(
+        id=stable_id(task.id, "tool"), status="failed" if error else "success", source="tool",
+        after_seq=last.seq, created_at=last.created_at,
+    )  # fmt: skip
+
+
+def _data(task: _Open, progresses: Sequence[str]) -> TaskData:
+    wishes: dict[str, None] = {}
+    for message in task.messages:
+        if message.role == "user":
+            for sentence, _ in standing_wishes(strip_injected(message.text)):
+                wishes.setdefault(sentence)
+    return TaskData(
+        task_description=task.request[:DESCRIPTION_CHARS],
+        progresses=list(progresses)[:MOST_PROGRESSES],
+        user_preferences=list(wishes)[:MOST_PREFERENCES],
+    )
+
+
+def _merged(parts: Sequence[Task], outcome: Outcome) -> Task:
+    """One task instead of several: the first one's request, everybody's facts."""
+    first, last = parts[0], parts[-1]
+    progresses = [fact for part in parts for fact in part.data.get("progresses", [])]
+    wishes = dict.fromkeys(wish for part in parts for wish in part.data.get("user_preferences", []))
+    return first.model_copy(
+        update={
+            "data": TaskData(
+                task_description=first.data["task_description"],
+                progresses=progresses[:MOST_PROGRESSES],
+                user_preferences=list(wishes)[:MOST_PREFERENCES],
+            ),
+            "status": status_of(outcome, closed=True, replied=True),
+            "outcome": outcome,
+            "last_seq": last.last_seq,
+            "updated_at": last.updated_at,
+            "space_digested": False,
+        }
+    )

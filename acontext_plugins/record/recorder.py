@@ -1,0 +1,500 @@
+"""Recorder: from the agent's hands to the disk. Callers only enqueue; one thread redacts, sorts and writes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from acontext_store.errors import AcontextError, Closed, NotFound, StoreUnavailable
+from acontext_store.protocols import BlobStore, Pending, Store
+from acontext_store.types import NATIVE_ASSET, Appended, Json, Message, Outcome, Part, Session, is_uuid, stable_id
+
+from ..concurrency.cooperative import taking_turns
+from ..service import Recording, SessionRef
+from ..settings import ObserveSettings, Patience, RecorderSettings
+from .scrubber import Scrubber
+
+log = logging.getLogger("acontext")
+
+_BATCH = 256
+_KNOWN_SESSIONS = 10_000
+_PREVIEW = 4_096
+#: Characters that are prepared on the caller's own thread.
+_SMALL = 4_096
+
+
+@dataclass(slots=True)
+class RecorderStats:
+    """Counts since the recorder was made."""
+
+    recorded: int = 0
+    dropped: int = 0
+    failed: int = 0
+    redacted: int = 0
+    retries: int = 0
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One recording, and the write that comes of it."""
+
+    ref: SessionRef | str
+    messages: Sequence[Message] | Callable[[], Sequence[Message]]
+    outcomes: Sequence[Outcome]
+    size: int
+    waiter: Pending[Appended] | None = None
+    prepared: tuple[Session | None, str, Sequence[Message], Sequence[Outcome]] | None = None
+
+    @property
+    def session(self) -> str:
+        return self.ref if isinstance(self.ref, str) else self.ref.key
+
+
+@dataclass(slots=True)
+class _Group:
+    """Recordings of one session that are written together, in order, or not at all."""
+
+    entries: list[_Entry]
+    write: Pending[Appended] | None = None
+
+    def takes(self, entry: _Entry) -> bool:
+        """Whether `entry` can be written with these: an outcome stands behind its messages, so it ends a group."""
+        last = self.entries[-1]
+        return not last.outcomes and last.waiter is None and entry.waiter is None
+
+    def fail(self, error: Exception) -> None:
+        self.write = Pending()
+        self.write.set_exception(error)
+
+
+def _wave(entries: list[_Entry]) -> tuple[list[_Group], list[_Entry]]:
+    """At most one group a session, and what has to wait for it."""
+    groups: dict[str, _Group] = {}
+    closed: set[str] = set()
+    rest: list[_Entry] = []
+    for entry in entries:
+        group = groups.get(entry.session)
+        if group is None:
+            groups[entry.session] = _Group([entry])
+        elif entry.session not in closed and group.takes(entry):
+            group.entries.append(entry)
+        else:
+            closed.add(entry.session)
+            rest.append(entry)
+    return list(groups.values()), rest
+
+
+class Recorder:
+    """The one way by which conversations reach the store.
+
+    Order is kept. A repeated message id is kept once. While the database cannot be written, recordings wait in
+    memory up to a bound; past the bound they are dropped, counted, and logged once a minute: the agent never waits.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        blobs: BlobStore,
+        scrubber: Scrubber,
+        *,
+        settings: RecorderSettings | None = None,
+        observe: Patience | None = None,
+        wake: Callable[[], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._scrubber = scrubber
+        self._settings = settings or RecorderSettings()
+        self._observe = observe or ObserveSettings().patience(model=False)
+        self._wake = wake or (lambda: None)
+        self.stats = RecorderStats()
+        self._queue: queue.SimpleQueue[_Entry | threading.Event | None] = queue.SimpleQueue()
+        #: Again and again from one thread: a stream that the garbage collector closes in here records, too.
+        self._lock = threading.RLock()
+        self._pending = 0
+        self._pending_bytes = 0
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._spaces: dict[str, str] = {}
+        self._spoken: dict[str, float] = {}
+        self._hurry = threading.Event()
+        self._closing = False
+        self._deadline: float | None = None
+        self._pid = os.getpid()
+        self._thread = threading.Thread(target=self._work, name="acontext-recorder", daemon=True)
+        self._thread.start()
+
+    # -- callers
+    def record(self, recording: Recording) -> None:
+        """Enqueue it: microseconds, never blocks, never raises."""
+        size = recording.size
+        with self._lock:
+            full = (
+                self._closing
+                or self._pending >= self._settings.max_pending
+                or (self._pending_bytes + size > self._settings.max_bytes and self._pending > 0)
+            )
+            if not full:
+                self._pending += 1
+                self._pending_bytes += size
+        if full or self._pid != os.getpid():
+            self.stats.dropped += 1
+            self._say("dropped", "a recording was dropped: %s", "closed" if self._closing else "the queue is full")
+            return
+        self._queue.put(_Entry(recording.session, recording.messages, recording.outcomes, size))
+
+    def append(
+        self, session: SessionRef | str, messages: Sequence[Message] = (), outcomes: Sequence[Outcome] = ()
+    ) -> Pending[Appended]:
+        """The same, and tell when it is durable. `session` = the id of one that exists, or a reference.
+
+        The result raises NotFound for an unknown id, StoreUnavailable where the database cannot be written.
+        """
+        if self._closing or self._pid != os.getpid():
+            waiter: Pending[Appended] = Pending()
+            waiter.set_exception(Closed("this client is closed, or was opened before os.fork(): open one here"))
+            return waiter
+        size = 0
+        for message in messages:
+            for part in message.parts:
+                size += len(part.text or "") + 512
+        if isinstance(session, str) and self._pending == 0 and size <= _SMALL:
+            # nothing is ahead of it: two thread switches less than by way of the queue
+            _, _, prepared, said = self._prepare(_Entry(session, messages, outcomes, size), None, session)
+            self.stats.recorded += len(messages)
+            return self._append(None, session, prepared, said)
+        waiter = Pending()
+        with self._lock:
+            self._pending += 1
+            self._pending_bytes += size
+        self._queue.put(_Entry(session, messages, outcomes, size, waiter))
+        self._hurry.set()
+        return waiter
+
+    @property
+    def pending(self) -> int:
+        """Recordings that are not durable yet."""
+        return self._pending
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until all that was enqueued before is durable (or has failed); False when time ran out first."""
+        if not self._thread.is_alive() or self._pid != os.getpid():
+            return self._pending == 0
+        done = threading.Event()
+        self._queue.put(done)
+        self._hurry.set()
+        return done.wait(timeout)
+
+    def close(self) -> None:
+        """Write what is enqueued, for at most `close_timeout` seconds, then stop. Safe to call twice."""
+        if self._pid != os.getpid() or self._closing:
+            return
+        self._deadline = time.monotonic() + self._settings.close_timeout
+        self._closing = True
+        self._queue.put(None)
+        self._hurry.set()
+        self._thread.join(self._settings.close_timeout + 5)
+
+    # -- the thread
+    def _work(self) -> None:
+        stop = False
+        while not stop:
+            entries: list[_Entry] = []
+            events: list[threading.Event] = []
+            item = self._queue.get()
+            if self._settings.linger and self._queue.qsize() < _BATCH:
+                # an agent that has just recorded something is busy: it goes on to its next call, which takes longer
+                self._hurry.wait(self._settings.linger)
+                self._hurry.clear()
+            while True:
+                if item is None:
+                    stop = True
+                elif isinstance(item, threading.Event):
+                    events.append(item)
+                    break
+                else:
+                    entries.append(item)
+                if stop or len(entries) >= _BATCH:
+                    break
+                try:
+                    item = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+            try:
+                self._write(entries)
+            except Exception:
+                log.exception("acontext: the recorder met something unexpected; %d recordings are lost", len(entries))
+                self._forget(entries, Closed("the recorder failed"))
+            for event in events:
+                event.set()
+
+    def _write(self, entries: list[_Entry]) -> None:
+        """Write them all. Of one session nothing is begun before what came earlier is kept (or has failed)."""
+        rest = entries
+        while rest:
+            wave, rest = _wave(rest)
+            self._write_wave(wave)
+        if entries:
+            self._wake()
+
+    def _write_wave(self, wave: list[_Group]) -> None:
+        """What the database refuses for now is tried again until it can be written."""
+        delay = 0.05
+        while wave:
+            for group in wave:
+                self._submit(group)
+            wave = [group for group in wave if not self._settled(group)]
+            if not wave:
+                return
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                for group in wave:
+                    self._forget(group.entries, StoreUnavailable("the database could not be written before closing"))
+                return
+            self.stats.retries += 1
+            self._say("retry", "the database cannot be written now; %d recordings wait in memory", self._pending)
+            time.sleep(delay)
+            delay = min(delay * 2, 2.0)
+
+    def _submit(self, group: _Group) -> None:
+        for entry in list(group.entries):
+            try:
+                if entry.prepared is None:
+                    found = self._resolve(entry.ref)
+                    with taking_turns():
+                        entry.prepared = self._prepare(entry, *found)
+            except StoreUnavailable as error:
+                group.fail(error)
+                return
+            except Exception as error:
+                group.entries.remove(entry)
+                self._forget([entry], error)
+        prepared = [entry.prepared for entry in group.entries if entry.prepared is not None]
+        if not prepared:
+            group.write = None
+            return
+        session = next((one[0] for one in prepared if one[0] is not None), None)
+        messages = [message for one in prepared for message in one[2]]
+        outcomes = [outcome for one in prepared for outcome in one[3]]
+        try:
+            group.write = self._append(session, prepared[0][1], messages, outcomes)
+        except Exception as error:
+            group.fail(error)
+
+    def _settled(self, group: _Group) -> bool:
+        """Wait for the write. False where it is to be tried again."""
+        if group.write is None:
+            return True
+        error = group.write.exception()
+        if error is None:
+            appended = group.write.result()
+            for entry in group.entries:
+                self._done(entry, appended)
+            return True
+        if isinstance(error, StoreUnavailable) and group.entries[0].waiter is None:
+            return False
+        if isinstance(error, NotFound) and self._forgot(group):
+            return False
+        if len(group.entries) > 1:  # one of them cannot be taken: not the others' fault
+            for entry in group.entries:
+                self._write_wave([_Group([entry])])
+            return True
+        self._forget(group.entries, error)
+        return True
+
+    def _forgot(self, group: _Group) -> bool:
+        """A session that was known here has been deleted: make it again, once."""
+        ref = group.entries[0].ref
+        if isinstance(ref, str) or ref.key not in self._known:
+            return False
+        self._known.pop(ref.key, None)
+        self._spaces.clear()
+        for entry in group.entries:
+            entry.prepared = None
+        return True
+
+    def _append(
+        self, session: Session | None, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome]
+    ) -> Pending[Appended]:
+        return self._store.append(
+            session_id,
+            messages,
+            outcomes,
+            ensure=session,
+            quiet=self._observe.quiet,
+            max_wait=self._observe.max_wait,
+            buffer=self._observe.buffer,
+        )
+
+    def _done(self, entry: _Entry, appended: Appended) -> None:
+        self._count_out(entry)
+        self.stats.recorded += len(entry.prepared[2]) if entry.prepared else 0
+        if entry.waiter is not None and entry.waiter.set_running_or_notify_cancel():
+            entry.waiter.set_result(appended)
+
+    def _forget(self, entries: Iterable[_Entry], error: BaseException) -> None:
+        for entry in entries:
+            self._count_out(entry)
+            if entry.waiter is not None:
+                if entry.waiter.set_running_or_notify_cancel():
+                    entry.waiter.set_exception(error)
+            else:
+                self.stats.failed += 1
+                self._say("failed", "a recording could not be kept: %s", error)
+
+    def _count_out(self, entry: _Entry) -> None:
+        with self._lock:
+            self._pending -= 1
+            self._pending_bytes -= entry.size
+
+    # -- from a recording to rows
+    def _prepare(
+        self, entry: _Entry, session: Session | None, session_id: str
+    ) -> tuple[Session | None, str, Sequence[Message], Sequence[Outcome]]:
+        messages = entry.messages() if callable(entry.messages) else entry.messages
+        messages, outcomes, redacted = self._scrubber.redact(session_id, messages, entry.outcomes)
+        self.stats.redacted += redacted
+        return session, session_id, [self._outsource(message) for message in messages], outcomes
+
+    def _resolve(self, ref: SessionRef | str) -> tuple[Session | None, str]:
+        """The session's id, and the session itself where it may have to be made."""
+        if isinstance(ref, str):
+            return None, ref
+        session_id = session_id_of(self._store.project_id, ref.key)
+        if ref.key in self._known:
+            return None, session_id
+        space_id = self._space_id(ref.space) if ref.space else None
+        key, principal, agent, configs = self._clean(session_id, ref)
+        session = Session(
+            id=session_id,
+            project_id=self._store.project_id,
+            space_id=space_id,
+            key=key,
+            principal=principal,
+            agent=agent,
+            disable_task_tracking=not ref.track_tasks,
+            configs=configs,
+        )
+        if space_id is not None:
+            try:
+                found = self._store.session(session_id).result()
+                if found.space_id is None:
+                    self._store.update_session(session_id, space_id=space_id).result()
+            except NotFound:
+                pass
+        self._known[ref.key] = None
+        if len(self._known) > _KNOWN_SESSIONS:
+            self._known.popitem(last=False)
+        return session, session_id
+
+    def _clean(self, session_id: str, ref: SessionRef) -> tuple[str, str | None, str | None, Json | None]:
+        """Key, principal, agent and configs without secrets. A key that was one is told apart by the session's id."""
+        texts = (ref.key, ref.principal, ref.agent)
+        parts = tuple(Part(type="text", text=text or "") for text in texts)
+        (message,), _, masked = self._scrubber.redact(
+            session_id, [Message(role="system", parts=parts, meta=ref.configs or {})], ()
+        )
+        if not masked:
+            return ref.key, ref.principal, ref.agent, ref.configs
+        key, principal, agent = (part.text for part in message.parts)
+        if key != ref.key:
+            key = f"{key} {session_id[:8]}"
+        configs = message.meta if ref.configs is not None else None
+        return str(key), principal or ref.principal, agent or ref.agent, configs
+
+    def _space_id(self, space: str) -> str:
+        if space not in self._spaces:
+            found = self._store.space(space) if is_uuid(space) else self._store.space_by_name(space, create=True)
+            self._spaces[space] = found.result().id
+        return self._spaces[space]
+
+    def _outsource(self, message: Message) -> Message:
+        """Move texts that are too long for the database to the blob store; their beginning stays."""
+        limit = self._settings.inline_bytes
+        changes: dict[str, object] = {}
+        # a character is at most 4 bytes: most messages are seen to be short without encoding them
+        for part in message.parts:
+            if part.text is not None and len(part.text) * 4 > limit:
+                changes["parts"] = tuple(self._shorten(part) for part in message.parts)
+                break
+        if message.native is not None and (changes or _rough_size(message.native) > limit):
+            data = json.dumps(message.native).encode()
+            if len(data) > limit:
+                changes["native"] = {NATIVE_ASSET: self._blobs.put(data)}
+        return message.model_copy(update=changes) if changes else message
+
+    def _shorten(self, part: Part) -> Part:
+        if part.text is None or part.asset is not None:
+            return part
+        data = part.text.encode("utf-8", "replace")
+        if len(data) <= self._settings.inline_bytes:
+            return part
+        return part.model_copy(update={"text": part.text[:_PREVIEW], "asset": self._blobs.put(data)})
+
+    def _say(self, kind: str, text: str, *arguments: object) -> None:
+        moment = time.monotonic()
+        if moment - self._spoken.get(kind, -1e9) > 60:
+            self._spoken[kind] = moment
+            log.warning("acontext: " + text, *arguments)
+
+
+M = TypeVar("M", bound=Message)
+
+
+def is_outsourced(message: Message) -> bool:
+    """Whether some of it is in the blob store."""
+    for part in message.parts:
+        if part.asset is not None and part.text is not None:
+            return True
+    return message.native is not None and set(message.native) == {NATIVE_ASSET}
+
+
+def restore(message: M, blobs: BlobStore) -> M:
+    """A message with its long texts fetched back from the blob store. Raises NotFound where one is gone."""
+    changes: dict[str, object] = {}
+    if any(part.asset is not None and part.text is not None for part in message.parts):
+        changes["parts"] = tuple(
+            part.model_copy(update={"text": blobs.get(part.asset).decode(), "asset": None})
+            if part.asset is not None and part.text is not None
+            else part
+            for part in message.parts
+        )
+    if message.native is not None and set(message.native) == {NATIVE_ASSET}:
+        changes["native"] = json.loads(blobs.get(message.native[NATIVE_ASSET]))
+    return message.model_copy(update=changes) if changes else message
+
+
+def session_id_of(project_id: str, key: str) -> str:
+    """The id of the session that the host calls `key`; a UUID is taken as an id itself, in small letters."""
+    return key.lower() if is_uuid(key) else stable_id(project_id, "session", key)
+
+
+def _rough_size(value: object) -> int:
+    """Characters in all strings below `value`, without recursion."""
+    total, rest = 0, [value]
+    while rest:
+        item = rest.pop()
+        if isinstance(item, str):
+            total += len(item)
+        elif isinstance(item, dict):
+            rest.extend(item.values())
+        elif isinstance(item, list | tuple):
+            rest.extend(item)
+    return total
+
+
+__all__ = [
+    "AcontextError",
+    "Recorder",
+    "RecorderStats",
+    "Scrubber",
+    "is_outsourced",
+    "restore",
+    "session_id_of",
+]

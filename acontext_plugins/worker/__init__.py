@@ -1,0 +1,1 @@
+"""Background work: due jobs, leases, retries, and what they cost."""

@@ -1,0 +1,475 @@
+"""Run tracker: one run of an agent or a team, as its model calls and its status tell of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, replace
+from typing import Any
+
+from acontext_plugins.runs import Run, Runtime, reason_of
+from acontext_store.types import Message, stable_id
+
+from .convert import Copied, Kind, copied, kind_of, message_of, words_of
+
+_PAUSED = 1024
+#: Events that say how a run ends, by what `RunOutput.status` says then.
+_ENDS = {"Completed": "COMPLETED", "Error": "ERROR", "Cancelled": "CANCELLED", "Paused": "PAUSED"}
+_EVENTS = {f"{owner}{end}": status for owner in ("Run", "TeamRun") for end, status in _ENDS.items()}
+
+current_watch: ContextVar[Watch | None] = ContextVar("acontext_agno_watch", default=None)
+
+
+@dataclass(slots=True)
+class Paused:
+    """What must be known of a run that waits for a human, until it goes on."""
+
+    run: Run
+    seen: set[str]
+    pending: dict[str, str]
+
+
+class PausedRuns:
+    """Runs that wait, by agno's own id. Bounded: the one that has waited longest is forgotten first."""
+
+    def __init__(self, size: int = _PAUSED) -> None:
+        self._size = size
+        self._runs: OrderedDict[str, Paused] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def keep(self, run_id: str, paused: Paused) -> None:
+        with self._lock:
+            self._runs[run_id] = paused
+            self._runs.move_to_end(run_id)
+            while len(self._runs) > self._size:
+                self._runs.popitem(last=False)
+
+    def take(self, run_id: str | None, runtime: Runtime) -> Paused | None:
+        """The run with that id, where it was recorded in the same way."""
+        with self._lock:
+            paused = self._runs.get(run_id) if run_id is not None else None
+            if run_id is None or paused is None or not paused.run.runtime.same_as(runtime):
+                return None
+            return self._runs.pop(run_id)
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+
+paused_runs = PausedRuns()
+
+
+class Watch:
+    """One run: what has been recorded of it, what is still awaited. Its public methods never raise, unless strict.
+
+    `owner` is what wrapped the agent: model calls of another owner are none of this run's.
+    """
+
+    def __init__(self, owner: object, runtime: Runtime, run: Run, session_id: str, asked: object = None) -> None:
+        self.owner = owner
+        self.runtime = runtime
+        self.run = run
+        self.session_id = session_id
+        #: What the host gave as input, where the run began now.
+        self.asked = asked
+        #: The run goes on that had been interrupted.
+        self.resumed = False
+        #: It goes on without us when the call returns (`background=True`).
+        self.detached = False
+        #: Agno's own id of the run, and its own object for it, once they are known.
+        self.run_id: str | None = None
+        self.output: Any = None
+        #: The list of messages that agno works on.
+        self.live: list[Any] | None = None
+        #: The newest exception that the model has raised.
+        self.error: Exception | None = None
+        self.seen: set[str] = set()
+        #: Calls of the model that have no result yet: tool name by call id.
+        self.pending: dict[str, str] = {}
+        self._arguments: dict[str, str] = {}
+        self._claimed: set[str] = set()
+        #: Calls that wait for a member that waits for a human: what stands for their results now is none.
+        self._waiting: set[str] = set()
+        #: Whose call this run answers, where it runs inside of another.
+        self._parent: tuple[Watch, str] | None = None
+        #: Messages of the user are still to come.
+        self._users = True
+        self._said = False
+        self._tools: list[str] | None = None
+        self._status: tuple[str, str] | None = None
+        #: The last message of the user's turn.
+        self._asked_in: str | None = None
+        #: The message that carries skills, beside the one that it stands for.
+        self._carrier: tuple[Any, Any] | None = None
+        self._lock = threading.RLock()
+
+    def resume(self, paused: Paused | None, *, asked: bool) -> None:
+        """It is a run that was interrupted, `asked` for something more or not.
+
+        What another process has recorded of it has the same ids here, so it is recorded once.
+        """
+        self.resumed = self._said = True
+        self._users = paused is None or asked
+        if paused is not None:
+            self.run, self.seen, self.pending = paused.run, paused.seen, paused.pending
+            self.run.reopen()
+
+    # -- the context
+    def active(self) -> Active:
+        """The current run inside a block: tools, members and models find it there."""
+        return Active(self)
+
+    # -- what the model calls tell
+    def begin(self, messages: list[Any], output: Any, tools: Sequence[Any] | None) -> None:
+        """The run's messages are with the model: for the first time, or again after a failure."""
+        with self.runtime.guard("model start"), self._lock:
+            self.error = None
+            self.identify(output.run_id, getattr(output, "user_id", None))
+            self.output = output
+            self._tools = _names(tools)
+            if messages is not self.live:
+                self.live = messages
+                if not self.resumed:
+                    self._context(messages, output)
+            self._note(messages, users=self._users)
+            self._said, self._users = True, False
+
+    def identify(self, run_id: str | None, user_id: str | None = None) -> None:
+        """Agno's own id of this run is ours, too: so it goes on in another process."""
+        if self.run_id is not None or not run_id:
+            return
+        self.run_id = run_id
+        if not self.run.adopted:
+            self.run.id = run_id
+            if user_id and self.run.session.principal is None:
+                self.run.session = replace(self.run.session, principal=user_id)
+
+    def _context(self, messages: Sequence[Any], output: Any) -> None:
+        """Mark what is none of the user's newest turn: examples, a history in the input; all of it after a failure."""
+        self.seen |= _examples(output)
+        fresh = [message for message in messages if not message.from_history and kind_of(message) != "system"]
+        last = max((number for number, one in enumerate(fresh, 1) if kind_of(one) != "user"), default=0)
+        self.seen.update(message.id for message in (fresh if self._said else fresh[:last]))
+
+    def note(self) -> None:
+        """Record what has come since the last time."""
+        with self.runtime.guard("messages"), self._lock:
+            if self.live is not None:
+                self._note(self.live)
+
+    def _note(self, messages: Iterable[Any], *, users: bool = False) -> None:
+        kept: list[tuple[str, Copied]] = []
+        for message in messages:
+            if message.from_history or message.id in self.seen or message.tool_call_id in self._waiting:
+                continue
+            self.seen.add(message.id)
+            kind = kind_of(message)
+            if kind == "system" or message.temporary or (kind == "user" and not users):
+                continue
+            if kind == "tool" and message.tool_call_id is None:
+                continue  # results of several calls in one: they are told one by one at the end
+            if kind == "user":
+                self._asked_in = message.id
+            copy = copied(message, kind, self._words(message, kind))
+            for call in copy.calls:
+                self.pending[call["id"]] = call["name"]
+                self._arguments[call["id"]] = call["arguments"]
+            if copy.call_id is not None:
+                self.pending.pop(copy.call_id, None)
+            if copy.content or copy.calls or copy.media or copy.thoughts or kind == "tool":
+                kept.append((message.id, copy))
+        self._record(kept)
+
+    def _words(self, message: Any, kind: Kind) -> str | None:
+        """The user's own words, without what agno puts behind them (references, dependencies)."""
+        if kind != "user" or self.output is None:
+            return None
+        given = getattr(self.output.input, "input_content", None)
+        content = message.content
+        mine = isinstance(given, str) and isinstance(content, str) and given and content.startswith(given)
+        return given if mine else None
+
+    def _record(self, kept: list[tuple[str, Copied]]) -> None:
+        if not kept:
+            return
+        key = self.run.session.key
+
+        def make() -> list[Message]:
+            return [message_of(copy, stable_id(key, id)) for id, copy in kept]
+
+        self.run.record(make=make, size=sum(copy.size for _, copy in kept))
+
+    # -- skills
+    @property
+    def query(self) -> str:
+        """The newest words of the user."""
+        given = getattr(getattr(self.output, "input", None), "input_content", None)
+        if isinstance(given, str) and not self.resumed:
+            return given
+        for message in reversed(self.live or ()):
+            if kind_of(message) == "user":
+                return words_of(message.content)
+        return ""
+
+    def recall(self) -> None:
+        """Ask for the skills that fit, once a run."""
+        with self.runtime.guard("skills"):
+            self.run.recall(self.query, self._tools)
+
+    async def arecall(self) -> None:
+        """The same, without blocking the event loop."""
+        with self.runtime.guard("skills"):
+            await self.run.arecall(self.query, self._tools)
+
+    def given(self, messages: list[Any], role: str) -> list[Any]:
+        """What the model is given instead of the run's messages: the same list, or another one that holds skills."""
+        if messages is not self.live:
+            return messages
+        self.note()
+        with self.runtime.guard("inject"):
+            return self._with_skills(messages, role)
+        return messages
+
+    def _with_skills(self, messages: list[Any], role: str) -> list[Any]:
+        text = self.run.skills_text
+        if not text:
+            return messages
+        in_system = self.runtime.options.inject_as == "system"
+        place = _system_place(messages, role) if in_system else _user_place(messages, self._asked_in)
+        if place is None and not in_system:
+            return messages
+        before = messages[place] if place is not None else None
+        if self._carrier is None or self._carrier[0] is not before:
+            self._carrier = before, _carrying(before, text, messages[-1], role)
+        carrier = self._carrier[1]
+        if place is None:
+            return [carrier, *messages]
+        return [*messages[:place], carrier, *messages[place + 1 :]]
+
+    # -- children
+    def call_of(self, member: Any, *, team: bool) -> str | None:
+        """Which call an agent inside of this run answers: the only open one, or the one that names the member."""
+        with self.runtime.guard("parent call"), self._lock:
+            self.note()
+            found = [call_id for call_id in self.pending if call_id and call_id not in self._claimed]
+            if team:
+                names = {_slug(name) for name in (member.id, member.name) if name}
+                found = [call_id for call_id in found if _slug(_member_in(self._arguments.get(call_id))) in names]
+            elif len(self.pending) != 1:
+                found = []
+            if found:
+                self._claimed.add(found[0])
+                return found[0]
+        return None
+
+    def answers(self, around: Watch, call_id: str | None) -> None:
+        """This run answers a call of the one around it."""
+        if call_id is not None:
+            self._parent = around, call_id
+
+    # -- ending
+    def saw(self, item: Any) -> None:
+        """An item of a stream."""
+        with self.runtime.guard("stream"):
+            run_id = getattr(item, "run_id", None)
+            if self.run_id is None:
+                self.identify(run_id, getattr(item, "user_id", None))
+            if run_id != self.run_id:
+                return  # a member's
+            status = _EVENTS.get(getattr(item, "event", ""))
+            if status is None and hasattr(item, "messages"):
+                self._heard(item)
+            elif status is not None and self._status is None:
+                self._status = status, words_of(item.content) if status == "ERROR" else ""
+
+    def returned(self, output: Any) -> None:
+        """The call has returned what agno says of the run."""
+        with self.runtime.guard("run end"):
+            self._heard(output)
+            self._end(output)
+
+    def exhausted(self) -> None:
+        """The stream has come to its end."""
+        with self.runtime.guard("run end"):
+            self._end(self.output)
+
+    def raised(self, error: BaseException) -> None:
+        """An exception has left the run, or its consumer has gone."""
+        with self.runtime.guard("run end"):
+            if isinstance(error, GeneratorExit):
+                self._end(self.output, abandoned=True)
+            elif self.run_id is not None:
+                self._flush()
+                stopped = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
+                self.run.end(*(("cancelled",) if stopped else ("failed", reason_of(error))))
+
+    def model_ended(self, error: Exception | None = None) -> None:
+        """The model has answered for good, or raised. Of a run in the background nothing more is heard."""
+        with self.runtime.guard("model end"):
+            self.error = error
+            if self.detached:
+                self._flush()
+                self.run.reopen()
+                if error is not None:
+                    self.run.end("failed", reason_of(error))
+                elif self._waits():
+                    self._pause()
+                else:
+                    self.run.end("success")
+
+    def _heard(self, output: Any) -> None:
+        """A run whose model calls were not seen (another model, a failure before it): what the output says of it."""
+        self.identify(output.run_id, getattr(output, "user_id", None))
+        unseen = self.live is None
+        self.output = output
+        if unseen and output.messages:
+            with self._lock:
+                self._said = True
+                self.seen |= _examples(output)
+                self._note(output.messages, users=True)
+
+    def _flush(self) -> None:
+        with self._lock:
+            for messages in (self.live, getattr(self.output, "messages", None)):
+                self._note(messages or ())
+            for tool in getattr(self.output, "tools", None) or ():
+                name = self.pending.get(tool.tool_call_id)
+                if name is not None and tool.result is not None and tool.tool_call_id not in self._waiting:
+                    del self.pending[tool.tool_call_id]
+                    copy = Copied("tool", str(tool.result), call_id=tool.tool_call_id, tool=tool.tool_name)
+                    copy = replace(copy, error=bool(tool.tool_call_error))
+                    self._record([(f"{self.run_id} {tool.tool_call_id}", copy)])
+            if not self._said and self.asked is not None:
+                self._said = True
+                words = words_of(self.asked)
+                self._record([(f"{self.run_id} input", Copied("user", words))] if words else [])
+
+    def _end(self, output: Any, *, abandoned: bool = False) -> None:
+        status, reason = self._status or ("", "")
+        if output is not None:
+            status = str(getattr(output.status, "value", output.status))
+        if self.detached and status not in ("COMPLETED", "ERROR", "PAUSED", "CANCELLED"):
+            return
+        if self.run_id is None:
+            return  # agno has never heard of it
+        self._flush()
+        if status == "COMPLETED":
+            self.run.end("success")
+        elif status == "ERROR":
+            self.run.end("failed", self._reason(output, reason))
+        elif status == "PAUSED":
+            self._pause()
+        elif status == "CANCELLED" or abandoned:
+            self.run.end("cancelled")
+        elif self.error is not None:  # some versions leave the status of a team's failed run as it was
+            self.run.end("failed", reason_of(self.error))
+        else:
+            self.run.end("unknown", f"agno says {status or 'nothing'}")
+
+    def _pause(self) -> None:
+        self.run.end("interrupted", ", ".join(self._awaited()))
+        if self._parent is not None:
+            around, call_id = self._parent
+            around._waiting.add(call_id)
+        if self.run_id is not None:
+            paused_runs.keep(self.run_id, Paused(self.run, self.seen, self.pending))
+
+    def _reason(self, output: Any, told: str) -> str:
+        """Why it failed. Agno keeps the words of an exception where the answer would be, unless there is an answer."""
+        if self.error is not None:
+            return reason_of(self.error)
+        content = words_of(getattr(output, "content", None))
+        answers = [words_of(message.content) for message in self.live or () if kind_of(message) == "assistant"]
+        if told:
+            return told
+        return content if content and content not in answers else "a check or a hook has failed after the answer"
+
+    def _waits(self) -> bool:
+        requirements = getattr(self.output, "requirements", None) or ()
+        return any(not requirement.is_resolved() for requirement in requirements)
+
+    def _awaited(self) -> list[str]:
+        """The tools that a human is asked about."""
+        requirements = getattr(self.output, "requirements", None) or ()
+        tools = [requirement.tool_execution for requirement in requirements if not requirement.is_resolved()]
+        names = [tool.tool_name for tool in tools if tool is not None and tool.tool_name]
+        return sorted(set(names or self.pending.values()))
+
+
+class Active:
+    """Makes a watch and its run the current ones; leaves nothing in the context of whoever iterates a stream."""
+
+    __slots__ = ("_run", "_watch", "watch")
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self._run: Token[Run | None] | None = None
+        self._watch: Token[Watch | None] | None = None
+
+    def __enter__(self) -> None:
+        self._run = self.watch.run.enter()
+        self._watch = current_watch.set(self.watch)
+
+    def __exit__(self, *raised: object) -> None:
+        if self._watch is not None:
+            try:
+                current_watch.reset(self._watch)
+            except ValueError:  # a generator that is finalised in another context
+                pass
+        if self._run is not None:
+            self.watch.run.leave(self._run)
+
+
+def _names(tools: Sequence[Any] | None) -> list[str] | None:
+    """The names of the tools that a model is given."""
+    names = []
+    for tool in tools or ():
+        name = tool.get("name") or (tool.get("function") or {}).get("name") if isinstance(tool, dict) else tool.name
+        if name:
+            names.append(name)
+    return names if tools is not None else None
+
+
+def _system_place(messages: Sequence[Any], role: str) -> int | None:
+    first = messages[0] if messages else None
+    if first is not None and not first.from_history and (first.role == role or kind_of(first) == "system"):
+        return 0
+    return None
+
+
+def _user_place(messages: Sequence[Any], asked_in: str | None) -> int | None:
+    turns = [number for number, one in enumerate(messages) if kind_of(one) == "user" and not one.temporary]
+    newest = [number for number in turns if messages[number].id == asked_in] or turns
+    return newest[-1] if newest else None
+
+
+def _examples(output: Any) -> set[str]:
+    """Messages that the host puts into every prompt (`additional_input`)."""
+    return {message.id for message in getattr(output, "additional_input", None) or ()}
+
+
+def _carrying(before: Any, text: str, like: Any, role: str) -> Any:
+    """A message like `before` with `text` at its end; without one, a new one (of the class of `like`)."""
+    if before is None:
+        return type(like)(role=role, content=text)
+    content = before.content
+    if isinstance(content, list):
+        return before.model_copy(update={"content": [*content, {"type": "text", "text": text}]})
+    return before.model_copy(update={"content": f"{content}\n\n{text}" if content else text})
+
+
+def _member_in(arguments: str | None) -> str:
+    try:
+        found = json.loads(arguments or "{}").get("member_id")
+    except (ValueError, AttributeError):
+        return ""
+    return str(found or "")
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -1,0 +1,414 @@
+"""Turns: single calls of a model, seen from a client or a proxy, as the runs of an agent that they are.
+
+A *turn* is a run: from the newest words of a user until an answer that calls no tools. Its calls share one run id,
+one recall (so that the same bytes are injected in each of them) and one outcome.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from acontext_plugins.formats.blob import copied
+from acontext_plugins.runs import Run, Runtime, current_run
+from acontext_plugins.service import Recall, Recording
+from acontext_store.types import Json, Message, Outcome, OutcomeStatus, new_id, stable_id
+
+from ..shared.resent_history import Conversations, Sent
+from .delayed_failures import Hold
+from .format import Answer, Piece, Wire
+
+_MOST = 4096
+
+
+class _Turn:
+    """A turn that may go on. Holds words and nouns only, so that no client lives on for it."""
+
+    __slots__ = ("around", "name", "recall", "run_id", "waiting")
+
+    def __init__(self, name: tuple[str, str, str], run_id: str, around: str) -> None:
+        #: Scope, session and run.
+        self.name = name
+        self.run_id = run_id
+        #: The id of the function's run that it is part of.
+        self.around = around
+        #: What is injected in each of its calls, once that was asked for.
+        self.recall: Recall | None = None
+        #: The ids of calls that the host has to answer.
+        self.waiting: frozenset[str] = frozenset()
+
+
+class Call:
+    """One call of a model. Say how it ends with `answered`, `failed` or `cancelled`: the first one counts.
+
+    A call inside an agent's run of another adapter is silent: `run` is None, nothing is recorded nor injected.
+    """
+
+    def __init__(self, calls: Calls, runtime: Runtime, wire: Wire, body: Json) -> None:
+        self._calls = calls
+        self.runtime = runtime
+        self.wire = wire
+        self.body = body
+        #: The run of the turn that this call belongs to.
+        self.run: Run | None = None
+        self._turn: _Turn | None = None
+        self._sent: Sent | None = None
+        self._scope = ""
+        self._id = ""
+        self._ended = False
+
+    @property
+    def session_key(self) -> str | None:
+        return self._sent.session_key if self._sent is not None else None
+
+    # -- injecting
+    @property
+    def wanted(self) -> bool:
+        """Whether skills are to be asked for: `prepared` would not give the body back at once."""
+        options = self.runtime.options
+        return self.run is not None and options.inject and options.space is not None
+
+    def prepared(self) -> Json:
+        """The body to send: the one given, or one like it with skills. It blocks up to the deadline. Never raises."""
+        run = self.run
+        if run is None:
+            return self.body
+        with self.runtime.guard("skills"):
+            return self._with(run.recall(*self._asked()))
+        return self.body
+
+    async def aprepared(self) -> Json:
+        """The same in a coroutine."""
+        run = self.run
+        if run is None:
+            return self.body
+        with self.runtime.guard("skills"):
+            return self._with(await run.arecall(*self._asked()))
+        return self.body
+
+    def _asked(self) -> tuple[str, list[str] | None]:
+        return self.wire.query(self.body), self.wire.tools(self.body)
+
+    def _with(self, text: str) -> Json:
+        if self._turn is not None:
+            self._turn.recall = self.run.skills if self.run is not None else Recall(text=text)
+        if not text:
+            return self.body
+        return self.wire.with_skills(self.body, text, self.runtime.options.inject_as)
+
+    # -- ending
+    def answered(self, response: Json) -> None:
+        """The response, as its format has it when it is not streamed (an `Assembler` puts streams together)."""
+        with self.runtime.guard("answer"):
+            if self.run is not None and not self._ended:
+                answer = self.wire.answer(response, self.body)
+                if answer.status == "open":
+                    self._calls._opened(self, answer.id)
+                    return
+                self._ended = True
+                self._calls._answered(self, answer)
+
+    def failed(self, reason: str, *, retried_within: float | None = None) -> None:
+        """There is no answer. `retried_within`: seconds in which the same call may be made again (`call_id`); only
+        when it is not, it has failed."""
+        with self.runtime.guard("failure"):
+            if self.run is None or self._ended:
+                return
+            self._ended = True
+            self._calls._unanswered(self)
+            if retried_within is not None and self._id:
+                self._calls._held(self, reason, retried_within)
+            else:
+                self._calls._ended(self, "failed", reason)
+
+    def cancelled(self) -> None:
+        """Nobody waits for the answer any more."""
+        with self.runtime.guard("cancellation"):
+            if self.run is not None and not self._ended:
+                self._ended = True
+                self._calls._unanswered(self)
+                self._calls._ended(self, "cancelled", "")
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    def report(self, status: Literal["success", "failed"], reason: str = "") -> None:
+        """What the host knows about a task: of the turn before where this request begins another, else of this one."""
+        with self.runtime.guard("report"):
+            run, sent = self.run, self._sent
+            if run is None or sent is None:
+                return
+            if sent.before < 0 or run.adopted:
+                run.report(status, reason)
+                return
+            run_id = stable_id(sent.session_key, "turn", sent.ids[sent.before])
+            outcome = Outcome(status=status, source="report", reason=reason[:2000], run_id=run_id)
+            self.runtime.door.record(Recording(run.session, outcomes=(outcome,)))
+
+
+class Calls:
+    """What is known of conversations and turns that go on; one for each door of the process. Thread safe, bounded.
+
+    How a door uses it:
+
+        call = calls.begin(runtime, CHAT, body, session_key=..., scope=..., call_id=...)
+        body = await call.aprepared()       # or call.prepared() where nothing else waits
+        ...                                 # the model is called
+        call.answered(response)             # or call.failed("503: overloaded"), or call.cancelled()
+
+    `body` is the request as a dict; it is never changed. What is new in it is recorded when the call begins, so that
+    the turn of a call that fails is kept, too. Streams: feed the events to `wire.assembler()`, and give its
+    `response` to `answered` when it is `finished`; call `cancelled()` when the consumer leaves before.
+    """
+
+    def __init__(self, *, turns: int = _MOST, sessions: int = _MOST) -> None:
+        self.conversations = Conversations(sessions=sessions)
+        self._most = turns
+        #: Turns that go on, by scope, session and run.
+        self._turns: OrderedDict[tuple[str, str, str], _Turn] = OrderedDict()
+        #: Which of them wait for a result, by scope, session and the id of the call.
+        self._waiting: OrderedDict[tuple[str, str, str], _Turn] = OrderedDict()
+        #: Failures that are none yet, by scope and call: several where the same was asked more than once.
+        self._failed: dict[str, list[Call]] = {}
+        self._hold = Hold()
+        #: Sessions by the id of an answer, for requests that only go on from it.
+        self._sessions: OrderedDict[tuple[str, str], str] = OrderedDict()
+        #: Calls whose answer is being made in the background.
+        self._open: OrderedDict[str, Call] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def __len__(self) -> int:
+        """How many turns and calls are being kept."""
+        return len(self._turns) + len(self._hold) + len(self._open)
+
+    def begin(
+        self,
+        runtime: Runtime,
+        wire: Wire,
+        body: Json,
+        *,
+        session_key: str | None = None,
+        scope: str = "",
+        call_id: str | None = None,
+        attempt: int = 0,
+        label: str | None = None,
+        retry: bool = False,
+    ) -> Call:
+        """A call is about to be made. Records what is new in its request. Never raises, unless `strict`.
+
+        `session_key` is the host's own name for the conversation (what the request's metadata say comes after it);
+        without any, the conversation is found by its history. `scope` keeps apart what must not be taken for one
+        conversation (users, keys' hashes), beyond what the runtime keeps apart. `call_id` is the same for each
+        attempt of one call: a later `attempt` than 0 goes on with the one whose failure is held. `label` names the
+        agent. `retry`: the client says that it has sent this request before, perhaps without waiting for an answer.
+        """
+        call = Call(self, runtime, wire, body)
+        with runtime.guard("call"):
+            around = current_run()
+            if around is None or around.kind == "container":
+                call._id = json.dumps([scope, call_id]) if call_id else ""
+                if not (attempt and self._again(call)):
+                    self._begin(call, around, session_key, scope, label, retry or attempt > 0)
+        return call
+
+    def opened(self, response_id: str) -> Call | None:
+        """The call whose answer was not there yet, now that somebody asks for it."""
+        with self._lock:
+            return self._open.get(response_id)
+
+    def flush(self) -> None:
+        """Failures that might have been retried are failures now."""
+        self._hold.flush()
+
+    # -- beginning
+    def _begin(
+        self,
+        call: Call,
+        around: Run | None,
+        session_key: str | None,
+        scope: str,
+        label: str | None,
+        retry: bool,
+    ) -> None:
+        runtime, wire, body = call.runtime, call.wire, call.body
+        call._scope = json.dumps([runtime.scope, scope])
+        pieces = wire.pieces(body)
+        after = wire.after(body)
+        key = session_key or wire.session_key(body) or runtime.options.session
+        if key is None and after:
+            key = self._sessions.get((call._scope, after))
+        if around is not None:
+            key = around.session.key
+        sent = self.conversations.sent(call._scope, key, [piece.item for piece in pieces], after=after, retry=retry)
+        call._sent = sent
+        name = call._scope, sent.session_key, _run_id(sent)
+        with self._lock:
+            turn = self._going_on(name, sent, pieces, around)
+            if turn is None:
+                turn = _Turn(name, name[2], around.id if around is not None else "")
+                _keep(self._turns, name, turn, self._most)
+        call._turn = turn
+        call.run = runtime.start(
+            label=label or str(body.get("model") or wire.name),
+            session_key=sent.session_key,
+            run_id=turn.run_id,
+            recall=turn.recall,
+        )
+        new = [pieces[place] for place in sent.new]
+        if new:
+            taken = [new_id() if place in sent.unsure else "" for place in sent.new]
+            _record(call.run, wire, new, [sent.ids[place] for place in sent.new], taken)
+
+    def _again(self, call: Call) -> bool:
+        """Another attempt of a call whose failure is held: it goes on."""
+        while call._id:
+            with self._lock:
+                held = self._failed.get(call._id)
+                before = held.pop(0) if held else None
+                if held is not None and not held:
+                    del self._failed[call._id]
+            if before is None:
+                break
+            if self._hold.take(before):
+                call.run, call._turn = before.run, before._turn
+                call._sent, call._scope = before._sent, before._scope
+                return True
+        return False
+
+    def _going_on(
+        self, name: tuple[str, str, str], sent: Sent, pieces: Sequence[Piece], around: Run | None
+    ) -> _Turn | None:
+        """The turn that this request belongs to: it answers its calls, or is what it began with."""
+        turn: _Turn | None = None
+        last = max((at for at, piece in enumerate(pieces) if piece.item.kind in ("model", "call")), default=-1)
+        for place in sent.new:
+            if place > last and pieces[place].item.kind == "result":
+                for id in pieces[place].call_ids:
+                    turn = turn or self._waiting.get((name[0], name[1], id))
+        turn = turn or self._turns.get(name)
+        return turn if turn is not None and turn.around == (around.id if around is not None else "") else None
+
+    # -- ending
+    def _answered(self, call: Call, answer: Answer) -> None:
+        run, turn, sent = call.run, call._turn, call._sent
+        assert run is not None
+        assert turn is not None
+        assert sent is not None
+        pieces = answer.pieces
+        ids = self.conversations.answered(call._scope, sent, [piece.item for piece in pieces])
+        self._forget(call)
+        if answer.id:
+            with self._lock:
+                _keep(self._sessions, (call._scope, answer.id), sent.session_key, _MOST)
+        said = [piece for piece in pieces if piece.blob]
+        if said:
+            first = next((id for id in ids if id), "") or stable_id(turn.run_id, answer.id or new_id())
+            taken = [new_id() if sent.unsure_answer else "" for _ in ids]
+            _record(run, call.wire, said, [id or stable_id(first, str(at)) for at, id in enumerate(ids)], taken)
+        if answer.call_ids:
+            self._wait(turn, answer.call_ids)
+        if answer.status == "calls":
+            return
+        status: OutcomeStatus = "unknown" if answer.status == "open" else answer.status
+        self._ended(call, status, answer.reason, keep=bool(answer.call_ids))
+
+    def _unanswered(self, call: Call) -> None:
+        if call._sent is not None:
+            self.conversations.unanswered(call._scope, call._sent)
+
+    def _ended(self, call: Call, status: OutcomeStatus, reason: str, *, keep: bool = False) -> None:
+        run, turn = call.run, call._turn
+        if run is None or turn is None:
+            return
+        run.end(status, reason)
+        self._forget(call)
+        if not keep:
+            self._wait(turn, ())
+            with self._lock:
+                self._turns.pop(turn.name, None)
+
+    def _wait(self, turn: _Turn, call_ids: Sequence[str]) -> None:
+        scope, session_key, _ = turn.name
+        with self._lock:
+            for id in turn.waiting:
+                self._waiting.pop((scope, session_key, id), None)
+            turn.waiting = frozenset(call_ids)
+            for id in call_ids:
+                _keep(self._waiting, (scope, session_key, id), turn, self._most)
+
+    def _held(self, call: Call, reason: str, seconds: float) -> None:
+        def fail() -> None:
+            with self._lock:
+                held = self._failed.get(call._id, [])
+                if call in held:
+                    held.remove(call)
+                if not held:
+                    self._failed.pop(call._id, None)
+            with call.runtime.guard("failure"):
+                self._ended(call, "failed", reason)
+
+        with self._lock:
+            self._failed.setdefault(call._id, []).append(call)
+        self._hold.put(call, seconds, fail)
+
+    def _opened(self, call: Call, response_id: str) -> None:
+        with self._lock:
+            _keep(self._open, response_id, call, self._most)
+            if call._sent is not None:
+                _keep(self._sessions, (call._scope, response_id), call._sent.session_key, _MOST)
+
+    def _forget(self, call: Call) -> None:
+        with self._lock:
+            for id in [id for id, known in self._open.items() if known is call]:
+                del self._open[id]
+
+
+def _run_id(sent: Sent) -> str:
+    """The run of a turn: the same in each of its calls, and in every process."""
+    first = sent.ids[sent.turn] if sent.turn < len(sent.ids) else ""
+    return stable_id(sent.session_key, "turn", first or sent.digest.hex())
+
+
+def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > most:
+        kept.popitem(last=False)
+
+
+def _record(run: Run, wire: Wire, pieces: Sequence[Piece], ids: Sequence[str], taken: Sequence[str]) -> None:
+    """`taken`: an id for each piece whose own one may be another's, "" for the others."""
+    blobs = [copied(piece.blob) for piece in pieces]
+    names = list(zip(ids, taken, strict=True))
+    run.record(make=lambda: _named(wire.messages(blobs), names), size=sum(map(_size, blobs)))
+
+
+def _named(made: Sequence[Sequence[Message]], ids: Sequence[tuple[str, str]]) -> list[Message]:
+    """Messages with the ids of the pieces that they were made of."""
+    return [
+        message.model_copy(update={"id": _numbered(id, number), "id_if_taken": _numbered(taken, number) or None})
+        for messages, (id, taken) in zip(made, ids, strict=True)
+        for number, message in enumerate(messages)
+    ]
+
+
+def _numbered(id: str, number: int) -> str:
+    return stable_id(id, str(number)) if id and number else id
+
+
+def _size(blob: Json) -> int:
+    """About how many bytes an item takes."""
+    total, rest = 256, [blob]
+    while rest:
+        value: Any = rest.pop()
+        if isinstance(value, str):
+            total += len(value)
+        elif isinstance(value, dict):
+            rest.extend(value.values())
+        elif isinstance(value, list):
+            rest.extend(value)
+    return total

@@ -1,0 +1,491 @@
+"""Run tracker: one run of an agent, as its hooks tell of it. Desk: which run a hook speaks of.
+
+Nothing in here knows how the hooks were attached (a wrapped agent, `hooks()`, our `Runner`): all of them tell the
+desk, and what two of them tell is recorded once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+from agents import Agent, Handoff, ItemHelpers, ModelResponse, RunContextWrapper
+from agents.tracing import get_current_span, get_current_trace
+
+from acontext_plugins.runs import Run, Runtime, current_run, reason_of
+from acontext_store.types import Message, Part, new_id, stable_id
+
+from ..shared.resent_history import Conversations, Item, Sent
+from .convert import field_of, frozen, input_messages, output_messages, result_message, rough_size
+from .history import Bounded, as_item, by_host, continued
+
+#: How the SDK's own error function begins: the only sign of a failed tool while tracing is off.
+_FAILED_TOOL = "An error occurred while running the tool"
+_INTERRUPTED = 1024
+
+
+class Call:
+    """A call that our `Runner` makes: what it knows of the run and the hooks don't."""
+
+    def __init__(self, agent: Agent[Any]) -> None:
+        self.agent = agent
+        self.watch: Watch | None = None
+        #: A run goes on that this process has not seen being interrupted: whichever agent is heard of first is its own.
+        self.unknown = False
+
+    def awaits(self, agent: Agent[Any]) -> bool:
+        """Whether the first hook of this call's run would speak of `agent`."""
+        watch = self.watch
+        return watch is not None and watch.usage is None and (self.unknown or watch.expected is agent)
+
+
+current_call: ContextVar[Call | None] = ContextVar("acontext_openai_agents_call", default=None)
+
+
+class Watch:
+    """One run: what has been recorded of it, what is still awaited."""
+
+    def __init__(self, runtime: Runtime, agent: Agent[Any], turn_input: Sequence[Any] = ()) -> None:
+        self.id = new_id()
+        self.runtime = runtime
+        self.agent = agent
+        self.turn_input = list(turn_input)
+        self.run: Run | None = None
+        self.parent: Watch | None = None
+        self.parent_call_id: str | None = None
+        #: The agent whose start belongs to this run, after a handoff or a resume.
+        self.expected: Agent[Any] | None = None
+        self.context: weakref.ref[RunContextWrapper[Any]] | None = None
+        self.opened_by: weakref.ref[RunContextWrapper[Any]] | None = None
+        self.trace_id = ""
+        self.usage: int | None = None
+        #: Somebody else says how it ends: the trace, or our Runner.
+        self.traced = False
+        self.call: Call | None = None
+        #: A hook has been heard of: an input that never reached the agent is not recorded.
+        self.started = False
+        #: The user's turn is recorded.
+        self.said = False
+        #: The end hook has been seen; not yet the proof of success (output guardrails come after it).
+        self.finished = False
+        #: An error handler gave the final output: why it had to.
+        self.handled: str | None = None
+        #: Calls of the model that have no result yet: tool name by call id.
+        self.pending: dict[str, str] = {}
+        self.running: set[str] = set()
+        self._answered: set[str] = set()
+        #: By which response of the model, by call id.
+        self._asked: dict[str, int] = {}
+        self._responses = 0
+        self._last_response: ModelResponse | None = None
+        self._refused = False
+        self._new: list[Any] = []
+        self._scope = ""
+        #: What is known of the conversation; None where `turn_input` is only what is new in it.
+        self._sent: Sent | None = None
+        #: What the run has added to it.
+        self._added: list[Item] = []
+
+    # -- beginning
+    def begin(
+        self, conversations: Conversations, *, session_key: str | None = None, new: list[Any] | None = None
+    ) -> Run:
+        """The run behind this watch, made now if it is not there yet. Records nothing.
+
+        `new` are the items that the user added, where the caller knows them; else they are found in the history.
+        """
+        if self.run is not None:
+            return self.run
+        options = self.runtime.options
+        self._scope = self.runtime.scope
+        session_key = session_key or _group_id() or options.session
+        run_id: str | None = None
+        if new is None:
+            named = session_key is not None
+            self._sent, new = continued(conversations, self._scope, session_key, self.turn_input)
+            session_key = self._sent.session_key
+            run_id = (
+                None if named or self._sent.known else session_key
+            )  # a conversation is called what its first run is
+        self._new = [item for item in new if not by_host(item)]
+        self.trace_id = _trace_id()
+        self.run = self.runtime.start(
+            label=self.agent.name,
+            session_key=session_key,
+            run_id=run_id,
+            parent=self.parent.run if self.parent is not None else None,
+            parent_call_id=self.parent_call_id,
+        )
+        return self.run
+
+    def say(self) -> None:
+        """Record the user's turn, once."""
+        if self.run is None or self.said:
+            return
+        self.said = True
+        items = frozen(self._new)
+        self._new = []
+        if not items:
+            return
+        mine = self.id
+        self.run.record(make=lambda: input_messages(items, mine, "input"), size=sum(rough_size(item) for item in items))
+
+    @property
+    def query(self) -> str:
+        """The newest words of the user."""
+        for item in reversed(self.turn_input):
+            if field_of(item, "role") == "user":
+                return _text(field_of(item, "content"))
+        return ""
+
+    # -- what hooks tell
+    def responded(self, response: ModelResponse) -> None:
+        """The model has answered (or called tools)."""
+        if self.run is None or response is self._last_response:
+            return
+        self._last_response = response
+        self._responses += 1
+        items = list(response.output)
+        self._refused = False
+        for item in items:
+            self._added.append(as_item(item))
+            call_id, kind = field_of(item, "call_id"), str(field_of(item, "type"))
+            if call_id and not kind.endswith("_output"):
+                self.pending[call_id] = field_of(item, "name") or kind.removesuffix("_call")
+                self._answered.discard(call_id)  # some providers number their calls anew in every response
+                self._asked[call_id] = self._responses
+            elif kind == "message":
+                self._refused |= any(field_of(part, "type") == "refusal" for part in field_of(item, "content") or ())
+        name, number = self.id, str(self._responses)
+        copies = frozen(items)
+        self.run.record(
+            make=lambda: output_messages(copies, name, "output", number),
+            size=sum(rough_size(item) for item in items),
+        )
+
+    def tool_started(self, call_id: str) -> None:
+        self.running.add(call_id)
+
+    def tool_ended(self, context: Any, tool: Any, result: object) -> None:
+        """A tool has given its result."""
+        call_id = getattr(context, "tool_call_id", None)
+        if call_id is None or call_id in self._answered:
+            return
+        self.running.discard(call_id)
+        output: Any = result
+        if not isinstance(result, str):
+            call = getattr(context, "tool_call", None)
+            output = ItemHelpers.tool_call_output_item(call, result)["output"] if call is not None else str(result)
+        span = get_current_span()
+        error = span is not None and span.span_data.type == "function" and span.error is not None
+        if not error and isinstance(output, str):
+            error = output.startswith(_FAILED_TOOL)
+        self._answer(call_id, getattr(tool, "name", None), output, error=error)
+
+    def _answer(self, call_id: str, name: str | None, output: Any, *, error: bool) -> None:
+        if self.run is None:
+            return
+        self.pending.pop(call_id, None)
+        self._answered.add(call_id)
+        item = {"type": "function_call_output", "call_id": call_id, "output": frozen([output])[0]}
+        self._added.append(as_item(item))
+        ids = (self.id, "result", call_id, str(self._asked.get(call_id, 0)))
+        self.run.record(
+            make=lambda: [result_message(item, stable_id(*ids), name=name, error=error)],
+            size=rough_size(item),
+        )
+
+    def results_in(self, items: Iterable[Any]) -> None:
+        """Results that no hook told of (handoffs, rejected calls, shells ...) stand in the model's next input."""
+        if not self.pending:
+            return
+        for item in items:
+            call_id, kind = field_of(item, "call_id"), str(field_of(item, "type"))
+            if call_id in self.pending and kind.endswith("_output"):
+                name = self.pending[call_id]
+                plain = kind == "function_call_output"
+                # a function tool that never ran to its end, and yet there is an answer: rejected, or not found
+                error = plain and call_id not in self.running and name not in _handoff_names(self.agent)
+                self._answer(call_id, name, field_of(item, "output"), error=error)
+
+    def handed_off(self, source: Agent[Any], target: Agent[Any]) -> None:
+        """The conversation goes to another agent. No tool ends then, so the call is answered here."""
+        self.expected = target
+        names = _handoff_names(source)
+        calls = [call_id for call_id, name in self.pending.items() if names.get(name, target.name) == target.name]
+        calls = [call_id for call_id in calls if self.pending[call_id] in names]
+        if calls:
+            text = json.dumps({"assistant": target.name})
+            self._answer(calls[0], self.pending[calls[0]], text, error=False)
+
+    def gave(self, output: object) -> None:
+        """The final output is there."""
+        self.finished = True
+        if self._refused and self.handled is None:
+            self.handled = "ModelRefusalError: the model refused; an error handler gave the final output"
+        if self.handled is not None and self.run is not None:
+            text = output if isinstance(output, str) else str(output)
+            self.run.record(
+                Message(
+                    id=stable_id(self.id, "handler"),
+                    role="assistant",
+                    parts=(Part(type="text", text=text),),
+                    meta={"source": "error_handler"},
+                ),
+                size=len(text) + 256,
+            )
+
+    async def skills(self, agent: Agent[Any]) -> str:
+        """The text to inject: asked for once, the same for the whole run."""
+        if self.run is None:
+            return ""
+        return await self.run.arecall(self.query, tools=_tool_names(agent))
+
+    # -- ending
+    def end(self, error: BaseException | None = None, *, reason: str | None = None, interrupted: bool = False) -> None:
+        """How it ended, from what was seen and, where they are known, the exception or a reason."""
+        run = self.run
+        if run is None or run.ended is not None:
+            return
+        self.say()
+        if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | GeneratorExit):
+            run.end("cancelled")
+        elif error is not None:
+            run.end("failed", reason_of(error))
+        elif self.handled or reason:
+            run.end("failed", self.handled or reason or "")
+        elif self.finished:
+            run.end("success")
+        elif interrupted or self.pending:
+            run.end("interrupted", ", ".join(sorted(set(self.pending.values()))))
+        else:
+            run.end("cancelled")
+
+    def remember(self, conversations: Conversations) -> None:
+        """Leave what a history that is sent again is known by."""
+        if self.run is not None and self.parent is None and self._sent is not None:
+            conversations.answered(self._scope, self._sent, self._added)
+
+
+class Desk:
+    """Finds the watch that a hook speaks of.
+
+    The contexts that hooks are given differ, but those of one run share their `usage`; so do those of an agent run
+    as a tool inside of it, which are told apart by the agent, the call ids and the context of the model's calls.
+    """
+
+    def __init__(self) -> None:
+        self.conversations = Conversations()
+        #: Sessions by the id of a response, for hosts that go on from one (`previous_response_id`).
+        self.responses = Bounded[str](4096)
+        self._by_context: weakref.WeakKeyDictionary[RunContextWrapper[Any], Watch] = weakref.WeakKeyDictionary()
+        self._by_usage: dict[int, list[Watch]] = {}
+        self._interrupted: OrderedDict[str, Watch] = OrderedDict()
+        self._lock = threading.RLock()
+
+    # -- finding
+    def started(self, context: RunContextWrapper[Any], agent: Agent[Any], runtime: Runtime) -> Watch:
+        """An agent starts: a new run, or one that goes on after a handoff or a resume."""
+        there = self._by_usage.get(id(context.usage), [])
+        for watch in reversed(there):
+            opened_by = watch.opened_by() if watch.opened_by is not None else None
+            if watch.expected is agent or opened_by is context:
+                watch.expected, watch.agent, watch.started = None, agent, True
+                return watch
+        call = current_call.get()
+        if call is not None and call.watch is not None and not there and call.awaits(agent):
+            watch = call.watch
+        else:
+            watch = Watch(runtime, agent, context.turn_input)
+            around = current_run()
+            watch.parent = next((one for one in there if one.run is around), there[0] if there else None)
+        watch.agent, watch.started, watch.expected = agent, True, None
+        watch.opened_by = weakref.ref(context)
+        self._place(watch, context.usage)
+        return watch
+
+    def speaking(self, context: RunContextWrapper[Any], agent: Agent[Any], runtime: Runtime) -> Watch:
+        """The model is about to be called, or has been: the run's own context tells exactly."""
+        bound = self._by_context.get(context)
+        if bound is not None:
+            return bound
+        there = self._by_usage.get(id(context.usage), [])
+        unbound = [watch for watch in there if watch.context is None]
+        unbound = [watch for watch in unbound if watch.agent is agent] or unbound[-1:]
+        unbound = [watch for watch in unbound if _same(watch.turn_input, context.turn_input)] or unbound
+        watch = unbound[0] if unbound else self.started(context, agent, runtime)
+        watch.context = weakref.ref(context)
+        watch.turn_input = watch.turn_input or list(context.turn_input)
+        call_id = getattr(context, "tool_call_id", None)
+        if watch.parent is not None and watch.run is None and call_id is not None:
+            watch.parent_call_id = call_id
+            watch.parent = next((one for one in there if one is not watch and call_id in one.pending), watch.parent)
+        self._by_context[context] = watch
+        return watch
+
+    def working(self, context: RunContextWrapper[Any], agent: Agent[Any]) -> Watch | None:
+        """A tool starts or ends."""
+        call_id = getattr(context, "tool_call_id", None)
+        there = self._by_usage.get(id(context.usage), [])
+        for watch in reversed(there):
+            if call_id in watch.pending or call_id in watch.running:
+                return watch
+        waiting = self._interrupted.get(call_id) if call_id is not None else None
+        if waiting is not None:
+            self.resume(waiting, context.usage)
+            return waiting
+        call = current_call.get()
+        if call is not None and call.watch is not None and not there and call.awaits(agent):
+            call.watch.agent, call.watch.started, call.watch.expected = agent, True, agent
+            self._place(call.watch, context.usage)
+            return call.watch
+        return there[-1] if there and call_id is None else None
+
+    def ending(self, context: RunContextWrapper[Any], agent: Agent[Any]) -> Watch | None:
+        """The final output is there."""
+        there = self._by_usage.get(id(context.usage), [])
+        for watch in there:
+            bound = watch.context() if watch.context is not None else None
+            if bound is not None and bound.turn_input is context.turn_input:
+                return watch
+        return next((watch for watch in reversed(there) if watch.agent is agent), None)
+
+    def interrupted(self, call_ids: Iterable[str]) -> Watch | None:
+        """The run that waits for approval of one of these calls."""
+        return next((watch for call_id in call_ids if (watch := self._interrupted.get(call_id))), None)
+
+    def interrupted_in(self, trace_id: str) -> Watch | None:
+        """The run that waits for approval, by its trace: a run that goes on goes on in the same one."""
+        if not trace_id:
+            return None
+        waiting = [watch for watch in self._interrupted.values() if watch.trace_id == trace_id]
+        return waiting[0] if waiting and all(watch is waiting[0] for watch in waiting) else None
+
+    def answered(self, response_id: str, session_key: str) -> None:
+        """A response belongs to a session; one that two sessions have (a fake id) belongs to none."""
+        known = self.responses.get(response_id, session_key)
+        self.responses[response_id] = session_key if known == session_key else ""
+
+    # -- placing
+    def _place(self, watch: Watch, usage: Any) -> None:
+        key = id(usage)
+        watch.usage = key
+        watches = self._by_usage.get(key)
+        if watches is None:
+            watches = self._by_usage[key] = []
+            weakref.finalize(usage, self._by_usage.pop, key, None).atexit = False
+        watches.append(watch)
+
+    def resume(self, watch: Watch, usage: Any | None) -> None:
+        """An interrupted run goes on, with a context of its own."""
+        self._remove(watch)
+        if watch.run is not None:
+            watch.run.reopen()
+        watch.context = None
+        watch.finished = False
+        watch.expected = watch.agent
+        if usage is not None:
+            self._place(watch, usage)
+
+    def replace(self, watch: Watch, by: Watch, context: RunContextWrapper[Any]) -> Watch:
+        """What looked like a new run is an interrupted one that goes on."""
+        call, traced = watch.call, watch.traced
+        self._remove(watch)
+        self.resume(by, context.usage)
+        by.call, by.traced, by.expected, by.started = call, traced, None, True
+        by.context = weakref.ref(context)
+        self._by_context[context] = by
+        return by
+
+    def _remove(self, watch: Watch) -> None:
+        if watch.usage is not None:
+            watches = self._by_usage.get(watch.usage, [])
+            if watch in watches:
+                watches.remove(watch)
+            watch.usage = None
+        bound = watch.context() if watch.context is not None else None
+        if bound is not None:
+            self._by_context.pop(bound, None)
+
+    # -- ending
+    def end(
+        self, watch: Watch, error: BaseException | None = None, *, reason: str | None = None, interrupted: bool = False
+    ) -> None:
+        """Say how a run ended, and forget it (unless it is going to be resumed)."""
+        with watch.runtime.guard("end"):
+            if watch.run is None and watch.started:
+                watch.begin(self.conversations)
+            if watch.started:
+                watch.end(error, reason=reason, interrupted=interrupted)
+                watch.remember(self.conversations)
+        self._remove(watch)
+        with self._lock:
+            for call_id in [call_id for call_id, known in self._interrupted.items() if known is watch]:
+                del self._interrupted[call_id]
+            if watch.run is not None and watch.run.ended == "interrupted":
+                for call_id in watch.pending:
+                    self._interrupted[call_id] = watch
+                while len(self._interrupted) > _INTERRUPTED:
+                    self._interrupted.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._by_context) + sum(map(len, self._by_usage.values()))
+
+
+desk = Desk()
+
+
+def _same(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
+    return len(ours) == len(theirs) and all(a is b for a, b in zip(ours, theirs, strict=True))
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return "\n".join(text for part in content or () if isinstance(text := field_of(part, "text"), str))
+
+
+def _trace_id() -> str:
+    trace = get_current_trace()
+    return trace.trace_id if trace is not None and trace.trace_id != "no-op" else ""
+
+
+def _group_id() -> str | None:
+    trace = get_current_trace()
+    fields = trace.export() if trace is not None else None
+    group = fields.get("group_id") if fields else None
+    return group if isinstance(group, str) and group else None
+
+
+def _handoff_names(agent: Agent[Any]) -> dict[str, str]:
+    """The agents that `agent` hands off to, by the names of the tools that do it."""
+    return {
+        target.tool_name if isinstance(target, Handoff) else Handoff.default_tool_name(target): (
+            target.agent_name if isinstance(target, Handoff) else target.name
+        )
+        for target in agent.handoffs
+    }
+
+
+def _tool_names(agent: Agent[Any]) -> list[str] | None:
+    """What the run can call: the tools of the agent and of those it hands off to. None = nobody knows (MCP)."""
+    names: set[str] = set()
+    seen: set[int] = set()
+    rest: list[Any] = [agent]
+    while rest:
+        one = rest.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if one.mcp_servers:
+            return None
+        names.update(tool.name for tool in one.tools)
+        names.update(_handoff_names(one))
+        rest.extend(target for target in one.handoffs if not isinstance(target, Handoff))
+    return sorted(names)
