@@ -13,6 +13,7 @@ from acontext_store.errors import (
     NotFound,
     PromptTooLong,
     Refused,
+    StoreReplaced,
     StoreUnavailable,
     Unauthorized,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "NotFound",
     "PromptTooLong",
     "Refused",
+    "StoreReplaced",
     "StoreUnavailable",
     "Unauthorized",
 ]

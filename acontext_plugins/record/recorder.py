@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from acontext_store.errors import AcontextError, Closed, NotFound, StoreUnavailable
+from acontext_store.errors import AcontextError, Closed, NotFound, StoreReplaced, StoreUnavailable
 from acontext_store.protocols import BlobStore, Pending, Store
 from acontext_store.types import NATIVE_ASSET, Appended, Json, Message, Outcome, Part, Session, is_uuid, stable_id
 
@@ -69,6 +69,11 @@ class _Group:
         """Whether `entry` can be written with these: an outcome stands behind its messages, so it ends a group."""
         last = self.entries[-1]
         return not last.outcomes and last.waiter is None and entry.waiter is None
+
+    @property
+    def is_for_another_database(self) -> bool:
+        """Whether it was not written because the database was deleted or replaced: that has been said already."""
+        return self.write is not None and isinstance(self.write.exception(), StoreReplaced)
 
     def fail(self, error: Exception) -> None:
         self.write = Pending()
@@ -258,7 +263,8 @@ class Recorder:
                     self._forget(group.entries, StoreUnavailable("the database could not be written before closing"))
                 return
             self.stats.retries += 1
-            self._say("retry", "the database cannot be written now; %d recordings wait in memory", self._pending)
+            if any(not group.is_for_another_database for group in wave):
+                self._say("retry", "the database cannot be written now; %d recordings wait in memory", self._pending)
             time.sleep(delay)
             delay = min(delay * 2, 2.0)
 
@@ -297,6 +303,8 @@ class Recorder:
             for entry in group.entries:
                 self._done(entry, appended)
             return True
+        if isinstance(error, StoreReplaced):
+            self._forget_database(group)
         if isinstance(error, StoreUnavailable) and group.entries[0].waiter is None:
             return False
         if isinstance(error, NotFound) and self._forgot(group):
@@ -307,6 +315,13 @@ class Recorder:
             return True
         self._forget(group.entries, error)
         return True
+
+    def _forget_database(self, group: _Group) -> None:
+        """What is known of it, and what is made ready for it, is not so of the one that is there now."""
+        self._known.clear()
+        self._spaces.clear()
+        for entry in group.entries:
+            entry.prepared = None
 
     def _forgot(self, group: _Group) -> bool:
         """A session that was known here has been deleted: make it again, once."""

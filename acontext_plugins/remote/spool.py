@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from acontext_store.errors import StoreUnavailable
+from acontext_store.sql.names import Names, file_id
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS recordings (
@@ -41,6 +42,7 @@ class Spool:
         self._most = most
         self._lease = lease
         self._connection: sqlite3.Connection | None = None
+        self._names: Names | None = None
 
     @property
     def exists(self) -> bool:
@@ -57,9 +59,14 @@ class Spool:
             if room < 0:
                 break
             taken.append(body)
-        with _tx(db):
-            db.executemany("INSERT INTO recordings (owner, body) VALUES (?, ?)", [(self._owner, one) for one in taken])
+        self._insert(db, taken)
+        if not self._is_found:  # deleted meanwhile: they go into the next one; what is sent twice is kept once
+            self._insert(self._open(), taken)
         return len(taken)
+
+    def _insert(self, db: sqlite3.Connection, bodies: list[bytes]) -> None:
+        with _tx(db):
+            db.executemany("INSERT INTO recordings (owner, body) VALUES (?, ?)", [(self._owner, one) for one in bodies])
 
     def first(self, count: int, size: int) -> list[tuple[int, bytes]]:
         """The oldest ones, at most so many and (but for the first) so many bytes; none where another one sends."""
@@ -103,18 +110,30 @@ class Spool:
     def _bytes(self, db: sqlite3.Connection) -> int:
         return int(db.execute("SELECT coalesce(sum(length(body)), 0) FROM recordings").fetchone()[0])
 
+    @property
+    def _is_found(self) -> bool:
+        """Whether others, and this process when it begins again, will find what is written."""
+        return self._names is not None and self._names.lead_here and self._names.lead_to_log
+
     def _open(self) -> sqlite3.Connection:
+        if self._connection is not None and not self._is_found:
+            if self._names is not None and not self._names.lead_here:
+                self._names.clear_log()
+            self._connection.close()
+            self._connection = None
         if self._connection is None:
             try:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+                names = Names(self.path, file_id(self.path))
                 db = sqlite3.connect(self.path, timeout=10.0, isolation_level=None, check_same_thread=False)
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA synchronous = FULL")
                 db.executescript(_SCHEMA)
             except (OSError, sqlite3.Error) as error:
                 raise _trouble(self.path, error) from error
-            self._connection = db
+            names.see_log()
+            self._connection, self._names = db, names
         return self._connection
 
 

@@ -212,6 +212,9 @@ class Vectors:
                 more = True
                 while more:
                     change = await self._store.together(partial(_changes, space_id, self.model, space))
+                    if change.stamp < space.stamp:  # an older database has come in the place of the one that was read
+                        space.matrix, space.stamp = Matrix(space.matrix.dimensions), 0
+                        continue
                     await self._take_in(space_id, space, change)
                     more = change.more
                 space.ready = True

@@ -10,7 +10,15 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from functools import partial
 
-from acontext_store.errors import AcontextError, BudgetSpent, Closed, LeaseLost, NotFound, StoreUnavailable
+from acontext_store.errors import (
+    AcontextError,
+    BudgetSpent,
+    Closed,
+    LeaseLost,
+    NotFound,
+    StoreReplaced,
+    StoreUnavailable,
+)
 from acontext_store.protocols import Moment, Store
 from acontext_store.types import Claim, LaneKind, Task, new_id
 
@@ -99,14 +107,17 @@ class Worker:
     async def run(self) -> None:
         """Work until cancelled, in the background."""
         in_background.set(True)
+        said = ""
         try:
             while not self._leaving:
                 self._wakeup.clear()
                 try:
                     claimed = await self._claim()
+                    said = ""
                 except StoreUnavailable as error:
-                    log.warning("acontext: the worker waits for the database: %s", error)
-                    claimed = 0
+                    if said != str(error) and not isinstance(error, StoreReplaced):  # that is said by the store
+                        log.warning("acontext: the worker waits for the database: %s", error)
+                    claimed, said = 0, str(error)
                 if not claimed:
                     await self._sleep()
         except Closed:

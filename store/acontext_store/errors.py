@@ -6,7 +6,8 @@ AcontextError
 ├── Conflict            the thing changed, or exists already (409)
 ├── Unauthorized        no key, or not this one (401)
 ├── StoreUnavailable    the database or the disk cannot be used now (503)
-│   └── IncompatibleStore   the database was written by a newer version (503)
+│   ├── IncompatibleStore   the database was written by a newer version (503)
+│   └── StoreReplaced       the database was deleted or replaced while it was open (503)
 ├── LeaseLost           another worker owns this work now (409)
 ├── LearningUnavailable the model, or something it needs, cannot be used now (503)
 │   ├── InvalidAnswer       the model answered what cannot be taken, also when asked again (503)
@@ -69,6 +70,15 @@ class IncompatibleStore(StoreUnavailable):
     """The database was written by a newer version of this library."""
 
     code = "incompatible_store"
+
+
+class StoreReplaced(StoreUnavailable):
+    """The database file was deleted, or another one put in its place, while it was open. Nothing was written.
+
+    What is written next goes into the file that is there now, or into a new one.
+    """
+
+    code = "store_replaced"
 
 
 class LeaseLost(AcontextError):

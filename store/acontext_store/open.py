@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, unquote
 
-from .errors import InvalidInput, StoreUnavailable
+from .errors import InvalidInput
+from .making import make_directory
 from .project import check_project_id
 from .protocols import BlobStore, KeyStore, Store
 from .secret import load_secret
@@ -29,8 +29,6 @@ def open_store(
     if durability not in ("normal", "full"):
         raise InvalidInput(f'durability is {durability!r}: it must be "normal" or "full"')
     path = _path(url, schemes=("sqlite",))
-    _make_directory(path.parent)
-    _make_private(path)
     from .sql.sqlite import SqliteStore
 
     return SqliteStore(path, project_id=project_id, durability=durability, busy_timeout=busy_timeout)
@@ -53,8 +51,6 @@ def open_blobs(url: str, *, project_id: str) -> BlobStore:
 def open_keys(url: str) -> KeyStore:
     """Open the API keys of all projects, kept in the database of the stores. Raises as `open_store` does."""
     path = _path(url, schemes=("sqlite",))
-    _make_directory(path.parent)
-    _make_private(path)
     from .sql.keys import SqliteKeys
 
     return SqliteKeys(path)
@@ -63,7 +59,7 @@ def open_keys(url: str) -> KeyStore:
 def open_secret(url: str) -> bytes:
     """The secret of this installation (`PATH.secret` beside the database), made where there is none."""
     path = _path(url, schemes=("sqlite",))
-    _make_directory(path.parent)
+    make_directory(path.parent)
     return load_secret(path.with_name(path.name + ".secret"))
 
 
@@ -102,25 +98,3 @@ def _path(url: str, *, schemes: tuple[str, ...]) -> Path:
 
 def _without_password(url: str) -> str:
     return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", url)
-
-
-def _make_directory(path: Path) -> None:
-    """Directories that we make are for their owner only; those that are there stay as they are."""
-    for above in (path, *path.parents):
-        if above.exists() and not above.is_dir():
-            raise StoreUnavailable(f"cannot use {path}: {above} is a file, not a directory; choose another path")
-    missing = [parent for parent in (path, *path.parents) if not parent.exists()]
-    try:
-        for directory in reversed(missing):
-            directory.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise StoreUnavailable(
-            f"cannot make the directory {path}: {error.strerror or error}; choose another path, or make its parent "
-            "writable for this user"
-        ) from error
-
-
-def _make_private(path: Path) -> None:
-    """The file holds conversations: make it for its owner only. What cannot be made is reported by opening it."""
-    with contextlib.suppress(OSError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

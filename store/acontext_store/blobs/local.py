@@ -33,6 +33,9 @@ class LocalBlobs:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Make the directory where it is missing. Raises StoreUnavailable."""
         self.path = Path(path).absolute()
+        self._make()
+
+    def _make(self) -> None:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -40,6 +43,7 @@ class LocalBlobs:
 
     def put(self, data: bytes) -> str:
         sha256 = hashlib.sha256(data).hexdigest()
+        self._make()  # somebody may have deleted it
         try:
             with self._locked(fcntl.LOCK_SH):
                 if _renewed(self._place(sha256), len(data)):
@@ -51,6 +55,7 @@ class LocalBlobs:
             return writer.commit().sha256
 
     def write(self) -> LocalWriter:
+        self._make()
         return LocalWriter(self)
 
     def get(self, sha256: str) -> bytes:

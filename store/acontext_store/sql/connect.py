@@ -16,7 +16,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from ..containment import contains_text
-from ..errors import AcontextError, Conflict, InvalidInput, StoreUnavailable
+from ..errors import AcontextError, Conflict, InvalidInput, StoreReplaced, StoreUnavailable
+from ..making import make_directory, make_file
+from .names import Names, file_id
 
 Durability = Literal["normal", "full"]
 
@@ -33,11 +35,14 @@ class Link:
     SQLAlchemy never begins or ends a transaction on it; whoever holds the link does, with SQL.
     """
 
-    __slots__ = ("path", "raw", "sql")
+    __slots__ = ("names", "path", "raw", "sql")
 
-    def __init__(self, path: Path, raw: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, raw: sqlite3.Connection, names: Names) -> None:
+        if not names.lead_here:
+            raise replaced(path)
         self.path = path
         self.raw = raw
+        self.names = names
         engine = create_engine(
             "sqlite+pysqlite://", creator=lambda: raw, poolclass=NullPool, isolation_level="AUTOCOMMIT"
         )
@@ -54,11 +59,17 @@ class Link:
 
 
 def writing(path: Path, *, durability: Durability = "normal", busy_timeout: float = BUSY_TIMEOUT) -> Link:
-    """The connection that writes. Raises StoreUnavailable."""
+    """The connection that writes; the file and its directories are made where they are missing.
+
+    Raises StoreUnavailable.
+    """
+    make_directory(path.parent)
+    make_file(path)
+    names = Names(path, file_id(path))
     with translated(path):
         raw = _connect(path, "rwc", busy_timeout)
         try:
-            _use_wal(raw, busy_timeout)
+            use_wal(raw, busy_timeout)
             raw.execute(f"PRAGMA synchronous={'FULL' if durability == 'full' else 'NORMAL'}")
             raw.execute("PRAGMA foreign_keys=ON")
             # what is deleted must be gone from the file, not only from the tables
@@ -66,7 +77,7 @@ def writing(path: Path, *, durability: Durability = "normal", busy_timeout: floa
             raw.execute("PRAGMA journal_size_limit=67108864")
             # pages that change often are then moved from the log to the database less often
             raw.execute("PRAGMA wal_autocheckpoint=10000")
-            return Link(path, raw)
+            return Link(path, raw, names)
         except BaseException:
             raw.close()
             raise
@@ -74,8 +85,14 @@ def writing(path: Path, *, durability: Durability = "normal", busy_timeout: floa
 
 def reading(path: Path, *, busy_timeout: float = BUSY_TIMEOUT) -> Link:
     """A connection that cannot write. Raises StoreUnavailable."""
+    names = Names(path, file_id(path))
     with translated(path):
-        return Link(path, _connect(path, "ro", busy_timeout))
+        raw = _connect(path, "ro", busy_timeout)
+        try:
+            return Link(path, raw, names)
+        except BaseException:
+            raw.close()
+            raise
 
 
 def _connect(path: Path, mode: str, busy_timeout: float) -> sqlite3.Connection:
@@ -92,7 +109,7 @@ def _connect(path: Path, mode: str, busy_timeout: float) -> sqlite3.Connection:
     return raw
 
 
-def _use_wal(raw: sqlite3.Connection, busy_timeout: float) -> None:
+def use_wal(raw: sqlite3.Connection, busy_timeout: float) -> None:
     """Switching to WAL needs the file alone and does not wait for it, so ask again until it does."""
     deadline = time.monotonic() + busy_timeout
     while True:
@@ -110,6 +127,19 @@ def _use_wal(raw: sqlite3.Connection, busy_timeout: float) -> None:
                     "put the database on a local disk"
                 )
         time.sleep(0.01)
+
+
+def replaced(path: Path) -> StoreReplaced:
+    """The database's name leads to another file now, or nowhere."""
+    if file_id(path) is not None:
+        return StoreReplaced(
+            f"{path} was replaced by another file while it was in use; nothing was written. Try again: the file that "
+            "is there now is used from here on"
+        )
+    return StoreReplaced(
+        f"{path} was deleted while it was in use; nothing was written. Put a backup in its place to have back what it "
+        "held; what is recorded next goes into a new one"
+    )
 
 
 def raw_path(raw: sqlite3.Connection) -> str:

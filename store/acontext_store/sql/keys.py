@@ -27,8 +27,8 @@ class SqliteKeys:
         self.path = Path(path).absolute()
         self._busy_timeout = busy_timeout
         self._one_at_a_time = threading.Lock()
-        with self._link() as link:
-            schema.ensure(link, busy_timeout=busy_timeout)
+        with self._link():
+            pass
 
     def add(self, key: ApiKey) -> ApiKey:
         check_project_id(key.project_id)
@@ -66,6 +66,7 @@ class SqliteKeys:
         with self._one_at_a_time, translated(self.path):
             link = writing(self.path, busy_timeout=self._busy_timeout)
             try:
+                schema.ensure(link, busy_timeout=self._busy_timeout)  # it may be another file than last time
                 yield link
             finally:
                 link.close()

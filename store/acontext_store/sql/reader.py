@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
-from pathlib import Path
 from typing import Any
 
-from ..errors import Closed
+from ..errors import Closed, StoreReplaced
 from ..protocols import Pending
 from . import conversations
-from .connect import Link, is_busy, reading, translate
+from .connect import Link, is_busy, reading, replaced, translate
+from .names import file_id
 from .tx import Tx, Work
-from .writer import Job
+from .writer import Job, Writer, nothing
 
 _THREADS = 2
+#: How often the writer is asked to find out what has the database's name: it loses one, and opens another.
+_LOOKS = 3
 #: Reads of a few rows by their key. They are done on the thread that asks: to wake another takes longer.
 _ONE_ROW = (conversations.session, conversations.message)
 _FEW = 50
@@ -26,20 +29,42 @@ def _is_short(work: Work, options: dict[str, Any]) -> bool:
     return work in _ONE_ROW
 
 
-class Readers:
-    """Each read sees one moment of the database, at least as new as every write that was done when it was asked."""
+class _Seat:
+    """A place for one connection, which is used by one at a time."""
 
-    def __init__(self, path: Path, project_id: str, *, busy_timeout: float) -> None:
-        self._path = path
+    __slots__ = ("link", "quiet")
+
+    def __init__(self) -> None:
+        self.link: Link | None = None
+        #: Held while it reads; see `Writer.quiet`.
+        self.quiet = threading.Lock()
+
+    def leave(self) -> None:
+        """With `quiet` held."""
+        link, self.link = self.link, None
+        if link is not None:
+            link.close()
+
+
+class Readers:
+    """Each read sees one moment of the database, at least as new as every write that was done when it was asked.
+
+    It is the database that the writer writes to, under its name: where the file was deleted or replaced, the writer is
+    asked to find out first, and reads of a database that is gone raise StoreReplaced.
+    """
+
+    def __init__(self, writer: Writer, project_id: str, *, busy_timeout: float) -> None:
+        self._writer = writer
+        self._path = writer.path
         self._project_id = project_id
         self._busy_timeout = busy_timeout
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._door = threading.Lock()
         self._closing = False
         self._threads: list[threading.Thread] = []
-        self._here: Link | None = None
-        #: One lock a connection, held while it reads; see `Writer.quiet`. The first is that of `_here`.
-        self.quiet: list[threading.Lock] = [threading.Lock()]
+        #: The first is for what is read on the thread that asks, the others have threads of their own.
+        self.seats: list[_Seat] = [_Seat()]
+        writer.have_readers_leave = self._leave
 
     def submit(self, work: Work, arguments: tuple[Any, ...], options: dict[str, Any]) -> Pending[Any]:
         pending: Pending[Any] = Pending()
@@ -60,65 +85,88 @@ class Readers:
                 self._closing = True
                 for _ in self._threads:
                     self._queue.put(None)
-        with self.quiet[0]:
-            if self._here is not None:
-                self._here.close()
-                self._here = None
+        with self.seats[0].quiet:
+            self.seats[0].leave()
         for thread in self._threads if wait else ():
             thread.join()
 
+    def _leave(self) -> None:
+        for seat in list(self.seats):
+            with seat.quiet:
+                seat.leave()
+
     def _done_here(self, job: Job) -> bool:
-        """Read it now, unless somebody else does so at the moment or the database is locked."""
-        quiet = self.quiet[0]
-        if not quiet.acquire(blocking=False):
+        """Read it now, unless somebody else does so at the moment or the database is locked or another one."""
+        seat = self.seats[0]
+        if not seat.quiet.acquire(blocking=False):
             return False
+        link: Link | None = None
         try:
             if self._closing:
                 return False
-            if self._here is None:
-                self._here = reading(self._path, busy_timeout=0.0)
-            value = self._read(self._here, job)
+            link = self._link(seat, busy_timeout=0.0)
+            if link is None:
+                return False
+            value = self._read(link, job)
         except Exception as error:
-            if self._here is None or is_busy(error):
+            if link is None or is_busy(error):
                 return False
             job.pending.set_exception(translate(error, self._path))
         else:
             job.pending.set_result(value)
         finally:
-            quiet.release()
+            seat.quiet.release()
         return True
 
+    def _link(self, seat: _Seat, *, busy_timeout: float) -> Link | None:
+        """A connection to the file that has the database's name, if that is the writer's. With `quiet` held."""
+        link = seat.link
+        if link is not None and link.names.lead_here:
+            return link
+        seat.leave()
+        if file_id(self._path) is None or file_id(self._path) != self._writer.database:
+            return None
+        link = reading(self._path, busy_timeout=busy_timeout)
+        if link.names.database != self._writer.database:
+            link.close()
+            return None
+        seat.link = link
+        return link
+
     def _start(self) -> None:
-        quiet = threading.Lock()
+        seat = _Seat()
         thread = threading.Thread(
-            target=self._work, args=(quiet,), name=f"acontext-store-reader-{len(self._threads)}", daemon=True
+            target=self._work, args=(seat,), name=f"acontext-store-reader-{len(self._threads)}", daemon=True
         )
-        self.quiet.append(quiet)
+        self.seats.append(seat)
         self._threads.append(thread)
         thread.start()
 
     # -- a thread
-    def _work(self, quiet: threading.Lock) -> None:
-        link: Link | None = None
+    def _work(self, seat: _Seat) -> None:
         try:
-            while True:
-                job = self._queue.get()
-                if job is None:
-                    return
+            while (job := self._queue.get()) is not None:
                 if not job.pending.set_running_or_notify_cancel():
                     continue
-                with quiet:
-                    try:
-                        if link is None:
-                            link = reading(self._path, busy_timeout=self._busy_timeout)
-                        value = self._read(link, job)
-                    except Exception as error:
-                        job.pending.set_exception(translate(error, self._path))
-                        continue
-                job.pending.set_result(value)
+                try:
+                    value = self._answer(seat, job)
+                except Exception as error:
+                    job.pending.set_exception(translate(error, self._path))
+                else:
+                    job.pending.set_result(value)
         finally:
-            if link is not None:
-                link.close()
+            with seat.quiet:
+                seat.leave()
+
+    def _answer(self, seat: _Seat, job: Job) -> Any:
+        for _ in range(_LOOKS):
+            with seat.quiet:
+                link = self._link(seat, busy_timeout=self._busy_timeout)
+                if link is not None:
+                    return self._read(link, job)
+            with contextlib.suppress(StoreReplaced):  # that is how it finds out
+                self._writer.submit(nothing, (), {}).result()
+        raise replaced(self._path)
 
     def _read(self, link: Link, job: Job) -> Any:
         link.raw.execute("BEGIN")

@@ -6,6 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -68,7 +69,7 @@ from . import (
     tool_names,
     vectors,
 )
-from .connect import BUSY_TIMEOUT, Durability, writing
+from .connect import BUSY_TIMEOUT, Durability, Link, writing
 from .migrations import HEAD
 from .reader import Readers
 from .tx import Tx
@@ -82,8 +83,8 @@ class SqliteStore:
 
     One thread writes and commits many writes at once; two threads read. A commit is on the operating system's side
     when its Pending resolves: it outlives the process, killed or not; with `durability="full"` it also outlives the
-    machine's power. After `os.fork` the child opens the file anew by itself; what was queued in the parent stays
-    the parent's.
+    machine's power. A file that is deleted or replaced while it is open is noticed then (StoreReplaced).
+    After `os.fork` the child opens the file anew by itself; what was queued in the parent stays the parent's.
     """
 
     def __init__(
@@ -107,14 +108,9 @@ class SqliteStore:
         _stores.add(self)
 
     def _open(self) -> None:
-        link = writing(self.path, durability=self._durability, busy_timeout=self._busy_timeout)
-        try:
-            schema.ensure(link, busy_timeout=self._busy_timeout)
-        except BaseException:
-            link.close()
-            raise
-        self._writer = Writer(link, self.project_id, busy_timeout=self._busy_timeout)
-        self._readers = Readers(self.path, self.project_id, busy_timeout=self._busy_timeout)
+        open_link = partial(_open_link, self.path, durability=self._durability, busy_timeout=self._busy_timeout)
+        self._writer = Writer(open_link, self.project_id, busy_timeout=self._busy_timeout)
+        self._readers = Readers(self._writer, self.project_id, busy_timeout=self._busy_timeout)
         _writers.add(self._writer)
         self._finalizer = weakref.finalize(self, _let_go, self._writer, self._readers)
         self._finalizer.atexit = False
@@ -356,7 +352,10 @@ class SqliteStore:
 
     # -- vectors
     def embed_with(self, model: str, dimensions: int | None = None) -> Pending[bool]:
-        return self._write(vectors.embed_with, model, dimensions)
+        said = self._write(vectors.embed_with, model, dimensions)
+        if self._writer is not None:
+            self._writer.greeting = vectors.embed_with, (model, dimensions)
+        return said
 
     def embedder(self) -> Pending[tuple[str, int | None] | None]:
         return self._read(vectors.embedder)
@@ -493,7 +492,7 @@ class SqliteStore:
         """Wait until no thread is inside SQLite: a child would inherit its locks, held for ever."""
         held = []
         if self._writer is not None and self._readers is not None:
-            for lock in [self._writer.quiet, *self._readers.quiet]:
+            for lock in [self._writer.quiet, *(seat.quiet for seat in self._readers.seats)]:
                 if lock.acquire(timeout=1.0):
                     held.append(lock)
         return held
@@ -504,6 +503,16 @@ class SqliteStore:
         _inherited.append((self._writer, self._readers))
         self._writer = self._readers = None
         self._door = threading.Lock()
+
+
+def _open_link(path: Path, *, durability: Durability, busy_timeout: float) -> Link:
+    link = writing(path, durability=durability, busy_timeout=busy_timeout)
+    try:
+        schema.ensure(link, busy_timeout=busy_timeout)
+    except BaseException:
+        link.close()
+        raise
+    return link
 
 
 def _stats(tx: Tx) -> StoreStats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import sqlite3
 import threading
@@ -10,11 +11,15 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..errors import Closed
+from ..errors import Closed, StoreReplaced, StoreUnavailable
 from ..protocols import Pending
 from . import conversations
-from .connect import Link, is_busy, translate
+from . import jobs as lanes
+from .connect import Link, is_busy, replaced, translate, use_wal
+from .names import FileId, file_id
 from .tx import Memory, Tx, Work
+
+log = logging.getLogger("acontext")
 
 _BATCH = 256
 _REMEMBERED = 10_000
@@ -33,15 +38,23 @@ class Job(NamedTuple):
     options: dict[str, Any]
 
 
+#: They are about what a database holds: for them, one that was deleted is not made anew.
+_KEEP_NOTHING = frozenset((nothing, lanes.claim, lanes.heartbeat, lanes.release))
+
+
 class Writer:
     """Group commit: up to 256 writes share a transaction, each in a savepoint of its own.
 
     A write that fails takes nothing with it. Where the commit itself fails, or the database stays locked for
-    `busy_timeout` seconds, every write of the batch fails with StoreUnavailable, and none of it is kept.
+    `busy_timeout` seconds, every write of the batch fails with StoreUnavailable, and none of it is kept. The same where
+    the file that it was written to has no name any more (StoreReplaced): it is let go of, and the next batch goes into
+    the file that has the name then, or into a new one.
     """
 
-    def __init__(self, link: Link, project_id: str, *, busy_timeout: float) -> None:
-        self._link = link
+    def __init__(self, open_link: Callable[[], Link], project_id: str, *, busy_timeout: float) -> None:
+        """`open_link` opens the database, or makes it. Raises what it raises."""
+        self._open_link = open_link
+        self._link: Link | None = None
         self._project_id = project_id
         self._busy_timeout = busy_timeout
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -50,8 +63,17 @@ class Writer:
         self._leaving = False
         #: Held while a transaction is open, so that a fork never copies one (or a lock inside SQLite) half way.
         self.quiet = threading.Lock()
-        link.raw.execute("PRAGMA busy_timeout=0")  # waiting is done here, with `quiet` let go
+        #: Has those who read the database let go of it, so that its log can be begun anew.
+        self.have_readers_leave: Callable[[], None] = lambda: None
+        #: What is written first into a database that has come in the place of another.
+        self.greeting: tuple[Work, tuple[Any, ...]] | None = None
+        self._is_new_here = False
+        #: That a file was lost, where only those have heard of it who keep nothing.
+        self._untold: StoreReplaced | None = None
         self._memory = Memory()
+        self._said_log = False
+        link = self._open()
+        self.path = link.path
         self._thread = threading.Thread(target=self._work, name="acontext-store-writer", daemon=True)
         self._thread.start()
 
@@ -79,6 +101,12 @@ class Writer:
         if wait:
             self._thread.join()
 
+    @property
+    def database(self) -> FileId:
+        """The file that is written to; None = it was lost, and no other is open yet."""
+        link = self._link
+        return None if link is None else link.names.database
+
     # -- the thread
     def _work(self) -> None:
         try:
@@ -86,7 +114,8 @@ class Writer:
                 self._run(batch)
         finally:
             with self.quiet:
-                self._link.close()
+                if self._link is not None:
+                    self._link.close()
 
     def _next(self) -> list[Job]:
         """Wait for a job, and take with it those that are queued behind it; nothing = the end."""
@@ -106,12 +135,12 @@ class Writer:
 
     def _run(self, batch: list[Job]) -> None:
         jobs = [job for job in batch if job.pending.set_running_or_notify_cancel()]
-        tx = Tx(self._link.sql, self._link.raw, self._project_id, self._memory)
         try:
-            done = self._transact(tx, jobs)
+            tx = self._tx(jobs)
+            done = self._commit(tx, jobs)
         except Exception as error:
             self._memory.forget()
-            trouble = translate(error, self._link.path)
+            trouble = translate(error, self.path)
             for job in jobs:
                 job.pending.set_exception(trouble)
             if self._leaving and is_busy(error):
@@ -123,12 +152,111 @@ class Writer:
             else:
                 job.pending.set_exception(failure)
         if tx.purged:
-            self._empty_log()
+            self._empty_log(tx)
 
-    def _transact(self, tx: Tx, jobs: list[Job]) -> list[tuple[Any, BaseException | None]]:
-        self._begin()
+    # -- the file
+    def _open(self) -> Link:
+        with self.quiet:
+            link = self._open_link()
+            link.raw.execute("PRAGMA busy_timeout=0")  # waiting is done here, with `quiet` let go
+            link.names.see_log()
+            self._memory = Memory()
+            self._link = link
+        return link
+
+    def _tx(self, jobs: list[Job]) -> Tx:
+        """To write with, into what has the database's name now. Raises StoreReplaced, StoreUnavailable."""
+        link, trouble = self._link, self._untold
+        if any(job.work not in _KEEP_NOTHING for job in jobs):
+            self._untold = None
+            if trouble is not None:
+                raise trouble
+        elif link is None and file_id(self.path) is None:
+            raise replaced(self.path)
+        if link is None:
+            link = self._open()
+            self._is_new_here = True
+        if self._is_new_here and self.greeting is not None:
+            work, arguments = self.greeting
+            self._commit(Tx.on(link, self._project_id), [Job(Pending(), work, arguments, {})])
+        self._is_new_here = False
+        return Tx(link.sql, link.raw, self._project_id, self._memory)
+
+    def _commit(self, tx: Tx, jobs: list[Job]) -> list[tuple[Any, BaseException | None]]:
+        """Write them, and look whether that is to be found again."""
+        link = self._link
+        assert link is not None
         try:
-            self._check_memory()
+            done = self._transact(tx, jobs)
+        except Exception as error:
+            if not link.names.lead_here:
+                raise self._lose(link, jobs) from error
+            raise
+        if not link.names.lead_here:
+            raise self._lose(link, jobs)
+        if not link.names.lead_to_log:
+            self._begin_log(link)
+        return done
+
+    def _lose(self, link: Link, jobs: list[Job]) -> StoreReplaced:
+        """Let go of a file without a name; nothing of what was to be written is acknowledged."""
+        trouble = replaced(self.path)
+        if all(job.work in _KEEP_NOTHING for job in jobs):
+            self._untold = trouble
+        with self.quiet:
+            self._link = None
+            kept = link.names.clear_log()
+            with contextlib.suppress(sqlite3.Error):
+                link.close()
+        log.warning("acontext: %s%s", trouble, f"; its last changes are in {kept}" if kept else "")
+        return trouble
+
+    def _begin_log(self, link: Link) -> None:
+        """What is in a log without a name is moved to the database, and another log is begun.
+
+        Where other connections are in the way of that, the log is moved after each commit, until they are gone.
+        Raises StoreUnavailable where it cannot be moved, so that nothing of it is acknowledged.
+        """
+        self.have_readers_leave()
+        raw = link.raw
+        with self.quiet:
+            try:
+                raw.execute("PRAGMA journal_mode=DELETE").fetchone()
+            except sqlite3.OperationalError as error:
+                if not is_busy(error):
+                    raise
+                if link.names.has_other_log:  # it is theirs that counts: ours would ruin what they read
+                    self._link = None
+                    link.close()
+                    moved = False
+                else:
+                    busy, pages, done = raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                    moved = not busy and pages == done
+            else:
+                use_wal(raw, self._busy_timeout)
+                raw.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+                link.names.see_log()
+                moved = True
+            self._memory.forget()
+        if not moved:
+            raise StoreUnavailable(
+                f"the write-ahead log of {self.path} was deleted while it was in use, and another program is in the "
+                "way of a new one; it is not certain that this was kept: end the other programs that use it, look, "
+                "and try again"
+            )
+        if not self._said_log:
+            self._said_log = True
+            log.warning(
+                "acontext: the write-ahead log of %s was deleted while it was in use: what it held was moved to the "
+                "database",
+                self.path,
+            )
+
+    # -- a transaction
+    def _transact(self, tx: Tx, jobs: list[Job]) -> list[tuple[Any, BaseException | None]]:
+        self._begin(tx)
+        try:
+            self._check_memory(tx)
             done = [self._perform(tx, job) for job in jobs]
             conversations.settle(tx)
             self._patiently(lambda: tx.raw.execute("COMMIT"))
@@ -140,9 +268,9 @@ class Writer:
             finally:
                 self.quiet.release()
 
-    def _check_memory(self) -> None:
+    def _check_memory(self, tx: Tx) -> None:
         """Forget what is remembered of sessions when another connection has written to the database."""
-        (seen,) = self._link.raw.execute("PRAGMA data_version").fetchone()
+        (seen,) = tx.raw.execute("PRAGMA data_version").fetchone()
         if seen != self._memory.data_version or len(self._memory.tails) > _REMEMBERED:
             self._memory.forget()
             self._memory.data_version = seen
@@ -157,7 +285,7 @@ class Writer:
             except Exception as error:
                 if not raw.in_transaction:
                     raise
-                return None, translate(error, self._link.path)
+                return None, translate(error, self.path)
         raw.execute("SAVEPOINT job")
         try:
             value = job.work(tx, *job.arguments, **job.options)
@@ -166,17 +294,17 @@ class Writer:
                 raise  # SQLite gave up the whole transaction (disk full, I/O error)
             raw.execute("ROLLBACK TO job")
             raw.execute("RELEASE job")
-            return None, translate(error, self._link.path)
+            return None, translate(error, self.path)
         raw.execute("RELEASE job")
         return value, None
 
-    def _begin(self) -> None:
+    def _begin(self, tx: Tx) -> None:
         """Open a transaction, with `quiet` held."""
 
         def begin() -> None:
             self.quiet.acquire()
             try:
-                self._link.raw.execute("BEGIN IMMEDIATE")
+                tx.raw.execute("BEGIN IMMEDIATE")
             except BaseException:
                 self.quiet.release()
                 raise
@@ -197,11 +325,11 @@ class Writer:
             time.sleep(pause)
             pause = min(pause * 1.5, 0.01)
 
-    def _empty_log(self) -> None:
+    def _empty_log(self, tx: Tx) -> None:
         """Move the write-ahead log into the database and cut it; where a reader is in the way, the next commit will."""
         with self.quiet:
             try:
-                self._link.raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                tx.raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             except sqlite3.Error:
                 return
 
