@@ -247,7 +247,7 @@ class Service(FileService, Protocol):
     async def recall(self, query: RecallQuery) -> Recall: ...
 
     async def flush(self, timeout: float | None = None) -> bool:
-        """True when all that was recorded is durable and all due work is done; False when time ran out first."""
+        """True when all that was recorded so far is durable, observed and learned; False when time ran out first."""
 
     async def ping(self) -> str: ...
 

@@ -409,7 +409,7 @@ class AsyncAcontext(Client):
         return await self.door.home().engine.ping()
 
     async def flush(self, timeout: float | None = None) -> bool:
-        """True when all that was recorded is durable and all due work is done; False when `timeout` s ran out."""
+        """True when all that was recorded so far is durable, observed and learned; False when `timeout` s ran out."""
         return await self.door.home().engine.flush(timeout)
 
     async def aclose(self) -> None:

@@ -411,7 +411,7 @@ class Acontext(Client):
         return home.loop.run(home.engine.ping())
 
     def flush(self, timeout: float | None = None) -> bool:
-        """True when all that was recorded is durable and all due work is done; False when `timeout` s ran out."""
+        """True when all that was recorded so far is durable, observed and learned; False when `timeout` s ran out."""
         home = self.door.home()
         return home.loop.run(home.engine.flush(timeout))
 

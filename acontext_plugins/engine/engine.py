@@ -24,6 +24,8 @@ from acontext_plugins.service import FlushResult, Recording, chosen_id
 from acontext_plugins.settings import Settings
 from acontext_plugins.worker.costs import Accounts
 from acontext_plugins.worker.jobs import Retrying
+from acontext_plugins.worker.retry_policy import Patience
+from acontext_plugins.worker.wanted import Wanted
 from acontext_plugins.worker.worker import Worker, all_tasks
 from acontext_store.errors import InvalidInput
 from acontext_store.open import open_secret
@@ -168,10 +170,10 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
         return await all_tasks(self.store, session_id)
 
     async def work_off(self, step: Callable[[LaneKind, int, int], None] = lambda kind, done, total: None) -> None:
-        """Do all due work here and now: first every observation, then every lesson, so that each is done once.
+        """Do the work that there is, here: first every observation, then every lesson, so that each is done once.
 
-        `step` is told the kind of work, how many lanes of it are done, and how many there are. Work that fails stays
-        for a later worker.
+        What is recorded meanwhile keeps its own time. `step` is told the kind of work, how many lanes of it are done,
+        and how many there are. Work that fails stays for a later worker.
         """
         if self.vectors is not None:
             await self.vectors.registered()
@@ -187,7 +189,8 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
             done += count
             step(done, max(done, total))
 
-        while ready := [lane for lane in await self._waiting(kind) if patience.lasts(lane)]:
+        wanted = Wanted(await self._waiting(kind))
+        while ready := [lane for lane in wanted.of(await self._waiting(kind)) if patience.lasts(lane)]:
             for lane in ready:
                 if lane.due_at > time.time():
                     await self.store.make_due(lane.kind, lane.key)
@@ -214,7 +217,7 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
         return [lane for lane in await self.store.lanes(dead=False) if lane.kind == kind]
 
     async def flush(self, timeout: float | None = None) -> bool:
-        """Make all that was recorded durable, and do all the due work, also what would be due later."""
+        """Make all that was recorded durable, and do all the work of it, also what would be due later."""
         deadline = None if timeout is None else time.monotonic() + timeout
         if not await asyncio.to_thread(self.recorder.flush, timeout):
             return False
@@ -223,13 +226,23 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
         return await self._settle(None, deadline)
 
     async def _settle(self, session_id: str | None, deadline: float | None) -> bool:
-        """Do the due work (of one session: only its observation) now, and wait until it is done or dead."""
-        hurried: set[tuple[LaneKind, str]] = set()
+        """Do the work that there is (of one session: only its observation) now, and wait until it is done or dead.
+
+        First every observation, then every lesson that comes of them. What is recorded meanwhile keeps its own time.
+        """
         patience = self.worker.patience()
+        settled = [await self._settle_kind(kind, session_id, patience, deadline) for kind in self.worker.kinds]
+        return all(settled)
+
+    async def _settle_kind(
+        self, kind: LaneKind, session_id: str | None, patience: Patience, deadline: float | None
+    ) -> bool:
+        wanted = Wanted(lane for lane in await self._waiting(kind) if session_id in (None, lane.key))
+        hurried: set[str] = set()
         pause = 0.002
         while True:
             looked = time.monotonic()
-            waiting = [lane for lane in await self.store.lanes(dead=False) if self._concerns(lane, session_id)]
+            waiting = wanted.of(await self._waiting(kind)) if kind in self.worker.kinds else []
             looked = time.monotonic() - looked
             if not waiting:
                 return True
@@ -237,9 +250,9 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
             if not ready:
                 return False
             for lane in ready:
-                if lane.due_at > time.time() and (lane.kind, lane.key) not in hurried:
-                    await self.store.make_due(lane.kind, lane.key)
-                    hurried.add((lane.kind, lane.key))
+                if lane.due_at > time.time() and lane.key not in hurried:
+                    await self.store.make_due(kind, lane.key)
+                    hurried.add(lane.key)
             self._tell_worker(self.worker.wish)
             if self._work is None:
                 await self.worker.work_once()
@@ -249,9 +262,6 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
             pause = min(pause * 1.5, 0.05)
             if pause >= 0.05:
                 hurried.clear()
-
-    def _concerns(self, lane: Lane, session_id: str | None) -> bool:
-        return lane.kind in self.worker.kinds and session_id in (None, lane.key)
 
     async def ping(self) -> str:
         await self.store.spaces(limit=1)

@@ -60,10 +60,11 @@ def answer(asked: Asked) -> Step:
 
 
 def the_settings(tmp_path: Path, *, llm: LLMSettings | None = None, **fields: Any) -> Settings:
+    """A conversation waits for a flush: else what is there of it when the worker looks is read, and paid for, alone."""
     return Settings(
         url=f"sqlite:///{tmp_path}/a.db",
         llm=llm or LLMSettings(),
-        observe=ObserveSettings(model_quiet=0.0, model_max_wait=0.0, quiet=0.0),
+        observe=ObserveSettings(model_quiet=3600, model_max_wait=3600, quiet=3600, max_wait=3600),
         learn=LearnSettings(quiet=0.0, tasks="all"),
         worker=WorkerSettings(backoff=0.01, idle=0.05, concurrency=2),
         **fields,

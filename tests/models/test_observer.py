@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from pathlib import Path
@@ -427,3 +428,46 @@ async def test_a_finished_task_teaches_with_its_own_messages_only(tmp_path: Path
         ]
         assert [len(episode.body["steps"]) for episode in episodes] == [1, 1]
         assert len(await watch.engine.store.skills(space_id)) == 2
+
+
+async def test_a_flush_leaves_what_is_recorded_meanwhile_its_own_time(tmp_path: Path) -> None:
+    """Else each message of every conversation that goes on would be read, and paid for, alone."""
+    reading, go = asyncio.Event(), asyncio.Event()
+
+    async def script(request: Request) -> Json:
+        reading.set()
+        await go.wait()
+        return one_task(request)
+
+    later = ObserveSettings(model_quiet=3600, model_max_wait=3600)
+    async with watching(tmp_path, script, observe=later, running=True) as watch:
+        await watch.send(*says("first"))
+        flushing = asyncio.create_task(watch.engine.flush(60))
+        await reading.wait()
+        await watch.send(*says("more"))
+        await watch.begin()
+        for word in ("another", "conversation", "goes on"):
+            await watch.send(*says(word))
+        go.set()
+        assert await flushing
+        assert watch.calls == 1
+        assert [lane.due_at > time.time() + 3000 for lane in await watch.engine.store.lanes(dead=False)] == [True, True]
+        assert await watch.engine.flush(60)
+        assert watch.calls == 3
+        assert [len(read(request).new) for request in watch.llm.requests] == [1, 1, 3]
+
+
+async def test_a_conversation_that_comes_in_pieces_is_read_in_one_call(tmp_path: Path) -> None:
+    """However often the worker looks in between."""
+    later = ObserveSettings(model_quiet=3600, model_max_wait=3600)
+    async with watching(tmp_path, one_task, observe=later) as watch:
+        for blob in IPHONE:
+            await watch.send(blob)
+            assert await watch.engine.worker.work_once() == 0
+        await watch.told(Outcome(status="success", source="report"))
+        assert await watch.engine.flush(60)
+        assert watch.calls == 1
+
+
+def says(words: str) -> list[Json]:
+    return [{"role": "user", "content": words}]
