@@ -55,7 +55,7 @@ def contains_text(whole: str | None, part: str) -> bool:
 
 def needles(text: str) -> list[str]:
     """Texts that occur in each compact ASCII JSON that contains this one: quicker to look for than to read it all."""
-    return sorted(set(_needles(json.loads(text))), key=len, reverse=True)[:_MOST_NEEDLES]
+    return sorted(set(_needles(json.loads(text))) - {""}, key=len, reverse=True)[:_MOST_NEEDLES]
 
 
 _read = lru_cache(maxsize=16)(json.loads)
@@ -65,13 +65,20 @@ def _needles(value: Any) -> Iterator[str]:
     named = value.items() if isinstance(value, dict) else [(None, one) for one in value]
     for name, one in named:
         prefix = "" if name is None else f"{json.dumps(name)}:"
-        if one is None or isinstance(one, str | bool):
-            yield prefix + json.dumps(one)
-            continue
-        if prefix:
-            yield prefix
         if isinstance(one, dict | list):
+            yield prefix
             yield from _needles(one)
+        else:
+            yield prefix + _beginning(one)
+
+
+def _beginning(value: Any) -> str:
+    """What the text of every equal value begins with: of 42 and of 42.0 it is 42."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return json.dumps(value)
+    if value == 0 or abs(value) >= 1e15:  # -0.0, 1e+16
+        return ""
+    return str(int(value)) if value == int(value) else repr(value)
 
 
 def _inside(value: Any) -> list[Any]:

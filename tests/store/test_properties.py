@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from acontext_store.containment import contains
 from acontext_store.cursors import decode_cursor, encode_cursor
 from acontext_store.sql.sqlite import SqliteStore
 from acontext_store.testing.factories import a_body, a_session, a_space, an_edit, an_outcome, done, learned, said
@@ -161,3 +162,42 @@ def test_a_cursor_comes_back_as_it_was(place: str, id: str) -> None:
     assert cursor.isascii()
     assert "=" not in cursor
     assert decode_cursor(cursor) == (place, id)
+
+
+_names = st.sampled_from(["a", "b", 'b"', "é", ""])
+_leaf = st.sampled_from([None, True, False, 0, 1, -2, 0.5, 1.0, -0.0, 1e16, 10**16, "a", "1", 'b":1', "\ud800"])
+_json = st.recursive(
+    _leaf, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_names, inner, max_size=3), max_leaves=8
+)
+_object = st.dictionaries(_names, _json, max_size=3)
+
+
+def _part(data: st.DataObject, value: object) -> object:
+    """Something that the value contains: less of it, lists in another order, numbers of the other type."""
+    if isinstance(value, dict):
+        return {name: _part(data, value[name]) for name in value if data.draw(st.booleans())}
+    if isinstance(value, list):
+        return [_part(data, one) for one in data.draw(st.permutations(value)) if data.draw(st.booleans())]
+    if isinstance(value, int) and not isinstance(value, bool) and data.draw(st.booleans()):
+        return float(value)
+    return value
+
+
+@_few
+@given(all_configs=st.lists(st.none() | _object, min_size=1, max_size=8), data=st.data())
+def test_a_filter_finds_what_contains_it_and_nothing_else(
+    empty: Path, all_configs: list[dict[str, object] | None], data: st.DataObject
+) -> None:
+    number = data.draw(st.integers(0, len(all_configs) - 1))
+    chosen = all_configs[number]
+    asked: dict[str, object] = data.draw(_object) if chosen is None else _part(data, chosen)  # type: ignore[assignment]
+    with _a_store(empty) as store:
+        for n, configs in enumerate(all_configs):
+            done(store.create_session(a_session(f"s{n}", configs=configs)))
+        found = {session.id for session in done(store.sessions(filter_by_configs=asked)).items}
+    expected = {f"s{n}" for n, configs in enumerate(all_configs) if configs is not None and contains(configs, asked)}
+    if not asked:
+        expected = {f"s{n}" for n in range(len(all_configs))}
+    elif chosen is not None:
+        assert f"s{number}" in found
+    assert found == expected
