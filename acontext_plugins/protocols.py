@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -76,6 +76,9 @@ class Lesson:
     skills: Sequence[Skill]
     #: Paths of the pages that the space has.
     pages: Sequence[tuple[str, ...]] = ()
+    #: Tasks that evidence of `skills` names, and that are not there any more as they were learned from: their
+    #: conversation was replaced, or an observer has changed its mind.
+    gone: Collection[str] = frozenset()
 
 
 class Observer(Protocol):

@@ -185,6 +185,70 @@ def test_reading_is_lazy(tmp_path: Path) -> None:
     stream.close()  # type: ignore[attr-defined]
 
 
+USE = {"type": "tool_use", "id": "t1", "name": "look", "input": {"at": "it"}}
+ANSWER = {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "gone"}], "is_error": True}
+CALLED = {
+    "openai": [
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "t1", "function": {"name": "look"}}]},
+        {"role": "tool", "tool_call_id": "t1", "content": "gone"},
+    ],
+    "anthropic": [{"role": "assistant", "content": [USE]}, {"role": "user", "content": [ANSWER]}],
+    "gemini": [
+        {"role": "model", "parts": [{"functionCall": {"name": "look", "args": {"at": "it"}}}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "look", "response": {"error": "gone"}}}]},
+    ],
+    "openai_responses": [
+        {"type": "function_call", "call_id": "t1", "name": "look", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "t1", "output": "gone"},
+    ],
+    "acontext": [
+        {"role": "assistant", "parts": [{"type": "tool-call", "meta": {"id": "t1", "name": "look", "arguments": {}}}]},
+        {"role": "user", "parts": [{"type": "tool-result", "text": "gone", "meta": {"tool_call_id": "t1"}}]},
+    ],
+}
+
+
+@pytest.mark.parametrize("format", CALLED)
+def test_each_conversation_is_read_in_its_own_format(tmp_path: Path, format: str) -> None:
+    content = b"\n".join(line(id=name, messages=CALLED[name]) for name in (format, "openai"))
+    first, *others = conversations(read(tmp_path, content))
+    assert {message.format for message in first.messages} == {format}
+    assert {message.format for one in others for message in one.messages} <= {"openai"}
+    asked, answered = first.messages
+    assert (asked.role, [(part.meta or {})["name"] for part in asked.tool_calls]) == ("assistant", ["look"])
+    assert (answered.role, [part.text for part in answered.tool_results]) == ("tool", ["gone"])
+    assert [message.id for message in first.messages] == [stable_id(format, "0"), stable_id(format, "1")]
+
+
+@pytest.mark.parametrize("prompt", ["Be brief.", [{"type": "text", "text": "Be brief."}]])
+def test_a_system_prompt_beside_the_messages_comes_first(tmp_path: Path, prompt: object) -> None:
+    (one,) = conversations(read(tmp_path, line(messages=CALLED["anthropic"], system=prompt)))
+    assert [message.role for message in one.messages] == ["system", "assistant", "tool"]
+    assert one.messages[0].text == "Be brief."
+    assert [message.id for message in one.messages[1:]] == [stable_id("a", "0"), stable_id("a", "1")]
+
+
+@pytest.mark.parametrize("own", [{"os": "linux"}, 7, "", [], ["x"], None])
+def test_a_field_of_that_name_that_is_no_prompt_is_the_users_own(tmp_path: Path, own: object) -> None:
+    (one,) = conversations(read(tmp_path, line(system=own)))
+    assert [message.role for message in one.messages] == ["user"]
+
+
+def test_a_format_may_be_named_and_must_be_right(tmp_path: Path) -> None:
+    odd = [{"role": "assistant", "content": [USE, {"type": "hologram"}]}]
+    content = [
+        line(format="anthropic", messages=odd),
+        line(id="b", format="anthropic", messages=CALLED["openai"]),
+        line(id="c", format="a format of the user's own", messages=CALLED["gemini"]),
+        line(id="d", messages=odd),
+    ]
+    given = read(tmp_path, b"\n".join(content))
+    assert [(one.id, one.messages[0].format) for one in conversations(given)] == [("a", "anthropic"), ("c", "gemini")]
+    wrong, unknown = problems(given)
+    assert (wrong.line, "'openai'" in wrong.reason, wrong.reason.startswith("messages[0].content")) == (2, True, True)
+    assert (unknown.line, "'hologram'" in unknown.reason, '"format"' in unknown.reason) == (4, True, True)
+
+
 # -------------------------------------------------------------------------------------------- the bad
 
 
@@ -200,6 +264,8 @@ def test_reading_is_lazy(tmp_path: Path) -> None:
         (b'{"id": "b", "messages": null}', ["messages: found nothing"]),
         (b'{"id": "b", "messages": {}}', ["messages: found dict"]),
         (b'{"id": "b", "messages": []}', ["messages", "empty"]),
+        (b'{"id": "b", "contents": [{}]}', ["messages: found nothing", "'contents' holds one"]),
+        (b'{"id": "b", "messages": [{"role": "user", "content": [{"type": "scent"}]}]}', ["content[0]", "'scent'"]),
         (b'{"id": "b", "messages": [{"content": "x"}]}', ["messages[0].role", "found nothing"]),
         (
             b'{"id": "b", "messages": [{"role": "user", "content": "x"}, {"role": "robot"}]}',

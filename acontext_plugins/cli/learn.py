@@ -12,9 +12,9 @@ from acontext_plugins.engine.embedded import Home
 from acontext_plugins.formats.jsonl import Conversation, ConversationReader, Problem
 from acontext_plugins.record.redaction import Redactor
 from acontext_plugins.service import SessionRef
-from acontext_store.errors import AcontextError, StoreUnavailable
+from acontext_store.errors import AcontextError, Conflict, StoreUnavailable
 from acontext_store.protocols import Pending
-from acontext_store.types import Appended, LaneKind, Outcome, Skill, stable_id
+from acontext_store.types import Appended, Change, LaneKind, Outcome, Skill, stable_id
 
 from .common import database_options, emit, json_option, opened, say, space_option
 
@@ -53,9 +53,10 @@ def learn(
 ) -> None:
     """Learn skills from recorded conversations.
 
-    FILE holds JSON Lines (gzip too, - is stdin), one conversation a line: id, messages (OpenAI chat), outcome.
-    Conversations that are known by their id are not learned twice. A line that cannot be taken is reported with
-    file, line and reason; the rest goes on, and the exit code is 1.
+    FILE holds JSON Lines (gzip too, - is stdin), one conversation a line: id, messages, outcome. The messages may be
+    of OpenAI (chat or Responses), Anthropic or Gemini: what stands in them tells. Conversations that are known by
+    their id are not learned twice; where they say something else now, they are replaced. A line that cannot be taken
+    is reported with file, line and reason; the rest goes on, and the exit code is 1.
     """
     with opened(url, project, patience=_PATIENCE) as home:
         before = _versions(home, space)
@@ -73,8 +74,10 @@ def learn(
     counts.pop("tasks")
     if as_json:
         emit({"event": "done", "space": space, **counts})
+    replaced = f", {counts['replaced']} replaced" if counts["replaced"] else ""
     say(
-        f"{counts['conversations']} conversations ({counts['new']} new), {counts['problems']} lines left out; "
+        f"{counts['conversations']} conversations ({counts['new']} new{replaced}), "
+        f"{counts['problems']} lines left out; "
         f"{counts['skills_active']} active skills, {counts['skills_waiting']} waiting for evidence, "
         f"{counts['skills_changed']} new or changed"
     )
@@ -85,18 +88,30 @@ def learn(
     ctx.exit(1 if counts["problems"] or troubles else 0)
 
 
+#: What conversations, known by their id, differed in.
+_OTHER: dict[Change, str] = {
+    "messages": "other messages",
+    "outcome": "another outcome",
+    "principal": "another principal",
+    "space": "no space",
+}
+
+
 def _import(home: Home, files: tuple[str, ...], space: str, outcome_field: str, as_json: bool) -> dict[str, int]:
-    counts = {"conversations": 0, "new": 0, "messages": 0, "problems": 0}
+    counts = {"conversations": 0, "new": 0, "replaced": 0, "messages": 0, "problems": 0}
     waiting: deque[tuple[Conversation, Pending[Appended]]] = deque()
 
     redactor = Redactor()
 
-    def problem(file: str, line: int | None, reason: str) -> None:
-        counts["problems"] += 1
+    def tell(event: str, file: str, line: int | None, reason: str) -> None:
         reason = redactor.redact_text(file, reason)  # it may quote what stands in the line
         say(f"{file}:{line}: {reason}" if line else f"{file}: {reason}")
         if as_json:
-            emit({"event": "problem", "file": file, "line": line, "reason": reason})
+            emit({"event": event, "file": file, "line": line, "reason": reason})
+
+    def problem(file: str, line: int | None, reason: str) -> None:
+        counts["problems"] += 1
+        tell("problem", file, line, reason)
 
     def collect(keep: int) -> None:
         while len(waiting) > keep:
@@ -108,14 +123,19 @@ def _import(home: Home, files: tuple[str, ...], space: str, outcome_field: str, 
                 reason = f"{error}; {counts['conversations']} conversations were taken, run it again for the rest"
                 raise StoreUnavailable(reason) from error
             except AcontextError as error:
-                problem(conversation.file, conversation.line, str(error))
-                continue
-            if not appended.new and (other := home.loop.run(_elsewhere(home, appended.session_id, space))):
-                reason = f"conversation {conversation.id!r} belongs to the space {other!r} already: it stays there"
+                reason = str(error)
+                if isinstance(error, Conflict) and (other := home.loop.run(_elsewhere(home, conversation.id, space))):
+                    reason = f"conversation {conversation.id!r} belongs to the space {other!r} already: it stays there"
                 problem(conversation.file, conversation.line, reason)
                 continue
             counts["conversations"] += 1
-            counts["new"] += appended.new > 0
+            if appended.replaced:
+                counts["replaced"] += 1
+                known = " and ".join(_OTHER[change] for change in appended.replaced)
+                reason = f"conversation {conversation.id!r} was known with {known}: replaced"
+                tell("replaced", conversation.file, conversation.line, reason)
+            else:
+                counts["new"] += appended.new > 0
             counts["messages"] += appended.new
 
     for item in _with_progress(files, outcome_field):
@@ -123,7 +143,7 @@ def _import(home: Home, files: tuple[str, ...], space: str, outcome_field: str, 
             problem(item.file, item.line, item.reason)
             continue
         reference = SessionRef(key=item.id, space=space, principal=item.principal, agent=item.agent)
-        waiting.append((item, home.engine.recorder.append(reference, item.messages, _outcomes(item))))
+        waiting.append((item, home.engine.recorder.append(reference, item.messages, _outcomes(item), whole=True)))
         collect(_IN_FLIGHT)
     collect(0)
     return counts
@@ -171,9 +191,9 @@ def _settle(home: Home) -> None:
         home.loop.run(engine.work_off(step))
 
 
-async def _elsewhere(home: Home, session_id: str, space: str) -> str | None:
+async def _elsewhere(home: Home, key: str, space: str) -> str | None:
     """The name of the space that a known conversation belongs to, where it is another one."""
-    session = await home.engine.session(session_id)
+    session = await home.engine.find_session(key)
     wanted = await home.engine.find_space(space)
     if session.space_id in (None, wanted.id):
         return None

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from acontext_plugins.extras import EXTRAS, naming_the_extra
+
 #: Command -> module that holds it, as a click command of the same name.
 _COMMANDS = {
     "learn": "learn",
@@ -24,26 +26,6 @@ _COMMANDS = {
     "keys": "keys",
     "demo": "demo",
     "bench": "bench",
-}
-
-#: Module of a package that not every installation has -> the extra that brings it.
-_EXTRAS = {
-    "agents": "openai-agents",
-    "agno": "agno",
-    "fastapi": "server",
-    "httptools": "server",
-    "langchain": "langchain",
-    "langchain_core": "langchain",
-    "langgraph": "langchain",
-    "litellm": "litellm",
-    "multipart": "server",
-    "numpy": "embeddings",
-    "openai": "openai",
-    "python_multipart": "server",
-    "starlette": "server",
-    "tiktoken": "tokens",
-    "uvicorn": "server",
-    "uvloop": "server",
 }
 
 
@@ -84,7 +66,8 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = cli.main(standalone_mode=False)
+        with naming_the_extra():
+            code = cli.main(standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
@@ -96,12 +79,9 @@ def main() -> None:
         click.echo(f"acontext: {error}", err=True)
         code = 2
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in _EXTRAS:
+        if (error.name or "").partition(".")[0] not in EXTRAS:
             raise
-        click.echo(
-            f"acontext: {missing} is not installed: pip install 'acontext-plugins[{_EXTRAS[missing]}]'", err=True
-        )
+        click.echo(f"acontext: {error}", err=True)
         code = 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

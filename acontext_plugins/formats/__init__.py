@@ -8,8 +8,11 @@ from typing import Any
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, Message
 
+from . import detection
 from .acontext import from_acontext, to_acontext
 from .anthropic import from_anthropic, to_anthropic, to_anthropic_messages
+from .blob import plain
+from .detection import format_of
 from .gemini import from_gemini, to_gemini, to_gemini_contents
 from .openai_chat import from_openai, to_openai, to_openai_messages
 from .openai_responses import from_response_output, from_responses, to_response_items, to_responses
@@ -17,6 +20,7 @@ from .turns import Named
 
 __all__ = [
     "FORMATS",
+    "format_of",
     "from_acontext",
     "from_anthropic",
     "from_gemini",
@@ -51,12 +55,24 @@ FORMATS = tuple(_READERS)
 def to_message(blob: object, format: str = "openai", **fields: Any) -> Message:
     """What came in this format, as a Message. `fields` are set on it: id, run_id, created_at, meta.
 
-    Raises InvalidInput that names the field, what was found there and what is accepted.
+    Raises InvalidInput that names the field, what was found there and what is accepted; also for a message that is
+    of another format: its calls and blocks would say nothing in this one.
     """
     reader = _READERS.get(format)
     if reader is None:
         raise _unknown(format)
-    return reader(blob, **fields)
+    if isinstance(blob, str):
+        return reader(blob, **fields)
+    item = plain(blob)
+    try:
+        message = reader(item, **fields)
+    except InvalidInput as error:
+        if wrong := detection.wrong_format(item, format):
+            raise InvalidInput(f"{error}; {wrong[1]}") from error
+        raise
+    if wrong := detection.wrong_format(item, format):
+        raise InvalidInput(f"message{wrong[0].where}: found {wrong[0].what}: {wrong[1]}")
+    return message
 
 
 def from_message(message: Message, format: str = "openai") -> Json:

@@ -7,13 +7,15 @@ from typing import Any, get_args
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, Message, Part, PartType, Role
 
-from .blob import as_arguments, copied, found, plain, text_at
+from .blob import Foreign, as_arguments, copied, foreign_field, foreign_piece, found, plain, text_at
 
 FORMAT = "acontext"
 _ROLES: tuple[Role, ...] = ("user", "assistant", "system")
 _TYPES: tuple[str, ...] = get_args(PartType)
 #: What a part of a type must have in its `meta`.
 _NEEDS = {"tool-call": ("name", "arguments"), "tool-result": ("tool_call_id",), "data": ("data_type",)}
+#: Fields that say something in other formats, and nothing in this one.
+_NOT_OURS = ("content", "tool_calls", "function_call", "tool_call_id")
 
 
 def from_acontext(blob: object, **fields: Any) -> Message:
@@ -48,6 +50,16 @@ def to_acontext(message: Message) -> Json:
     if message.meta:
         item["meta"] = copied(message.meta)
     return item
+
+
+def foreign(item: Json) -> Foreign | None:
+    """The first thing in a message that this format does not have; None where it has all."""
+    if (stray := foreign_field(item, _ROLES, _NOT_OURS)) is not None:
+        return stray
+    pieces = item.get("parts")
+    if not isinstance(pieces, list):
+        return Foreign(-1, ".parts", found(pieces))
+    return foreign_piece(pieces, ".parts", lambda piece: isinstance(piece, dict) and piece.get("type") in _TYPES)
 
 
 def _part(piece: Any, what: str) -> Part:

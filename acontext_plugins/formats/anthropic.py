@@ -9,15 +9,22 @@ from typing import Any
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, Message, Part, Role
 
-from .blob import as_arguments, as_text, copied, found, plain, text_at
+from .blob import Foreign, as_arguments, as_text, copied, foreign_field, foreign_piece, found, plain, text_at
 from .marks import lost_marks
 from .media import media_of
 from .turns import Named, results_together
 
 FORMAT = "anthropic"
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
+#: The types of blocks, beside those of calls and results.
+_BLOCKS = frozenset(
+    "text image document thinking redacted_thinking search_result container_upload tool_reference tool_addition "
+    "compaction".split()
+)
 #: Pictures that the API takes as bytes.
 _IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+#: Fields that say something in other formats, and nothing in this one.
+_NOT_OURS = ("tool_calls", "function_call", "tool_call_id", "parts")
 
 
 def from_anthropic(blob: object, **fields: Any) -> Message:
@@ -35,7 +42,7 @@ def from_anthropic(blob: object, **fields: Any) -> Message:
     if isinstance(content, str):
         parts = [Part(type="text", text=content)]
     elif isinstance(content, list):
-        parts = [part for at, block in enumerate(content) for part in _parts(block, f"message.content[{at}]")]
+        parts = [part for at, block in enumerate(content) for part in parts_of(block, f"message.content[{at}]")]
     else:
         raise InvalidInput(f"message.content: found {found(content)}, expected text or a list of blocks")
     results = [part for part in parts if part.type == "tool-result"]
@@ -71,7 +78,34 @@ def to_anthropic_messages(messages: Iterable[Message], *, lost: list[str] | None
 # ------------------------------------------------------------------------------------------------- in
 
 
-def _parts(block: Any, what: str) -> list[Part]:
+def foreign(item: Json) -> Foreign | None:
+    """The first thing in a message that this API does not have; None where it has all."""
+    if (stray := foreign_field(item, _ROLES, _NOT_OURS)) is not None:
+        return stray
+    content = item.get("content")
+    if not isinstance(content, str | list):
+        return Foreign(-1, ".content", found(content))
+    return foreign_piece(content, ".content", lambda block: isinstance(block, str) or is_block(block))
+
+
+def is_block(block: object) -> bool:
+    """Whether it is a block of this API, also where it stands in a message of another one."""
+    if not isinstance(block, dict) or not isinstance(kind := block.get("type"), str):
+        return False
+    if kind in ("image", "document"):
+        return isinstance(block.get("source"), dict)
+    if kind.endswith("tool_use"):
+        return isinstance(block.get("name"), str)
+    if kind == "thinking":
+        return isinstance(block.get("thinking"), str)
+    inside = block.get("content")
+    if kind == "tool_result" and isinstance(inside, list):
+        return all(isinstance(piece, str) or is_block(piece) for piece in inside)
+    return kind in _BLOCKS or kind.endswith("tool_result")
+
+
+def parts_of(block: Any, what: str) -> list[Part]:
+    """What a block says."""
     if isinstance(block, str):
         return [Part(type="text", text=block)]
     if not isinstance(block, dict) or not isinstance(block.get("type"), str):
@@ -131,7 +165,7 @@ def _result(kind: str, rest: Json, what: str) -> list[Part]:
     if content is None or isinstance(content, str):
         return [Part(type="tool-result", text=content or "", meta=meta)]
     if kind == "tool_result" and isinstance(content, list):
-        pieces = [part for at, block in enumerate(content) for part in _parts(block, f"{what}.content[{at}]")]
+        pieces = [part for at, block in enumerate(content) for part in parts_of(block, f"{what}.content[{at}]")]
         text = "\n".join(piece.text or "" for piece in pieces if piece.type == "text")
         others = [piece for piece in pieces if piece.type != "text"]
         within = {"tool_call_id": meta["tool_call_id"]}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
 
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Json
@@ -60,6 +61,39 @@ def _paired(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+class Foreign(NamedTuple):
+    """Something in a message that a format does not have: how far into the message it stands, and how to say it."""
+
+    at: int
+    where: str
+    what: str
+
+
+def foreign_field(item: Json, roles: Collection[str], without: Sequence[str]) -> Foreign | None:
+    """A role that the format does not have, or a field of this kind that it has no place for."""
+    role = item.get("role")
+    if not isinstance(role, str) or role not in roles:
+        return Foreign(-1, ".role", "nothing" if role is None else found(role))
+    return next((Foreign(-1, f".{name}", f"a field {name!r}") for name in without if item.get(name) is not None), None)
+
+
+def foreign_piece(pieces: object, where: str, has: Callable[[Any], bool]) -> Foreign | None:
+    """The first of these pieces (blocks, parts) that the format does not have."""
+    for at, piece in enumerate(pieces if isinstance(pieces, list) else ()):
+        if not has(piece):
+            kind = piece.get("type") if isinstance(piece, dict) else None
+            what = f"a block of type {kind!r}" if isinstance(kind, str) else found_keys(piece)
+            return Foreign(at, f"{where}[{at}]", what)
+    return None
+
+
+def found_keys(piece: object) -> str:
+    """How to name a piece that says no type."""
+    if not isinstance(piece, dict):
+        return found(piece)
+    return f"an object with {', '.join(map(repr, list(piece)[:5])) or 'nothing in it'}"[:100]
 
 
 def copied(value: Any) -> Any:

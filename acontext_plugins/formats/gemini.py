@@ -14,15 +14,19 @@ from typing import Any
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, Message, Part, Role
 
-from .blob import as_text, copied, found, plain
+from .blob import Foreign, as_text, copied, foreign_field, foreign_piece, found, plain
 from .marks import lost_marks
 from .media import kind_of_mime, media_of
 from .turns import Named, results_together
 
 FORMAT = "gemini"
 _ROLES: dict[str, Role] = {"user": "user", "model": "assistant", "function": "tool", "system": "system"}
+#: The fields that hold what a part says: text is text, the others are objects.
+_SAYS = ("functionCall", "functionResponse", "inlineData", "fileData", "executableCode", "codeExecutionResult")
 #: What stands beside the content of a part.
 _BESIDE = frozenset("thought thoughtSignature thought_signature videoMetadata video_metadata partMetadata".split())
+#: Fields that say something in other formats, and nothing in this one.
+_NOT_OURS = ("content", "tool_calls", "function_call", "tool_call_id")
 
 
 def from_gemini(blob: object, **fields: Any) -> Message:
@@ -109,6 +113,23 @@ def _with_names(message: Message, names: dict[str, str]) -> Message:
 # ------------------------------------------------------------------------------------------------- in
 
 
+def foreign(item: Json) -> Foreign | None:
+    """The first thing in a content that this API does not have; None where it has all."""
+    if (stray := foreign_field({**item, "role": item.get("role") or "user"}, _ROLES, _NOT_OURS)) is not None:
+        return stray
+    pieces = item.get("parts")
+    if not isinstance(pieces, list | dict | str):
+        return Foreign(-1, ".parts", found(pieces))
+    return foreign_piece([pieces] if isinstance(pieces, dict) else pieces, ".parts", _is_part)
+
+
+def _is_part(piece: object) -> bool:
+    if not isinstance(piece, dict):
+        return isinstance(piece, str)
+    says = any(isinstance(_field(piece, name), dict) for name in _SAYS)
+    return "type" not in piece and (says or isinstance(piece.get("text"), str))
+
+
 def _field(piece: Json, name: str) -> Any:
     """A field in either spelling: `functionCall` or `function_call`."""
     snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
@@ -123,7 +144,12 @@ def _part(piece: Any, what: str, counts: Counter[tuple[str, str]]) -> Part:
         raise InvalidInput(f"{what}: found {found(piece)}, expected an object with text, functionCall, inlineData ...")
     beside = {key: value for key, value in piece.items() if key in _BESIDE and value is not None}
     text = piece.get("text")
-    if isinstance(text, str):
+    says = [name for name in _SAYS if isinstance(_field(piece, name), dict)]
+    if len(says) + bool(text) > 1:
+        raise InvalidInput(
+            f"{what}: found {' and '.join(['text'] * bool(text) + says)}, expected one of them in a part"
+        )
+    if isinstance(text, str) and not says:
         return Part(type="thinking" if piece.get("thought") else "text", text=text, meta=beside or None)
     call = _field(piece, "functionCall")
     if isinstance(call, dict):

@@ -1,4 +1,4 @@
-"""Recorded conversations from files: JSON Lines, one conversation a line, compressed or not.
+"""Recorded conversations from files: JSON Lines, one conversation a line, compressed or not, in any of our formats.
 
 What cannot be read is reported, never raised: a `Problem` names the file, the line and the reason, and the rest of
 the file goes on. A conversation is given whole or not at all.
@@ -18,8 +18,8 @@ from typing import Any, BinaryIO, get_args
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Message, OutcomeStatus, stable_id
 
+from . import FORMATS, format_of, to_message
 from .blob import found
-from .openai_chat import from_openai
 
 __all__ = ["Conversation", "ConversationReader", "Problem"]
 
@@ -35,6 +35,8 @@ _OTHER_ARCHIVES = {
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
 }
+#: What lists of messages are called in requests to models.
+_ELSEWHERE = ("contents", "input")
 _STATUSES: tuple[OutcomeStatus, ...] = get_args(OutcomeStatus)
 
 
@@ -196,7 +198,7 @@ class ConversationReader:
             given = self._built(item, file, line)
         except InvalidInput as error:
             return Problem(file, line, str(error))
-        print_ = hashlib.sha256(_canonical([item["messages"], given.outcome])).digest()
+        print_ = hashlib.sha256(_canonical([item["messages"], item.get("system"), given.outcome])).digest()
         before = seen.get(given.id)
         if before is None:
             seen[given.id] = (print_, file, line)
@@ -210,16 +212,23 @@ class ConversationReader:
         blobs = item.get("messages")
         if not isinstance(blobs, list):
             what = "nothing" if blobs is None else found(blobs)
-            raise InvalidInput(f"messages: found {what}, expected a list of chat messages")
+            there = next((f"; {name!r} holds one: call it messages" for name in _ELSEWHERE if item.get(name)), "")
+            raise InvalidInput(f"messages: found {what}, expected a list of messages{there}")
         if not blobs:
             raise InvalidInput("messages: the list is empty")
         id = _name(item, "id") or stable_id("conversation", hashlib.sha256(_canonical(blobs)).hexdigest())
+        format = item["format"] if item.get("format") in FORMATS else format_of(blobs)
         messages: list[Message] = []
+        if prompt := _system_prompt(item):
+            messages.append(to_message(prompt, "openai", id=stable_id(id, "system"), run_id=id))
         for at, blob in enumerate(blobs):
             try:
-                messages.append(from_openai(blob, id=stable_id(id, str(at)), run_id=id))
+                messages.append(to_message(blob, format, id=stable_id(id, str(at)), run_id=id))
             except InvalidInput as error:
-                raise InvalidInput(f"messages[{at}]{str(error).removeprefix('message')}") from error
+                reason = str(error)
+                for name in ("message", "item"):
+                    reason = reason.removeprefix(name)
+                raise InvalidInput(f"messages[{at}]{reason}") from error
         return Conversation(
             id=id,
             messages=tuple(messages),
@@ -292,6 +301,14 @@ def _parsed(raw: bytes) -> dict[str, Any]:
     if not isinstance(item, dict):
         raise InvalidInput(f"found {found(item)}, expected an object with id, messages and outcome")
     return item
+
+
+def _system_prompt(item: dict[str, Any]) -> dict[str, Any] | None:
+    """The system prompt, where it stands beside the messages, as in requests to Anthropic's API."""
+    prompt = item.get("system")
+    if isinstance(prompt, list) and not all(isinstance(block, dict) and "text" in block for block in prompt):
+        return None  # a field of the user's own, like any other
+    return {"role": "system", "content": prompt} if isinstance(prompt, str | list) and prompt else None
 
 
 def _canonical(value: Any) -> bytes:

@@ -9,7 +9,8 @@ from typing import Any
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, Message, Part, PartType, Role
 
-from .blob import as_arguments, as_text, copied, found, plain, text_at
+from . import anthropic, openai_responses
+from .blob import Foreign, as_arguments, as_text, copied, foreign_field, foreign_piece, found, plain, text_at
 from .marks import lost_marks
 from .media import media_of
 
@@ -29,6 +30,10 @@ _URL_PARTS: dict[str, PartType] = {
     "audio_url": "audio",
 }
 _REASONING = ("reasoning_content", "reasoning")
+#: The types of content whose say stands under the name of their type.
+_PIECES = frozenset({"text", "refusal", "thinking", "input_audio", "file", *_URL_PARTS})
+#: Fields that say something in other formats, and nothing in this one.
+_NOT_OURS = ("parts",)
 
 
 def from_openai(blob: object, **fields: Any) -> Message:
@@ -47,6 +52,8 @@ def from_openai(blob: object, **fields: Any) -> Message:
             parts = _assistant_parts(item, parts)
         elif item.get("content") is None:
             raise InvalidInput(f"message.content: found null, expected text or a list of parts (role {item['role']!r})")
+    if role == "user" and parts and all(part.type == "tool-result" for part in parts):
+        role = "tool"
     meta = dict(fields.pop("meta", None) or {})
     if role != "tool" and (name := text_at(item, "name", "message")) is not None:
         meta["name"] = name
@@ -105,6 +112,36 @@ def to_openai_messages(message: Message, *, lost: list[str] | None = None) -> li
 # ------------------------------------------------------------------------------------------------- in
 
 
+def foreign(item: Json, *, mixed: bool = False) -> Foreign | None:
+    """The first thing in a message that this API does not have; None where it has all.
+
+    With `mixed`, blocks that other APIs have may stand in it: gateways pass them on, and `from_openai` reads them.
+    """
+    if openai_responses.is_item(item):
+        return Foreign(-1, ".type", found(item["type"]))
+    elsewhere = _NOT_OURS if item.get("role") == "assistant" else (*_NOT_OURS, "tool_calls", "function_call")
+    if (stray := foreign_field(item, _ROLES, elsewhere)) is not None:
+        return stray
+    content = item.get("content")
+    if content is not None and not isinstance(content, str | list | dict):
+        return Foreign(-1, ".content", found(content))
+    return foreign_piece(content, ".content", lambda piece: _is_piece(piece) or (mixed and _is_borrowed(piece)))
+
+
+def _is_piece(piece: Any) -> bool:
+    if not isinstance(piece, dict):
+        return isinstance(piece, str)
+    kind = piece.get("type")
+    if kind == "thinking":  # signed ones are Anthropic's
+        return "signature" not in piece
+    return (isinstance(kind, str) and kind in _PIECES and kind in piece) or (kind is None and "text" in piece)
+
+
+def _is_borrowed(piece: Any) -> bool:
+    """Whether it is a block of another API."""
+    return not _is_piece(piece) and (anthropic.is_block(piece) or openai_responses.is_piece(piece))
+
+
 def _role(item: Json) -> Role:
     role = item.get("role")
     if not isinstance(role, str) or role not in _ROLES:
@@ -120,8 +157,14 @@ def _content_parts(item: Json, role: Role) -> list[Part]:
     if isinstance(content, str):
         return [Part(type="text", text=content)]
     if isinstance(content, list):
-        return [_content_part(piece, f"message.content[{at}]") for at, piece in enumerate(content)]
+        return [part for at, piece in enumerate(content) for part in _read_piece(piece, f"message.content[{at}]")]
     raise InvalidInput(f"message.content: found {found(content)}, expected text or a list of parts (role {role!r})")
+
+
+def _read_piece(piece: Any, what: str) -> list[Part]:
+    if not _is_borrowed(piece):
+        return [_content_part(piece, what)]
+    return anthropic.parts_of(piece, what) if anthropic.is_block(piece) else [openai_responses.part_of(piece, what)]
 
 
 def _content_part(piece: Any, what: str) -> Part:
@@ -188,7 +231,11 @@ def _assistant_parts(item: Json, content: list[Part]) -> list[Part]:
     if calls is not None:
         if not isinstance(calls, list):
             raise InvalidInput(f"message.tool_calls: found {found(calls)}, expected a list of calls")
-        parts += [_call_part(call, f"message.tool_calls[{at}]") for at, call in enumerate(calls)]
+        called = [_call_part(call, f"message.tool_calls[{at}]") for at, call in enumerate(calls)]
+        ids = {id for call in called if (id := (call.meta or {}).get("id"))}
+        # said twice, by those who keep the blocks of another API beside the calls
+        parts = [part for part in parts if part.type != "tool-call" or (part.meta or {}).get("id") not in ids]
+        parts += called
     legacy = item.get("function_call")
     if isinstance(legacy, dict) and not (calls and isinstance(calls, list)):
         name = text_at(legacy, "name", "message.function_call")
@@ -238,9 +285,12 @@ def _result_parts(item: Json) -> list[Part]:
         if isinstance(content, dict):
             return [Part(type="tool-result", text=as_text(content), meta=meta)]
         raise InvalidInput(f"message.content: found {found(content)}, expected text or a list of parts (role 'tool')")
-    pieces = [_content_part(piece, f"message.content[{at}]") for at, piece in enumerate(content)]
-    text = "\n".join(piece.text or "" for piece in pieces if piece.type == "text")
-    return [Part(type="tool-result", text=text, meta=meta), *(p for p in pieces if p.type != "text")]
+    pieces = [part for at, piece in enumerate(content) for part in _read_piece(piece, f"message.content[{at}]")]
+    said = [piece for piece in pieces if piece.type in ("text", "tool-result")]
+    if any((piece.meta or {}).get("is_error") for piece in said):
+        meta["is_error"] = True
+    text = "\n".join(piece.text or "" for piece in said)
+    return [Part(type="tool-result", text=text, meta=meta), *(piece for piece in pieces if piece not in said)]
 
 
 def _gives_back(message: Message, item: Json) -> bool:

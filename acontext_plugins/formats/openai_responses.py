@@ -9,7 +9,7 @@ from typing import Any
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, Message, Part, Role
 
-from .blob import as_arguments, as_text, copied, found, plain, text_at
+from .blob import Foreign, as_arguments, as_text, copied, foreign_field, foreign_piece, found, plain, text_at
 from .marks import lost_marks
 from .media import media_of
 
@@ -45,6 +45,21 @@ _OUTPUTS = frozenset(
 )
 #: Items that the user's side says, among those that are data to us.
 _FROM_USER = frozenset({"mcp_approval_response"})
+#: All types of items.
+_ITEMS = frozenset(
+    {
+        *"message function_call custom_tool_call reasoning program item_reference additional_tools "
+        "mcp_list_tools mcp_approval_request compaction compaction_trigger configuration_update".split(),
+        *_FROM_USER,
+        *_OUTPUTS,
+        *_HOSTED,
+    }
+)
+_WORDS = frozenset("input_text output_text text reasoning_text summary_text".split())
+#: All types of content in a message.
+_PIECES = _WORDS | frozenset("refusal input_image computer_screenshot input_audio input_file".split())
+#: Fields that say something in other formats, and nothing in this one.
+_NOT_OURS = ("tool_calls", "function_call", "tool_call_id", "parts")
 
 
 def from_responses(blob: object, **fields: Any) -> Message:
@@ -125,6 +140,33 @@ def _message(
 # ------------------------------------------------------------------------------------------------- in
 
 
+def foreign(item: Json) -> Foreign | None:
+    """The first thing in an item that this API does not have; None where it has all."""
+    kind = item.get("type", "message")
+    if not isinstance(kind, str) or kind not in _ITEMS:
+        return Foreign(-1, ".type", found(kind))
+    if kind != "message":
+        return None
+    if (stray := foreign_field(item, _ROLES, _NOT_OURS)) is not None:
+        return stray
+    content = item.get("content")
+    if not isinstance(content, str | list):
+        return Foreign(-1, ".content", found(content))
+    return foreign_piece(content, ".content", lambda piece: isinstance(piece, str) or is_piece(piece))
+
+
+def is_item(item: Json) -> bool:
+    """Whether it says the type of an item that no other API has."""
+    kind = item.get("type")
+    return isinstance(kind, str) and kind in _ITEMS and kind != "message"
+
+
+def is_piece(piece: object) -> bool:
+    """Whether it is content of a message of this API, also where it stands in a message of another one."""
+    kind = piece.get("type") if isinstance(piece, dict) else None
+    return isinstance(kind, str) and kind in _PIECES
+
+
 def _read(item: Json) -> tuple[Role, list[Part]]:
     kind = item.get("type")
     if kind is not None and not isinstance(kind, str):
@@ -159,17 +201,18 @@ def _said(item: Json) -> tuple[Role, list[Part]]:
         return _ROLES[role], [Part(type="text", text=content)]
     if not isinstance(content, list):
         raise InvalidInput(f"item.content: found {found(content)}, expected text or a list of parts (role {role!r})")
-    return _ROLES[role], [_piece(piece, f"item.content[{at}]") for at, piece in enumerate(content)]
+    return _ROLES[role], [part_of(piece, f"item.content[{at}]") for at, piece in enumerate(content)]
 
 
-def _piece(piece: Any, what: str) -> Part:
+def part_of(piece: Any, what: str) -> Part:
+    """What a piece of content says."""
     if isinstance(piece, str):
         return Part(type="text", text=piece)
     if not isinstance(piece, dict) or not isinstance(piece.get("type"), str):
         raise InvalidInput(f"{what}: found {found(piece)}, expected an object with a type")
     kind = piece["type"]
     rest = {key: value for key, value in piece.items() if key != "type" and value is not None}
-    if kind in ("input_text", "output_text", "text", "reasoning_text", "summary_text"):
+    if kind in _WORDS:
         return Part(type="text", text=text_at(piece, "text", what) or "")
     if kind == "refusal":
         return Part(type="text", text=text_at(piece, "refusal", what) or "", meta={"is_refusal": True})
@@ -211,11 +254,11 @@ def _result(item: Json) -> list[Part]:
         return [Part(type="tool-result", text=output or "", meta=meta)]
     is_pieces = isinstance(output, list) and all(isinstance(p, dict) and "type" in p for p in output)
     if is_pieces and item["type"] in ("function_call_output", "custom_tool_call_output"):
-        pieces = [_piece(piece, f"item.output[{at}]") for at, piece in enumerate(output)]
+        pieces = [part_of(piece, f"item.output[{at}]") for at, piece in enumerate(output)]
         text = "\n".join(piece.text or "" for piece in pieces if piece.type == "text")
         return [Part(type="tool-result", text=text, meta=meta), *(p for p in pieces if p.type != "text")]
     if isinstance(output, dict) and output.get("type") == "computer_screenshot":
-        return [Part(type="tool-result", text="", meta=meta), _piece(output, "item.output")]
+        return [Part(type="tool-result", text="", meta=meta), part_of(output, "item.output")]
     return [Part(type="tool-result", text=as_text(output), meta=meta)]
 
 

@@ -66,7 +66,9 @@ class Settlement:
         self._plan = plan
         self._model, self._prompt = model, prompt
         self._all_tasks = all_tasks
-        self._skills = {skill.id: skill for skill in plan.lesson.skills}
+        self._skills = {skill.id: skill for skill in plan.skills}
+        #: As they are kept now, those too that nothing stands behind any more.
+        self._before = {skill.id: skill for skill in plan.lesson.skills}
         self._drafts: dict[str, _Draft] = {}
         self._places = {id: place for place, id in enumerate(self._skills)}
         #: Skills in use by the tools of their steps, and by the tasks that they were learned from.
@@ -77,6 +79,8 @@ class Settlement:
                 self._with_tools[_tools_of(skill.body)].append(skill.id)
                 for item in skill.evidence:
                     self._learned_from[item.task_id].append(skill.id)
+            if skill is not self._before[skill.id]:
+                self._draft(skill)
 
     # -- what the lesson says
 
@@ -137,7 +141,8 @@ class Settlement:
         draft = self._drafts.get(skill.id)
         if draft is None:
             evidence = {item.task_id: item for item in skill.evidence}
-            draft = _Draft(skill.id, skill, skill.body, skill.status, evidence, score=skill.score)
+            before = self._before[skill.id]
+            draft = _Draft(skill.id, before, skill.body, skill.status, evidence, score=skill.score)
             draft.points = dict.fromkeys(skill.score_reasons, 0.0)
             self._drafts[skill.id] = draft
         return draft
@@ -169,7 +174,7 @@ class Settlement:
             pitfalls=tuple(proven.pitfalls),
             trace=proven.trace,
         )
-        draft = _Draft(id, self._skills.get(id), body, "candidate", {}, page=proven.page or DEFAULT_PAGE)
+        draft = _Draft(id, self._before.get(id), body, "candidate", {}, page=proven.page or DEFAULT_PAGE)
         self._drafts[id] = draft
         draft.reasons.append(f"learned from {_runs(len(tasks))}")
         self._credit(draft, proven, took_steps=True)
@@ -238,7 +243,7 @@ class Settlement:
 
     def skills(self) -> list[Skill]:
         """The space's skills as they are going to be."""
-        found = dict(self._skills)
+        found = {**self._before, **self._skills}
         for edit in self.edits():
             before = found.get(edit.skill_id)
             found[edit.skill_id] = Skill(
@@ -260,7 +265,8 @@ class Settlement:
         return list(found.values())
 
     def retired(self) -> tuple[str, ...]:
-        return tuple(draft.id for draft in self._drafts.values() if draft.gone)
+        unfounded = [id for id in self._before if id not in self._skills and id not in self._drafts]
+        return (*(draft.id for draft in self._drafts.values() if draft.gone), *unfounded)
 
     def edits(self) -> tuple[SkillEdit, ...]:
         return tuple(

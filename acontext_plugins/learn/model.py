@@ -208,4 +208,5 @@ def _ops(sorted_out: Plan, settlement: Settlement, *, without: set[str]) -> Skil
         edits=settlement.edits(),
         retired=settlement.retired(),
         digested=tuple(fresh),
+        gone=tuple(sorted(sorted_out.lesson.gone)),
     )

@@ -7,7 +7,7 @@ repeats a procedure that a skill has already only adds to what stands behind tha
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from acontext_plugins.concurrency.cooperative import breathe
@@ -59,6 +59,8 @@ class Plan:
     """A lesson, sorted out."""
 
     lesson: Lesson
+    #: The space's skills, with the evidence that is still there; without those that nothing stands behind any more.
+    skills: list[Skill]
     fresh: dict[str, Episode]
     #: Every run of the space by its task.
     runs: dict[str, Run]
@@ -87,10 +89,11 @@ def plan(lesson: Lesson, settings: LearnSettings) -> Plan:
     }
     signals = {done.task.id: signals_of(runs[done.task.id], done.messages) for done in lesson.finished}
     rules = rules_of(lesson.space, settings.scoring_rules)
-    found = Plan(lesson, fresh, runs, signals, rules, [], {}, [], Nearest(()))
+    skills = list(_standing(lesson))
+    found = Plan(lesson, skills, fresh, runs, signals, rules, [], {}, [], Nearest(()))
     procedures = groups_of(sorted(runs.values(), key=lambda run: (run.created_at, run.task_id)))
     procedure_of = {run.task_id: group for group in procedures.values() for run in group}
-    owners = _owners(lesson.skills)
+    owners = _owners(skills)
     asked: dict[int, list[FinishedTask]] = defaultdict(list)
     for done in sorted(lesson.finished, key=lambda done: (done.task.created_at, done.task.id)):
         breathe()
@@ -104,13 +107,23 @@ def plan(lesson: Lesson, settings: LearnSettings) -> Plan:
         else:
             found.idle.append(run.task_id)
     if asked:
-        found.nearest = Nearest(lesson.skills)
+        found.nearest = Nearest(skills)
     for tasks in asked.values():
         for start in range(0, len(tasks), MOST_RUNS):
             part = tasks[start : start + MOST_RUNS]
             group = procedure_of.get(part[0].task.id, [runs[done.task.id] for done in part])
             found.questions.append(Question(part, list(group), [skill.id for skill in _behind(group, owners)]))
     return found
+
+
+def _standing(lesson: Lesson) -> Iterator[Skill]:
+    for skill in lesson.skills:
+        kept = tuple(one for one in skill.evidence if one.task_id not in lesson.gone)
+        lost = [one for one in skill.evidence if one.task_id in lesson.gone]
+        if not lost or is_a_persons(skill) or skill.status == "retired":
+            yield skill
+        elif any(one.outcome == "success" for one in kept) or all(one.outcome != "success" for one in lost):
+            yield skill.model_copy(update={"evidence": kept})
 
 
 def _may_teach(done: FinishedTask, run: Run, signals: Sequence[Signal], *, all_tasks: bool) -> bool:

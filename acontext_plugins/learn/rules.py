@@ -53,14 +53,16 @@ def learn(lesson: Lesson) -> SkillOps:
     known = {episode.task_id: episode for episode in lesson.episodes}
     runs = runs_of({**known, **fresh}.values())
     wanted = _wanted(runs)
-    own = _own(wanted, lesson.skills)
-    edits = _edits(space, own, lesson.skills)
+    lost = {*lesson.gone, *(run.task_id for run in runs if not run.success)}
+    own = _own(wanted, lesson.skills, lost)
+    edits = _edits(space, own, lesson.skills, lost)
     return SkillOps(
         space_id=space.id,
         episodes=tuple(fresh.values()),
         edits=tuple(edits),
-        retired=_retired({task for item in wanted for task in item.tasks}, own, edits, lesson.skills),
+        retired=_retired({task for item in wanted for task in item.tasks}, own, edits, lesson.skills, lost),
         digested=tuple(fresh),
+        gone=tuple(sorted(lesson.gone)),
     )
 
 
@@ -242,9 +244,9 @@ def texts_of(chosen: Run, successes: Sequence[Run], body: SkillBody) -> tuple[Se
 # ------------------------------------------------------------------------------------------------- edits
 
 
-def _edits(space: Space, wanted: Sequence[_Wanted], skills: Sequence[Skill]) -> list[SkillEdit]:
+def _edits(space: Space, wanted: Sequence[_Wanted], skills: Sequence[Skill], lost: Set[str]) -> list[SkillEdit]:
     """Edits for what differs. A skill keeps its id as long as most of its evidence stays with it."""
-    ids = _ids(space, wanted, skills)
+    ids = _ids(space, wanted, skills, lost)
     known = {skill.id: skill for skill in skills}
     edits = []
     for item, skill_id in zip(wanted, ids, strict=True):
@@ -255,7 +257,7 @@ def _edits(space: Space, wanted: Sequence[_Wanted], skills: Sequence[Skill]) -> 
         edit = SkillEdit(
             skill_id=skill_id,
             title=item.title,
-            status=_status(item.judgement, old),
+            status=_status(item.judgement, None if old is not None and _is_unfounded(old, lost) else old),
             origin="rules",
             body=item.body,
             evidence=item.evidence,
@@ -286,16 +288,25 @@ def _status(judgement: Judgement, old: Skill | None) -> SkillStatus:
     return "active" if judgement.passed else "candidate"
 
 
-def _ids(space: Space, wanted: Sequence[_Wanted], skills: Sequence[Skill]) -> list[str]:
+def _behind(skill: Skill, lost: Set[str]) -> frozenset[str]:
+    """The successes that a skill stands on."""
+    return frozenset(e.task_id for e in skill.evidence if e.outcome == "success" and e.task_id not in lost)
+
+
+def _is_unfounded(skill: Skill, lost: Set[str]) -> bool:
+    """Whether nothing stands behind it any more. (One whose conversations were deleted stays: nobody took it back.)"""
+    return not _behind(skill, lost) and (skill.status == "retired" or bool(_behind(skill, frozenset())))
+
+
+def _ids(space: Space, wanted: Sequence[_Wanted], skills: Sequence[Skill], lost: Set[str]) -> list[str]:
     """The existing skill that shares most evidence, each given once; else an id of the template's own."""
     owners: dict[str, list[str]] = defaultdict(list)
     taken = {skill.id for skill in skills if skill.origin == "model"}
     for skill in skills:
         if skill.id in taken:
             continue
-        for evidence in skill.evidence:
-            if evidence.outcome == "success":
-                owners[evidence.task_id].append(skill.id)
+        for task in _behind(skill, lost):
+            owners[task].append(skill.id)
     claims: list[tuple[int, str, int]] = []
     for place, item in enumerate(wanted):
         shared = Counter(skill_id for task in item.tasks for skill_id in owners.get(task, ()))
@@ -315,7 +326,7 @@ def _ids(space: Space, wanted: Sequence[_Wanted], skills: Sequence[Skill]) -> li
     return [ids[place] for place in range(len(wanted))]
 
 
-def _own(wanted: Sequence[_Wanted], skills: Sequence[Skill]) -> list[_Wanted]:
+def _own(wanted: Sequence[_Wanted], skills: Sequence[Skill], lost: Set[str]) -> list[_Wanted]:
     """Without those that a model's skill says already: rules leave such skills alone, and make none beside them.
 
     It does where most runs behind the one stand behind the other.
@@ -324,7 +335,7 @@ def _own(wanted: Sequence[_Wanted], skills: Sequence[Skill]) -> list[_Wanted]:
     by_task: dict[str, list[Skill]] = defaultdict(list)
     for skill in skills:
         if skill.origin == "model":
-            behind[skill.id] = frozenset(e.task_id for e in skill.evidence if e.outcome == "success")
+            behind[skill.id] = _behind(skill, lost)
             for task in behind[skill.id]:
                 by_task[task].append(skill)
     found = []
@@ -342,9 +353,9 @@ def _own(wanted: Sequence[_Wanted], skills: Sequence[Skill]) -> list[_Wanted]:
 
 
 def _retired(
-    told: Set[str], own: Sequence[_Wanted], edits: Iterable[SkillEdit], skills: Sequence[Skill]
+    told: Set[str], own: Sequence[_Wanted], edits: Iterable[SkillEdit], skills: Sequence[Skill], lost: Set[str]
 ) -> tuple[str, ...]:
-    """Learned skills of which all evidence now stands behind others, whoever made those."""
+    """Learned skills that nothing stands behind any more, or of which all evidence now stands behind others."""
     kept = {edit.skill_id for edit in edits}
     still = {e.task_id: None for item in own for e in item.evidence}
     gone = []
@@ -352,7 +363,9 @@ def _retired(
     for skill in skills:
         if skill.origin != "rules" or skill.status == "retired" or skill.id in kept:
             continue
-        tasks = frozenset(e.task_id for e in skill.evidence if e.outcome == "success")
-        if tasks and tasks <= told and not any(tasks & item for item in by_tasks) and tasks.isdisjoint(still):
+        tasks = _behind(skill, lost)
+        if _is_unfounded(skill, lost):
+            gone.append(skill.id)
+        elif tasks and tasks <= told and not any(tasks & item for item in by_tasks) and tasks.isdisjoint(still):
             gone.append(skill.id)
     return tuple(gone)

@@ -51,6 +51,8 @@ class _Entry:
     outcomes: Sequence[Outcome]
     size: int
     waiter: Pending[Appended] | None = None
+    #: It is all that the session is to say, not what comes next in it.
+    whole: bool = False
     prepared: tuple[Session | None, str, Sequence[Message], Sequence[Outcome]] | None = None
 
     @property
@@ -156,11 +158,18 @@ class Recorder:
         self._queue.put(_Entry(recording.session, recording.messages, recording.outcomes, size))
 
     def append(
-        self, session: SessionRef | str, messages: Sequence[Message] = (), outcomes: Sequence[Outcome] = ()
+        self,
+        session: SessionRef | str,
+        messages: Sequence[Message] = (),
+        outcomes: Sequence[Outcome] = (),
+        *,
+        whole: bool = False,
     ) -> Pending[Appended]:
         """The same, and tell when it is durable. `session` = the id of one that exists, or a reference.
 
-        The result raises NotFound for an unknown id, StoreUnavailable where the database cannot be written.
+        `whole`: an imported conversation, which replaces what was imported under this reference (`Store.replace`).
+        The result raises NotFound for an unknown id, StoreUnavailable where the database cannot be written, and
+        Conflict for a whole one whose session is another's.
         """
         if self._closing or self._pid != os.getpid():
             waiter: Pending[Appended] = Pending()
@@ -179,7 +188,7 @@ class Recorder:
         with self._lock:
             self._pending += 1
             self._pending_bytes += size
-        self._queue.put(_Entry(session, messages, outcomes, size, waiter))
+        self._queue.put(_Entry(session, messages, outcomes, size, waiter, whole))
         self._hurry.set()
         return waiter
 
@@ -272,7 +281,7 @@ class Recorder:
         for entry in list(group.entries):
             try:
                 if entry.prepared is None:
-                    found = self._resolve(entry.ref)
+                    found = self._resolve(entry.ref, whole=entry.whole)
                     with taking_turns():
                         entry.prepared = self._prepare(entry, *found)
             except StoreUnavailable as error:
@@ -289,7 +298,7 @@ class Recorder:
         messages = [message for one in prepared for message in one[2]]
         outcomes = [outcome for one in prepared for outcome in one[3]]
         try:
-            group.write = self._append(session, prepared[0][1], messages, outcomes)
+            group.write = self._append(session, prepared[0][1], messages, outcomes, whole=group.entries[0].whole)
         except Exception as error:
             group.fail(error)
 
@@ -335,16 +344,19 @@ class Recorder:
         return True
 
     def _append(
-        self, session: Session | None, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome]
+        self,
+        session: Session | None,
+        session_id: str,
+        messages: Sequence[Message],
+        outcomes: Sequence[Outcome],
+        *,
+        whole: bool = False,
     ) -> Pending[Appended]:
+        quiet, max_wait, buffer = self._observe.quiet, self._observe.max_wait, self._observe.buffer
+        if whole and session is not None:
+            return self._store.replace(session, messages, outcomes, quiet=quiet, max_wait=max_wait, buffer=buffer)
         return self._store.append(
-            session_id,
-            messages,
-            outcomes,
-            ensure=session,
-            quiet=self._observe.quiet,
-            max_wait=self._observe.max_wait,
-            buffer=self._observe.buffer,
+            session_id, messages, outcomes, ensure=session, quiet=quiet, max_wait=max_wait, buffer=buffer
         )
 
     def _done(self, entry: _Entry, appended: Appended) -> None:
@@ -377,12 +389,12 @@ class Recorder:
         self.stats.redacted += redacted
         return session, session_id, [self._outsource(message) for message in messages], outcomes
 
-    def _resolve(self, ref: SessionRef | str) -> tuple[Session | None, str]:
-        """The session's id, and the session itself where it may have to be made."""
+    def _resolve(self, ref: SessionRef | str, *, whole: bool) -> tuple[Session | None, str]:
+        """The session's id, and the session itself where it may have to be made, or is to be as it says (`whole`)."""
         if isinstance(ref, str):
             return None, ref
         session_id = session_id_of(self._store.project_id, ref.key)
-        if ref.key in self._known:
+        if ref.key in self._known and not whole:
             return None, session_id
         space_id = self._space_id(ref.space) if ref.space else None
         key, principal, agent, configs = self._clean(session_id, ref)
@@ -396,7 +408,7 @@ class Recorder:
             disable_task_tracking=not ref.track_tasks,
             configs=configs,
         )
-        if space_id is not None:
+        if space_id is not None and not whole:
             try:
                 found = self._store.session(session_id).result()
                 if found.space_id is None:

@@ -5,6 +5,8 @@ Keys and settings of a server are managed without the packages that it is served
 
 from typing import TYPE_CHECKING
 
+from acontext_plugins.extras import resolve
+
 if TYPE_CHECKING:
     from .app import create_app
 
@@ -12,8 +14,4 @@ __all__ = ["create_app"]
 
 
 def __getattr__(name: str) -> object:
-    if name != "create_app":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .app import create_app
-
-    return create_app
+    return resolve(__name__, {"create_app": "app"}, name)

@@ -300,13 +300,17 @@ class Worker:
         finished: list[FinishedTask] = []
         for start in range(0, len(tasks), _TOGETHER):
             finished += await self._store.together(partial(_finished, tasks[start : start + _TOGETHER]))
+        episodes = await self._store.episodes(claim.key)
+        skills = await self._store.proposed_skills(claim.key)
+        behind = {one.task_id for skill in skills for one in skill.evidence}.difference(one.task_id for one in episodes)
         ops = await self._learner.learn(
             Lesson(
                 space=space,
                 finished=finished,
-                episodes=await self._store.episodes(claim.key),
-                skills=await self._store.proposed_skills(claim.key),
+                episodes=episodes,
+                skills=skills,
                 pages=await _pages(self._store, claim.key),
+                gone=behind - await self._store.together(lambda moment: moment.learned_from(behind)),
             )
         )
         await self._store.apply_skills(claim, ops, confirm=self._learn.confirm)

@@ -73,6 +73,9 @@ class Moment(Protocol):
     def tasks_of_run(self, session_id: str, run_id: str) -> list[str]:
         """The tasks that messages of this run belong to: their ids."""
 
+    def learned_from(self, task_ids: Iterable[str]) -> set[str]:
+        """Those of these tasks that have an episode, in whatever space."""
+
     def resume_seq(self, session_id: str) -> int: ...
 
     def observed_seq(self, session_id: str) -> int:
@@ -163,6 +166,24 @@ class Store(Protocol):
         `quiet` seconds without another append, at the latest `max_wait` seconds after the first, and with `buffer` at
         once when so many messages wait that nobody observes yet; not at all where the session has
         `disable_task_tracking`.
+        """
+
+    def replace(
+        self,
+        session: Session,
+        messages: Sequence[Message],
+        outcomes: Sequence[Outcome] = (),
+        *,
+        quiet: float = 0.0,
+        max_wait: float = 0.0,
+        buffer: int = 0,
+    ) -> Pending[Appended]:
+        """Have an imported conversation be exactly this, or change nothing where it is: a repeated import is safe.
+
+        Where its messages, the imported outcome, its principal or its space differ, all of it is as if only this had
+        ever been imported: it is observed anew, and what was learned from it has to be learned again (the spaces'
+        learn work is due `max_wait` seconds from now). Messages that are the same keep what their meta was given.
+        Raises Conflict where the session belongs to another space, or has messages of other runs than these.
         """
 
     def messages(

@@ -163,6 +163,10 @@ class Outcome(Record):
         return OUTCOME_WEIGHTS[self.source]
 
 
+#: In what a conversation differs from what was known under its id.
+Change = Literal["messages", "outcome", "principal", "space"]
+
+
 class Appended(Record):
     """What an append did: the ids that are kept now, and how many of them are new."""
 
@@ -170,6 +174,8 @@ class Appended(Record):
     message_ids: tuple[str, ...]
     new: int
     last_seq: int
+    #: Of a `replace`: in what the conversation that was known differed, and gave way.
+    replaced: tuple[Change, ...] = ()
 
 
 class TaskData(TypedDict):
@@ -405,6 +411,9 @@ class SkillOps(Record):
     retired: tuple[str, ...] = ()
     #: Tasks that have been looked at, whether or not they taught anything.
     digested: tuple[str, ...] = ()
+    #: Tasks that are not there any more as they were learned from: no evidence names them after this, but that of
+    #: `edits`.
+    gone: tuple[str, ...] = ()
     #: What there is to tell of how this lesson was learned: that the rules did it, because a budget is spent.
     note: str = ""
 

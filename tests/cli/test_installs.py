@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from acontext_plugins.extras import EXTRAS
+
 ROOT = Path(__file__).parents[2]
 #: The modules that the packages of an extra bring; some bring those of another.
 BRINGS = {
@@ -119,6 +121,37 @@ def test_the_bare_wheel_manages_keys_and_finds_itself_well(bare: Path, tmp_path:
     for command, code_of in ((["keys", "create"], 0), (["keys", "list"], 0), (["doctor"], 0), (["serve"], 2)):
         done = run(code, *command, python=str(bare), home=tmp_path)
         assert (done.returncode, "Traceback" in done.stderr) == (code_of, False), (command, done.stderr)
+
+
+#: What needs an extra as soon as it is used, and which.
+NEEDS = {
+    "from acontext_adapters.langchain import AcontextMiddleware": "langchain",
+    "from acontext_adapters.langchain import AcontextCallbackHandler": "langchain",
+    "from acontext_adapters.litellm import ProxyHandler": "litellm",
+    "from acontext_adapters.litellm import install": "litellm",
+    "from acontext_adapters.litellm import completion as c; c(model='m', messages=[])": "litellm",
+    "from acontext_adapters.openai_agents import Runner": "openai-agents",
+    "from acontext_plugins.server import create_app": "server",
+}
+TRY = """
+for asked in {asked!r}:
+    try:
+        exec(asked)
+    except ModuleNotFoundError as error:
+        print(error)
+"""
+
+
+def test_a_name_that_needs_an_extra_says_which(tmp_path: Path) -> None:
+    done = run(without() + TRY.format(asked=list(NEEDS)), home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    wanted = [f"pip install 'acontext-plugins[{extra}]'" for extra in NEEDS.values()]
+    assert [line.partition(": ")[2] for line in done.stdout.splitlines()] == wanted
+
+
+def test_every_extra_is_named_by_what_it_brings() -> None:
+    assert set(EXTRAS.values()) == extras()
+    assert all(EXTRAS[module] in [extra for extra in BRINGS if module in BRINGS[extra]] for module in EXTRAS)
 
 
 def test_without_a_framework_its_adapter_stays_out_of_the_way(bare: Path, tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ they are first used.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from acontext_plugins.extras import resolve
 from acontext_plugins.learning import loaded
 from acontext_plugins.runs import Runtime
 
@@ -45,8 +45,5 @@ def adapter() -> LangChain:
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    globals()[name] = value
+    globals()[name] = value = resolve(__name__, _HOMES, name)
     return value

@@ -6,9 +6,9 @@ Importing this loads nothing of the framework.
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from acontext_plugins.extras import resolve
 from acontext_plugins.learning import loaded
 from acontext_plugins.runs import Runtime
 
@@ -81,6 +81,4 @@ def adapter() -> LiteLLM:
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return resolve(__name__, _HOMES, name)

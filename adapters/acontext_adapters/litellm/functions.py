@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
+from acontext_plugins.extras import naming_the_extra
 from acontext_plugins.learning import door_of
 from acontext_plugins.llm.own_calls import asking
 from acontext_plugins.runs import RunOptions, Runtime, reason_of
@@ -185,7 +186,8 @@ def _positions(function: Any) -> Sequence[str]:
 # -- functions like LiteLLM's own
 @functools.lru_cache(maxsize=1024)
 def _made(name: str, space: str | None, session: str | None, principal: str | None) -> Callable[..., Any]:
-    import litellm
+    with naming_the_extra():
+        import litellm
 
     options = RunOptions(space=space or default_space(), session=session, principal=principal)
     made: Callable[..., Any] = wrapped(getattr(litellm, name), name, Runtime(options, door_of(None)))

@@ -26,20 +26,20 @@ from .tx import Tail, Tx
 
 
 def create_session(tx: Tx, session: Session) -> Session:
-    _check_project(tx, session)
-    _check_space(tx, session.space_id)
+    check_project(tx, session)
+    check_space(tx, session.space_id)
     if tx.find(sessions, id=session.id) is not None:
         raise Conflict(f"there is a session {session.id!r} already: use another id, or go on with that one")
     _insert_session(tx, session)
     return session
 
 
-def _check_project(tx: Tx, session: Session) -> None:
+def check_project(tx: Tx, session: Session) -> None:
     if session.project_id != tx.project_id:
         raise InvalidInput(f"the session belongs to project {session.project_id!r}, this store to {tx.project_id!r}")
 
 
-def _check_space(tx: Tx, space_id: str | None) -> None:
+def check_space(tx: Tx, space_id: str | None) -> None:
     if space_id is not None and tx.find(spaces, id=space_id) is None:
         raise NotFound("space", space_id)
 
@@ -110,7 +110,7 @@ def list_sessions(
 
 def update_session(tx: Tx, session_id: str, *, configs: Json | None, space_id: str | None) -> Session:
     before = tx.get(sessions, "session", session_id)
-    _check_space(tx, space_id)
+    check_space(tx, space_id)
     values: dict[str, Any] = {"updated_at": now()}
     if configs is not None:
         values["configs"] = dump(configs)
@@ -294,8 +294,8 @@ def _find_tail(tx: Tx, session_id: str, ensure: Session | None) -> Tail:
             raise NotFound("session", session_id)
         if ensure.id != session_id:
             raise InvalidInput(f"`ensure` is session {ensure.id!r}, the messages are for {session_id!r}")
-        _check_project(tx, ensure)
-        _check_space(tx, ensure.space_id)
+        check_project(tx, ensure)
+        check_space(tx, ensure.space_id)
         _insert_session(tx, ensure)
         return Tail(not ensure.disable_task_tracking, 0, None, 0)
     last_seq, last_id = tx.raw.execute(_LAST_MESSAGE, of_session).fetchone() or (0, None)

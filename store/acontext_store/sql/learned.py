@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from ..errors import Conflict, InvalidInput
@@ -27,6 +28,7 @@ def apply(tx: Tx, claim: Claim, ops: SkillOps, *, confirm: bool) -> int:
     jobs.fence(tx, claim)
     for episode in ops.episodes:
         _keep(tx, ops.space_id, episode)
+    skills.take_back(tx, ops.space_id, frozenset(ops.gone))
     written = _Curator(tx, ops, asks=spaces.asks(tx, ops.space_id, default=confirm)).apply()
     tasks.digest(tx, claim, ops.digested)
     jobs.finish(tx, claim, note=ops.note or None)
@@ -192,6 +194,13 @@ def list_episodes(tx: Tx, space_id: str) -> list[Episode]:
         )
         for row in tx.all(query)
     ]
+
+
+_EPISODE = "SELECT 1 FROM episodes WHERE project_id = ? AND task_id = ?"
+
+
+def with_episodes(tx: Tx, task_ids: Iterable[str]) -> set[str]:
+    return {id for id in task_ids if tx.raw.execute(_EPISODE, (tx.project_id, id)).fetchone() is not None}
 
 
 def log_injection(tx: Tx, injection: Injection) -> None:

@@ -26,7 +26,7 @@ from ..types import (
 from . import vectors
 from .connect import dump, load
 from .search import Index
-from .tables import evidence, proposals, skill_versions, skills, spaces, tombstones
+from .tables import evidence, proposals, skill_versions, skills, spaces, tasks, tombstones
 from .tx import Tx
 
 #: The version under which the evidence of a proposal stands.
@@ -237,7 +237,7 @@ def withdraw(tx: Tx, skill_id: str) -> None:
 
 
 def retire(tx: Tx, before: Any, *, reason: str) -> None:
-    """A new version that nothing uses, with the same content."""
+    """A new version that nothing uses, with the same content, and with the evidence that still holds."""
     current = skill(tx, before.id)
     write(
         tx,
@@ -247,7 +247,7 @@ def retire(tx: Tx, before: Any, *, reason: str) -> None:
         status="retired",
         origin=current.origin,
         body=current.body,
-        evidence=current.evidence,
+        evidence=[one for one in current.evidence if tx.find(tasks, id=one.task_id, status=one.outcome) is not None],
         score=current.score,
         score_reasons=current.score_reasons,
         reason=reason,
@@ -276,6 +276,17 @@ def put_evidence(tx: Tx, skill_id: str, items: Iterable[Evidence], *, version: i
             for number, (session_id, body) in wanted.items()
         ],
     )
+
+
+def take_back(tx: Tx, space_id: str, task_ids: Collection[str]) -> None:
+    """Nothing of these tasks stands behind a skill, or what waits there, any more. Older versions keep their word."""
+    if not task_ids:
+        return
+    mine = (skills.c.project_id == evidence.c.project_id) & (skills.c.id == evidence.c.skill_id)
+    now_behind = tx.mine(evidence) & (skills.c.space_id == space_id) & evidence.c.version.in_((0, PROPOSED))
+    for row in tx.all(select(evidence).join(skills, mine).where(now_behind)):
+        if _evidence(row.body).task_id in task_ids:
+            tx.drop(evidence, skill_id=row.skill_id, version=row.version, number=row.number)
 
 
 # ------------------------------------------------------------------------------------------------ by hand

@@ -9,7 +9,7 @@ from ..embedding import VectorChanges
 from ..errors import NotFound
 from ..protocols import Moment
 from ..types import Outcome, SearchHit, Session, Skill, SkillStatus, Space, StoredMessage, Task
-from . import conversations, search, skills, spaces, tasks, vectors
+from . import conversations, learned, search, skills, spaces, tasks, vectors
 from .tables import spaces as spaces_table
 from .tx import Tx
 
@@ -54,6 +54,9 @@ class OneMoment:
 
     def tasks_of_run(self, session_id: str, run_id: str) -> list[str]:
         return tasks.of_run(self._tx, session_id, run_id)
+
+    def learned_from(self, task_ids: Iterable[str]) -> set[str]:
+        return learned.with_episodes(self._tx, task_ids)
 
     def resume_seq(self, session_id: str) -> int:
         return tasks.resume_seq(self._tx, session_id)

@@ -59,6 +59,7 @@ from . import (
     learned,
     progress,
     proposals,
+    replacing,
     schema,
     search,
     skills,
@@ -193,6 +194,18 @@ class SqliteStore:
         return self._write(
             conversations.append, session_id, tuple(messages), tuple(outcomes), ensure, quiet, max_wait, buffer
         )
+
+    def replace(
+        self,
+        session: Session,
+        messages: Sequence[Message],
+        outcomes: Sequence[Outcome] = (),
+        *,
+        quiet: float = 0.0,
+        max_wait: float = 0.0,
+        buffer: int = 0,
+    ) -> Pending[Appended]:
+        return self._write(replacing.replace, session, tuple(messages), tuple(outcomes), quiet, max_wait, buffer)
 
     def messages(
         self,

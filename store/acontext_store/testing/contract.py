@@ -26,6 +26,7 @@ from .embedding import EmbedContract
 from .jobs import ClaimContract, DueContract, ReleaseContract
 from .learning import DigestContract, HumanContract, SearchContract, SkillContract, TaskContract
 from .ledger import LedgerContract
+from .replacing import ReplaceContract
 from .server_queries import ObservingContract, OneMessageContract, PrincipalContract, ToolContract
 from .spaces import BlockContract, SpaceContract
 from .task_links import BufferContract, LinkContract
@@ -35,6 +36,7 @@ from .tenancy import TenancyContract
 class StoreContract(
     SessionContract,
     MessageContract,
+    ReplaceContract,
     DueContract,
     ClaimContract,
     ReleaseContract,

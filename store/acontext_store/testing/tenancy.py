@@ -102,6 +102,7 @@ class Household:
                 lambda: store.append("s1", [said("intruder")]),
                 lambda: store.append("y", [said("x")], ensure=a_session("y", project_id=project_id, space_id=space_id)),
             ],
+            "replace": [lambda: store.replace(a_session("s1", project_id=project_id, space_id=space_id), [said("x")])],
             "messages": [lambda: store.messages("s1")],
             "message": [lambda: store.message("s1", "s1-m1")],
             "update_message": [lambda: store.update_message("s1", "s1-m1", meta={"taken": 1})],
