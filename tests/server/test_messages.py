@@ -114,6 +114,20 @@ async def test_an_anthropic_message_may_have_plain_text(ann: httpx.AsyncClient) 
     assert (await messages(ann, session_id, format="anthropic"))["items"] == [{"role": "user", "content": "hello"}]
 
 
+async def test_a_message_says_what_it_says_or_is_refused_with_its_own_format_named(ann: httpx.AsyncClient) -> None:
+    session_id = await a_session(ann)
+    call = {"id": "t1", "type": "function", "function": {"name": "water", "arguments": "{}"}}
+    wrong = {"blob": {"role": "assistant", "content": "Yes.", "tool_calls": [call]}, "format": "anthropic"}
+    reason = words(await ann.post(f"/session/{session_id}/messages", json=wrong), 400)
+    assert "message.tool_calls" in reason
+    assert "'openai'" in reason
+    use = {"type": "tool_use", "id": "t1", "name": "water", "input": {"litres": 2}}
+    await say(ann, session_id, {"role": "assistant", "content": [use]})
+    (item,) = (await messages(ann, session_id, format="acontext"))["items"]
+    assert [(part["type"], part["meta"]["name"]) for part in item["parts"]] == [("tool-call", "water")]
+    assert (await messages(ann, session_id, format="openai"))["items"] == [{"role": "assistant", "content": [use]}]
+
+
 async def test_a_file_comes_with_its_message_and_can_be_downloaded(ann: httpx.AsyncClient, server: Server) -> None:
     session_id = await a_session(ann)
     payload = {
