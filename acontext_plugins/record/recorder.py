@@ -66,6 +66,8 @@ class _Group:
 
     entries: list[_Entry]
     write: Pending[Appended] | None = None
+    #: Whether its session was made again, after somebody had deleted it.
+    is_made_again: bool = False
 
     def takes(self, entry: _Entry) -> bool:
         """Whether `entry` can be written with these: an outcome stands behind its messages, so it ends a group."""
@@ -73,9 +75,10 @@ class _Group:
         return not last.outcomes and last.waiter is None and entry.waiter is None
 
     @property
-    def is_for_another_database(self) -> bool:
-        """Whether it was not written because the database was deleted or replaced: that has been said already."""
-        return self.write is not None and isinstance(self.write.exception(), StoreReplaced)
+    def is_held_up(self) -> bool:
+        """Whether the database cannot be written; that it was deleted or replaced is said by the store."""
+        error = None if self.write is None else self.write.exception()
+        return isinstance(error, StoreUnavailable) and not isinstance(error, StoreReplaced)
 
     def fail(self, error: Exception) -> None:
         self.write = Pending()
@@ -272,7 +275,7 @@ class Recorder:
                     self._forget(group.entries, StoreUnavailable("the database could not be written before closing"))
                 return
             self.stats.retries += 1
-            if any(not group.is_for_another_database for group in wave):
+            if any(group.is_held_up for group in wave):
                 self._say("retry", "the database cannot be written now; %d recordings wait in memory", self._pending)
             time.sleep(delay)
             delay = min(delay * 2, 2.0)
@@ -327,16 +330,18 @@ class Recorder:
 
     def _forget_database(self, group: _Group) -> None:
         """What is known of it, and what is made ready for it, is not so of the one that is there now."""
+        group.is_made_again = False
         self._known.clear()
         self._spaces.clear()
         for entry in group.entries:
             entry.prepared = None
 
     def _forgot(self, group: _Group) -> bool:
-        """A session that was known here has been deleted: make it again, once."""
+        """A session, or a space, that was known here has been deleted: make it again, once."""
         ref = group.entries[0].ref
-        if isinstance(ref, str) or ref.key not in self._known:
+        if isinstance(ref, str) or group.is_made_again:
             return False
+        group.is_made_again = True
         self._known.pop(ref.key, None)
         self._spaces.clear()
         for entry in group.entries:

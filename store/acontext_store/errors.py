@@ -73,7 +73,7 @@ class IncompatibleStore(StoreUnavailable):
 
 
 class StoreReplaced(StoreUnavailable):
-    """The database file was deleted, or another one put in its place, while it was open. Nothing was written.
+    """The database file was deleted, or another one put in its place, while it was open. This was not kept.
 
     What is written next goes into the file that is there now, or into a new one.
     """

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -451,3 +454,23 @@ def test_an_embedder_without_numpy_is_refused_with_the_way_out(database: Path, m
     home = open_home(settings)
     assert Library(home).find("refund") == []
     home.close()
+
+
+def test_vectors_of_a_database_that_a_backup_has_replaced_are_forgotten(database: Path) -> None:
+    backup = database.with_name("backup.db")
+    with a_library(database, embedder=ScriptedEmbedder(same=SAME)) as library:
+        old = library.teach("refund a broken lamp", "issue_refund")
+        assert library.flush()
+        assert library.find("reimbursement wanted") == [old]
+        vectors = library.engine.vectors
+        assert vectors is not None
+        before, _ = vectors.loaded(library.space_id)
+        with closing(sqlite3.connect(database)) as raw, closing(sqlite3.connect(backup)) as copy:
+            raw.backup(copy)
+        library.teach("cancel an order", "cancel_order")
+        assert library.flush()
+        assert library.find("reimbursement wanted") == [old]
+        assert vectors.loaded(library.space_id)[0] > before
+        os.replace(backup, database)
+        assert library.find("reimbursement wanted") == [old]
+        assert vectors.loaded(library.space_id)[0] == before

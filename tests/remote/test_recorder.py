@@ -314,6 +314,27 @@ def test_two_processes_never_send_the_same_at_once_and_a_dead_ones_lease_runs_ou
     two.close()
 
 
+@pytest.mark.parametrize("lost", ["*.db", "*.db-wal", "*.db*"])
+def test_a_spool_that_is_deleted_while_it_is_open_takes_nothing_with_it_that_comes_later(
+    lost: str, recorder: RemoteRecorder, server: Server, tmp_path: Path
+) -> None:
+    server.trouble = away
+    recorder.record(said("before"))
+    assert recorder.put_by(10)
+    for file in (tmp_path / "spool").glob(lost):
+        file.unlink()
+    for number in range(5):
+        recorder.record(said(f"after {number}", id=f"m{number}"))
+        assert recorder.put_by(10)
+    (path,) = (tmp_path / "spool").glob("*.db")
+    heir = Spool(path, "another process", most=1000)
+    assert len(heir) >= 5
+    heir.close()
+    server.trouble = None
+    assert recorder.flush(10)
+    assert [text for text in server.texts if text != "before"] == [f"after {number}" for number in range(5)]
+
+
 def test_a_process_that_is_killed_leaves_what_it_spooled(server: Server, tmp_path: Path) -> None:
     script = f"""
 import os, signal, sys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,17 @@ class TestLocalBlobs(BlobContract):
     @pytest.fixture
     def open_blobs_again(self, tmp_path: Path) -> Callable[[str], BlobStore]:
         return lambda project_id: open_blobs(f"file://{tmp_path}/blobs", project_id=project_id)
+
+    def test_a_directory_that_somebody_has_deleted_is_made_anew(self, blobs: LocalBlobs) -> None:
+        lost = blobs.put(b"lost")
+        for data in (b"lost", b"kept"):
+            shutil.rmtree(blobs.path)
+            assert blobs.get(blobs.put(data)) == data
+        assert not blobs.exists(lost)
+        shutil.rmtree(blobs.path)
+        with blobs.write() as writer:
+            writer.write(b"in pieces")
+            assert blobs.get(writer.commit().sha256) == b"in pieces"
 
     def test_damaged_bytes_are_never_returned(self, blobs: LocalBlobs) -> None:
         sha256 = blobs.put(b"precious")

@@ -133,11 +133,11 @@ def replaced(path: Path) -> StoreReplaced:
     """The database's name leads to another file now, or nowhere."""
     if file_id(path) is not None:
         return StoreReplaced(
-            f"{path} was replaced by another file while it was in use; nothing was written. Try again: the file that "
-            "is there now is used from here on"
+            f"{path} was replaced by another file while it was in use: this was not kept. Try again; the file that is "
+            "there now is used from here on"
         )
     return StoreReplaced(
-        f"{path} was deleted while it was in use; nothing was written. Put a backup in its place to have back what it "
+        f"{path} was deleted while it was in use: this was not kept. Put a backup in its place to have back what it "
         "held; what is recorded next goes into a new one"
     )
 

@@ -11,7 +11,6 @@ from ..errors import Closed, StoreReplaced
 from ..protocols import Pending
 from . import conversations
 from .connect import Link, is_busy, reading, replaced, translate
-from .names import file_id
 from .tx import Tx, Work
 from .writer import Job, Writer, nothing
 
@@ -124,10 +123,11 @@ class Readers:
         if link is not None and link.names.lead_here:
             return link
         seat.leave()
-        if file_id(self._path) is None or file_id(self._path) != self._writer.database:
+        names = self._writer.names
+        if names is None or self._writer.has_hidden_log or not names.lead_here or not names.lead_to_log:
             return None
         link = reading(self._path, busy_timeout=busy_timeout)
-        if link.names.database != self._writer.database:
+        if link.names.database != names.database:
             link.close()
             return None
         seat.link = link
@@ -164,6 +164,8 @@ class Readers:
                 link = self._link(seat, busy_timeout=self._busy_timeout)
                 if link is not None:
                     return self._read(link, job)
+            if self._writer.has_hidden_log:
+                return self._writer.submit(job.work, job.arguments, job.options).result()
             with contextlib.suppress(StoreReplaced):  # that is how it finds out
                 self._writer.submit(nothing, (), {}).result()
         raise replaced(self._path)

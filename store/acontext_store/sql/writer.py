@@ -16,7 +16,7 @@ from ..protocols import Pending
 from . import conversations
 from . import jobs as lanes
 from .connect import Link, is_busy, replaced, translate, use_wal
-from .names import FileId, file_id
+from .names import Names, file_id
 from .tx import Memory, Tx, Work
 
 log = logging.getLogger("acontext")
@@ -71,6 +71,8 @@ class Writer:
         #: That a file was lost, where only those have heard of it who keep nothing.
         self._untold: StoreReplaced | None = None
         self._memory = Memory()
+        #: Whether what is written goes through a log that nobody else can open: who reads has to ask here.
+        self.has_hidden_log = False
         self._said_log = False
         link = self._open()
         self.path = link.path
@@ -102,10 +104,10 @@ class Writer:
             self._thread.join()
 
     @property
-    def database(self) -> FileId:
-        """The file that is written to; None = it was lost, and no other is open yet."""
+    def names(self) -> Names | None:
+        """Those of the file that is written to; None = it was lost, and no other is open yet."""
         link = self._link
-        return None if link is None else link.names.database
+        return None if link is None else link.names
 
     # -- the thread
     def _work(self) -> None:
@@ -205,10 +207,13 @@ class Writer:
             self._untold = trouble
         with self.quiet:
             self._link = None
+            self.has_hidden_log = False
+            with contextlib.suppress(sqlite3.Error):  # whoever renamed the file has all of it then
+                link.raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             kept = link.names.clear_log()
             with contextlib.suppress(sqlite3.Error):
                 link.close()
-        log.warning("acontext: %s%s", trouble, f"; its last changes are in {kept}" if kept else "")
+        log.warning("acontext: %s%s", trouble, f"; the log of the old one is kept in {kept}" if kept else "")
         return trouble
 
     def _begin_log(self, link: Link) -> None:
@@ -217,6 +222,7 @@ class Writer:
         Where other connections are in the way of that, the log is moved after each commit, until they are gone.
         Raises StoreUnavailable where it cannot be moved, so that nothing of it is acknowledged.
         """
+        self.has_hidden_log = True
         self.have_readers_leave()
         raw = link.raw
         with self.quiet:
@@ -227,8 +233,8 @@ class Writer:
                     raise
                 if link.names.has_other_log:  # it is theirs that counts: ours would ruin what they read
                     self._link = None
+                    self.has_hidden_log = moved = False
                     link.close()
-                    moved = False
                 else:
                     busy, pages, done = raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                     moved = not busy and pages == done
@@ -236,7 +242,7 @@ class Writer:
                 use_wal(raw, self._busy_timeout)
                 raw.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
                 link.names.see_log()
-                moved = True
+                self.has_hidden_log, moved = False, True
             self._memory.forget()
         if not moved:
             raise StoreUnavailable(
