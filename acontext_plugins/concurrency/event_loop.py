@@ -33,13 +33,14 @@ class HomeLoop:
         try:
             self._loop.run_forever()
         finally:
-            self._loop.run_until_complete(self._cancel_all())
+            self._loop.run_until_complete(self.cancel_others())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             with contextlib.suppress(RuntimeError):  # no threads can be started while Python exits
                 self._loop.run_until_complete(self._loop.shutdown_default_executor())
             self._loop.close()
 
-    async def _cancel_all(self) -> None:
+    async def cancel_others(self) -> None:
+        """Cancel every other task of this loop, and wait until each has ended. To be awaited on the loop itself."""
         rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in rest:
             task.cancel()

@@ -42,6 +42,7 @@ class Home:
 
     async def _stop(self) -> None:
         await self.engine.stop()
+        await self.loop.cancel_others()  # while there is a database to give their leases back to
         await self.models.aclose()
 
 

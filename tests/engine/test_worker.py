@@ -231,10 +231,6 @@ class Thinking:
         raise AssertionError("nobody sets it")
 
 
-async def _others_done() -> None:
-    await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
-
-
 @pytest.mark.parametrize("background", [True, False])
 def test_what_a_worker_leaves_undone_can_be_done_by_another_at_once(open_engine: OpenHome, background: bool) -> None:
     home = open_engine(worker=background)
@@ -246,7 +242,6 @@ def test_what_a_worker_leaves_undone_can_be_done_by_another_at_once(open_engine:
     wait_for(lambda: observer.asked > 0)
     if not background:
         working.cancel()
-        home.loop.run(_others_done())
     home.close()
     other = open_engine()
     for lane in other.engine.store.lanes().result():
