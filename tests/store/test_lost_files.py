@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from acontext_store.errors import NotFound, StoreReplaced, StoreUnavailable
+from acontext_store.sql import names
 from acontext_store.sql.keys import SqliteKeys
 from acontext_store.sql.sqlite import SqliteStore
 from acontext_store.testing.factories import a_session, a_space, done, said, texts, until
@@ -303,3 +305,40 @@ def test_keys_are_those_of_the_file_that_is_there(path: Path) -> None:
     assert keys.find(key.hash) is None
     keys.add(key)
     assert keys.all() == [key]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
+@pytest.mark.parametrize("reader", [False, True])
+def test_a_disk_that_does_not_answer_for_a_while_has_lost_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int, reader: bool
+) -> None:
+    """Above all its log stays, also where a reader is in the way of moving it to the database."""
+
+    class Disk:
+        def __getattr__(self, name: str) -> object:
+            return getattr(os, name)
+
+        def stat(self, name: str | os.PathLike[str]) -> os.stat_result:
+            if str(name) == str(path):
+                raise OSError(number, os.strerror(number), str(name))
+            return os.stat(name)
+
+    path.parent.mkdir()
+    with closing(SqliteStore(path, project_id="p1")) as store, closing(sqlite3.connect(path)) as other:
+        done(store.append("s1", [said("before")], ensure=a_session("s1")))
+        if reader:
+            other.execute("BEGIN")
+            other.execute("SELECT count(*) FROM messages").fetchone()
+        done(store.append("s1", [said("acknowledged")]))
+        monkeypatch.setattr(names, "os", Disk())
+        with pytest.raises(StoreUnavailable, match="cannot look at") as raised:
+            done(store.append("s1", [said("during", id="m3")]))
+        assert not isinstance(raised.value, StoreReplaced)
+        with pytest.raises(StoreUnavailable, match="cannot look at"):
+            done(store.messages("s1"))
+        monkeypatch.undo()
+        assert path.with_name(f"{path.name}-wal").exists()
+        done(store.append("s1", [said("during", id="m3")]))  # tried again, it is kept once
+        assert texts(store, "s1") == ["before", "acknowledged", "during"]
+    with closing(SqliteStore(path, project_id="p1")) as store:
+        assert texts(store, "s1") == ["before", "acknowledged", "during"]

@@ -11,15 +11,25 @@ import contextlib
 import os
 from pathlib import Path
 
-#: Device and inode; None = the name leads nowhere (or nobody may look).
+from ..errors import StoreUnavailable
+
+#: Device and inode; None = the name leads nowhere.
 FileId = tuple[int, int] | None
 
 
 def file_id(path: str | os.PathLike[str]) -> FileId:
+    """The file that has this name.
+
+    Raises StoreUnavailable where it cannot be told: a disk that does not answer for a while has lost nothing.
+    """
     try:
         found = os.stat(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise StoreUnavailable(
+            f"cannot look at {path}: {error.strerror or error}; it is not certain that this was kept: try again"
+        ) from error
     return found.st_dev, found.st_ino
 
 
