@@ -454,7 +454,9 @@ async def test_a_flush_leaves_what_is_recorded_meanwhile_its_own_time(tmp_path: 
         assert [lane.due_at > time.time() + 3000 for lane in await watch.engine.store.lanes(dead=False)] == [True, True]
         assert await watch.engine.flush(60)
         assert watch.calls == 3
-        assert [len(read(request).new) for request in watch.llm.requests] == [1, 1, 3]
+        read_first, *together = [len(read(request).new) for request in watch.llm.requests]
+        assert read_first == 1
+        assert sorted(together) == [1, 3]  # the two conversations are read at the same time
 
 
 async def test_a_conversation_that_comes_in_pieces_is_read_in_one_call(tmp_path: Path) -> None:
