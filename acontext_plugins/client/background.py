@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from acontext_store.errors import AcontextError, Closed
 
+from ..concurrency.futures import copy_result
 from ..service import Recall, RecallQuery, Recording
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class BackgroundDoor:
             from ..settings import load_settings
             from .connection import Connection  # hundreds of modules: on this thread, not on the agent's
 
-            connection = Connection(self._settings or load_settings())
+            connection = Connection(self._settings or load_settings(), as_it_is=True)
             connection.home()
             self.error = None
         except Exception as error:
@@ -95,17 +96,8 @@ class BackgroundDoor:
             future.set_result(Recall())
             return
 
-        def copy(inner: Future[Recall]) -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            error = inner.exception() if not inner.cancelled() else None
-            if error is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(Recall() if inner.cancelled() else inner.result())
-
         try:
-            connection.recall(query).add_done_callback(copy)
+            copy_result(connection.recall(query), future)
         except AcontextError:
             future.set_result(Recall())
 

@@ -26,6 +26,11 @@ class Home:
         self.models = models
         self.pid = os.getpid()
 
+    def work(self) -> None:
+        """Work in the background, where that has not begun: a client came that does not leave it to others."""
+        if not self.engine.working:
+            self.loop.run(self.engine.work())
+
     def write(self) -> None:
         """Write what is recorded, for as long as closing would wait, and go on."""
         self.engine.recorder.flush(self.engine.settings.recorder.close_timeout)

@@ -110,11 +110,21 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
         return self.store.project_id
 
     async def start(self) -> None:
-        """Start the worker on the loop that runs this."""
+        """Live on the loop that runs this; the worker, too, unless the settings leave the work to others."""
         self.home = asyncio.get_running_loop()
         if self.vectors is not None:
             self.vectors.register()
-        if self.settings.worker.enabled and self._work is None:
+        if self.settings.worker.enabled:
+            await self.work()
+
+    @property
+    def working(self) -> bool:
+        """Whether a worker runs in the background."""
+        return self._work is not None
+
+    async def work(self) -> None:
+        """Work in the background from now on. On the loop that `start` ran on."""
+        if self._work is None:
             self._loop = asyncio.get_running_loop()
             self._work = asyncio.create_task(self.worker.run())
             self._sweeping = asyncio.create_task(self.sweep_always())

@@ -20,6 +20,9 @@ class RemoteHome:
         self.loop = loop
         self.pid = os.getpid()
 
+    def work(self) -> None:
+        """The server works by itself."""
+
     def write(self) -> None:
         """Send what is recorded, or leave it in the spool, and go on."""
         self.engine.recorder.put_by(self.engine.settings.recorder.close_timeout)

@@ -6,14 +6,12 @@ import asyncio
 import json
 import time
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import Future
 from typing import Any, Literal, TypeVar
 
 import httpx
 from pydantic import BaseModel
 
 from acontext_store.containment import filter_text
-from acontext_store.errors import Closed
 from acontext_store.ledger import Cost, CostBy
 from acontext_store.protocols import Pending
 from acontext_store.types import (
@@ -37,6 +35,7 @@ from acontext_store.types import (
 )
 
 from ..concurrency.event_loop import HomeLoop
+from ..concurrency.futures import copy_result
 from ..record.scrubber import Scrubber, without_secrets
 from ..service import (
     Confirmation,
@@ -148,16 +147,7 @@ class RemoteService(RemoteFiles):
         """The same, from any thread."""
         answer: Pending[Recall] = Pending()
 
-        def settle(done: Future[Recall]) -> None:
-            if not answer.set_running_or_notify_cancel():
-                return
-            error = Closed("this client is closed: open another") if done.cancelled() else done.exception()
-            if error is not None:
-                answer.set_exception(error)
-            else:
-                answer.set_result(done.result())
-
-        self._loop.submit(self.recall(query)).add_done_callback(settle)
+        copy_result(self._loop.submit(self.recall(query)), answer)
         return answer
 
     async def flush(self, timeout: float | None = None) -> bool:

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Coroutine, Sequence
-from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from acontext_plugins.concurrency.futures import copy_result
 from acontext_plugins.inject.render import render, tokens
 from acontext_plugins.llm import LLM, Embedder
 from acontext_plugins.record.recorder import session_id_of
@@ -80,18 +80,9 @@ class Searching:
             return self.store.together(partial(self._answer, query))
         answer: Pending[Recall] = Pending()
 
-        def settle(done: Future[Recall]) -> None:
-            if not answer.set_running_or_notify_cancel():
-                return
-            error = Closed("this client is closed: open another") if done.cancelled() else done.exception()
-            if error is not None:
-                answer.set_exception(error)
-            else:
-                answer.set_result(done.result())
-
         work = self._recall(query)
         try:
-            asyncio.run_coroutine_threadsafe(work, self.home).add_done_callback(settle)
+            copy_result(asyncio.run_coroutine_threadsafe(work, self.home), answer)
         except RuntimeError:  # the loop is closed: whoever asks now finds the store closed, too
             work.close()
             return self.store.together(partial(self._answer, query))

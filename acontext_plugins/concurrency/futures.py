@@ -1,0 +1,32 @@
+"""Futures that hand on what other futures end with."""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError, Future
+from typing import TypeVar
+
+from acontext_store.errors import Closed
+from acontext_store.protocols import Pending
+
+T = TypeVar("T")
+
+
+def copy_result(source: Future[T] | Pending[T], target: Future[T] | Pending[T]) -> None:
+    """End `target` as `source` ends, on the thread that ends that one; one whose owner has cancelled it stays so.
+
+    A source that is cancelled has nobody left to work on it: `target` raises Closed then.
+    """
+
+    def copy(ended: Future[T] | Pending[T]) -> None:
+        if not target.set_running_or_notify_cancel():
+            return
+        try:
+            result = ended.result()
+        except CancelledError:
+            target.set_exception(Closed("this client is closed: open another"))
+        except BaseException as error:
+            target.set_exception(error)
+        else:
+            target.set_result(result)
+
+    source.add_done_callback(copy)
