@@ -11,7 +11,7 @@ from acontext_store.errors import StoreUnavailable
 from acontext_store.types import Artifact, ArtifactListing, Disk, Page
 
 from ..files.service import ArtifactResult, Upload, as_upload
-from .connection import AsyncResource, Connection, Resource
+from .connection import AsyncResource, Connection
 
 
 class AsyncArtifacts(AsyncResource):
@@ -117,105 +117,6 @@ class AsyncDisks(AsyncResource):
     async def delete(self, disk_id: str) -> None:
         """With its files. Raises NotFound."""
         await self._service.delete_disk(disk_id)
-
-
-class Artifacts(Resource):
-    """Files on disks."""
-
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
-        self._async = AsyncArtifacts(connection)
-
-    def upsert(
-        self,
-        disk_id: str,
-        *,
-        file: Upload,
-        file_path: str | None = None,
-        meta: Mapping[str, Any] | None = None,
-        if_sha256: str | None = None,
-    ) -> Artifact:
-        """Keep a file in the folder `file_path` ("/notes/"), in place of the one with its name there.
-
-        Big files go through in pieces. Where it fails, the old file is still there. Raises NotFound, InvalidInput,
-        and Conflict where the file that is there is no longer the one whose hash you give as `if_sha256`.
-        """
-        return self._run(self._async.upsert(disk_id, file=file, file_path=file_path, meta=meta, if_sha256=if_sha256))
-
-    def get(
-        self,
-        disk_id: str,
-        *,
-        file_path: str,
-        filename: str,
-        with_public_url: bool | None = None,
-        with_content: bool | None = None,
-        expire: int | None = None,
-    ) -> ArtifactResult:
-        """A file, its text where it has one, and a link that a plain GET can download for `expire` seconds (3600).
-
-        The link comes without being asked for only where a server answers it (`public_url`); embedded, it is for
-        programs on this machine, as long as this client is open. Raises NotFound.
-        """
-        return self._run(
-            self._async.get(
-                disk_id,
-                file_path=file_path,
-                filename=filename,
-                with_public_url=with_public_url,
-                with_content=with_content,
-                expire=expire,
-            )
-        )
-
-    def update(self, disk_id: str, *, file_path: str, filename: str, meta: Mapping[str, Any]) -> ArtifactResult:
-        """Replace what you have noted about a file. Raises NotFound, InvalidInput."""
-        return self._run(self._async.update(disk_id, file_path=file_path, filename=filename, meta=meta))
-
-    def delete(self, disk_id: str, *, file_path: str, filename: str) -> None:
-        """Raises NotFound."""
-        return self._run(self._async.delete(disk_id, file_path=file_path, filename=filename))
-
-    def list(self, disk_id: str, *, path: str | None = None) -> ArtifactListing:
-        """What stands directly in a folder ("/notes/"; None = the root): files, and names of folders."""
-        return self._run(self._async.list(disk_id, path=path))
-
-    def grep_artifacts(self, disk_id: str, *, query: str, limit: int = 100) -> Sequence[Artifact]:
-        """Text files in which the regular expression occurs in some line. Raises NotFound, InvalidInput."""
-        return self._run(self._async.grep_artifacts(disk_id, query=query, limit=limit))
-
-    def glob_artifacts(self, disk_id: str, *, query: str, limit: int = 100) -> Sequence[Artifact]:
-        """Files whose path fits: `*.txt` at the root, `**/*.txt` anywhere, `/docs/**` below docs."""
-        return self._run(self._async.glob_artifacts(disk_id, query=query, limit=limit))
-
-    def download(self, disk_id: str, *, file_path: str, filename: str, to: str | os.PathLike[str]) -> Artifact:
-        """Write a file's bytes to `to`, in pieces. Raises NotFound, StoreUnavailable."""
-        return self._run(self._async.download(disk_id, file_path=file_path, filename=filename, to=to))
-
-
-class Disks(Resource):
-    """Places for files."""
-
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
-        self._async = AsyncDisks(connection)
-        self.artifacts = Artifacts(connection)
-
-    def list(self, *, limit: int | None = None, cursor: str | None = None, time_desc: bool | None = None) -> Page[Disk]:
-        """A page of disks by time of creation."""
-        return self._run(self._async.list(limit=limit, cursor=cursor, time_desc=time_desc))
-
-    def create(self) -> Disk:
-        """A new, empty disk."""
-        return self._run(self._async.create())
-
-    def of_session(self, session_id: str) -> Disk:
-        """The session's own disk, made on first use; it goes when the session goes. Raises NotFound."""
-        return self._run(self._async.of_session(session_id))
-
-    def delete(self, disk_id: str) -> None:
-        """With its files. Raises NotFound."""
-        return self._run(self._async.delete(disk_id))
 
 
 def _full(file_path: str, filename: str) -> str:

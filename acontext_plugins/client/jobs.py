@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..service import Job
-from .connection import AsyncResource, Connection, Resource
+from .connection import AsyncResource
 
 
 class AsyncJobs(AsyncResource):
@@ -28,29 +28,3 @@ class AsyncJobs(AsyncResource):
         The number of jobs. Raises NotFound.
         """
         return await self._service.retry_jobs(space_id=space_id, session_id=session_id)
-
-
-class Jobs(Resource):
-    """Work in the background."""
-
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
-        self._async = AsyncJobs(connection)
-
-    def list(
-        self,
-        *,
-        dead: bool | None = None,
-        space_id: str | None = None,
-        session_id: str | None = None,
-        limit: int = 200,
-    ) -> Sequence[Job]:
-        """What is to be done, or (`dead`) what has failed and waits for a person, or (None) both."""
-        return self._run(self._async.list(dead=dead, space_id=space_id, session_id=session_id, limit=limit))
-
-    def retry(self, *, space_id: str | None = None, session_id: str | None = None) -> int:
-        """Have all that failed done again now, as if for the first time: of a space, of a session, or everything.
-
-        The number of jobs. Raises NotFound.
-        """
-        return self._run(self._async.retry(space_id=space_id, session_id=session_id))

@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 from acontext_plugins import Acontext, AsyncAcontext
-from acontext_plugins.client import asynchronous as async_door
-from acontext_plugins.client import sync as sync_door
 from acontext_plugins.errors import Closed, Conflict, InvalidInput, NotFound, StoreUnavailable
 from acontext_store.types import new_id
+from tests import sync_client
 
 
 @pytest.fixture
@@ -50,16 +49,23 @@ IPHONE: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("name", ["Sessions", "Spaces", "Blocks", "Tools"])
-def test_both_doors_have_the_same_methods_with_the_same_signatures(name: str) -> None:
-    def public(door: object) -> dict[str, str]:
+def test_the_resources_of_both_clients_are_the_same() -> None:
+    assert sync_client.TARGET.read_text() == sync_client.generated(), "write it anew: python -m tests.sync_client"
+
+
+@pytest.mark.parametrize("name", ["sessions", "spaces", "blocks", "tools", "disks", "artifacts", "jobs"])
+def test_both_clients_have_the_same_methods_with_the_same_signatures(name: str, tmp_path: Path) -> None:
+    def public(resource: object) -> dict[str, str]:
         return {
-            method: str(inspect.signature(function))
-            for method, function in inspect.getmembers(door, inspect.isfunction)
+            method: str(inspect.signature(function)).replace("Async", "")
+            for method, function in inspect.getmembers(resource, inspect.ismethod)
             if not method.startswith("_")
         }
 
-    assert public(getattr(sync_door, name)) == public(getattr(async_door, f"Async{name}"))
+    with Acontext(f"sqlite:///{tmp_path}/a.db") as client:
+        other = AsyncAcontext(f"sqlite:///{tmp_path}/a.db")
+        assert public(getattr(client, name)) == public(getattr(other, name)) != {}
+        other.door.close()
 
 
 def test_the_clients_themselves_differ_only_in_how_they_are_closed() -> None:

@@ -1,0 +1,93 @@
+"""Writes the resources of the synchronous client from those of the asynchronous one: `python -m tests.sync_client`.
+
+Each `AsyncX` becomes an `X` with the same methods, signatures and docstrings; a method waits for its twin.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+CLIENT = Path(__file__).parents[1] / "acontext_plugins" / "client"
+SOURCES = ("asynchronous", "disks", "jobs")
+TARGET = CLIENT / "resources.py"
+HEAD = '''"""What `Acontext` offers: the resources of `AsyncAcontext`, each method waited for.
+
+Generated from `asynchronous`, `disks` and `jobs` by `python -m tests.sync_client`: change those.
+"""
+
+from __future__ import annotations
+
+'''
+
+
+def generated() -> str:
+    """The text of the module, formatted. Raises CalledProcessError where the sources are no Python."""
+    imports: list[str] = []
+    classes: list[str] = []
+    for name in SOURCES:
+        for node in ast.parse((CLIENT / f"{name}.py").read_text()).body:
+            match node:
+                case ast.ImportFrom(module=module) if module != "__future__":
+                    imports.append(ast.unparse(node))
+                case ast.Import():
+                    imports.append(ast.unparse(node))
+                case ast.Assign(targets=[ast.Name(id=alias)]):
+                    imports.append(f"from .{name} import {alias}")
+                case ast.ClassDef(name=asynchronous, bases=[ast.Name(id="AsyncResource")]):
+                    imports.append(f"from .{name} import {asynchronous}")
+                    classes.append("\n".join(_resource(node)))
+    imports.append("from .connection import Connection, Resource")
+    return _formatted(HEAD + "\n".join(imports) + "\n\n" + "\n\n".join(classes))
+
+
+def _resource(node: ast.ClassDef) -> Iterator[str]:
+    yield f"class {_waiting(node.name)}(Resource):"
+    yield _docstring(node, "    ")
+    yield "    def __init__(self, connection: Connection) -> None:"
+    yield "        super().__init__(connection)"
+    yield f"        self._async = {node.name}(connection)"
+    for method in node.body:
+        match method:
+            case ast.FunctionDef(name="__init__"):
+                for statement in method.body[1:]:  # after the call of the base class
+                    yield "        " + _waiting(ast.unparse(statement))
+            case ast.Assign():  # another name of a method
+                yield ""
+                yield "    " + ast.unparse(method)
+            case ast.AsyncFunctionDef(name=name, args=arguments) if not name.startswith("_"):
+                assert not (arguments.vararg)
+                assert not (arguments.kwarg)
+                assert not (arguments.posonlyargs)
+                assert not (method.decorator_list)
+                given = [one.arg for one in arguments.args[1:]]
+                given += [f"{one.arg}={one.arg}" for one in arguments.kwonlyargs]
+                result = _waiting(ast.unparse(method.returns)) if method.returns else "None"
+                yield ""
+                yield f"    def {name}({_waiting(ast.unparse(arguments))}) -> {result}:"
+                yield _docstring(method, "        ")
+                yield f"        return self._run(self._async.{name}({', '.join(given)}))"
+
+
+def _docstring(node: ast.ClassDef | ast.AsyncFunctionDef, indent: str) -> str:
+    text = ast.get_docstring(node, clean=False)
+    assert text is not None, f"{node.name} needs a docstring"
+    return f'{indent}r"""{text}"""' if "\\" in text else f'{indent}"""{text}"""'
+
+
+def _waiting(text: str) -> str:
+    return text.replace("Async", "")
+
+
+def _formatted(text: str) -> str:
+    for command in (["check", "--fix", "--quiet", "--exit-zero"], ["format", "--quiet"]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(TARGET), "-"]
+        text = subprocess.run(ruff, input=text, capture_output=True, text=True, check=True, cwd=CLIENT).stdout
+    return text
+
+
+if __name__ == "__main__":
+    TARGET.write_text(generated())
