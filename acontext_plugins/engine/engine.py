@@ -13,17 +13,16 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import BinaryIO
 
-from acontext_plugins.files.download_server import Links
-from acontext_plugins.learn.approval import Curating
+from acontext_plugins.learn.approval import SkillApproval
 from acontext_plugins.llm import LLM, Embedder
 from acontext_plugins.llm.budget import check_configs
 from acontext_plugins.protocols import BatchObserver, Learner, Observer
 from acontext_plugins.record.recorder import Recorder, Scrubber, session_id_of
-from acontext_plugins.retrieve.search import Searching, open_vectors
+from acontext_plugins.retrieve.search import SkillSearch, open_vectors
 from acontext_plugins.service import FlushResult, Recording, chosen_id
 from acontext_plugins.settings import Settings
-from acontext_plugins.worker.costs import Accounts
-from acontext_plugins.worker.jobs import Retrying
+from acontext_plugins.worker.costs import CostQueries
+from acontext_plugins.worker.jobs import JobsAdmin
 from acontext_plugins.worker.retry_policy import Patience
 from acontext_plugins.worker.wanted import Wanted
 from acontext_plugins.worker.worker import Worker, all_tasks
@@ -52,7 +51,8 @@ from acontext_store.types import (
     new_id,
 )
 
-from .reading import Reading
+from .files import FileOperations
+from .reading import ConversationQueries
 from .uploads import check_assets, keep_bytes
 
 log = logging.getLogger("acontext")
@@ -61,8 +61,8 @@ log = logging.getLogger("acontext")
 _BETWEEN_LOOKS = 10
 
 
-class Engine(Reading, Curating, Searching, Retrying, Accounts):
-    """Records, observes, learns, retrieves and injects."""
+class Engine:
+    """Records, observes, learns, retrieves and injects, for one project. Its parts do what it is asked."""
 
     def __init__(
         self,
@@ -79,17 +79,9 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
         self.store = store
         self.blobs = blobs
         self.settings = settings
-        self.scrubber = scrubber
-        self.llm = llm
-        self.home: asyncio.AbstractEventLoop | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._work: asyncio.Task[None] | None = None
         self._sweeping: asyncio.Task[None] | None = None
-        self.links = Links(
-            public_url=settings.public_url,
-            secret=lambda: open_secret(settings.store_url),
-            open_link=self.open_link_here,
-        )
         self._patience = settings.observe.patience(model=isinstance(observer, BatchObserver))
         self.vectors = open_vectors(store, embedder, settings.embedding, clean=scrubber.redact_text, wake=self._wake)
         embed = None if self.vectors is None else self.vectors.embed
@@ -104,6 +96,51 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
         )
         self._wake_at = 0.0
         self._said_elsewhere = False
+        self._answer_for_search(SkillSearch(store, settings, vectors=self.vectors, llm=llm))
+        self._answer_for_files(
+            FileOperations(
+                store,
+                blobs,
+                scrubber=scrubber,
+                public_url=settings.public_url,
+                secret=lambda: open_secret(settings.store_url),
+            )
+        )
+        self._answer_for_conversations(ConversationQueries(store, blobs, scrubber=scrubber, files=self.files))
+        self._answer_for_people(
+            SkillApproval(store),
+            JobsAdmin(store, hurry=lambda: self._tell_worker(self.worker.hurry)),
+            CostQueries(store),
+        )
+
+    # -- what the parts answer for the engine: see `Service` for each
+    def _answer_for_search(self, search: SkillSearch) -> None:
+        self.search = search
+        self.recall, self.ask = search.recall, search.ask
+        self.find_skills, self.find_blocks = search.find_skills, search.find_blocks
+        self.experience_search = search.experience_search
+
+    def _answer_for_files(self, files: FileOperations) -> None:
+        self.files = files
+        self.create_disk, self.delete_disk = files.create_disk, files.delete_disk
+        self.disk, self.disks, self.disk_of_session = files.disk, files.disks, files.disk_of_session
+        self.artifact, self.list_artifacts = files.artifact, files.list_artifacts
+        self.upsert_artifact, self.update_artifact = files.upsert_artifact, files.update_artifact
+        self.delete_artifact, self.download_artifact = files.delete_artifact, files.download_artifact
+        self.grep_artifacts, self.glob_artifacts = files.grep_artifacts, files.glob_artifacts
+        self.open_link, self.asset_urls, self.sweep = files.open_link, files.asset_urls, files.sweep
+
+    def _answer_for_conversations(self, conversations: ConversationQueries) -> None:
+        self.messages, self.message = conversations.messages, conversations.message
+        self.update_message = conversations.update_message
+        self.conversation, self.token_counts = conversations.conversation, conversations.token_counts
+        self.observing_status = conversations.observing_status
+
+    def _answer_for_people(self, approval: SkillApproval, jobs: JobsAdmin, costs: CostQueries) -> None:
+        self.confirmations, self.confirm = approval.confirmations, approval.confirm
+        self.tool_names, self.rename_tools = approval.tool_names, approval.rename_tools
+        self.jobs, self.retry_jobs = jobs.jobs, jobs.retry_jobs
+        self.costs = costs.costs
 
     @property
     def project_id(self) -> str:
@@ -111,7 +148,7 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
 
     async def start(self) -> None:
         """Live on the loop that runs this; the worker, too, unless the settings leave the work to others."""
-        self.home = asyncio.get_running_loop()
+        self.search.start(asyncio.get_running_loop())
         if self.vectors is not None:
             self.vectors.register()
         if self.settings.worker.enabled:
@@ -127,15 +164,12 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
         if self._work is None:
             self._loop = asyncio.get_running_loop()
             self._work = asyncio.create_task(self.worker.run())
-            self._sweeping = asyncio.create_task(self.sweep_always())
+            self._sweeping = asyncio.create_task(self.files.sweep_always())
 
     def _wake(self) -> None:
         if self._loop is not None and not self._loop.is_closed():
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self.worker.wake)
-
-    def _hurry(self) -> None:
-        self._tell_worker(self.worker.hurry)
 
     def _tell_worker(self, what: Callable[[], None]) -> None:
         if self._loop is None or self._loop.is_closed():
@@ -332,7 +366,7 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
 
     async def delete_session(self, session_id: str) -> None:
         await self.store.delete_session(session_id)
-        await self.sweep()
+        await self.files.sweep()
 
     async def append(self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome] = ()) -> Appended:
         check_assets(self.blobs, messages)
@@ -460,7 +494,7 @@ class Engine(Reading, Curating, Searching, Retrying, Accounts):
 
     def close(self) -> None:
         """Write what is recorded, then close the store. Uses no executor: it must work while Python exits."""
-        self.links.close()
+        self.files.links.close()
         self.recorder.close()
         self.store.close()
 

@@ -53,13 +53,17 @@ T = TypeVar("T")
 Fits = Callable[[Artifact], bool]
 
 
-class Files:
-    """The part of the engine that keeps files."""
+class FileOperations:
+    """Disks, artifacts, and the files of messages: those of one project."""
 
-    store: Store
-    blobs: BlobStore
-    links: Links
-    scrubber: Scrubber
+    def __init__(
+        self, store: Store, blobs: BlobStore, *, scrubber: Scrubber, public_url: str, secret: Callable[[], bytes]
+    ) -> None:
+        """`public_url` is where links lead ("" = to this machine), `secret` gives what they are signed with."""
+        self.store = store
+        self.blobs = blobs
+        self.scrubber = scrubber
+        self.links = Links(public_url=public_url, secret=secret, open_link=self.open_link_here)
 
     # -- disks
     async def create_disk(self) -> Disk:

@@ -7,20 +7,27 @@ from collections.abc import Sequence
 
 from acontext_store.cursors import decode_number_cursor, encode_cursor
 from acontext_store.errors import InvalidInput
+from acontext_store.protocols import BlobStore, Store
 from acontext_store.types import Json, Message, ObservingStatus, Page, StoredMessage, Task
 
 from ..editing import edit, parse_strategies, total_tokens
 from ..formats import named_items
 from ..formats.stored import to_stored
 from ..record.recorder import is_outsourced, restore
-from ..record.scrubber import without_secrets
+from ..record.scrubber import Scrubber, without_secrets
 from ..service import Format, MessagesPage, TokenCounts
 from ..worker.worker import all_tasks
-from .files import Files, asset_of
+from .files import FileOperations, asset_of
 
 
-class Reading(Files):
-    """The part of the engine that reads conversations."""
+class ConversationQueries:
+    """Conversations of one project, read as they were said, or as a model is going to read them."""
+
+    def __init__(self, store: Store, blobs: BlobStore, *, scrubber: Scrubber, files: FileOperations) -> None:
+        self.store = store
+        self.blobs = blobs
+        self.scrubber = scrubber
+        self.files = files
 
     async def messages(
         self, session_id: str, *, limit: int | None = None, cursor: str | None = None, time_desc: bool = False
@@ -65,7 +72,7 @@ class Reading(Files):
         if any(strategy.type == "summary" for strategy in strategies):
             tasks = await all_tasks(self.store, session_id)
         done = edit(whole.items, strategies, tasks=tasks, pin_at=pin_at)
-        await self.keep_offloads(session_id, done.offloads)
+        await self.files.keep_offloads(session_id, done.offloads)
         shown, following = _cut(done.messages, limit, cursor, time_desc)
         return await self._page(session_id, shown, format, following, done.edited_at, with_public_urls)
 
@@ -81,14 +88,14 @@ class Reading(Files):
         """Files go into the items of formats that know no assets; the others name them, and links lead to them."""
         if format != "acontext":
             if any(part.asset is not None for message in messages for part in message.parts):
-                messages = await self.with_files(session_id, messages)
+                messages = await self.files.with_files(session_id, messages)
             return _rendered(messages, format, following, edited_at)
         page = _rendered(messages, format, following, edited_at)
         assets = [asset for message in messages for part in message.parts if (asset := asset_of(part))]
-        wanted = self.links.public if with_public_urls is None else with_public_urls
+        wanted = self.files.links.public if with_public_urls is None else with_public_urls
         if not assets or not wanted:
             return page
-        return page.model_copy(update={"public_urls": await self.asset_urls(session_id, assets)})
+        return page.model_copy(update={"public_urls": await self.files.asset_urls(session_id, assets)})
 
     async def token_counts(self, session_id: str) -> TokenCounts:
         return TokenCounts(total_tokens=total_tokens((await self.messages(session_id)).items))

@@ -14,10 +14,11 @@ from ..service import Confirmation
 from .renaming import renamed_episode, renamed_text
 
 
-class Curating:
-    """The part of the engine that people use to look after skills."""
+class SkillApproval:
+    """What people do with skills: those of one project."""
 
-    store: Store
+    def __init__(self, store: Store) -> None:
+        self.store = store
 
     async def confirmations(
         self, space_id: str, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False

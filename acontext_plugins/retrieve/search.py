@@ -57,17 +57,20 @@ def open_vectors(
     return Vectors(store, embedder, settings=settings, clean=clean, wake=wake)
 
 
-class Searching:
+class SkillSearch:
     """Skills by words, and by vectors where there is an embedder; and searches in several steps."""
 
-    store: Store
-    settings: Settings
-    #: None where no embedder is set: words alone decide then.
-    vectors: Vectors | None
-    #: The model of agentic searches; None = they walk by rules.
-    llm: LLM | None
-    #: The loop that the engine lives on, once it has been started.
-    home: asyncio.AbstractEventLoop | None
+    def __init__(self, store: Store, settings: Settings, *, vectors: Vectors | None, llm: LLM | None) -> None:
+        """Without `vectors`, words alone decide; without `llm`, agentic searches walk by rules."""
+        self.store = store
+        self.settings = settings
+        self.vectors = vectors
+        self.llm = llm
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Ask models on this loop from now on. Before that, on the loop of whoever searches."""
+        self._loop = loop
 
     # -- for agents
     async def recall(self, query: RecallQuery) -> Recall:
@@ -76,13 +79,13 @@ class Searching:
 
     def ask(self, query: RecallQuery) -> Pending[Recall]:
         """The same, from any thread. An agent waits: by words alone, it is one question on a thread of the store."""
-        if self.vectors is None or self.home is None or not query.text.strip():
+        if self.vectors is None or self._loop is None or not query.text.strip():
             return self.store.together(partial(self._answer, query))
         answer: Pending[Recall] = Pending()
 
         work = self._recall(query)
         try:
-            copy_result(asyncio.run_coroutine_threadsafe(work, self.home), answer)
+            copy_result(asyncio.run_coroutine_threadsafe(work, self._loop), answer)
         except RuntimeError:  # the loop is closed: whoever asks now finds the store closed, too
             work.close()
             return self.store.together(partial(self._answer, query))
@@ -141,7 +144,7 @@ class Searching:
         """
         near: Near = None
         if self.vectors is not None and query.strip():
-            near = await self._at_home(self._near(space_id, query, patience=PATIENCE, threshold=threshold))
+            near = await self._on_loop(self._near(space_id, query, patience=PATIENCE, threshold=threshold))
         look = partial(find, space_id=space_id, query=query, limit=limit, tools=tools, near=near)
         return await self.store.together(look)
 
@@ -177,7 +180,7 @@ class Searching:
         fallback: str | None = None
         if mode == "agentic" and self.llm is not None:
             try:
-                return await self._at_home(self._by_model(self.llm, space_id, query, limit, turns))
+                return await self._on_loop(self._by_model(self.llm, space_id, query, limit, turns))
             except LearningUnavailable as error:
                 fallback = str(error)
                 log.warning("acontext: an agentic search was answered as a fast one: %s", error)
@@ -220,12 +223,12 @@ class Searching:
             return None
         return await self.vectors.nearest(space_id, query, limit=DEPTH, patience=patience, threshold=threshold)
 
-    async def _at_home(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _on_loop(self, work: Coroutine[Any, Any, T]) -> T:
         """On the engine's own loop, where models are asked; here, where it has none."""
-        if self.home is None or self.home is asyncio.get_running_loop():
+        if self._loop is None or self._loop is asyncio.get_running_loop():
             return await work
         try:
-            future = asyncio.run_coroutine_threadsafe(work, self.home)
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         except RuntimeError:
             work.close()
             raise Closed("this client is closed: open another") from None

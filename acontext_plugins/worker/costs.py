@@ -10,10 +10,11 @@ from acontext_store.ledger import Cost, CostBy
 from acontext_store.protocols import Store
 
 
-class Accounts:
-    """The part of the engine that knows what was spent."""
+class CostQueries:
+    """What the models of one project have taken."""
 
-    store: Store
+    def __init__(self, store: Store) -> None:
+        self.store = store
 
     async def costs(
         self,

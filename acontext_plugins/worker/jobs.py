@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from acontext_store.errors import InvalidInput
@@ -10,14 +11,15 @@ from acontext_store.protocols import Store
 from acontext_store.types import Lane
 
 from ..service import Job, JobStatus
-from .worker import Worker
 
 
-class Retrying:
-    """The part of the engine that people look after work with."""
+class JobsAdmin:
+    """Work in the background, for people: what there is, and another try of what failed."""
 
-    store: Store
-    worker: Worker
+    def __init__(self, store: Store, *, hurry: Callable[[], None]) -> None:
+        """`hurry` has the worker look for work now."""
+        self.store = store
+        self._hurry = hurry
 
     async def jobs(
         self,
@@ -36,10 +38,6 @@ class Retrying:
         count = await self.store.retry(space_id=space_id, session_id=session_id)
         self._hurry()
         return count
-
-    def _hurry(self) -> None:
-        """Have the worker look now."""
-        raise NotImplementedError
 
 
 def _job(lane: Lane) -> Job:

@@ -108,6 +108,9 @@ class Message(Record):
     #: Another id, for a message whose `id` an earlier one of the same words may have. It is used where that turn is
     #: over: the other side has spoken behind it (a model behind a user or a tool, a user behind a model). Not kept.
     id_if_taken: str | None = None
+    #: What a request shows of a turn that somebody else may have recorded, under other ids. Those at the beginning of
+    #: an append are kept only as far as the session does not say them already, one after the other. Not kept.
+    if_unsaid: bool = False
 
     @property
     def text(self) -> str:

@@ -182,7 +182,23 @@ def test_several_workers_keep_a_history_that_is_sent_again_once(talk: Talk) -> N
     assert talk.tasks == 5
 
 
-SHOWN = st.sampled_from(["alone", "whole", "window"])
+@pytest.mark.parametrize("ids", [("c1", "c2"), ("call_0", "call_0")])
+def test_another_worker_goes_on_with_a_turn_that_is_shown_from_its_beginning(talk: Talk, ids: tuple[str, str]) -> None:
+    for number, id in enumerate(ids):
+        talk.ask(user("look"), answer=calls(id), worker=0)
+        assert talk.client.flush(30)
+        talk.ask(user("look"), calls(id), result(id), answer=model("ok"), worker=1 + number)
+        assert talk.client.flush(30)
+    assert talk.kept == [("user", "look"), ("assistant", "call"), ("tool", "found"), ("assistant", "ok")] * 2
+    assert talk.tasks == 2
+
+
+def test_a_turn_that_nobody_here_has_seen_the_beginning_of_is_kept_from_its_beginning(talk: Talk) -> None:
+    talk.ask(user("look"), calls("c1"), result("c1"), answer=model("ok"))
+    assert talk.kept == [("user", "look"), ("assistant", "call"), ("tool", "found"), ("assistant", "ok")]
+
+
+SHOWN = st.sampled_from(["alone", "whole", "window", "turn"])
 TURNS = st.lists(
     st.tuples(
         st.sampled_from(["ok", "next"]),
@@ -198,14 +214,17 @@ TURNS = st.lists(
 
 
 @settings(deadline=None, max_examples=40)
-@given(TURNS, st.sampled_from([None, "alone", "whole"]))
+@given(TURNS, st.sampled_from([None, "alone", "whole", "turn"]), st.booleans())
 def test_every_turn_is_kept_once(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, str, str | None, bool, int]], same: str | None
+    tmp_path_factory: pytest.TempPathFactory,
+    steps: list[tuple[str, str, str, str | None, bool, int]],
+    same: str | None,
+    numbered_anew: bool,
 ) -> None:
-    """Questions and answers repeat, with and without history; some requests fail first; some call a tool.
+    """Questions, answers and ids of calls repeat, with and without history; some requests fail, some call a tool.
 
     One worker takes anything. Of several, none knows what the others were told: there a client shows all of its
-    history or none (a window of the same words may be a request for another answer).
+    history, or none, or what there is of the turn (a window of the same words may be a request for another answer).
     """
     many = same is not None
     with talking(tmp_path_factory.mktemp("talk"), workers=3) as talk:
@@ -214,9 +233,13 @@ def test_every_turn_is_kept_once(
         for number, (question, answer, shown, first, tool, worker) in enumerate(steps):
             worker = worker if many else 0
             new = [user(question)]
-            answers = [calls(f"c{number}")] if tool else []
+            call_id = "call_0" if numbered_anew else f"c{number}"
+            answers = [calls(call_id)] if tool else []
+            began = len(history)
             for reply in (*answers, model(answer)):
-                context = {"alone": [], "whole": history, "window": history[-1:]}[same or shown]
+                context = {"alone": [], "whole": history, "window": history[-1:], "turn": history[began:]}[
+                    same or shown
+                ]
                 if first == "failed":
                     talk.begin(*context, *new, worker=worker).failed("503: overloaded")
                 elif first == "cancelled":
@@ -224,7 +247,7 @@ def test_every_turn_is_kept_once(
                 talk.ask(*context, *new, answer=reply, worker=worker)
                 history = [*history, *new, reply]
                 expected += [(one["role"], one["content"] or "call") for one in (*new, reply)]
-                new = [result(f"c{number}")]
+                new = [result(call_id)]
                 if many:
                     assert talk.client.flush(30)
         assert talk.kept == expected

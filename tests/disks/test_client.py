@@ -302,7 +302,7 @@ async def test_an_engine_sweeps_now_and_then(tmp_path: Path) -> None:
         for file in (tmp_path / "a.db.blobs").glob("*/??/*"):
             os.utime(file, (0, 0))
         await client.artifacts.upsert(disk.id, file=("b.txt", b"new"))
-        sweeping = asyncio.create_task(engine.sweep_always(first=0, pause=0.01, thorough_after=0.02))
+        sweeping = asyncio.create_task(engine.files.sweep_always(first=0, pause=0.01, thorough_after=0.02))
         await asyncio.to_thread(until, lambda: not engine.blobs.exists(replaced) and not engine.blobs.exists(orphan))
         await asyncio.to_thread(until, lambda: not engine.store.unused_blobs().result())
         sweeping.cancel()

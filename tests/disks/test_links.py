@@ -144,7 +144,7 @@ def test_the_server_begins_with_the_first_link_and_ends_with_the_client(tmp_path
     with pytest.raises(httpx.ConnectError):
         httpx.get(url)
     with pytest.raises(Closed):
-        engine.links.url(download_server.Link("default", 1))
+        engine.files.links.url(download_server.Link("default", 1))
 
 
 def test_links_outlive_the_client_where_a_server_answers_them(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_links_outlive_the_client_where_a_server_answers_them(tmp_path: Path) ->
 
     with Acontext(settings=settings) as client:
         engine = client.door.home().engine
-        download = engine.open_link_here(dict(parse_qsl(urlsplit(url).query)))
+        download = engine.files.open_link_here(dict(parse_qsl(urlsplit(url).query)))
         assert isinstance(download, Download)
         assert b"".join(download.read(0, None)) == DATA
 

@@ -115,13 +115,13 @@ def test_a_recall_is_one_question_on_a_thread_of_the_store(
     home = open_engine()
     home.engine.store.space_by_name("shop", create=True).result()
     asked: list[str] = []
-    answer = home.engine._answer
+    answer = home.engine.search._answer
 
     def note(query: RecallQuery, moment: object) -> object:
         asked.append(threading.current_thread().name)
         return answer(query, moment)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(home.engine, "_answer", note)
+    monkeypatch.setattr(home.engine.search, "_answer", note)
     home.loop.close()  # nothing of it is needed
     assert home.engine.ask(RecallQuery("shop", "refund my lamp")).result(20).text == ""
     assert asked == ["acontext-store-reader-0"]

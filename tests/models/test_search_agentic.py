@@ -368,7 +368,7 @@ def test_paths_lead_where_they_are_shown_whatever_titles_are(database: Path) -> 
         shown = re.findall(r"page (/.+)", result_of(llm, 0)[0])
         assert len(set(shown)) == len(titles)
         again = scripted([("attach", {"path": f"{path}/#1"}) for path in shown], [("finish", {"final_answer": ""})])
-        library.engine.llm = again
+        library.engine.search.llm = again
         assert len(ids_of(library.search("skill", mode="agentic"))) == len(titles)
 
 
@@ -424,7 +424,7 @@ def test_whatever_a_model_calls_the_result_can_be_relied_on(
     library, ids = furnished
     lines = iter(turns)
     llm = ScriptedLLM(lambda request: next(lines, LearningUnavailable("nothing more to say")))
-    library.engine.llm = llm
+    library.engine.search.llm = llm
     result = library.search("refund a broken lamp", mode="agentic", limit=limit, max_iterations=iterations)
     found = ids_of(result)
     usable = {ids[name] for name in ("refund", "partial", "track", "evil", "greet", "policy")}

@@ -261,7 +261,8 @@ class Calls:
         new = [pieces[place] for place in sent.new]
         if new:
             taken = [new_id() if place in sent.unsure else "" for place in sent.new]
-            _record(call.run, wire, new, [sent.ids[place] for place in sent.new], taken)
+            shown = len(sent.context)  # they come first
+            _record(call.run, wire, new, [sent.ids[place] for place in sent.new], taken, shown=shown)
 
     def _again(self, call: Call) -> bool:
         """Another attempt of a call whose failure is held: it goes on."""
@@ -380,18 +381,29 @@ def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
         kept.popitem(last=False)
 
 
-def _record(run: Run, wire: Wire, pieces: Sequence[Piece], ids: Sequence[str], taken: Sequence[str]) -> None:
-    """`taken`: an id for each piece whose own one may be another's, "" for the others."""
+def _record(
+    run: Run, wire: Wire, pieces: Sequence[Piece], ids: Sequence[str], taken: Sequence[str], *, shown: int = 0
+) -> None:
+    """`taken`: an id for each piece whose own one may be another's, "" for the others.
+
+    The first `shown` pieces are of a turn that goes on: somebody else may have recorded them.
+    """
     blobs = [copied(piece.blob) for piece in pieces]
-    names = list(zip(ids, taken, strict=True))
+    names = [(id, other, at < shown) for at, (id, other) in enumerate(zip(ids, taken, strict=True))]
     run.record(make=lambda: _named(wire.messages(blobs), names), size=sum(map(_size, blobs)))
 
 
-def _named(made: Sequence[Sequence[Message]], ids: Sequence[tuple[str, str]]) -> list[Message]:
+def _named(made: Sequence[Sequence[Message]], names: Sequence[tuple[str, str, bool]]) -> list[Message]:
     """Messages with the ids of the pieces that they were made of."""
     return [
-        message.model_copy(update={"id": _numbered(id, number), "id_if_taken": _numbered(taken, number) or None})
-        for messages, (id, taken) in zip(made, ids, strict=True)
+        message.model_copy(
+            update={
+                "id": _numbered(id, number),
+                "id_if_taken": _numbered(taken, number) or None,
+                "if_unsaid": shown,
+            }
+        )
+        for messages, (id, taken, shown) in zip(made, names, strict=True)
         for number, message in enumerate(messages)
     ]
 

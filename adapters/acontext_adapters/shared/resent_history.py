@@ -77,6 +77,8 @@ class Sent:
     unsure: frozenset[int] = frozenset()
     #: The same of the answer.
     unsure_answer: bool = False
+    #: Positions of new items that the model has gone on from: another process may have recorded them.
+    context: frozenset[int] = frozenset()
 
 
 class _Ledger:
@@ -184,11 +186,15 @@ class Conversations:
                 anchor = _last_model(ledger)
             digest = _digest(keys if after is None else [after.encode(), b"", *keys])
             counts: Counter[tuple[bytes, bytes]] = Counter()
-            unsure = False
+            # a session that the host names may have turns that this process never saw
+            unsure = session_key is not None and after is None
+            behind = max((at for at, key in enumerate(keys) if key[0] in _MODEL), default=-1)
+            context: set[int] = set()
             if ledger is None:
                 ledger = self._ledgers[name] = _Ledger(session_key is not None)
                 fresh = _unseen(items, order, turn) if after is None else list(range(len(keys)))
-                unsure = session_key is not None and after is None
+                if unsure:
+                    context = {order[at] for at in fresh if at <= behind}
             elif after is not None:
                 asked = ledger.asked.get(digest)
                 fresh = list(range(len(keys))) if asked is None or (asked and not after) else []
@@ -203,14 +209,12 @@ class Conversations:
                 fresh, follows = _fresh(ledger, keys, digest)
                 if not follows:
                     counts = Counter(_pairs(ledger))
-                    unsure = session_key is not None
             heads = {at for at, place in enumerate(order) if place in (turn, before)}
             ids = _ids(name[1], keys, set(fresh), counts, anchor=anchor, heads=heads)
             self._extend(name, ledger, keys if not known else [keys[at] for at in fresh])
             ledger.ask(digest, False)
             if alone:
                 _put(ledger.lone, digest, (anchor, False))
-        behind = max((at for at, key in enumerate(keys) if key[0] in _MODEL), default=-1)
         return Sent(
             session_key=name[1],
             known=known,
@@ -226,6 +230,7 @@ class Conversations:
             alone=alone,
             unsure=frozenset(order[at] for at in fresh if at > behind) if unsure else frozenset(),
             unsure_answer=unsure,
+            context=frozenset(context),
         )
 
     def answered(self, scope: str, sent: Sent, items: Sequence[Item]) -> tuple[str, ...]:

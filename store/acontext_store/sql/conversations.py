@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +23,9 @@ from .paging import page as page_of
 from .tables import episodes, evidence, injections, messages, outcomes, session_blobs, sessions, spaces, tasks
 from .tables import lanes as lanes_table
 from .tx import Tail, Tx
+
+#: Messages of a session in which those of a turn that goes on are looked for.
+_LOOK_BACK = 256
 
 # ----------------------------------------------------------------------------------------------- sessions
 
@@ -189,8 +194,16 @@ def append(
         tail.seen_at = tx.memory.lane_changes
     project_id, execute = tx.project_id, tx.raw.execute
     seq, last_id = tail.last_seq, tail.last_message_id
-    ids = []
-    for message in new_messages:
+    ids: list[str] = []
+    said_already: dict[str, str] | None = None
+    for at, message in enumerate(new_messages):
+        if not message.if_unsaid:
+            said_already = None
+        elif said_already is None:
+            said_already = _said_already(tx, session_id, new_messages[at:])
+        if said_already and message.id in said_already:
+            ids.append(said_already[message.id])
+            continue
         id = message.id
         row = (
             project_id,
@@ -243,6 +256,49 @@ def append(
         new=new,
         last_seq=seq,
     )
+
+
+def _said_already(tx: Tx, session_id: str, new_messages: Sequence[Message]) -> dict[str, str]:
+    """Of the `if_unsaid` messages that these begin with: the ids which the session has for those it says already.
+
+    It says all of them where they stand somewhere in a row, and the first ones where it ends with these.
+    """
+    shown = list(itertools.takewhile(lambda message: message.if_unsaid, new_messages))
+    query = (
+        "SELECT id, role, body FROM messages WHERE project_id = ? AND session_id = ? ORDER BY seq DESC LIMIT "
+        f"{_LOOK_BACK}"
+    )
+    rows = tx.raw.execute(query, (tx.project_id, session_id)).fetchall()[::-1]
+    said = _sorted_results([(_signature(role, json.loads(body)["parts"]), id) for id, role, body in rows])
+    wanted = _sorted_results([(_signature(one.role, map(_part, one.parts)), one.id) for one in shown])
+    for start in range(len(said) - 1, -1, -1):
+        found = said[start : start + len(wanted)]  # shorter where the session ends
+        if all(one[0] == other[0] for one, other in zip(found, wanted, strict=False)):
+            return {asked: kept for (_, kept), (_, asked) in zip(found, wanted, strict=False)}
+    return {}
+
+
+def _signature(role: str, parts: Iterable[Json]) -> tuple[str, ...]:
+    """What a message says, whoever wrote it down: an answer as it was made, and as a client sends it again."""
+    words: list[str] = [role]
+    for part in parts:
+        meta = part.get("meta") or {}
+        if part["type"] == "tool-call":
+            words += ["call", str(meta.get("id")), str(meta.get("name"))]
+        elif part["type"] == "tool-result":
+            words += ["result", str(meta.get("tool_call_id"))]
+        elif part.get("text") or part.get("asset"):
+            words += [part["type"], part.get("text") or "", part.get("asset") or ""]
+    return tuple(words)
+
+
+def _sorted_results(rows: Sequence[tuple[tuple[str, ...], str]]) -> list[tuple[tuple[str, ...], str]]:
+    """Neighbouring results of tools in one order: they arrive in any."""
+    ordered: list[tuple[tuple[str, ...], str]] = []
+    for role, group in itertools.groupby(rows, key=lambda row: row[0][0]):
+        neighbours = list(group)
+        ordered += sorted(neighbours) if role == "tool" else neighbours
+    return ordered
 
 
 def _is_over(tx: Tx, session_id: str, message: Message) -> bool:

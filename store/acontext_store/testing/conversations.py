@@ -264,6 +264,24 @@ class MessageContract:
         assert done(store.append("s1", [again])).new == 0, "said once more, it is known"
         assert texts(store, "s1") == ["ok", "more", "ok"]
 
+    def test_what_a_session_says_already_is_not_said_again_under_other_ids(self, store: Store) -> None:
+        def shown(*texts: str) -> list[Message]:
+            sides: tuple[Role, Role] = ("user", "assistant")
+            return [
+                said(text, role=sides[at % 2]).model_copy(update={"if_unsaid": True}) for at, text in enumerate(texts)
+            ]
+
+        kept = done(store.append("s1", [said("one"), said("two", role="assistant")], ensure=a_session())).message_ids
+        again = done(store.append("s1", [*shown("one", "two"), said("three")]))
+        assert (again.new, again.message_ids[:2]) == (1, kept)
+        ends = done(store.append("s1", [*shown("three", "four"), said("five")]))
+        assert (ends.new, ends.message_ids[0]) == (2, again.message_ids[2])
+        middle = done(store.append("s1", [said("six"), *shown("one", "two"), *shown("seven")]))
+        assert middle.new == 4, "one and two go on with seven here, which they never did"
+        assert texts(store, "s1") == ["one", "two", "three", "four", "five", "six", "one", "two", "seven"]
+        assert done(store.append("s1", [*shown("three", "four"), said("eight")])).new == 1
+        assert done(store.append("s1", shown("one", "other"))).new == 2
+
     def test_an_id_twice_in_one_append_is_kept_once(self, store: Store) -> None:
         turn = said("hello")
         appended = done(store.append("s1", [turn, turn], ensure=a_session()))
