@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import encodings.idna  # noqa: F401 # looked up with the first host name, where a forked child or an ending process cannot
 import json
 import logging
 import random

@@ -323,7 +323,7 @@ class RemoteRecorder:
                 response = self._client.post(_PATH, files={"payload": ("recordings.json", content, _JSON)})
             else:
                 response = self._client.post(_PATH, content=content, headers={"content-type": _JSON})
-        except httpx.HTTPError as error:
+        except Exception as error:  # not only the network's: in a process that ends, Python itself cannot do everything
             raise StoreUnavailable(f"{self._url}: {type(error).__name__} {error}".strip()) from error
         if response.status_code in AWAY or response.status_code >= 500:
             raise StoreUnavailable(f"{self._url} answered {response.status_code}")

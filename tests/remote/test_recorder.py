@@ -64,6 +64,10 @@ def away(request: httpx.Request) -> httpx.Response | None:
     raise httpx.ConnectError("refused", request=request)
 
 
+def broken(request: httpx.Request) -> httpx.Response | None:
+    raise LookupError("unknown encoding: idna")  # as Python says where it cannot import any more
+
+
 @pytest.fixture
 def server() -> Server:
     return Server()
@@ -146,8 +150,9 @@ def test_while_the_server_is_away_recordings_wait_on_the_disk_and_arrive_in_orde
         lambda request: httpx.Response(500, text="oops"),
         lambda request: httpx.Response(401, json={"code": 401, "msg": "Unauthorized", "error": "unauthorized"}),
         lambda request: httpx.Response(200, text="<html>a portal that wants you to log in</html>"),
+        broken,
     ],
-    ids=["503", "429", "502", "500", "another key", "a portal"],
+    ids=["503", "429", "502", "500", "another key", "a portal", "what nobody expects"],
 )
 def test_whatever_a_server_that_cannot_take_them_answers_nothing_is_lost(
     recorder: RemoteRecorder, server: Server, trouble: Any
