@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from .envs.definitions import ROOT, here
+from .packages import install
 
 #: What is run of a page here, by the language of its fences.
 LANGUAGES = {"python", "bash", "sh", "console", "json", "jsonl", "toml"}
@@ -47,14 +48,7 @@ def write_files(page: Path, folder: Path) -> None:
         (folder / name).write_text(text)
     if (folder / "pyproject.toml").exists():
         project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
-        info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-        )
-        points = [f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in points.items())
-                  for group, points in project.get("entry-points", {}).items()]  # fmt: skip
-        (info / "entry_points.txt").write_text("\n".join(points))
+        install(folder, project["name"], project.get("entry-points", {}), version=project["version"])
 
 
 def name(page: Path) -> str:

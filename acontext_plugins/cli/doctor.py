@@ -22,11 +22,13 @@ from acontext_store.errors import AcontextError, LearningUnavailable
 from acontext_store.ledger import Cost
 from acontext_store.open import database_path
 from acontext_store.types import Lane, StoreStats
+from acontext_store.urls import without_secrets
 
 from .common import database_options, emit, json_option, opened
 
 #: Lanes of one kind of trouble that are shown one by one.
 _SHOWN = 10
+_GROUPS = {"adapter": "acontext_plugins.adapters", "store": "acontext_plugins.stores"}
 _FRAMEWORKS = ("openai-agents", "langchain", "agno", "litellm", "openai")
 
 
@@ -37,9 +39,9 @@ _FRAMEWORKS = ("openai-agents", "langchain", "agno", "litellm", "openai")
 @click.pass_context
 def doctor(ctx: click.Context, ask: bool, as_json: bool, url: str | None, project: str | None) -> None:
     """Check the installation and the database; exit code 1 where something needs you."""
-    checks: list[tuple[str, bool, str]] = [_python(), _packages(), *_adapters()]
+    checks: list[tuple[str, bool, str]] = [_python(), _packages(), *_plugins()]
     settings = load_settings(url=url, project=project)
-    checks.append(("database", True, settings.store_url))
+    checks.append(("database", True, without_secrets(settings.store_url)))
     path = database_path(settings.store_url)
     if path is not None and path.parent.exists():
         free = shutil.disk_usage(path.parent).free
@@ -74,13 +76,16 @@ def _packages() -> tuple[str, bool, str]:
     return "packages", True, ", ".join(found)
 
 
-def _adapters() -> list[tuple[str, bool, str]]:
+def _plugins() -> list[tuple[str, bool, str]]:
+    """What packages have registered, ours among them."""
     checks = []
-    for entry in entry_points(group="acontext_plugins.adapters"):
-        try:
-            checks.append(("adapter", True, f"{entry.load()().name} ({entry.value})"))
-        except Exception as error:
-            checks.append(("adapter", False, f"{entry.name} cannot be loaded: {type(error).__name__}: {error}"))
+    for kind, group in _GROUPS.items():
+        for entry in entry_points(group=group):
+            try:
+                entry.load()()
+                checks.append((kind, True, f"{entry.name} ({entry.value})"))
+            except Exception as error:
+                checks.append((kind, False, f"{entry.name} cannot be loaded: {type(error).__name__}: {error}"))
     return checks
 
 
