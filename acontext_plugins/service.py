@@ -41,8 +41,6 @@ from acontext_store.types import (
 from .files.service import FileService, PublicUrl
 
 InjectAs = Literal["system", "user"]
-#: The formats that messages are sent and read in.
-Format = Literal["openai", "anthropic", "gemini", "acontext", "openai_responses"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +308,7 @@ class Service(FileService, Protocol):
         self,
         session_id: str,
         *,
-        format: Format = "openai",
+        format: str = "openai",
         limit: int | None = None,
         cursor: str | None = None,
         time_desc: bool = False,

@@ -205,7 +205,9 @@ class Settings(BaseSettings):
         toml_file="acontext.toml",
     )
 
-    url: str = Field("", description='"" = ~/.acontext/acontext.db; sqlite:///path; http(s)://host:8029/api/v1; what a package opens')
+    url: str = Field(
+        "", description='"" = ~/.acontext/acontext.db; sqlite:///path; http(s)://host:8029/api/v1; what a package opens'
+    )
     api_key: SecretStr | None = Field(None, description="with a server's URL: the key that opens the project there")
     timeout: float = Field(32.0, gt=0, description="seconds that a request to a server may take")
     project: str = Field("default", description="whose data it is: projects do not see each other")

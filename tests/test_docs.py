@@ -87,7 +87,7 @@ def test_tests_on_a_page_pass(page: Path, tmp_path: Path) -> None:
     if not tests:
         return
     write_files(page, tmp_path)
-    options = ["-q", "-p", "no:cacheprovider", "-W", "error"]
+    options = ["-q", "-p", "no:cacheprovider", "-W", "error", "-o", "asyncio_default_fixture_loop_scope=function"]
     done = run([sys.executable, "-m", "pytest", *options, *tests], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "skipped" not in done.stdout

@@ -14,7 +14,7 @@ from ..formats import named_items
 from ..formats.stored import to_stored
 from ..record.recorder import is_outsourced, restore
 from ..record.scrubber import without_secrets
-from ..service import Format, MessagesPage, TokenCounts
+from ..service import MessagesPage, TokenCounts
 from ..worker.worker import all_tasks
 from .files import Files, asset_of
 
@@ -45,7 +45,7 @@ class Reading(Files):
         self,
         session_id: str,
         *,
-        format: Format = "openai",
+        format: str = "openai",
         limit: int | None = None,
         cursor: str | None = None,
         time_desc: bool = False,
@@ -73,7 +73,7 @@ class Reading(Files):
         self,
         session_id: str,
         messages: Sequence[Message],
-        format: Format,
+        format: str,
         following: str | None,
         edited_at: str | None,
         with_public_urls: bool | None,
@@ -116,9 +116,7 @@ def _seq(message: Message) -> int:
     return message.seq if isinstance(message, StoredMessage) else 0
 
 
-def _rendered(
-    messages: Sequence[Message], format: Format, following: str | None, edited_at: str | None
-) -> MessagesPage:
+def _rendered(messages: Sequence[Message], format: str, following: str | None, edited_at: str | None) -> MessagesPage:
     lost: list[str] = []
     items = named_items(messages, format, lost=lost)
     if format == "acontext":
