@@ -27,7 +27,7 @@ ELSEWHERE = {
     "docs/adapters/litellm.md": ({"shell", "yaml"}, "tests/adapters/litellm/test_proxy_example.py"),
     "docs/server.md": ({"py"}, "tests/wire/test_page.py"),
 }
-PAGES = here([ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))])
+PAGES = here([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))])
 _FENCE = re.compile(r"^```(\w*)[ ]*([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 #: What a page may say about the repository itself; the Makefile has tests of its own use: this one is run by it.
 _REPOSITORY = {"make demo", "make test", "make bench"}
@@ -126,6 +126,13 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
         there = page.parent / target if target else page
         assert there.exists(), f"{name(page)} links to {target}"
         assert not anchor or anchor in anchors(there), f"{name(page)} links to {target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name in ("extend", ROOT.name)], ids=name)
+def test_files_that_a_page_for_developers_names_are_there(page: Path) -> None:
+    paths = [path for text in re.findall(r"`([^`\n]+)`", page.read_text()) for path in text.split()]
+    ours = [path for path in paths if path.startswith(("acontext_plugins/", "store/", "adapters/", "tests/", "docs/"))]
+    assert [path for path in ours if not (ROOT / path).exists()] == []
 
 
 def anchors(page: Path) -> set[str]:
