@@ -40,6 +40,25 @@ from acontext_store.types import (
 
 from .files.service import FileService, PublicUrl
 
+__all__ = [
+    "Confirmation",
+    "FlagResult",
+    "FlushResult",
+    "InjectAs",
+    "Job",
+    "JobStatus",
+    "MessagesPage",
+    "Recall",
+    "RecallQuery",
+    "Recording",
+    "SearchItem",
+    "Service",
+    "SessionRef",
+    "SpaceSearchResult",
+    "TokenCounts",
+]
+
+#: Where skills go: behind the agent's instructions, or into the newest user turn.
 InjectAs = Literal["system", "user"]
 
 
@@ -207,6 +226,7 @@ class Confirmation(Record):
     updated_at: str
 
 
+#: Of background work: waiting, being done, failed and to be tried again, given up, or done.
 JobStatus = Literal["due", "running", "failing", "dead", "done"]
 
 

@@ -23,6 +23,22 @@ from pydantic_settings import (
 from acontext_store.errors import InvalidInput
 from acontext_store.open import database_url
 
+__all__ = [
+    "EmbeddingSettings",
+    "LLMSettings",
+    "LearnSettings",
+    "ObserveSettings",
+    "RecorderSettings",
+    "RedactionSettings",
+    "RemoteSettings",
+    "ScoringRule",
+    "SearchSettings",
+    "ServerSettings",
+    "Settings",
+    "WorkerSettings",
+    "load_settings",
+]
+
 PREFIX = "ACONTEXT_"
 #: Environment variables with our prefix that are not settings of the library.
 _OTHER_PROGRAMS = frozenset({"ACONTEXT_REQUIRE", "ACONTEXT_KILLS", "ACONTEXT_BASE_URL", "ACONTEXT_USER_AGENT"})

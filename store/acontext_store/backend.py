@@ -17,7 +17,11 @@ from .urls import scheme_of, without_secrets
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+__all__ = ["Backend", "Durability", "backend_of", "installed"]
+
+#: Of entry points.
 GROUP = "acontext_plugins.stores"
+#: What acknowledged writes survive: the end of the process, or that of the machine, too.
 Durability = Literal["normal", "full"]
 
 

@@ -12,6 +12,8 @@ from .project import check_project_id
 from .protocols import BlobStore, KeyStore, Store
 from .urls import file_of, scheme_of
 
+__all__ = ["database_path", "database_url", "open_blobs", "open_keys", "open_secret", "open_store"]
+
 
 def open_store(url: str, *, project_id: str, durability: Durability = "normal", busy_timeout: float = 5.0) -> Store:
     """Open the store of one project; a SQLite file that is missing is made, with its directories.
