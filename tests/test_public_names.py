@@ -46,7 +46,7 @@ PUBLIC = {
     "acontext_plugins.testing": """
         Asked Cut Hang Raw Refusal ScriptedEmbedder ScriptedLLM ScriptedServer ServiceContract Status""",
     "acontext_store.backend": "Backend Durability backend_of installed",
-    "acontext_store.open": "database_path database_url open_blobs open_keys open_secret open_store",
+    "acontext_store.open": "database_key database_path database_url open_blobs open_keys open_secret open_store",
     "acontext_store.protocols": "BlobStore BlobWriter KeyStore Moment Pending Store",
     "acontext_store.testing": "BlobContract StoreContract",
 }

@@ -34,6 +34,10 @@ class Backend:
     own.
     """
 
+    def key_of(self, url: str) -> str:
+        """The same text for all URLs of one database, however they are spelled: a process has one engine for each."""
+        return url
+
     def open_store(self, url: str, *, project_id: str, durability: Durability, busy_timeout: float) -> Store:
         """The conversations, skills and due work of one project; made where there are none.
 
@@ -65,11 +69,11 @@ def backend_of(url: str) -> Backend:
     try:
         return _loaded(scheme)
     except KeyError:
-        reason = f"no installed package opens {scheme}://" if scheme else "it is no URL, such as sqlite:///path"
+        reason = f"no installed package opens {scheme}://" if scheme else "it is no URL"
         schemes = ", ".join(f"{name}://" for name in installed()) or "none: install acontext-plugins anew"
         raise InvalidInput(
-            f"cannot open {without_secrets(url)!r}: {reason}; installed are {schemes}. Another kind of storage comes "
-            f"with a package that registers its scheme (entry points {GROUP!r})"
+            f"cannot open {without_secrets(url)!r}: {reason}; installed are {schemes} (write sqlite:///path). "
+            f"Another kind of storage comes with a package that registers its scheme (entry points {GROUP!r})"
         ) from None
 
 

@@ -12,7 +12,7 @@ from .project import check_project_id
 from .protocols import BlobStore, KeyStore, Store
 from .urls import file_of, scheme_of
 
-__all__ = ["database_path", "database_url", "open_blobs", "open_keys", "open_secret", "open_store"]
+__all__ = ["database_key", "database_path", "database_url", "open_blobs", "open_keys", "open_secret", "open_store"]
 
 
 def open_store(url: str, *, project_id: str, durability: Durability = "normal", busy_timeout: float = 5.0) -> Store:
@@ -56,6 +56,11 @@ def open_keys(url: str) -> KeyStore:
 def open_secret(url: str) -> bytes:
     """The secret of this installation (SQLite: `PATH.secret` beside the database), made where there is none."""
     return backend_of(url).open_secret(url)
+
+
+def database_key(url: str) -> str:
+    """What tells a database from others, however its URL is spelled. Raises InvalidInput where nothing opens it."""
+    return backend_of(url).key_of(url)
 
 
 def database_url(path: str | os.PathLike[str]) -> str:

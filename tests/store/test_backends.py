@@ -35,6 +35,9 @@ MODULE = dedent('''
         def __init__(self):
             self.below = SqliteBackend()
 
+        def key_of(self, url):
+            return str(file_of(url))
+
         def open_store(self, url, *, project_id, durability, busy_timeout):
             options = {"project_id": project_id, "durability": durability, "busy_timeout": busy_timeout}
             return self.below.open_store(self._below(url, project_id), **options)
@@ -123,6 +126,14 @@ def test_a_client_and_learning_use_it_like_our_own(tmp_path: Path) -> None:
         assert found.content.raw == "kept"
         assert found.public_url
     assert (tmp_path / "data" / "shop.db").is_file()
+
+
+@pytest.mark.usefixtures("site")
+def test_clients_of_one_place_share_an_engine_however_they_spell_it(tmp_path: Path) -> None:
+    with Acontext(f"other:///{tmp_path}/data") as first, Acontext(f"other:///{tmp_path}/./data") as second:
+        assert first.door.home() is second.door.home()
+        with Acontext(f"other:///{tmp_path}/elsewhere") as third:
+            assert third.door.home() is not first.door.home()
 
 
 @pytest.mark.usefixtures("site")

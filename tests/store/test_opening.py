@@ -85,7 +85,7 @@ def test_what_is_made_is_for_its_owner_only(tmp_path: Path) -> None:
     ],
 )
 def test_another_url_is_refused_with_what_is_known(url: str) -> None:
-    with pytest.raises(InvalidInput, match="sqlite://") as caught:
+    with pytest.raises(InvalidInput, match="sqlite:///") as caught:
         open_store(url, project_id="p1")
     assert "secret" not in str(caught.value)
 

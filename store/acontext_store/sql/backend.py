@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ..backend import Backend, Durability
 from ..making import make_directory
 from ..protocols import BlobStore, KeyStore, Store
@@ -11,6 +13,9 @@ from ..urls import file_of
 
 class SqliteBackend(Backend):
     """Everything in and beside one SQLite file."""
+
+    def key_of(self, url: str) -> str:
+        return os.path.realpath(file_of(url))
 
     def open_store(self, url: str, *, project_id: str, durability: Durability, busy_timeout: float) -> Store:
         path = file_of(url)
