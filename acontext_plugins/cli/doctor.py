@@ -10,14 +10,16 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 
 import click
 
 from acontext_plugins.engine.embedded import Home
+from acontext_plugins.formats import find_format
 from acontext_plugins.llm import Purpose, Request
 from acontext_plugins.llm.budget import today
 from acontext_plugins.settings import load_settings
+from acontext_store.backend import backend_of
 from acontext_store.errors import AcontextError, LearningUnavailable
 from acontext_store.ledger import Cost
 from acontext_store.open import database_path
@@ -28,7 +30,12 @@ from .common import database_options, emit, json_option, opened
 
 #: Lanes of one kind of trouble that are shown one by one.
 _SHOWN = 10
-_GROUPS = {"adapter": "acontext_plugins.adapters", "store": "acontext_plugins.stores"}
+#: What packages may register, and how one of it is tried.
+_PLUGINS: dict[str, Callable[[EntryPoint], object]] = {
+    "adapter": lambda entry: entry.load()(),
+    "store": lambda entry: backend_of(f"{entry.name}://"),
+    "format": lambda entry: find_format(entry.name),
+}
 _FRAMEWORKS = ("openai-agents", "langchain", "agno", "litellm", "openai")
 
 
@@ -79,11 +86,13 @@ def _packages() -> tuple[str, bool, str]:
 def _plugins() -> list[tuple[str, bool, str]]:
     """What packages have registered, ours among them."""
     checks = []
-    for kind, group in _GROUPS.items():
-        for entry in entry_points(group=group):
+    for kind, load in _PLUGINS.items():
+        for entry in entry_points(group=f"acontext_plugins.{kind}s"):
             try:
-                entry.load()()
+                load(entry)
                 checks.append((kind, True, f"{entry.name} ({entry.value})"))
+            except AcontextError as error:
+                checks.append((kind, False, str(error)))
             except Exception as error:
                 checks.append((kind, False, f"{entry.name} cannot be loaded: {type(error).__name__}: {error}"))
     return checks

@@ -110,6 +110,8 @@ def complete(kind: type, opened: object, backend: Backend) -> None:
     """Raises StoreUnavailable where what a backend has opened lacks methods of `kind`, one of the protocols."""
     lacking = [name for name in dir(kind) if not name.startswith("_") and not hasattr(opened, name)]
     if lacking:
+        if callable(close := getattr(opened, "close", None)):
+            close()
         made = type(backend)
         raise StoreUnavailable(
             f"{made.__module__}.{made.__qualname__} opened a {type(opened).__qualname__} without "

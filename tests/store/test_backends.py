@@ -144,7 +144,8 @@ def test_commands_use_it_in_processes_of_their_own(tmp_path: Path) -> None:
     learned = acontext("learn", "log.jsonl", "--space", "support", "--url", url, cwd=tmp_path)
     assert learned.returncode == 0, learned.stderr
     assert acontext("keys", "create", "--url", url, cwd=tmp_path).stdout.startswith("sk-ac-")
-    told = acontext("doctor", "--url", url, cwd=tmp_path).stdout
+    told = acontext("doctor", "--url", f"{url}?password=hidden", cwd=tmp_path).stdout
+    assert "hidden" not in told
     assert "1 sessions, 2 messages" in told
     assert "other (otherstore:Other)" in told
     assert not (tmp_path / ".acontext").exists()
