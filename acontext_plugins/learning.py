@@ -23,7 +23,7 @@ log = logging.getLogger("acontext")
 T = TypeVar("T")
 GROUP = "acontext_plugins.adapters"
 
-__all__ = ["Adapter", "HasDoor", "current_run", "learning", "report"]
+__all__ = ["Adapter", "HasDoor", "current_run", "learning", "loaded", "report"]
 
 
 class HasDoor(Protocol):

@@ -18,6 +18,18 @@ from acontext_store.types import (
     TaskOps,
 )
 
+__all__ = [
+    "MOST_EARLIER",
+    "Batch",
+    "BatchObserver",
+    "FinishedTask",
+    "Learner",
+    "Lesson",
+    "Observation",
+    "Observer",
+    "Window",
+]
+
 #: Earlier tasks of a session that a learner is told of.
 MOST_EARLIER = 5
 

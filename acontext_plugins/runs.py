@@ -26,8 +26,11 @@ from acontext_store.types import Message, Outcome, OutcomeStatus, Part, new_id
 
 from .service import InjectAs, Recall, RecallQuery, Recording, SessionRef
 
+__all__ = ["Door", "Run", "RunKind", "RunOptions", "Runtime", "current_run", "reason_of", "report"]
+
 log = logging.getLogger("acontext")
 
+#: What runs: something that holds agents, an agent, or one call of a model.
 RunKind = Literal["container", "agent", "model"]
 _current: ContextVar[Run | None] = ContextVar("acontext_run", default=None)
 

@@ -40,9 +40,26 @@ from acontext_store.types import (
 
 from .files.service import FileService, PublicUrl
 
+__all__ = [
+    "Confirmation",
+    "FlagResult",
+    "FlushResult",
+    "InjectAs",
+    "Job",
+    "JobStatus",
+    "MessagesPage",
+    "Recall",
+    "RecallQuery",
+    "Recording",
+    "SearchItem",
+    "Service",
+    "SessionRef",
+    "SpaceSearchResult",
+    "TokenCounts",
+]
+
+#: Where skills go: behind the agent's instructions, or into the newest user turn.
 InjectAs = Literal["system", "user"]
-#: The formats that messages are sent and read in.
-Format = Literal["openai", "anthropic", "gemini", "acontext", "openai_responses"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +226,7 @@ class Confirmation(Record):
     updated_at: str
 
 
+#: Of background work: waiting, being done, failed and to be tried again, given up, or done.
 JobStatus = Literal["due", "running", "failing", "dead", "done"]
 
 
@@ -310,7 +328,7 @@ class Service(FileService, Protocol):
         self,
         session_id: str,
         *,
-        format: Format = "openai",
+        format: str = "openai",
         limit: int | None = None,
         cursor: str | None = None,
         time_desc: bool = False,

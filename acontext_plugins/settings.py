@@ -23,6 +23,22 @@ from pydantic_settings import (
 from acontext_store.errors import InvalidInput
 from acontext_store.open import database_url
 
+__all__ = [
+    "EmbeddingSettings",
+    "LLMSettings",
+    "LearnSettings",
+    "ObserveSettings",
+    "RecorderSettings",
+    "RedactionSettings",
+    "RemoteSettings",
+    "ScoringRule",
+    "SearchSettings",
+    "ServerSettings",
+    "Settings",
+    "WorkerSettings",
+    "load_settings",
+]
+
 PREFIX = "ACONTEXT_"
 #: Environment variables with our prefix that are not settings of the library.
 _OTHER_PROGRAMS = frozenset({"ACONTEXT_REQUIRE", "ACONTEXT_KILLS", "ACONTEXT_BASE_URL", "ACONTEXT_USER_AGENT"})
@@ -205,7 +221,9 @@ class Settings(BaseSettings):
         toml_file="acontext.toml",
     )
 
-    url: str = Field("", description='"" = ~/.acontext/acontext.db; sqlite:///path; http(s)://host:8029/api/v1')
+    url: str = Field(
+        "", description='"" = ~/.acontext/acontext.db; sqlite:///path; http(s)://host:8029/api/v1; what a package opens'
+    )
     api_key: SecretStr | None = Field(None, description="with a server's URL: the key that opens the project there")
     timeout: float = Field(32.0, gt=0, description="seconds that a request to a server may take")
     project: str = Field("default", description="whose data it is: projects do not see each other")

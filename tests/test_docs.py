@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from .envs.definitions import ROOT, here
+from .packages import install
 
 #: What is run of a page here, by the language of its fences.
 LANGUAGES = {"python", "bash", "sh", "console", "json", "jsonl", "toml"}
@@ -26,7 +27,7 @@ ELSEWHERE = {
     "docs/adapters/litellm.md": ({"shell", "yaml"}, "tests/adapters/litellm/test_proxy_example.py"),
     "docs/server.md": ({"py"}, "tests/wire/test_page.py"),
 }
-PAGES = here([ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))])
+PAGES = here([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))])
 _FENCE = re.compile(r"^```(\w*)[ ]*([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 #: What a page may say about the repository itself; the Makefile has tests of its own use: this one is run by it.
 _REPOSITORY = {"make demo", "make test", "make bench"}
@@ -47,14 +48,7 @@ def write_files(page: Path, folder: Path) -> None:
         (folder / name).write_text(text)
     if (folder / "pyproject.toml").exists():
         project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
-        info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-        )
-        points = [f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in points.items())
-                  for group, points in project.get("entry-points", {}).items()]  # fmt: skip
-        (info / "entry_points.txt").write_text("\n".join(points))
+        install(folder, project["name"], project.get("entry-points", {}), version=project["version"])
 
 
 def name(page: Path) -> str:
@@ -93,7 +87,7 @@ def test_tests_on_a_page_pass(page: Path, tmp_path: Path) -> None:
     if not tests:
         return
     write_files(page, tmp_path)
-    options = ["-q", "-p", "no:cacheprovider", "-W", "error"]
+    options = ["-q", "-p", "no:cacheprovider", "-W", "error", "-o", "asyncio_default_fixture_loop_scope=function"]
     done = run([sys.executable, "-m", "pytest", *options, *tests], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "skipped" not in done.stdout
@@ -132,6 +126,13 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
         there = page.parent / target if target else page
         assert there.exists(), f"{name(page)} links to {target}"
         assert not anchor or anchor in anchors(there), f"{name(page)} links to {target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name in ("extend", ROOT.name)], ids=name)
+def test_files_that_a_page_for_developers_names_are_there(page: Path) -> None:
+    paths = [path for text in re.findall(r"`([^`\n]+)`", page.read_text()) for path in text.split()]
+    ours = [path for path in paths if path.startswith(("acontext_plugins/", "store/", "adapters/", "tests/", "docs/"))]
+    assert [path for path in ours if not (ROOT / path).exists()] == []
 
 
 def anchors(page: Path) -> set[str]:

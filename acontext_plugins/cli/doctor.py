@@ -10,23 +10,32 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 
 import click
 
 from acontext_plugins.engine.embedded import Home
+from acontext_plugins.formats import find_format
 from acontext_plugins.llm import Purpose, Request
 from acontext_plugins.llm.budget import today
 from acontext_plugins.settings import load_settings
+from acontext_store.backend import backend_of
 from acontext_store.errors import AcontextError, LearningUnavailable
 from acontext_store.ledger import Cost
 from acontext_store.open import database_path
 from acontext_store.types import Lane, StoreStats
+from acontext_store.urls import without_secrets
 
 from .common import database_options, emit, json_option, opened
 
 #: Lanes of one kind of trouble that are shown one by one.
 _SHOWN = 10
+#: What packages may register, and how one of it is tried.
+_PLUGINS: dict[str, Callable[[EntryPoint], object]] = {
+    "adapter": lambda entry: entry.load()(),
+    "store": lambda entry: backend_of(f"{entry.name}://"),
+    "format": lambda entry: find_format(entry.name),
+}
 _FRAMEWORKS = ("openai-agents", "langchain", "agno", "litellm", "openai")
 
 
@@ -37,9 +46,9 @@ _FRAMEWORKS = ("openai-agents", "langchain", "agno", "litellm", "openai")
 @click.pass_context
 def doctor(ctx: click.Context, ask: bool, as_json: bool, url: str | None, project: str | None) -> None:
     """Check the installation and the database; exit code 1 where something needs you."""
-    checks: list[tuple[str, bool, str]] = [_python(), _packages(), *_adapters()]
+    checks: list[tuple[str, bool, str]] = [_python(), _packages(), *_plugins()]
     settings = load_settings(url=url, project=project)
-    checks.append(("database", True, settings.store_url))
+    checks.append(("database", True, without_secrets(settings.store_url)))
     path = database_path(settings.store_url)
     if path is not None and path.parent.exists():
         free = shutil.disk_usage(path.parent).free
@@ -74,13 +83,18 @@ def _packages() -> tuple[str, bool, str]:
     return "packages", True, ", ".join(found)
 
 
-def _adapters() -> list[tuple[str, bool, str]]:
+def _plugins() -> list[tuple[str, bool, str]]:
+    """What packages have registered, ours among them."""
     checks = []
-    for entry in entry_points(group="acontext_plugins.adapters"):
-        try:
-            checks.append(("adapter", True, f"{entry.load()().name} ({entry.value})"))
-        except Exception as error:
-            checks.append(("adapter", False, f"{entry.name} cannot be loaded: {type(error).__name__}: {error}"))
+    for kind, load in _PLUGINS.items():
+        for entry in entry_points(group=f"acontext_plugins.{kind}s"):
+            try:
+                load(entry)
+                checks.append((kind, True, f"{entry.name} ({entry.value})"))
+            except AcontextError as error:
+                checks.append((kind, False, str(error)))
+            except Exception as error:
+                checks.append((kind, False, f"{entry.name} cannot be loaded: {type(error).__name__}: {error}"))
     return checks
 
 

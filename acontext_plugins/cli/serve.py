@@ -8,6 +8,7 @@ import click
 
 from acontext_plugins.settings import Settings, is_loopback, load_settings
 from acontext_store.open import open_keys
+from acontext_store.urls import without_secrets
 
 from .common import database_options, say
 
@@ -31,7 +32,7 @@ def serve(host: str | None, port: int | None, workers: int | None, url: str | No
         address, bound = listener.getsockname()[:2]
         shown = f"[{address}]" if ":" in address else address
         say(f"acontext: listening on http://{shown}:{bound}/api/v1 (stop with Ctrl-C)")
-        say(f"acontext: project {settings.project!r} in {settings.store_url}")
+        say(f"acontext: project {settings.project!r} in {without_secrets(settings.store_url)}")
         if settings.server.api_key is None and is_loopback(settings.server.host):
             say(f"acontext: key {auth.WELL_KNOWN}")
         run.serve(settings, listener)

@@ -17,7 +17,8 @@ from pydantic import BaseModel
 
 from acontext_store.ending import CLIENTS, at_end
 from acontext_store.errors import InvalidInput
-from acontext_store.open import database_path
+from acontext_store.open import database_key
+from acontext_store.urls import without_secrets
 
 from ..engine.embedded import Home, open_home
 from ..llm import LLM, Embedder
@@ -79,8 +80,8 @@ def share_engine(settings: Settings, models: Models, *, as_it_is: bool = False) 
     InvalidInput that names both where another client opened it with other models or settings than this one asks for;
     StoreUnavailable, IncompatibleStore, and Unauthorized for a server without a key.
     """
+    key = _key(settings)
     with _lock:
-        key = _key(settings)
         database = _databases.get(key) or _databases.setdefault(key, _Database())
     with database.lock:
         shared = database.engines.get(settings.project)
@@ -118,8 +119,7 @@ def _key(settings: Settings) -> str:
     if settings.is_remote:
         key = settings.api_key.get_secret_value() if settings.api_key else ""
         return f"{settings.url.rstrip('/')} {key}"
-    path = database_path(settings.store_url)
-    return settings.store_url if path is None else os.path.realpath(path)
+    return database_key(settings.store_url)
 
 
 def _open_engine(settings: Settings, models: Models) -> AnyHome:
@@ -153,7 +153,7 @@ def _check_same(shared: _Shared, settings: Settings, models: Models, *, as_it_is
             found.append((name, _named(one), _named(other)))
     if found:
         raise InvalidInput(
-            f"{settings.url or settings.store_url} is open in this process with "
+            f"{without_secrets(settings.url or settings.store_url)} is open in this process with "
             f"{', '.join(f'{name}={one}' for name, one, _ in found)}, and this client asks for "
             f"{', '.join(f'{name}={other}' for name, _, other in found)}: give both the same, close the other client "
             "first, or use it for both (learning(client=...))"

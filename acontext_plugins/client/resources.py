@@ -30,16 +30,7 @@ from acontext_store.types import (
 )
 
 from ..files.service import ArtifactResult, Upload
-from ..service import (
-    Confirmation,
-    FlagResult,
-    FlushResult,
-    Format,
-    Job,
-    MessagesPage,
-    SpaceSearchResult,
-    TokenCounts,
-)
+from ..service import Confirmation, FlagResult, FlushResult, Job, MessagesPage, SpaceSearchResult, TokenCounts
 from .asynchronous import AsyncBlocks, AsyncSessions, AsyncSpaces, AsyncTools, Blob, Mode
 from .connection import Connection, Resource
 from .disks import AsyncArtifacts, AsyncDisks
@@ -130,7 +121,7 @@ class Sessions(Resource):
         session_id: str,
         *,
         blob: Blob,
-        format: Format = "openai",
+        format: str = "openai",
         meta: Json | None = None,
         file_field: str | None = None,
         file: Upload | None = None,
@@ -155,7 +146,7 @@ class Sessions(Resource):
         limit: int | None = None,
         cursor: str | None = None,
         with_asset_public_url: bool | None = None,
-        format: Format = "openai",
+        format: str = "openai",
         time_desc: bool | None = None,
         edit_strategies: Sequence[Json] | None = None,
         pin_editing_strategies_at_message: str | None = None,

@@ -15,7 +15,7 @@ from ..formats import named_items
 from ..formats.stored import to_stored
 from ..record.recorder import is_outsourced, restore
 from ..record.scrubber import Scrubber, without_secrets
-from ..service import Format, MessagesPage, TokenCounts
+from ..service import MessagesPage, TokenCounts
 from ..worker.worker import all_tasks
 from .files import FileOperations, asset_of
 
@@ -52,7 +52,7 @@ class ConversationQueries:
         self,
         session_id: str,
         *,
-        format: Format = "openai",
+        format: str = "openai",
         limit: int | None = None,
         cursor: str | None = None,
         time_desc: bool = False,
@@ -80,7 +80,7 @@ class ConversationQueries:
         self,
         session_id: str,
         messages: Sequence[Message],
-        format: Format,
+        format: str,
         following: str | None,
         edited_at: str | None,
         with_public_urls: bool | None,
@@ -123,9 +123,7 @@ def _seq(message: Message) -> int:
     return message.seq if isinstance(message, StoredMessage) else 0
 
 
-def _rendered(
-    messages: Sequence[Message], format: Format, following: str | None, edited_at: str | None
-) -> MessagesPage:
+def _rendered(messages: Sequence[Message], format: str, following: str | None, edited_at: str | None) -> MessagesPage:
     lost: list[str] = []
     items = named_items(messages, format, lost=lost)
     if format == "acontext":

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, Message
 
-from . import detection
 from .acontext import from_acontext, to_acontext
 from .anthropic import from_anthropic, to_anthropic, to_anthropic_messages
-from .blob import plain
-from .detection import format_of
+from .blob import Foreign, plain
+from .detection import format_of, wrong_format
+from .format import Format, item_by_item
 from .gemini import from_gemini, to_gemini, to_gemini_contents
+from .marks import lost_marks
 from .openai_chat import from_openai, to_openai, to_openai_messages
 from .openai_responses import from_response_output, from_responses, to_response_items, to_responses
+from .registry import OURS, all_formats, find_format
 from .turns import Named
 
 __all__ = [
     "FORMATS",
+    "Foreign",
+    "Format",
+    "all_formats",
+    "find_format",
     "format_of",
     "from_acontext",
     "from_anthropic",
@@ -29,7 +35,10 @@ __all__ = [
     "from_openai",
     "from_response_output",
     "from_responses",
+    "item_by_item",
+    "lost_marks",
     "named_items",
+    "plain",
     "to_acontext",
     "to_anthropic",
     "to_anthropic_messages",
@@ -42,14 +51,8 @@ __all__ = [
     "to_responses",
 ]
 
-_READERS: dict[str, Callable[..., Message]] = {
-    "openai": from_openai,
-    "anthropic": from_anthropic,
-    "gemini": from_gemini,
-    "acontext": from_acontext,
-    "openai_responses": from_responses,
-}
-FORMATS = tuple(_READERS)
+#: The names of ours.
+FORMATS = tuple(OURS)
 
 
 def to_message(blob: object, format: str = "openai", **fields: Any) -> Message:
@@ -58,19 +61,17 @@ def to_message(blob: object, format: str = "openai", **fields: Any) -> Message:
     Raises InvalidInput that names the field, what was found there and what is accepted; also for a message that is
     of another format: its calls and blocks would say nothing in this one.
     """
-    reader = _READERS.get(format)
-    if reader is None:
-        raise _unknown(format)
+    known = find_format(format)
     if isinstance(blob, str):
-        return reader(blob, **fields)
+        return known.read(blob, **fields)
     item = plain(blob)
     try:
-        message = reader(item, **fields)
+        message = known.read(item, **fields)
     except InvalidInput as error:
-        if wrong := detection.wrong_format(item, format):
+        if wrong := wrong_format(item, known):
             raise InvalidInput(f"{error}; {wrong[1]}") from error
         raise
-    if wrong := detection.wrong_format(item, format):
+    if wrong := wrong_format(item, known):
         raise InvalidInput(f"message{wrong[0].where}: found {wrong[0].what}: {wrong[1]}")
     return message
 
@@ -80,17 +81,7 @@ def from_message(message: Message, format: str = "openai") -> Json:
 
     Raises InvalidInput where it takes several items to say it; `from_messages` never does.
     """
-    if format == "openai":
-        return to_openai(message)
-    if format == "anthropic":
-        return to_anthropic(message)
-    if format == "gemini":
-        return to_gemini(message)
-    if format == "acontext":
-        return to_acontext(message)
-    if format == "openai_responses":
-        return to_responses(message)
-    raise _unknown(format)
+    return find_format(format).write(message)
 
 
 def from_messages(messages: Iterable[Message], format: str = "openai") -> list[Json]:
@@ -100,18 +91,7 @@ def from_messages(messages: Iterable[Message], format: str = "openai") -> list[J
 
 def named_items(messages: Iterable[Message], format: str = "openai", *, lost: list[str] | None = None) -> list[Named]:
     """The same, each item with the id of its message. What the format has no place for is named in `lost`."""
-    if format == "anthropic":
-        return to_anthropic_messages(messages, lost=lost)
-    if format == "gemini":
-        return to_gemini_contents(messages, lost=lost)
-    if format == "openai":
-        return [(message.id, item) for message in messages for item in to_openai_messages(message, lost=lost)]
-    if format == "acontext":
-        return [(message.id, to_acontext(message)) for message in messages]
-    if format == "openai_responses":
-        return [(message.id, item) for message in messages for item in to_response_items(message, lost=lost)]
-    raise _unknown(format)
-
-
-def _unknown(format: object) -> InvalidInput:
-    return InvalidInput(f"format: found {format!r}, expected one of {', '.join(FORMATS)}")
+    known = find_format(format)
+    if known.write_all is not None:
+        return known.write_all(messages, lost=lost)
+    return [(message.id, known.write(message)) for message in messages]

@@ -8,8 +8,9 @@ from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, Message, Part, PartType, Role
 
 from .blob import Foreign, as_arguments, copied, foreign_field, foreign_piece, found, plain, text_at
+from .format import Format
 
-FORMAT = "acontext"
+NAME = "acontext"
 _ROLES: tuple[Role, ...] = ("user", "assistant", "system")
 _TYPES: tuple[str, ...] = get_args(PartType)
 #: What a part of a type must have in its `meta`.
@@ -38,7 +39,7 @@ def from_acontext(blob: object, **fields: Any) -> Message:
     if role == "user" and all(part.type == "tool-result" for part in parts):
         role = "tool"
     meta = {**(meta or {}), **(fields.pop("meta", None) or {})}
-    return Message(role=role, parts=parts, format=FORMAT, meta=meta, **fields)
+    return Message(role=role, parts=parts, format=NAME, meta=meta, **fields)
 
 
 def to_acontext(message: Message) -> Json:
@@ -107,3 +108,6 @@ def _rendered(part: Part) -> Json:
     if part.filename is not None:
         item["filename"] = part.filename
     return item
+
+
+ACONTEXT = Format(name=NAME, read=from_acontext, write=to_acontext, foreign=foreign)

@@ -10,11 +10,12 @@ from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, Message, Part, Role
 
 from .blob import Foreign, as_arguments, as_text, copied, foreign_field, foreign_piece, found, plain, text_at
+from .format import Format
 from .marks import lost_marks
 from .media import media_of
 from .turns import Named, results_together
 
-FORMAT = "anthropic"
+NAME = "anthropic"
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
 #: The types of blocks, beside those of calls and results.
 _BLOCKS = frozenset(
@@ -49,7 +50,7 @@ def from_anthropic(blob: object, **fields: Any) -> Message:
     mine: Role = _ROLES[role]
     if mine == "user" and results and all(part in results or _within(part) for part in parts):
         mine = "tool"
-    message = Message(role=mine, parts=tuple(parts), format=FORMAT, **fields)
+    message = Message(role=mine, parts=tuple(parts), format=NAME, **fields)
     rest = {key: value for key, value in item.items() if value is not None}
     if rest == to_anthropic(message):
         return message
@@ -61,7 +62,7 @@ def to_anthropic(message: Message, *, lost: list[str] | None = None) -> Json:
 
     What the API has no place for is left out, and named in `lost`.
     """
-    if message.native is not None and message.format == FORMAT:
+    if message.native is not None and message.format == NAME:
         return copied(message.native)  # type: ignore[no-any-return]
     role = "user" if message.role == "tool" else message.role
     alone = len(message.parts) == 1 and message.parts[0].type == "text" and not message.parts[0].meta
@@ -72,7 +73,7 @@ def to_anthropic(message: Message, *, lost: list[str] | None = None) -> Json:
 
 def to_anthropic_messages(messages: Iterable[Message], *, lost: list[str] | None = None) -> list[Named]:
     """A conversation, each item with the id of its message. Results of parallel calls stand in one message."""
-    return results_together(((message, to_anthropic(message, lost=lost)) for message in messages), FORMAT, "content")
+    return results_together(((message, to_anthropic(message, lost=lost)) for message in messages), NAME, "content")
 
 
 # ------------------------------------------------------------------------------------------------- in
@@ -185,13 +186,13 @@ def _within(part: Part) -> bool:
 
 
 def _blocks(message: Message, lost: list[str]) -> list[Json]:
-    own = message.format == FORMAT
+    own = message.format == NAME
     results = {str((part.meta or {}).get("tool_call_id") or "") for part in message.tool_results}
     only = next(iter(results)) if message.role == "tool" and len(results) == 1 else None
     blocks: list[Json] = []
     answers: dict[str, Json] = {}
     for at, part in enumerate(message.parts):
-        lost += lost_marks(part, FORMAT, keeps=("cache_control", "is_error"))
+        lost += lost_marks(part, NAME, keeps=("cache_control", "is_error"))
         if part.type == "tool-result":
             block = _result_block(part)
             answers[str(block.get("tool_use_id") or "")] = block
@@ -285,3 +286,6 @@ def _result_block(part: Part) -> Json:
     if "is_error" in meta:
         block["is_error"] = bool(meta["is_error"])
     return {**block, **(meta.get("extra") or {})}
+
+
+ANTHROPIC = Format(name=NAME, read=from_anthropic, write=to_anthropic, write_all=to_anthropic_messages, foreign=foreign)

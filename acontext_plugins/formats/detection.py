@@ -6,25 +6,16 @@ where no format has all of it: one that mixes formats, or holds something that n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Json
 
-from . import acontext, anthropic, gemini, openai_chat, openai_responses
 from .blob import Foreign
+from .format import Format
+from .registry import all_formats
 
-#: By preference: where several fit, the first is taken.
-_FOREIGN: dict[str, Callable[[Json], Foreign | None]] = {
-    "openai": openai_chat.foreign,
-    "anthropic": anthropic.foreign,
-    "gemini": gemini.foreign,
-    "acontext": acontext.foreign,
-    "openai_responses": openai_responses.foreign,
-}
 _ROLES = "user, assistant, system, developer, tool, function, model, or an item with a type such as function_call"
-_MIXED = partial(openai_chat.foreign, mixed=True)
 
 
 def format_of(messages: Sequence[object]) -> str:
@@ -33,38 +24,41 @@ def format_of(messages: Sequence[object]) -> str:
     Chat messages with blocks of another format among them are "openai". Raises InvalidInput that names what no format
     has, or where one format ends and another begins.
     """
-    alive = list(_FOREIGN)
-    mixed, first = True, None
+    known = all_formats().values()
+    alive = [format.name for format in known if format.foreign is not None]
+    readers = {format.name: format.foreign_to_reader for format in known if format.foreign_to_reader is not None}
+    first: InvalidInput | None = None
     for at, item in enumerate(messages):
         if not isinstance(item, dict):
             return "openai"  # which says what it expects
-        mixed = mixed and _MIXED(item) is None
+        readers = {name: foreign for name, foreign in readers.items() if foreign(item) is None}
         here = _fitting(item)
         left = [name for name in alive if name in here]
         if not left and first is None:
             first = _unlike(at, item, here, alive)
         alive = left
-        if not alive and not mixed:
+        if not alive and not readers:
             break
-    if alive:
+    if first is None:
         return alive[0]
-    if mixed or first is None:
-        return "openai"
+    if readers:
+        return next(iter(readers))
     raise first
 
 
 def _fitting(item: Json) -> list[str]:
     """The formats that have all that stands in this message."""
-    return [name for name, foreign in _FOREIGN.items() if foreign(item) is None]
+    known = all_formats().values()
+    return [format.name for format in known if format.foreign is not None and format.foreign(item) is None]
 
 
-def wrong_format(item: Json, format: str) -> tuple[Foreign, str] | None:
+def wrong_format(item: Json, format: Format) -> tuple[Foreign, str] | None:
     """What in this message is not of the format that it is said to be of, and of which it is.
 
     None where it is of that one, or of none at all: what nobody knows is for its reader to keep, or to refuse.
     """
-    foreign = _MIXED if format == "openai" else _FOREIGN[format]
-    stray = foreign(item)
+    foreign = format.foreign_to_reader or format.foreign
+    stray = foreign(item) if foreign is not None else None
     others = _fitting(item) if stray is not None else ()
     if stray is None or not others:
         return None
@@ -73,7 +67,12 @@ def wrong_format(item: Json, format: str) -> tuple[Foreign, str] | None:
 
 def _unlike(at: int, item: Json, here: Sequence[str], before: Sequence[str]) -> InvalidInput:
     """Why this message is not of a format with those before it; where none has it, what is to be mended in it."""
-    strays = {name: stray for name in before if (stray := _FOREIGN[name](item)) is not None}
+    known = all_formats()
+    strays: dict[str, Foreign] = {}
+    for name in before:
+        foreign = known[name].foreign
+        if foreign is not None and (stray := foreign(item)) is not None:
+            strays[name] = stray
     if here:
         stray = strays[before[0]]
         reason = f"found {stray.what}, which is {_either(here)}; what stands before it is {_either(before)}"
@@ -84,7 +83,7 @@ def _unlike(at: int, item: Json, here: Sequence[str], before: Sequence[str]) -> 
         return InvalidInput(f"{place}, expected one of {_ROLES}")
     lacking = "which no format has" if stray.at >= 0 else "which goes with the rest of the message in no format"
     way_out = 'leave it out, or name the format in "format" beside messages, and it is kept as it is'
-    return InvalidInput(f"{place}, {lacking} (of {', '.join(_FOREIGN)}); {way_out}")
+    return InvalidInput(f"{place}, {lacking} (of {', '.join(known)}); {way_out}")
 
 
 def _either(names: Iterable[str]) -> str:

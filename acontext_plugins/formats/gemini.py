@@ -15,11 +15,12 @@ from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, Message, Part, Role
 
 from .blob import Foreign, as_text, copied, foreign_field, foreign_piece, found, plain
+from .format import Format
 from .marks import lost_marks
 from .media import kind_of_mime, media_of
 from .turns import Named, results_together
 
-FORMAT = "gemini"
+NAME = "gemini"
 _ROLES: dict[str, Role] = {"user": "user", "model": "assistant", "function": "tool", "system": "system"}
 #: The fields that hold what a part says: text is text, the others are objects.
 _SAYS = ("functionCall", "functionResponse", "inlineData", "fileData", "executableCode", "codeExecutionResult")
@@ -52,7 +53,7 @@ def from_gemini(blob: object, **fields: Any) -> Message:
     mine: Role = _ROLES[role]
     if mine == "user" and parts and all(part.type == "tool-result" for part in parts):
         mine = "tool"
-    message = Message(role=mine, parts=tuple(parts), format=FORMAT, **fields)
+    message = Message(role=mine, parts=tuple(parts), format=NAME, **fields)
     if item == to_gemini(message):
         return message
     return message.model_copy(update={"native": item})
@@ -63,19 +64,19 @@ def to_gemini(message: Message, *, lost: list[str] | None = None) -> Json:
 
     What the API has no place for is left out, and named in `lost`.
     """
-    if message.native is not None and message.format == FORMAT:
+    if message.native is not None and message.format == NAME:
         return copied(message.native)  # type: ignore[no-any-return]
     role = {"assistant": "model", "system": "system"}.get(message.role, "user")
     pieces = []
     for part in message.parts:
-        piece = _piece(part, own=message.format == FORMAT)
+        piece = _piece(part, own=message.format == NAME)
         if piece is None:
             if lost is not None:
                 lost.append(f"{part.type}: the gemini format has no place for it")
             continue
         pieces.append(piece)
         if lost is not None:
-            lost += lost_marks(part, FORMAT, keeps=("is_error",))
+            lost += lost_marks(part, NAME, keeps=("is_error",))
     return {"role": role, "parts": pieces}
 
 
@@ -91,10 +92,10 @@ def to_gemini_contents(messages: Iterable[Message], *, lost: list[str] | None = 
             for call in message.tool_calls:
                 meta = call.meta or {}
                 names[str(meta.get("id") or "")] = str(meta.get("name") or "")
-            whole = message.native is not None and message.format == FORMAT
+            whole = message.native is not None and message.format == NAME
             yield message, to_gemini(message if whole else _with_names(message, names), lost=lost)
 
-    return results_together(said(), FORMAT, "parts")
+    return results_together(said(), NAME, "parts")
 
 
 def _with_names(message: Message, names: dict[str, str]) -> Message:
@@ -321,3 +322,6 @@ def _response(text: str, meta: Json) -> Any:
     if isinstance(given, dict) and as_text(given) == text and _words(given)[0] is None:
         return given
     return {"error" if meta.get("is_error") else "result": text}
+
+
+GEMINI = Format(name=NAME, read=from_gemini, write=to_gemini, write_all=to_gemini_contents, foreign=foreign)

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, get_args
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Message, OutcomeStatus, stable_id
 
-from . import FORMATS, format_of, to_message
+from . import all_formats, format_of, to_message
 from .blob import found
 
 __all__ = ["Conversation", "ConversationReader", "Problem"]
@@ -217,7 +217,8 @@ class ConversationReader:
         if not blobs:
             raise InvalidInput("messages: the list is empty")
         id = _name(item, "id") or stable_id("conversation", hashlib.sha256(_canonical(blobs)).hexdigest())
-        format = item["format"] if item.get("format") in FORMATS else format_of(blobs)
+        named = item.get("format")
+        format = named if isinstance(named, str) and named in all_formats() else format_of(blobs)
         messages: list[Message] = []
         if prompt := _system_prompt(item):
             messages.append(to_message(prompt, "openai", id=stable_id(id, "system"), run_id=id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from acontext_store.errors import InvalidInput
@@ -11,10 +12,11 @@ from acontext_store.types import Json, Message, Part, PartType, Role
 
 from . import anthropic, openai_responses
 from .blob import Foreign, as_arguments, as_text, copied, foreign_field, foreign_piece, found, plain, text_at
+from .format import Format, item_by_item
 from .marks import lost_marks
 from .media import media_of
 
-FORMAT = "openai"
+NAME = "openai"
 _ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
@@ -57,7 +59,7 @@ def from_openai(blob: object, **fields: Any) -> Message:
     meta = dict(fields.pop("meta", None) or {})
     if role != "tool" and (name := text_at(item, "name", "message")) is not None:
         meta["name"] = name
-    message = Message(role=role, parts=tuple(parts), format=FORMAT, meta=meta, **fields)
+    message = Message(role=role, parts=tuple(parts), format=NAME, meta=meta, **fields)
     if _gives_back(message, item):
         return message
     return message.model_copy(update={"native": item})
@@ -81,7 +83,7 @@ def to_openai_messages(message: Message, *, lost: list[str] | None = None) -> li
 
     What the API has no place for is left out, and named in `lost`.
     """
-    if message.native is not None and message.format == FORMAT:
+    if message.native is not None and message.format == NAME:
         return [copied(message.native)]
     if len(message.parts) == 1 and message.role != "tool":
         (part,) = message.parts
@@ -91,7 +93,7 @@ def to_openai_messages(message: Message, *, lost: list[str] | None = None) -> li
     results = [part for part in message.parts if part.type == "tool-result"]
     if not results:
         return [_rendered(message, lost)]
-    own = message.format == FORMAT
+    own = message.format == NAME
     rest = [part for part in message.parts if part.type != "tool-result"]
     if len(results) == 1 and message.role == "tool":
         return [_rendered_result(results[0], rest, own=own, lost=lost)]
@@ -309,12 +311,12 @@ def _rendered(message: Message, lost: list[str]) -> Json:
     item: Json = {"role": "user" if message.role == "tool" else message.role}
     calls = [part for part in message.parts if part.type == "tool-call"]
     parts = [part for part in message.parts if part.type not in ("tool-call", "tool-result")]
-    pieces = _pieces(parts, own=message.format == FORMAT, lost=lost)
+    pieces = _pieces(parts, own=message.format == NAME, lost=lost)
     if message.role == "assistant":
         item["content"] = _content(pieces) if pieces else None
         if calls:
             item["tool_calls"] = [_rendered_call(part, at) for at, part in enumerate(calls)]
-            lost += [mark for part in calls for mark in lost_marks(part, FORMAT)]
+            lost += [mark for part in calls for mark in lost_marks(part, NAME)]
         elif not pieces:
             item["content"] = ""
     else:
@@ -342,7 +344,7 @@ def _pieces(parts: Iterable[Part], *, own: bool, lost: list[str]) -> list[Json]:
             continue
         pieces.append(piece)
         if not own:
-            lost += lost_marks(part, FORMAT, keeps=("is_refusal",))
+            lost += lost_marks(part, NAME, keeps=("is_refusal",))
     return pieces
 
 
@@ -408,7 +410,7 @@ def _rendered_call(part: Part, at: int) -> Json:
 def _rendered_result(part: Part, others: Sequence[Part], *, own: bool, lost: list[str]) -> Json:
     meta = part.meta or {}
     content: Any = part.text or ""
-    lost += lost_marks(part, FORMAT)
+    lost += lost_marks(part, NAME)
     pieces = _pieces(others, own=own, lost=lost)
     if pieces:
         content = [{"type": "text", "text": content}, *pieces]
@@ -416,3 +418,13 @@ def _rendered_result(part: Part, others: Sequence[Part], *, own: bool, lost: lis
     if isinstance(meta.get("name"), str):
         item["name"] = meta["name"]
     return item
+
+
+OPENAI_CHAT = Format(
+    name=NAME,
+    read=from_openai,
+    write=to_openai,
+    write_all=item_by_item(to_openai_messages),
+    foreign=foreign,
+    foreign_to_reader=partial(foreign, mixed=True),
+)

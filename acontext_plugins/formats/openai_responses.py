@@ -10,10 +10,11 @@ from acontext_store.errors import InvalidInput
 from acontext_store.types import Json, Message, Part, Role
 
 from .blob import Foreign, as_arguments, as_text, copied, foreign_field, foreign_piece, found, plain, text_at
+from .format import Format, item_by_item
 from .marks import lost_marks
 from .media import media_of
 
-FORMAT = "openai_responses"
+NAME = "openai_responses"
 _MEDIA = frozenset({"image", "audio", "video", "file"})
 _ROLES: dict[str, Role] = {
     "system": "system",
@@ -120,12 +121,12 @@ def to_response_items(message: Message, *, lost: list[str] | None = None) -> lis
 
     What the API has no place for is left out, and named in `lost`.
     """
-    if message.native is not None and message.format == FORMAT:
+    if message.native is not None and message.format == NAME:
         items = message.native.get("items") if "type" not in message.native else None
         if isinstance(items, list) and "role" not in message.native:
             return [copied(item) for item in items]
         return [copied(message.native)]
-    return _rendered(message.role, message.parts, same=message.format == FORMAT, lost=lost if lost is not None else [])
+    return _rendered(message.role, message.parts, same=message.format == NAME, lost=lost if lost is not None else [])
 
 
 def _message(
@@ -134,7 +135,7 @@ def _message(
     native: Json | None = None
     if _rendered(role, parts, same=True, lost=[]) != list(items):
         native = items[0] if single else {"items": list(items)}
-    return Message(role=role, parts=tuple(parts), format=FORMAT, native=native, **fields)
+    return Message(role=role, parts=tuple(parts), format=NAME, native=native, **fields)
 
 
 # ------------------------------------------------------------------------------------------------- in
@@ -308,7 +309,7 @@ def _rendered(role: Role, parts: Sequence[Part], *, same: bool, lost: list[str])
     items: list[Json] = []
     pieces: list[Json] = []
     if not same:
-        lost += [mark for part in parts for mark in lost_marks(part, FORMAT, keeps=("is_refusal",))]
+        lost += [mark for part in parts for mark in lost_marks(part, NAME, keeps=("is_refusal",))]
 
     def close() -> None:
         if pieces:
@@ -419,3 +420,12 @@ def _output(part: Part, others: Sequence[Part], *, same: bool, lost: list[str]) 
     if pieces:
         output = [*([{"type": "input_text", "text": output}] if output else []), *pieces]
     return {"type": "function_call_output", "call_id": str(meta.get("tool_call_id") or ""), "output": output}
+
+
+OPENAI_RESPONSES = Format(
+    name=NAME,
+    read=from_responses,
+    write=to_responses,
+    write_all=item_by_item(to_response_items),
+    foreign=foreign,
+)

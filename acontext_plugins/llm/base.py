@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from acontext_store.ledger import ModelJob
 from acontext_store.types import Json, Record
 
+#: What a model is called for.
 Job = ModelJob
 
 

@@ -40,7 +40,6 @@ from ..record.scrubber import Scrubber, without_secrets
 from ..service import (
     Confirmation,
     FlushResult,
-    Format,
     Job,
     MessagesPage,
     Recall,
@@ -269,7 +268,7 @@ class RemoteService(RemoteFiles):
         self,
         session_id: str,
         *,
-        format: Format = "openai",
+        format: str = "openai",
         limit: int | None = None,
         cursor: str | None = None,
         time_desc: bool = False,

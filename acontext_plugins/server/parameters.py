@@ -12,9 +12,10 @@ from urllib.parse import parse_qsl
 from fastapi import Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError, WithJsonSchema, create_model
 from starlette.exceptions import HTTPException
 
+from ..formats import all_formats
 from ..service import Service
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
@@ -42,6 +43,16 @@ QueryId = Annotated[Id | None, Query(json_schema_extra={"format": "uuid"})]
 Limit = Annotated[int, Query(ge=1, le=200)]
 Cursor = Annotated[str | None, Query(max_length=1024)]
 TimeDesc = Annotated[bool, Query()]
+
+
+def _format(name: str) -> str:
+    if name not in all_formats():
+        raise ValueError(f"expected one of {', '.join(all_formats())}")
+    return name
+
+
+#: The name of a format of messages.
+FormatName = Annotated[str, AfterValidator(_format), WithJsonSchema({"type": "string", "enum": list(all_formats())})]
 
 
 class Body(BaseModel):

@@ -10,12 +10,24 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .scripted_llm import ScriptedEmbedder, ScriptedLLM
-    from .scripted_server import ScriptedServer
+    from .scripted_server import Asked, Cut, Hang, Raw, Refusal, ScriptedServer, Status
     from .service_contract import ServiceContract
 
-__all__ = ["ScriptedEmbedder", "ScriptedLLM", "ScriptedServer", "ServiceContract"]
+__all__ = [
+    "Asked",
+    "Cut",
+    "Hang",
+    "Raw",
+    "Refusal",
+    "ScriptedEmbedder",
+    "ScriptedLLM",
+    "ScriptedServer",
+    "ServiceContract",
+    "Status",
+]
 
 _MODULES = {
+    **dict.fromkeys(("Asked", "Cut", "Hang", "Raw", "Refusal", "Status"), "scripted_server"),
     "ScriptedEmbedder": "scripted_llm",
     "ScriptedLLM": "scripted_llm",
     "ScriptedServer": "scripted_server",

@@ -63,6 +63,8 @@ async def taught(service: Service, space: str, *, number: int = 1) -> str:
 
 
 class ServiceContract:
+    """What every `Service` promises, whether it is in this process or behind HTTP."""
+
     @pytest.fixture
     async def service(self) -> Service:
         """A service over an empty database, whose background work goes on by itself."""

@@ -49,6 +49,8 @@ from .types import (
     ToolName,
 )
 
+__all__ = ["BlobStore", "BlobWriter", "KeyStore", "Moment", "Pending", "Store"]
+
 T = TypeVar("T")
 
 

@@ -21,6 +21,8 @@ import pytest
 
 from acontext_plugins import Acontext
 
+from ..packages import install
+
 Line = dict[str, Any]
 
 
@@ -333,14 +335,15 @@ def test_doctor_tries_again_what_has_failed_for_good_and_says_how_it_went(tmp_pa
     assert "FAIL" not in acontext("doctor", "--url", "sqlite:///a.db", cwd=tmp_path).stdout
 
 
-def test_doctor_names_an_adapter_that_cannot_be_loaded(tmp_path: Path) -> None:
-    info = tmp_path / "site" / "broken-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[acontext_plugins.adapters]\nbroken = no_such_module:adapter\n")
-    done = acontext("doctor", cwd=tmp_path, PYTHONPATH=str(tmp_path / "site"))
+@pytest.mark.parametrize("kind", ["adapter", "store", "format"])
+def test_doctor_names_a_plugin_that_cannot_be_loaded(kind: str, tmp_path: Path) -> None:
+    site = install(tmp_path / "site", "broken", {f"acontext_plugins.{kind}s": {"broken": "no_such_module:plugin"}})
+    done = acontext("doctor", cwd=tmp_path, PYTHONPATH=str(site))
     assert done.returncode == 1
-    assert "FAIL  adapter      broken cannot be loaded: ModuleNotFoundError" in done.stdout
+    (failed,) = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert failed.startswith(f"FAIL  {kind:<12} ")
+    assert "broken" in failed
+    assert "ModuleNotFoundError: No module named 'no_such_module'" in failed
 
 
 def test_settings_that_cannot_be_read_are_named_with_their_file(tmp_path: Path) -> None:

@@ -246,3 +246,16 @@ async def test_odd_texts_come_back_as_they_went_in(ann: httpx.AsyncClient) -> No
     assert data(sent, 201)["parts"][0]["text"].startswith("half ")
     assert data(await ann.get(f"/session/{session_id}/configs"))["configs"]["text"].endswith("é 😀")
     assert len((await messages(ann, session_id))["items"]) == 2
+
+
+@pytest.mark.parametrize("unknown", ["opera", "", "OpenAI"])
+async def test_a_format_that_nobody_has_is_refused_and_those_that_there_are_named(
+    ann: httpx.AsyncClient, unknown: str
+) -> None:
+    session_id = await a_session(ann)
+    read = await ann.get(f"/session/{session_id}/messages", params={"format": unknown})
+    sent = await ann.post(f"/session/{session_id}/messages", json={"format": unknown, "blob": {}})
+    for answer in (read, sent):
+        said = words(answer, 400)
+        assert "format: expected one of openai, anthropic, gemini, acontext, openai_responses" in said
+        assert said.endswith(f"found {unknown!r}")

@@ -12,8 +12,20 @@ from acontext_store.types import Json
 
 from ...formats import to_message
 from ...formats.stored import to_stored
-from ...service import Format, MessagesPage
-from ..parameters import Body, Caller, Cursor, PathId, StrictRoute, TimeDesc, checked, is_json, media_type, strict_json
+from ...service import MessagesPage
+from ..parameters import (
+    Body,
+    Caller,
+    Cursor,
+    FormatName,
+    PathId,
+    StrictRoute,
+    TimeDesc,
+    checked,
+    is_json,
+    media_type,
+    strict_json,
+)
 from ..responses import Answer, answer
 from ..uploads import Form, with_files
 
@@ -24,7 +36,7 @@ _PATH = "/session/{session_id}/messages"
 class NewMessage(Body):
     #: A message of that format.
     blob: Json
-    format: Format | None = None
+    format: FormatName | None = None
     #: Kept beside the message; not part of what a model reads.
     meta: Json | None = None
 
@@ -101,7 +113,7 @@ async def _store(service: Caller, session_id: str, given: NewMessage, blob: Json
 async def get_messages(
     service: Caller,
     session_id: PathId,
-    format: Format = "openai",
+    format: FormatName = "openai",
     limit: Annotated[int, Query(ge=0, le=200, description="0 = all")] = 0,
     cursor: Cursor = None,
     with_asset_public_url: bool = True,

@@ -9,18 +9,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from ..backend import Durability
 from ..containment import contains_text
 from ..errors import AcontextError, Conflict, InvalidInput, StoreReplaced, StoreUnavailable
 from ..making import make_directory, make_file
 from .names import Names, file_id
-
-Durability = Literal["normal", "full"]
 
 #: What SQL here calls the containment of JSON: `json_contains(whole, part)`.
 CONTAINS = "json_contains"

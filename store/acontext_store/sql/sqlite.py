@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import func, select
 
+from ..backend import Durability
 from ..embedding import Unembedded, VectorOps
 from ..ending import STORES, at_end
 from ..errors import Closed
@@ -70,7 +71,7 @@ from . import (
     tool_names,
     vectors,
 )
-from .connect import BUSY_TIMEOUT, Durability, Link, writing
+from .connect import BUSY_TIMEOUT, Link, writing
 from .migrations import HEAD
 from .reader import Readers
 from .tx import Tx
