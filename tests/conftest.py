@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from . import processes
+from . import processes, warm
 from .envs.definitions import ROOT, environments
 
 # Machines differ in speed, so no example has a deadline; CI tries the same examples each time.
@@ -52,6 +52,11 @@ def _no_hidden_process(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
     else:
         yield from _GUARD.watch()
+
+
+def pytest_sessionfinish() -> None:
+    if warm.server.cache_info().currsize:
+        warm.server().close()
 
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
