@@ -58,7 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
     """0 when the tests pass wherever they could be run."""
     parser = argparse.ArgumentParser(prog="python -m tests.pythons", description=__doc__)
     parser.add_argument("versions", nargs="*", metavar="VERSION", help=f"of {', '.join(VERSIONS)}; none = all")
-    parser.add_argument("--pytest", nargs="*", default=[], metavar="OPTION", help="for pytest")
+    parser.add_argument(
+        "--pytest", nargs=argparse.REMAINDER, default=[], metavar="OPTION", help="the rest is for pytest"
+    )
     given = parser.parse_args(arguments)
     told: dict[str, str] = {}
     failed = False
