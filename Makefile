@@ -4,6 +4,9 @@
 # `make test` is `make lint`, `make test-dev` (all tests in .venv, which holds every framework, without those that an
 # environment repeats) and `make test-adapters` (each adapter in environments of its own, .venvs/NAME;
 # `make env NAME=agno-lowest` for one).
+#
+# `make check` is for while you work: `make lint` and the fast tests. `make test-pythons` runs the fast tests on every
+# CPython from 3.11 to 3.14 that it finds.
 
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
@@ -11,7 +14,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/uv pip install -q --compile-bytecode -p $(BIN)/python -c constraints.txt
 
-.PHONY: demo test test-dev test-adapters env lint bench clean
+# Hundreds of processes are started for the tests, and each would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test check test-dev test-adapters test-pythons env lint bench clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/acontext demo
@@ -19,6 +25,12 @@ demo: $(VENV)/.demo
 test: lint
 	@$(MAKE) --no-print-directory test-dev PYTEST="--elsewhere $(PYTEST)"
 	@$(MAKE) --no-print-directory test-adapters
+
+check: lint
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --elsewhere -m "not slow" $(PYTEST)
+
+test-pythons: $(VENV)/.dev
+	$(BIN)/python -m tests.pythons $(PYTHONS)
 
 test-dev: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadscope $(PYTEST)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from . import processes, warm
 from .envs.definitions import ROOT, environments
 
 # Machines differ in speed, so no example has a deadline; CI tries the same examples each time.
@@ -33,6 +35,28 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     newest = (environment for name, environment in environments().items() if name.endswith("-newest"))
     left = {ROOT / path for environment in newest for path in environment.tests}
     return True if left & {collection_path, *collection_path.parents} else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    processes.mark(items)
+
+
+_GUARD = processes.Guard()
+
+
+@pytest.fixture(autouse=True)
+def _no_hidden_process(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that starts Python is marked as slow, by its code or by hand."""
+    if request.node.get_closest_marker("slow"):
+        yield
+    else:
+        yield from _GUARD.watch()
+
+
+def pytest_sessionfinish() -> None:
+    if warm.server.cache_info().currsize:
+        warm.server().close()
 
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")

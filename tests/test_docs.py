@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from . import warm
 from .envs.definitions import ROOT, here
 from .packages import install
 
@@ -55,14 +56,22 @@ def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+#: Pages with one of these words get a process that has imported nothing.
+_OWN_PROCESS = re.compile(r"\b(environ|multiprocessing|subprocess|sys\.modules|reload|patch)\b")
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """That folder can be imported from and has commands of its own; warnings are errors."""
+    path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
+    told = {"PATH": path, "PYTHONPATH": str(folder), "OPENAI_AGENTS_DISABLE_TRACING": "1", "PYTHONWARNINGS": "error"}
+    return {**os.environ, **told}
+
+
 def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """In that folder, of which Python can import; warnings are errors."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environ = {**os.environ, "PATH": path, "PYTHONPATH": str(folder), "OPENAI_AGENTS_DISABLE_TRACING": "1"}
     return subprocess.run(
         command,
         cwd=folder,
-        env={**environ, "PYTHONWARNINGS": "error"},
+        env=environment(folder),
         capture_output=True,
         text=True,
         timeout=300,
@@ -77,7 +86,10 @@ def test_python_fences_run_in_order(page: Path, tmp_path: Path) -> None:
     write_files(page, tmp_path)
     script = tmp_path / "page.py"
     script.write_text("\n\n".join(fences(page, "python")))
-    done = run([sys.executable, "-W", "error", str(script)], tmp_path)
+    if _OWN_PROCESS.search(script.read_text()):
+        done = run([sys.executable, "-W", "error", str(script)], tmp_path)
+    else:
+        done = warm.server().run([str(script)], cwd=tmp_path, env=environment(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -87,7 +99,9 @@ def test_tests_on_a_page_pass(page: Path, tmp_path: Path) -> None:
     if not tests:
         return
     write_files(page, tmp_path)
-    options = ["-q", "-p", "no:cacheprovider", "-W", "error", "-o", "asyncio_default_fixture_loop_scope=function"]
+    # plugins of others take seconds to load
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:langsmith_plugin", "-p", "no:schemathesis", "-W", "error"]
+    options += ["-o", "asyncio_default_fixture_loop_scope=function"]
     done = run([sys.executable, "-m", "pytest", *options, *tests], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "skipped" not in done.stdout
@@ -103,6 +117,8 @@ def test_shell_fences_run_in_order(page: Path, tmp_path: Path) -> None:
     rest = [
         line for line in lines if line.strip() not in _REPOSITORY and not line.startswith(("git clone", "cd ", "pip "))
     ]
+    if any("acontext " in line for line in rest):
+        warm.server().write_command(tmp_path)
     done = run(["bash", "-euo", "pipefail", "-c", "\n".join(rest)], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -21,22 +21,15 @@ import pytest
 
 from acontext_plugins import Acontext
 
+from .. import warm
 from ..packages import install
 
 Line = dict[str, Any]
 
 
 def acontext(*arguments: str, cwd: Path, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(Path(sys.executable).parent / "acontext"), *arguments],
-        cwd=cwd,
-        env={**os.environ, "HOME": str(cwd), "PYTHONWARNINGS": "error", **environ},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    told = {**os.environ, "HOME": str(cwd), "PYTHONWARNINGS": "error", **environ}
+    return warm.server().run(["acontext", *arguments], cwd=cwd, env=told, input=stdin, timeout=120)
 
 
 def lines(done: subprocess.CompletedProcess[str]) -> list[Line]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,21 +14,15 @@ from acontext_store.ledger import ModelCall
 from acontext_store.open import open_store
 from acontext_store.types import Space, new_id
 
+from .. import warm
 from .asking import KEY
 
 OPS = new_id()
 
 
 def acontext(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", "from acontext_plugins.cli.main import main; main()", *arguments],
-        cwd=cwd,
-        env={**os.environ, "HOME": str(cwd), **environ},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    told = {**os.environ, "HOME": str(cwd), **environ}
+    done = warm.server().run(["acontext", *arguments], cwd=cwd, env=told, timeout=120)
     assert "Traceback" not in done.stderr, done.stderr
     return done
 

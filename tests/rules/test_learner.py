@@ -174,6 +174,7 @@ def test_an_episode_is_compact_and_says_what_every_argument_was() -> None:
     assert "W77" not in str(episode.body)
 
 
+@pytest.mark.slow
 def test_ten_thousand_episodes_make_three_hundred_skills_once() -> None:
     (done,) = refund("a").ends("success").finished()
     body = distil(done, space_id="space").body

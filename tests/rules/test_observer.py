@@ -223,6 +223,7 @@ EVENTS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(EVENTS, max_size=40), st.data())
 def test_any_batching_gives_the_same_tasks(events: list[tuple[str, object]], data: st.DataObject) -> None:
@@ -257,6 +258,7 @@ def test_any_batching_gives_the_same_tasks(events: list[tuple[str, object]], dat
     assert [t.order for t in whole.final()] == list(range(1, len(whole.final()) + 1))
 
 
+@pytest.mark.slow
 def test_a_long_conversation_is_read_about_once() -> None:
     talk = Talk()
     for i in range(1500):

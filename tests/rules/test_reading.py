@@ -247,6 +247,7 @@ def test_a_mark_has_three_characters_and_a_digit() -> None:
     assert list(marks("a1b 1ab ab1 a1 12 abcd ab1c x@y.z9 W-77, plain")) == ["1ab", "ab1", "ab1c", "x@y.z9", "W-77"]
 
 
+@pytest.mark.slow
 def test_a_conversation_of_thousands_of_calls_is_distilled() -> None:
     talk = Talk()
     for number in range(5000):

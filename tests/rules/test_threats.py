@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import string
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,7 @@ def hijacked(name: str, payload: str, *, key: str, echo: bool, error: bool) -> T
     return talk.ends("success", "import")
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(PAYLOADS, st.sampled_from(["note", "instruction", "always"]), st.booleans(), st.booleans())
 def test_t1_nothing_that_a_tool_said_is_in_any_skill(payload: str, key: str, echo: bool, error: bool) -> None:

@@ -222,6 +222,7 @@ async def everything(client: httpx.AsyncClient, ids: dict[str, str]) -> list[Any
     return [data(await client.get(path)) for path in paths]
 
 
+@pytest.mark.slow
 async def test_no_route_shows_or_changes_what_is_anothers(
     ann: httpx.AsyncClient, bob: httpx.AsyncClient, server: Server
 ) -> None:
