@@ -1,13 +1,14 @@
 """Backends: what opens the databases and blobs that a URL names, found by the URL's scheme.
 
 A package registers its backend as an entry point of the group `acontext_plugins.stores`: the scheme is the name, and
-the object is a factory without arguments, as a subclass of Backend is. Ours are registered in the same way. A backend
-is imported when a URL of its scheme is first opened.
+the object is a factory without arguments, as a subclass of Backend is. Ours need no registration, and no look at what
+is installed. A backend is imported when a URL of its scheme is first opened.
 """
 
 from __future__ import annotations
 
 import functools
+from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
 from .errors import InvalidInput, StoreUnavailable
@@ -21,6 +22,8 @@ __all__ = ["Backend", "Durability", "backend_of", "installed"]
 
 #: Of entry points.
 GROUP = "acontext_plugins.stores"
+#: Those that are always there, also in programs that are shipped without the metadata of packages.
+_OURS = {"sqlite": "acontext_store.sql.backend:SqliteBackend", "file": "acontext_store.blobs.backend:FileBackend"}
 #: What acknowledged writes survive: the end of the process, or that of the machine, too.
 Durability = Literal["normal", "full"]
 
@@ -70,7 +73,7 @@ def backend_of(url: str) -> Backend:
         return _loaded(scheme)
     except KeyError:
         reason = f"no installed package opens {scheme}://" if scheme else "it is no URL"
-        schemes = ", ".join(f"{name}://" for name in installed()) or "none: install acontext-plugins anew"
+        schemes = ", ".join(f"{name}://" for name in sorted({*_OURS, *installed()}))
         raise InvalidInput(
             f"cannot open {without_secrets(url)!r}: {reason}; installed are {schemes} (write sqlite:///path). "
             f"Another kind of storage comes with a package that registers its scheme (entry points {GROUP!r})"
@@ -78,7 +81,7 @@ def backend_of(url: str) -> Backend:
 
 
 def installed() -> dict[str, list[EntryPoint]]:
-    """The entry points of backends by their scheme; more than one where packages contradict each other."""
+    """The entry points of others' backends by their scheme; more than one where packages contradict each other."""
     from importlib.metadata import entry_points
 
     found: dict[str, list[EntryPoint]] = {}
@@ -90,6 +93,10 @@ def installed() -> dict[str, list[EntryPoint]]:
 @functools.cache
 def _loaded(scheme: str) -> Backend:
     """The backend, loaded once; what raises is looked for again. Raises KeyError where no package has it."""
+    if scheme in _OURS:
+        module, _, name = _OURS[scheme].partition(":")
+        ours: Backend = getattr(import_module(module), name)()
+        return ours
     point, *others = installed()[scheme]
     if others:
         named = " and ".join(_package(one) for one in (point, *others))

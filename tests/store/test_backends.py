@@ -12,7 +12,6 @@ from textwrap import dedent
 import pytest
 
 from acontext_plugins import Acontext, learning
-from acontext_store.backend import Backend, installed
 from acontext_store.errors import AcontextError, InvalidInput, StoreUnavailable
 from acontext_store.open import open_blobs, open_keys, open_secret, open_store
 from acontext_store.testing.factories import a_session, done, said, texts
@@ -191,10 +190,19 @@ def test_two_packages_that_open_the_same_urls_are_both_named(site: Path) -> None
     assert "second (" in str(caught.value)
 
 
-def test_our_own_are_registered_in_the_same_way() -> None:
-    ours = {name: points[0] for name, points in installed().items() if name in ("sqlite", "file")}
-    assert sorted(ours) == ["file", "sqlite"]
-    assert all(isinstance(point.load()(), Backend) for point in ours.values())
+def test_our_own_open_where_the_metadata_of_packages_is_not_shipped(tmp_path: Path) -> None:
+    """As in a program that is one file; and nobody waits for a look at what is installed."""
+    code = (
+        "import importlib.metadata\n"
+        "def entry_points(group='', **select):\n"
+        "    assert not group.startswith('acontext'), group\n"
+        "    return []\n"
+        "importlib.metadata.entry_points = entry_points\n"
+        "from acontext_store.open import open_blobs, open_store\n"
+        f"open_store('sqlite:///{tmp_path}/a.db', project_id='p1').close()\n"
+        f"open_blobs('file://{tmp_path}/blobs', project_id='p1')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.usefixtures("site")
