@@ -1,7 +1,7 @@
 """Runs: one run of an agent, as it is being recorded. What adapters stand on.
 
 An adapter makes one `Runtime` per wrapped object and one `Run` per run of it. Nothing here raises into the host
-(`strict=True` is for tests): trouble is logged once a minute and counted.
+(`strict=True` is for tests): trouble is logged, each step at most once a minute.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ import functools
 import itertools
 import json
 import logging
-import sys
-import time
 import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from acontext_store.errors import AcontextError
 from acontext_store.types import Message, Outcome, OutcomeStatus, Part, new_id
 
+from .concurrency.limited_log import LimitedLog
 from .service import InjectAs, Recall, RecallQuery, Recording, SessionRef
 
 __all__ = ["Door", "Run", "RunKind", "RunOptions", "Runtime", "current_run", "reason_of", "report"]
 
 log = logging.getLogger("acontext")
+_outside = LimitedLog(log)
 
 #: What runs: something that holds agents, an agent, or one call of a model.
 RunKind = Literal["container", "agent", "model"]
@@ -62,25 +62,6 @@ class RunOptions:
     strict: bool = False
 
 
-@dataclass(slots=True)
-class _Warnings:
-    """Counts trouble, and logs the first of a kind and then at most one a minute."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-    spoken: dict[str, float] = field(default_factory=dict)
-
-    def say(self, step: str) -> None:
-        self.counts[step] = self.counts.get(step, 0) + 1
-        moment = time.monotonic()
-        if moment - self.spoken.get(step, -1e9) > 60:
-            self.spoken[step] = moment
-            error = sys.exc_info()[1]
-            known = isinstance(error, TimeoutError | AcontextError)  # their own words are enough
-            why = "it took too long" if isinstance(error, TimeoutError) else error
-            text = "acontext skipped a step: %s (the agent goes on without it): %s"
-            log.warning(text, step, why, exc_info=not known)
-
-
 #: A number for each door: an `id` would be given to another one, later.
 _numbers: weakref.WeakKeyDictionary[Door, int] = weakref.WeakKeyDictionary()
 _next_number = itertools.count(1)
@@ -104,7 +85,10 @@ class _Guard:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         if error is None or not isinstance(error, Exception) or self._runtime.options.strict:
             return False
-        self._runtime.warnings.say(self._step)
+        known = isinstance(error, TimeoutError | AcontextError)  # their own words are enough
+        why = "it took too long" if isinstance(error, TimeoutError) else error
+        text = "acontext skipped a step: %s (the agent goes on without it): %s"
+        self._runtime.log.warning(self._step, text, self._step, why, exc_info=error if not known else None)
         return True
 
 
@@ -114,7 +98,7 @@ class Runtime:
     def __init__(self, options: RunOptions, door: Callable[[], Door]) -> None:
         self.options = options
         self._door = door
-        self.warnings = _Warnings()
+        self.log = LimitedLog(log)
 
     def same_as(self, other: Runtime) -> bool:
         """Whether `other` has the same options and the same client."""
@@ -429,7 +413,7 @@ def report(status: Literal["success", "failed"], reason: str = "") -> None:
     """Say how the current run turned out. Outside of a run nothing happens but a log line."""
     run = _current.get()
     if run is None:
-        log.warning("acontext: report(%r) was called outside of a run, so it is about nothing", status)
+        _outside.warning(status, "acontext: report(%r) was called outside of a run, so it is about nothing", status)
         return
     while run.parent is not None:
         run = run.parent

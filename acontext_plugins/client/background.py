@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from acontext_store.errors import AcontextError, Closed
 
 from ..concurrency.futures import copy_result
+from ..concurrency.limited_log import LimitedLog
 from ..service import Recall, RecallQuery, Recording
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class BackgroundDoor:
         self._lock = threading.RLock()
         self._opening: threading.Thread | None = None
         self._tried = 0.0
+        self._log = LimitedLog(log)
         self._calls: list[tuple[RecallQuery, Future[Recall]]] = []
         self.dropped = 0
         #: Why it could not be opened, the last time it was tried.
@@ -79,7 +81,7 @@ class BackgroundDoor:
             self.error = None
         except Exception as error:
             self.error = error
-            log.warning("acontext: agents run without memory: %s", error)
+            self._log.warning("open", "acontext: agents run without memory: %s", error)
         with self._lock:
             self._opening = None
             calls, self._calls = self._calls, []
@@ -154,6 +156,7 @@ class BackgroundDoor:
         self._connection = None
         self.error = None
         self._tried = 0.0
+        self._log = LimitedLog(log)
         self._opening = None
         self._calls = []
         self._waiting.clear()

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
+from acontext_plugins.files.download_response import respond
 from acontext_plugins.files.service import DOWNLOAD, Download
 from acontext_plugins.files.signed_urls import Link, sign
 from acontext_plugins.settings import is_loopback
@@ -147,26 +148,18 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             download = self.open_link(dict(parse_qsl(address.query)))
-            start, end = byte_range(self.headers.get("Range"), download.size)
-            pieces = download.read(start, end)
+            decided = respond(download, self.command, self.headers.get)
+            pieces = download.read(decided.start, decided.end)
         except AcontextError as error:
             self.send_error(error.status, explain=str(error))
             return
-        if start >= end and download.size:
-            self.send_response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
-            self.send_header("Content-Range", f"bytes */{download.size}")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        partial = (start, end) != (0, download.size)
-        self.send_response(HTTPStatus.PARTIAL_CONTENT if partial else HTTPStatus.OK)
-        if partial:
-            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{download.size}")
-        for name, value in headers(download).items():
+        self.send_response(decided.status)
+        for name, value in decided.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(end - start))
+        if decided.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            self.send_header("content-length", "0")
         self.end_headers()
-        if with_body:
+        if with_body and decided.start < decided.end:
             self._send(pieces)
 
     def _send(self, pieces: Iterator[bytes]) -> None:
@@ -178,39 +171,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Addresses are secrets: they are written nowhere."""
-
-
-def headers(download: Download) -> dict[str, str]:
-    """What is said of a file when it is sent: to be saved, not shown, whatever type its owner says it has."""
-    return {
-        "Content-Type": download.mime,
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(download.filename, safe='')}",
-        "ETag": f'"{download.sha256}"',
-        "Accept-Ranges": "bytes",
-        "Cache-Control": "private, no-store",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-    }
-
-
-def byte_range(header: str | None, size: int) -> tuple[int, int]:
-    """The bytes that a Range header asks for, as start and end; all of them where it asks for none that we know.
-
-    The start is not before the end where the file has no such bytes.
-    """
-    unit, _, wanted = (header or "").partition("=")
-    first, dash, last = wanted.strip().partition("-")
-    if (
-        unit.strip().lower() != "bytes"
-        or not dash
-        or not f"{first}{last}".isdecimal()
-        or not f"{first}{last}".isascii()
-    ):
-        return 0, size
-    if not first:
-        return max(0, size - int(last[:18])), size
-    start = int(first[:18])
-    end = min(size, int(last[:18]) + 1) if last else size
-    if last and int(last[:18]) < start:
-        return 0, size  # no range at all: RFC 9110 says to ignore it
-    return start, end

@@ -15,6 +15,8 @@ from acontext_store.ledger import Cost
 from acontext_store.protocols import Store
 from acontext_store.types import Json
 
+from ..concurrency.limited_log import LimitedLog
+
 log = logging.getLogger("acontext")
 
 #: The place in a space's configs.
@@ -76,8 +78,8 @@ class Budgets:
         self._reserved: list[Reservation] = []
         self._released = 0
         self._one_at_a_time = asyncio.Lock()
-        #: The day on which it was last said of a space that it has spent its budget, or that prices are unknown.
-        self._told: dict[tuple[str, str | None], str] = {}
+        #: Of a space and a day: that its budget is spent, or that prices are unknown.
+        self._log = LimitedLog(log, every=24 * 3600.0)
 
     async def reserve(self, space_id: str | None, tokens: int, cost: float) -> Reservation:
         """Raises BudgetSpent where that is more than what is left."""
@@ -143,10 +145,8 @@ class Budgets:
         raise BudgetSpent(f"{words}: raise llm.daily_tokens or llm.daily_cost", retry_after=_until_midnight())
 
     def _tell(self, what: str, space_id: str | None, words: str) -> None:
-        """Once a day."""
-        if self._told.get((what, space_id)) != today():
-            self._told[what, space_id] = today()
-            log.warning(words)
+        """Once a day (UTC)."""
+        self._log.warning((what, space_id, today()), "%s", words)
 
 
 async def spent_today(store: Store, space_id: str | None) -> Cost:

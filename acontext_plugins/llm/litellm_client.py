@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import random
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import SecretStr
 
+from acontext_store.backoff import Backoff, as_asked
 from acontext_store.errors import InvalidAnswer, InvalidInput, LearningUnavailable
 from acontext_store.types import Json
 
@@ -30,7 +30,7 @@ _OURS = frozenset(
     "caching cache metadata callbacks".split()
 )
 #: Seconds between tries: the first, and the longest that a call waits; what takes longer, the job waits for.
-_PAUSE, _LONGEST_PAUSE = 0.5, 20.0
+_BACKOFF, _LONGEST_PAUSE = Backoff(0.5), 20.0
 #: Characters of a text that is embedded; models that take more are few.
 _LONGEST_TEXT = 24_000
 _THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
@@ -98,8 +98,7 @@ class _Door:
                     return answer
             except Exception as error:
                 found, again = trouble(error, self.endpoint)
-            pause = _PAUSE * 2 ** (self._retries - left) * random.uniform(0.5, 1.5)
-            pause = max(pause, found.retry_after or 0.0)
+            pause = max(_BACKOFF.pause(self._retries - left), as_asked(found.retry_after or 0.0))
             if not left or not again or pause > _LONGEST_PAUSE:
                 raise found from None
             await self._sleep(pause)

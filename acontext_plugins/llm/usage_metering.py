@@ -12,6 +12,7 @@ from acontext_store.errors import AcontextError, Closed
 from acontext_store.ledger import ModelCall
 from acontext_store.protocols import Pending, Store
 
+from ..concurrency.limited_log import LimitedLog
 from .base import LLM, Embedder, Purpose, Reply, Request, Usage
 from .budget import Budget, Budgets, Reservation, today
 
@@ -35,6 +36,7 @@ class Ledger:
     def __init__(self, store: Store, budget: Budget | None = None) -> None:
         self._store = store
         self._budgets = Budgets(store, budget or Budget())
+        self._log = LimitedLog(log)
 
     async def open(self, purpose: Purpose, tokens: int, cost: float) -> Reservation:
         """Before a call. Raises BudgetSpent."""
@@ -52,7 +54,7 @@ class Ledger:
         try:
             await writing
         except AcontextError as error:  # what was answered is worth more than its row
-            log.warning("acontext: a call of %s is missing in the ledger: %s", call.model, error)
+            self._log.warning(call.model, "acontext: a call of %s is missing in the ledger: %s", call.model, error)
             reservation.tokens, reservation.cost = call.prompt_tokens + call.completion_tokens, call.cost or 0.0
             reservation.day = today()
             return

@@ -8,16 +8,19 @@ import os
 import queue
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from cachetools import FIFOCache
+
+from acontext_store.backoff import Backoff
 from acontext_store.errors import AcontextError, Closed, NotFound, StoreReplaced, StoreUnavailable
 from acontext_store.protocols import BlobStore, Pending, Store
 from acontext_store.types import NATIVE_ASSET, Appended, Json, Message, Outcome, Part, Session, is_uuid, stable_id
 
 from ..concurrency.cooperative import taking_turns
+from ..concurrency.limited_log import LimitedLog
 from ..service import Recording, SessionRef
 from ..settings import ObserveSettings, Patience, RecorderSettings
 from .scrubber import Scrubber
@@ -27,6 +30,8 @@ log = logging.getLogger("acontext")
 _BATCH = 256
 _KNOWN_SESSIONS = 10_000
 _PREVIEW = 4_096
+#: Between tries of what the database refuses for now.
+_BACKOFF = Backoff(0.05, 2.0)
 #: Characters that are prepared on the caller's own thread.
 _SMALL = 4_096
 
@@ -131,9 +136,9 @@ class Recorder:
         self._lock = threading.RLock()
         self._pending = 0
         self._pending_bytes = 0
-        self._known: OrderedDict[str, None] = OrderedDict()
+        self._known: FIFOCache[str, None] = FIFOCache(_KNOWN_SESSIONS)
         self._spaces: dict[str, str] = {}
-        self._spoken: dict[str, float] = {}
+        self._log = LimitedLog(log)
         self._hurry = threading.Event()
         self._closing = False
         self._deadline: float | None = None
@@ -156,7 +161,9 @@ class Recorder:
                 self._pending_bytes += size
         if full or self._pid != os.getpid():
             self.stats.dropped += 1
-            self._say("dropped", "a recording was dropped: %s", "closed" if self._closing else "the queue is full")
+            self._log.warning(
+                "dropped", "acontext: a recording was dropped: %s", "closed" if self._closing else "the queue is full"
+            )
             return
         self._queue.put(_Entry(recording.session, recording.messages, recording.outcomes, size))
 
@@ -263,7 +270,7 @@ class Recorder:
 
     def _write_wave(self, wave: list[_Group]) -> None:
         """What the database refuses for now is tried again until it can be written."""
-        delay = 0.05
+        pauses = _BACKOFF.pauses()
         while wave:
             for group in wave:
                 self._submit(group)
@@ -276,9 +283,10 @@ class Recorder:
                 return
             self.stats.retries += 1
             if any(group.is_held_up for group in wave):
-                self._say("retry", "the database cannot be written now; %d recordings wait in memory", self._pending)
-            time.sleep(delay)
-            delay = min(delay * 2, 2.0)
+                self._log.warning(
+                    "retry", "acontext: the database cannot be written now; %d recordings wait in memory", self._pending
+                )
+            time.sleep(next(pauses))
 
     def _submit(self, group: _Group) -> None:
         for entry in list(group.entries):
@@ -378,7 +386,7 @@ class Recorder:
                     entry.waiter.set_exception(error)
             else:
                 self.stats.failed += 1
-                self._say("failed", "a recording could not be kept: %s", error)
+                self._log.warning("failed", "acontext: a recording could not be kept: %s", error)
 
     def _count_out(self, entry: _Entry) -> None:
         with self._lock:
@@ -421,8 +429,6 @@ class Recorder:
             except NotFound:
                 pass
         self._known[ref.key] = None
-        if len(self._known) > _KNOWN_SESSIONS:
-            self._known.popitem(last=False)
         return session, session_id
 
     def _clean(self, session_id: str, ref: SessionRef) -> tuple[str, str | None, str | None, Json | None]:
@@ -468,12 +474,6 @@ class Recorder:
         if len(data) <= self._settings.inline_bytes:
             return part
         return part.model_copy(update={"text": part.text[:_PREVIEW], "asset": self._blobs.put(data)})
-
-    def _say(self, kind: str, text: str, *arguments: object) -> None:
-        moment = time.monotonic()
-        if moment - self._spoken.get(kind, -1e9) > 60:
-            self._spoken[kind] = moment
-            log.warning("acontext: " + text, *arguments)
 
 
 M = TypeVar("M", bound=Message)

@@ -12,7 +12,8 @@ import httpx
 from acontext_store.types import Artifact, ArtifactListing, Asset, Blob, Disk, Json, Page
 
 from ..files import ArtifactContent
-from ..files.service import ArtifactResult, Download, FileUpload, PublicUrl
+from ..files.download_response import filename_of
+from ..files.service import DOWNLOAD, ArtifactResult, Download, FileUpload, PublicUrl
 from ..record.scrubber import Scrubber, without_secrets
 from .http import Api, away, data_of, error_of
 from .paths import at
@@ -144,7 +145,7 @@ class RemoteFiles:
                 with self.streams.stream("GET", path, params=dict(query)) as response:
                     _refused(response)
                     headers = response.headers
-                    name = headers.get("x-acontext-filename") or "download"
+                    name = filename_of(headers.get("content-disposition", "")) or DOWNLOAD
                     size = int(headers.get("content-length") or 0)
                     return Download(
                         name,
@@ -173,16 +174,32 @@ class RemoteFiles:
 
     def _reading(self, path: str, query: Mapping[str, str]) -> Callable[[int, int | None], Iterator[bytes]]:
         def read(start: int, end: int | None) -> Iterator[bytes]:
+            if end is not None and end <= start:
+                return  # which no Range header can say
             whole = start == 0 and end is None
             wanted = {} if whole else {"range": f"bytes={start}-{'' if end is None else end - 1}"}
             try:
                 with self.streams.stream("GET", path, params=dict(query), headers=wanted) as response:
+                    if response.status_code == 416:
+                        return  # the file ends before `start`
                     _refused(response)
-                    yield from response.iter_bytes()
+                    pieces = response.iter_bytes()
+                    # a server may ignore a range, and so may a proxy on the way
+                    yield from pieces if whole or response.status_code == 206 else _cut(pieces, start, end)
             except httpx.HTTPError as error:
                 raise away(self.api.url, error) from error
 
         return read
+
+
+def _cut(pieces: Iterator[bytes], start: int, end: int | None) -> Iterator[bytes]:
+    """The bytes from `start` up to `end` of all these."""
+    position = 0
+    for piece in pieces:
+        yield piece[max(0, start - position) : None if end is None else max(0, end - position)]
+        position += len(piece)
+        if end is not None and position >= end:
+            return
 
 
 class _Reader:

@@ -6,13 +6,13 @@ import asyncio
 import encodings.idna  # noqa: F401 # looked up with the first host name, where a forked child or an ending process cannot
 import json
 import logging
-import random
 from collections.abc import Mapping
 from typing import Any
 
 import httpx
 
 from acontext_store import errors
+from acontext_store.backoff import Backoff, as_asked
 from acontext_store.errors import AcontextError, NotFound, StoreUnavailable, Unauthorized
 
 log = logging.getLogger("acontext")
@@ -27,7 +27,7 @@ _KINDS: dict[str, type[AcontextError]] = {
 _BY_STATUS = {401: "unauthorized", 403: "unauthorized", 409: "conflict"} | dict.fromkeys(
     (400, 414, 422, 431), "invalid_input"
 )
-_FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
+_BACKOFF = Backoff(0.2, 5.0)
 
 
 class Api:
@@ -77,7 +77,6 @@ class Api:
         certainly not done always is. Raises StoreUnavailable where the server is away, else what the server says.
         """
         again = method != "POST" if again is None else again
-        wait = _FIRST_WAIT
         most = attempts or self._attempts
         for attempt in range(1, most + 1):
             try:
@@ -94,13 +93,12 @@ class Api:
                 done_nothing = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
                 if attempt == most or not (again or done_nothing):
                     raise away(self.url, error) from error
-                waited = wait
+                asked = 0.0
             else:
                 if response.status_code not in AWAY or attempt == most:
                     return data_of(self.url, response)
-                waited = max(wait, retry_after(response))
-            await asyncio.sleep(min(waited, _LONGEST_WAIT) * random.uniform(0.7, 1.3))
-            wait *= 2
+                asked = min(retry_after(response), _BACKOFF.longest)
+            await asyncio.sleep(max(_BACKOFF.pause(attempt - 1), as_asked(asked)))
         raise AssertionError("not reached")
 
     def stream(self, method: str, path: str, **more: Any) -> Any:

@@ -12,21 +12,22 @@ import json
 import logging
 import os
 import queue
-import random
 import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 
+from acontext_store.backoff import Backoff
 from acontext_store.errors import AcontextError, Closed, InvalidInput, StoreUnavailable, Unauthorized
 from acontext_store.protocols import Pending
 from acontext_store.types import Appended, Json, Message, Part
 
+from ..concurrency.caches import SharedCache
+from ..concurrency.limited_log import LimitedLog
 from ..record.scrubber import Scrubber
 from ..service import Recording, SessionRef
 from ..settings import RecorderSettings, RemoteSettings
@@ -93,11 +94,13 @@ class RemoteRecorder:
         self._lock = threading.RLock()
         self._pending = 0
         self._pending_bytes = 0
-        self._spoken: dict[str, float] = {}
-        self._keys: dict[str, str] = {}
+        self._log = LimitedLog(log)
+        self._keys: SharedCache[str, str] = SharedCache(_KEYS)
         self._closing = False
         self._deadline: float | None = None
-        self._wait = self._remote.retry
+        self._backoff = Backoff(self._remote.retry, self._remote.longest_retry)
+        #: Times in a row that the server was away.
+        self._aways = 0
         self._next_try = 0.0
         self._behind = self._spool.exists
         #: What the spool has no room for.
@@ -121,7 +124,9 @@ class RemoteRecorder:
                 self._pending_bytes += recording.size
         if full or self._pid != os.getpid():
             self.stats.dropped += 1
-            self._say("dropped", "a recording was dropped: %s", "closed" if self._closing else "the queue is full")
+            self._log.warning(
+                "dropped", "acontext: a recording was dropped: %s", "closed" if self._closing else "the queue is full"
+            )
             return
         self._queue.put(_Entry(recording, recording.size))
 
@@ -155,7 +160,8 @@ class RemoteRecorder:
                 return False
             if arrived[0]:
                 return True
-            left = self._wait if deadline is None else min(self._wait, deadline - time.monotonic())
+            wait = self._backoff.ceiling(self._aways)
+            left = wait if deadline is None else min(wait, deadline - time.monotonic())
             if left <= 0:
                 return False
             self._stop.wait(left)
@@ -283,8 +289,6 @@ class RemoteRecorder:
         if known is None:
             text = self._scrubber.redact_text(key, key)
             known = key if text == key else f"{text} {hashlib.sha256(key.encode()).hexdigest()[:8]}"
-            while len(self._keys) >= _KEYS:
-                self._keys.pop(next(iter(self._keys)), None)
             self._keys[key] = known
         return known
 
@@ -349,7 +353,9 @@ class RemoteRecorder:
             except StoreUnavailable as trouble:
                 why = str(trouble)
             if taken < len(entries):
-                self._say("held", "recordings wait in memory, and are lost if this process ends: %s", why)
+                self._log.warning(
+                    "held", "acontext: recordings wait in memory, and are lost if this process ends: %s", why
+                )
         self.stats.spooled += taken
         for entry in entries[:taken]:
             self._count_out(entry)
@@ -372,13 +378,13 @@ class RemoteRecorder:
             except (StoreUnavailable, Unauthorized) as error:
                 self._away(error)
                 return
-            self._wait = self._remote.retry
+            self._aways = 0
         if self._held and not (self._spool.exists and self._spool.mine()):
             held, self._held = self._held, []
             self._send(held)
         self._behind = bool(self._held) or len(self._spool) > 0
         if self._behind:
-            self._next_try = max(self._next_try, time.monotonic() + self._wait)
+            self._next_try = max(self._next_try, time.monotonic() + self._backoff.pause(self._aways))
 
     def _forward(self, waiting: list[tuple[int, bytes]]) -> None:
         try:
@@ -402,15 +408,17 @@ class RemoteRecorder:
 
     def _away(self, error: AcontextError) -> None:
         self._behind = True
-        self._next_try = time.monotonic() + self._wait * random.uniform(0.7, 1.3)
-        self._wait = min(self._wait * 2, self._remote.longest_retry)
-        self._say("away", "the server cannot take recordings now, they wait in %s: %s", self._spool.path, error)
+        self._next_try = time.monotonic() + self._backoff.pause(self._aways)
+        self._aways += 1
+        self._log.warning(
+            "away", "acontext: the server cannot take recordings now, they wait in %s: %s", self._spool.path, error
+        )
 
     # -- counting
     def _lost(self, body: bytes, error: AcontextError) -> None:
         self.stats.failed += 1
         key = str(json.loads(body).get("session", {}).get("key"))
-        self._say("failed", "a recording of session %s was refused: %s", key, error)
+        self._log.warning("failed", "acontext: a recording of session %s was refused: %s", key, error)
 
     def _fail(self, entries: Sequence[_Entry], error: BaseException) -> None:
         for entry in entries:
@@ -420,18 +428,12 @@ class RemoteRecorder:
                     entry.waiter.set_exception(error)
             else:
                 self.stats.failed += 1
-                self._say("failed", "a recording could not be kept: %s", error)
+                self._log.warning("failed", "acontext: a recording could not be kept: %s", error)
 
     def _count_out(self, entry: _Entry) -> None:
         with self._lock:
             self._pending -= 1
             self._pending_bytes -= entry.size
-
-    def _say(self, kind: str, text: str, *arguments: Any) -> None:
-        moment = time.monotonic()
-        if moment - self._spoken.get(kind, -1e9) > 60:
-            self._spoken[kind] = moment
-            log.warning(f"acontext: {text}", *arguments)
 
 
 def _batches(entries: Sequence[_Entry]) -> list[list[_Entry]]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
+
+from cachetools import LRUCache
 
 from acontext_store.embedding import SkillVectors, TextVector, Unembedded, VectorChanges, VectorOps
 from acontext_store.errors import AcontextError, InvalidAnswer, LearningUnavailable, NotFound
@@ -20,6 +22,7 @@ from acontext_store.protocols import Moment, Pending, Store
 from acontext_store.types import Claim
 
 from ..concurrency.cooperative import think
+from ..concurrency.limited_log import LimitedLog
 from ..llm import Embedder, Purpose
 from ..settings import EmbeddingSettings
 from .matrix import BYTES, LONGEST, Floats, Matrix, floats_of, hash_of, packed, texts_of
@@ -71,11 +74,12 @@ class Vectors:
         self._settings = settings
         self._clean = clean
         self._wake = wake
-        self._spaces: OrderedDict[str, _Space] = OrderedDict()
-        self._known: OrderedDict[str, Floats] = OrderedDict()
+        self._spaces: LRUCache[str, _Space] = LRUCache(math.inf)
+        self._known: LRUCache[str, Floats] = LRUCache(REMEMBERED)
         self._asked: dict[str, asyncio.Task[Floats | None]] = {}
         self._tasks: set[asyncio.Task[bool]] = set()
         self._paused_until = 0.0
+        self._log = LimitedLog(log)
         self._registering: Pending[bool] | None = None
 
     @property
@@ -90,7 +94,7 @@ class Vectors:
                 self._registering = None
             elif (error := done.exception()) is not None:
                 self._registering = None
-                log.warning("acontext: skills are not embedded yet: %s", error)
+                self._log.warning("embed", "acontext: skills are not embedded yet: %s", error)
             elif done.result():
                 self._wake()
 
@@ -144,14 +148,16 @@ class Vectors:
             return await think(search, asked)
         except Exception as error:
             known = isinstance(error, AcontextError)  # their own words are enough
-            log.log(logging.DEBUG if known else logging.WARNING, "acontext: words alone answer: %r", error)
+            if known:
+                log.debug("acontext: words alone answer: %r", error)
+            else:
+                self._log.warning(type(error).__name__, "acontext: words alone answer: %r", error)
             return None
 
     async def _vector_of(self, space_id: str, query: str, patience: float) -> Floats | None:
         text = self._clean(space_id, query.strip()[:LONGEST])
-        if text in self._known:
-            self._known.move_to_end(text)
-            return self._known[text]
+        if (known := self._known.get(text)) is not None:
+            return known
         asked = self._asked.get(text)
         if asked is None:
             if len(self._asked) >= ASKED or time.monotonic() < self._paused_until:
@@ -167,12 +173,10 @@ class Vectors:
         except Exception as error:
             pause = getattr(error, "retry_after", None) or PAUSE
             self._paused_until = time.monotonic() + pause
-            log.warning("acontext: words alone answer searches for %.0f seconds: %s", pause, error)
+            self._log.warning("paused", "acontext: words alone answer searches for %.0f seconds: %s", pause, error)
             return None
         vector: Floats = found[0]
         self._known[text] = vector
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
         return vector
 
     async def _check_dimensions(self, dimensions: int) -> None:
@@ -188,9 +192,8 @@ class Vectors:
         space = self._spaces.get(space_id)
         if space is None or space.matrix.dimensions != dimensions:
             space = self._spaces[space_id] = _Space(dimensions)
-        self._spaces.move_to_end(space_id)
         while len(self._spaces) > 1 and sum(one.matrix.size for one in self._spaces.values()) > MOST_BYTES:
-            self._spaces.popitem(last=False)
+            self._spaces.popitem()
         return space
 
     def _spawn(self, work: Awaitable[bool]) -> asyncio.Task[bool]:

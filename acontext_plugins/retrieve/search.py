@@ -19,6 +19,7 @@ from acontext_store.errors import Closed, InvalidInput, LearningUnavailable, Not
 from acontext_store.protocols import Moment, Pending, Store
 from acontext_store.types import BlockType, Injection, Skill, is_uuid
 
+from ..concurrency.limited_log import LimitedLog
 from .agentic_rules import answer_of, walk
 from .block_tree import Tree
 from .results import by_words, cited
@@ -27,7 +28,7 @@ from .retriever import DEPTH, find
 if TYPE_CHECKING:
     from .embedding_index import Vectors
 
-log = logging.getLogger("acontext")
+_limited = LimitedLog(logging.getLogger("acontext"))
 
 T = TypeVar("T")
 Mode = Literal["fast", "agentic"]
@@ -183,7 +184,7 @@ class SkillSearch:
                 return await self._on_loop(self._by_model(self.llm, space_id, query, limit, turns))
             except LearningUnavailable as error:
                 fallback = str(error)
-                log.warning("acontext: an agentic search was answered as a fast one: %s", error)
+                _limited.warning("agentic", "acontext: an agentic search was answered as a fast one: %s", error)
         threshold = None if semantic_threshold is None else 1.0 - semantic_threshold
         skills = await self.find_skills(space_id, query, limit=limit, threshold=threshold)
         items = [cited(skill, score) for skill, score in skills]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-import time
-from collections import OrderedDict
+import threading
+
+from cachetools import TTLCache
 
 from acontext_store.errors import Unauthorized
 from acontext_store.protocols import KeyStore
@@ -54,8 +55,8 @@ class Doorkeeper:
         self._keys = keys
         #: What keys are hashed with, and links signed.
         self.secret = secret
-        self._memory = memory
-        self._known: OrderedDict[str, tuple[float, str | None]] = OrderedDict()
+        self._known: TTLCache[str, str | None] = TTLCache(_REMEMBERED, memory)
+        self._lock = threading.Lock()
         self._fixed = {hash_key(own_key, secret): project_id} if own_key else {}
         self._well_known = (hash_key(WELL_KNOWN, secret), project_id) if well_known and not own_key else None
 
@@ -65,8 +66,8 @@ class Doorkeeper:
         Raises Unauthorized.
         """
         hashed = self._hash(authorization)
-        for known, project_id in self._fixed.items():
-            if hmac.compare_digest(known, hashed):
+        for own, project_id in self._fixed.items():
+            if hmac.compare_digest(own, hashed):
                 return project_id
         if self._well_known is not None and hmac.compare_digest(self._well_known[0], hashed):
             if not is_loopback(_name_of(host)):
@@ -76,10 +77,12 @@ class Doorkeeper:
                     "make a key of your own with `acontext keys create`"
                 )
             return self._well_known[1]
-        found = self._known.get(hashed)
-        if found is None or time.monotonic() - found[0] > self._memory:
-            return None
-        return self._checked(found[1])
+        with self._lock:
+            try:
+                known = self._known[hashed]
+            except KeyError:
+                return None
+        return self._checked(known)
 
     def find(self, authorization: str) -> str:
         """The project, from the database. Blocks; raises Unauthorized."""
@@ -87,9 +90,8 @@ class Doorkeeper:
         key = self._keys.find(hashed)
         good = key is not None and key.revoked_at is None and hmac.compare_digest(key.hash, hashed)
         project_id = key.project_id if key is not None and good else None
-        self._known[hashed] = (time.monotonic(), project_id)
-        while len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+        with self._lock:
+            self._known[hashed] = project_id
         return self._checked(project_id)
 
     def _hash(self, authorization: str) -> str:

@@ -11,6 +11,7 @@ import io
 import json
 import uuid
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -471,7 +472,12 @@ class ServiceContract:
         changed = await service.update_artifact(disk.id, "/notes/todo.md", meta={"b": 2})
         assert "a" not in changed.meta
         download = await service.download_artifact(disk.id, "/notes/todo.md")
-        assert b"".join(download.read(2, 6)) == b"Plan"
+        spans = ((2, 6, b"Plan"), (0, 0, b""), (9, None, b"ip it"), (9, 99, b"ip it"), (99, None, b""))
+        for start, end, expected in spans:
+            assert b"".join(download.read(start, end)) == expected, (start, end)
+        linked = await service.open_link(dict(parse_qsl(urlsplit(got.public_url).query)))
+        assert (linked.filename, linked.size, linked.sha256) == ("todo.md", 14, made.sha256)
+        assert b"".join(linked.read(0, None)) == b"# Plan\nship it"
         await service.delete_artifact(disk.id, "/notes/todo.md")
         with pytest.raises(NotFound):
             await service.artifact(disk.id, "/notes/todo.md")

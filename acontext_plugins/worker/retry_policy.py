@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from acontext_store.backoff import Backoff, as_asked
 from acontext_store.errors import (
     AcontextError,
     BudgetSpent,
@@ -61,10 +61,10 @@ def judge(claim: Claim, error: Exception, settings: WorkerSettings) -> Verdict:
         return Verdict(reason_of(error), wait or settings.longest_backoff, dead=False, outage=True)
     if is_outage(error):
         since = time.time() if claim.failing_since is None else claim.failing_since
-        backoff = _backoff(settings.backoff, claim.outages, settings.longest_probe)
+        backoff = Backoff(settings.backoff, settings.longest_probe).pause(claim.outages)
         dead = time.time() - since >= settings.longest_outage
         return Verdict(reason_of(error), max(backoff, wait), dead=dead, outage=True)
-    backoff = _backoff(settings.backoff, claim.attempts, settings.longest_backoff)
+    backoff = Backoff(settings.backoff, settings.longest_backoff).pause(claim.attempts)
     text = "".join(traceback.format_exception(error))[-4000:]
     return Verdict(text, max(backoff, wait), dead=claim.attempts + 1 >= settings.max_attempts, outage=False)
 
@@ -78,16 +78,12 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}{where}"
 
 
-def _backoff(first: float, count: int, longest: float) -> float:
-    return float(min(first * 2 ** min(count, 30), longest) * random.uniform(0.5, 1.5))
-
-
 def _wait(error: BaseException) -> float:
-    """The seconds that whoever did not answer asked for, and a little more: others were told the same."""
+    """The seconds that whoever did not answer asked for, and a little more; 0 where that is no time."""
     asked = getattr(error, "retry_after", None)
     if not isinstance(asked, (int, float)) or not math.isfinite(asked) or asked <= 0:
         return 0.0
-    return float(min(asked, _LONGEST_WAIT) * random.uniform(1.0, 1.1))
+    return as_asked(min(asked, _LONGEST_WAIT))
 
 
 class Breaker:
@@ -100,12 +96,12 @@ class Breaker:
         self, kind: LaneKind, *, first: float, longest: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._doing = _DOING[kind]
-        self._first = first
-        self._longest = longest
+        self._backoff = Backoff(first, longest)
         self._clock = clock
         self._since: float | None = None
         self._ended = -math.inf
-        self._pause = first
+        #: Pauses of this outage, and of the one that it goes on with.
+        self._pauses = 0
         self._again_at = 0.0
         #: Not before that, even where somebody would like to know.
         self._not_before = 0.0
@@ -149,10 +145,10 @@ class Breaker:
         """Nobody answered."""
         moment = self._clock()
         if self._since is None:
-            known = moment - self._ended < self._longest
+            known = moment - self._ended < self._backoff.longest
             self._since, self._failed = moment, 1
-            self._pause = min(self._pause * 2, self._longest) if known else self._first
-            self._put_off(moment, self._pause, error)
+            self._pauses = self._pauses + 1 if known else 0
+            self._put_off(moment, self._backoff.ceiling(self._pauses), error)
             if not known:
                 log.warning(
                     "acontext: %s waits: %s; it goes on by itself when this is over (`acontext doctor` tells)",
@@ -161,14 +157,14 @@ class Breaker:
                 )
         elif self._probe == claim.token:
             self._failed += 1
-            self._pause = min(self._pause * 2, self._longest)
-            self._put_off(moment, self._pause * random.uniform(0.5, 1.0), error)
+            self._pauses += 1
+            self._put_off(moment, self._backoff.pause(self._pauses), error)
         self.reason = reason_of(error)
         self.left(claim)
 
     def _put_off(self, moment: float, pause: float, error: Exception) -> None:
         asked = _wait(error)
-        self._not_before = moment + max(self._first, asked)
+        self._not_before = moment + max(self._backoff.first, asked)
         self._again_at = moment + max(pause, asked)
 
     def answered(self, claim: Claim) -> None:

@@ -23,6 +23,7 @@ from acontext_store.protocols import Moment, Store
 from acontext_store.types import Claim, LaneKind, Task, new_id
 
 from ..concurrency.cooperative import CollectorAtRest, in_background
+from ..concurrency.limited_log import LimitedLog
 from ..observe.batches import batch, whole
 from ..protocols import MOST_EARLIER, BatchObserver, FinishedTask, Learner, Lesson, Observation, Observer
 from ..settings import LearnSettings, WorkerSettings
@@ -65,6 +66,7 @@ class Worker:
         self.kinds: tuple[LaneKind, ...] = _KINDS if embed is None else (*_KINDS, _EMBED)
         self.owner = f"{os.getpid()}-{new_id()}"
         self._wakeup = asyncio.Event()
+        self._log = LimitedLog(log)
         self._leaving = False
         self._running: set[asyncio.Task[None]] = set()
         self._rest = CollectorAtRest()
@@ -116,7 +118,7 @@ class Worker:
                     said = ""
                 except StoreUnavailable as error:
                     if said != str(error) and not isinstance(error, StoreReplaced):  # that is said by the store
-                        log.warning("acontext: the worker waits for the database: %s", error)
+                        self._log.warning("database", "acontext: the worker waits for the database: %s", error)
                     claimed, said = 0, str(error)
                 if not claimed:
                     await self._sleep()

@@ -13,7 +13,6 @@ import pytest
 from acontext_plugins import Acontext, FileUpload, Settings
 from acontext_plugins.errors import Closed, InvalidInput, StoreUnavailable
 from acontext_plugins.files import download_server
-from acontext_plugins.files.download_server import byte_range
 from acontext_plugins.files.service import Download
 
 DATA = bytes(range(256)) * 10
@@ -52,30 +51,6 @@ def test_head_and_ranges_are_answered(url: str) -> None:
     assert httpx.get(url, headers={"Range": "bytes=-5"}).content == DATA[-5:]
     beyond = httpx.get(url, headers={"Range": "bytes=2560-"})
     assert (beyond.status_code, beyond.headers["content-range"]) == (416, "bytes */2560")
-
-
-@pytest.mark.parametrize(
-    ("header", "expected"),
-    [
-        (None, (0, 10)),
-        ("bytes=0-", (0, 10)),
-        ("bytes=2-3", (2, 4)),
-        ("bytes=2-300", (2, 10)),
-        ("bytes=-3", (7, 10)),
-        ("bytes=-300", (0, 10)),
-        ("BYTES=1-1", (1, 2)),
-        ("bytes=5-2", (0, 10)),
-        ("bytes=0-1,3-4", (0, 10)),
-        ("bytes=a-b", (0, 10)),
-        ("bytes=-", (0, 10)),
-        ("bytes=٣-٤", (0, 10)),
-        ("lines=1-2", (0, 10)),
-        ("bytes=10-", (10, 10)),
-        ("bytes=" + "9" * 5000 + "-", (int("9" * 18), 10)),
-    ],
-)
-def test_range_headers(header: str | None, expected: tuple[int, int]) -> None:
-    assert byte_range(header, 10) == expected
 
 
 def test_an_empty_file_is_given_too(client: Acontext, disk_id: str) -> None:

@@ -117,6 +117,17 @@ def test_a_door_to_a_database_that_cannot_be_opened_drops_nothing_on_the_host(
     assert "run without memory" in caplog.text
 
 
+def test_a_database_that_cannot_be_opened_is_said_once_and_not_at_each_try(
+    newer: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = BackgroundDoor(settings=settings(newer), retry=0.0)
+    with caplog.at_level(logging.WARNING, "acontext"):
+        for number in range(5):
+            door.record(said(str(number)))
+            wait_for(lambda: not door.opening and door._opening is None)
+    assert caplog.text.count("run without memory") == 1
+
+
 def test_a_door_opens_when_the_trouble_is_over(tmp_path: Path) -> None:
     blocked = tmp_path / "folder"
     blocked.write_text("a file in the way")

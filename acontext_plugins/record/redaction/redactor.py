@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
+
+from cachetools import FIFOCache, LRUCache
 
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Message, Outcome, Part
@@ -78,8 +79,9 @@ class Redactor:
         self.pii = pii
         self._extra = tuple(_compiled(pattern) for pattern in extra_patterns)
         self._allow = frozenset(allow)
-        self._sessions: OrderedDict[str, OrderedDict[str, str]] = OrderedDict()
-        self._most_sessions, self._most_values = max(1, sessions), max(1, values)
+        #: By session, values and what kind of secret each is.
+        self._sessions: LRUCache[str, FIFOCache[str, str]] = LRUCache(max(1, sessions))
+        self._most_values = max(1, values)
         self._lock = threading.Lock()
 
     def redact(self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome] = ()) -> Redacted:
@@ -108,25 +110,15 @@ class Redactor:
         with self._lock:
             self._sessions.pop(session_id, None)
 
-    def _values(self, session_id: str) -> OrderedDict[str, str]:
+    def _values(self, session_id: str) -> FIFOCache[str, str]:
         known = self._sessions.get(session_id)
         if known is None:
-            known = self._sessions[session_id] = OrderedDict()
-            if len(self._sessions) > self._most_sessions:
-                self._sessions.popitem(last=False)
-        else:
-            self._sessions.move_to_end(session_id)
+            known = self._sessions[session_id] = FIFOCache(self._most_values)
         return known
 
-    def _keep(self, known: OrderedDict[str, str], value: str, kind: str) -> None:
-        if value in self._allow or PLACEHOLDER.search(value):
-            return
-        if value in known:
-            known.move_to_end(value)
-            return
-        known[value] = kind
-        if len(known) > self._most_values:
-            known.popitem(last=False)
+    def _keep(self, known: FIFOCache[str, str], value: str, kind: str) -> None:
+        if value not in self._allow and not PLACEHOLDER.search(value):
+            known[value] = known.get(value, kind)
 
 
 def _compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:
@@ -141,7 +133,7 @@ def _compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:
 class _Batch:
     """One call: every text is looked at, then masked with all that was found in any of them."""
 
-    def __init__(self, redactor: Redactor, known: OrderedDict[str, str]) -> None:
+    def __init__(self, redactor: Redactor, known: FIFOCache[str, str]) -> None:
         self._redactor = redactor
         self._known = known
         self._scanned: dict[str, Sequence[Span]] = {}

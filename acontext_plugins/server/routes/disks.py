@@ -153,6 +153,7 @@ async def glob_artifacts(service: Caller, disk_id: PathId, query: _Pattern, limi
     return answer([schemas.noun(one) for one in found])
 
 
+@router.head("/download", include_in_schema=False)
 @router.get("/download", response_class=Response)
 async def download(request: Request) -> Response:
     """The file that a signed link names. Needs no key: the link is one, for one file and some time."""
@@ -162,6 +163,7 @@ async def download(request: Request) -> Response:
     return sent(request, await service.open_link(query))
 
 
+@router.head(_ARTIFACT + "/download", include_in_schema=False)
 @router.get(_ARTIFACT + "/download", response_class=Response)
 async def download_artifact(service: Caller, request: Request, disk_id: PathId, file_path: _FilePath) -> Response:
     """The bytes, in ranges where they are asked for."""

@@ -6,11 +6,12 @@ import asyncio
 import json
 import re
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, replace
 from typing import Any
+
+from cachetools import FIFOCache
 
 from acontext_plugins.runs import Run, Runtime, reason_of
 from acontext_store.types import Message, stable_id
@@ -38,16 +39,12 @@ class PausedRuns:
     """Runs that wait, by agno's own id. Bounded: the one that has waited longest is forgotten first."""
 
     def __init__(self, size: int = _PAUSED) -> None:
-        self._size = size
-        self._runs: OrderedDict[str, Paused] = OrderedDict()
+        self._runs: FIFOCache[str, Paused] = FIFOCache(size)
         self._lock = threading.RLock()
 
     def keep(self, run_id: str, paused: Paused) -> None:
         with self._lock:
             self._runs[run_id] = paused
-            self._runs.move_to_end(run_id)
-            while len(self._runs) > self._size:
-                self._runs.popitem(last=False)
 
     def take(self, run_id: str | None, runtime: Runtime) -> Paused | None:
         """The run with that id, where it was recorded in the same way."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,11 +16,11 @@ from langchain_core.messages import (
     convert_to_messages,
 )
 
+from acontext_adapters.shared.left_out import left_out
 from acontext_adapters.shared.resent_history import Item, item
 from acontext_plugins.transcript.markers import strip_injected
 from acontext_store.types import Json, Message, Part, PartType
 
-log = logging.getLogger("acontext")
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _MEDIA: dict[str, PartType] = {"image": "image", "audio": "audio", "video": "video", "file": "file"}
 #: Blocks of providers for a call that stands in `tool_calls` as well.
@@ -132,8 +131,8 @@ def converted(message: BaseMessage, id: str) -> list[Message]:
     """The message as ours; nothing where it cannot be (a line in the log says so), or where it has no words."""
     try:
         parts = _parts(message)
-    except Exception:
-        log.warning("acontext: a message could not be converted and was left out", exc_info=True)
+    except Exception as error:
+        left_out(error)
         return []
     if not parts:
         return []

@@ -18,6 +18,7 @@ from langchain_core.runnables.config import ensure_config
 from langgraph.errors import GraphBubbleUp, ParentCommand
 
 from acontext_adapters.shared.resent_history import Conversations, Sent
+from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.runs import Run, RunKind, Runtime, current_run, reason_of
 from acontext_store.types import new_id, stable_id
 
@@ -25,21 +26,10 @@ from .convert import by_user, converted, frozen, items_of, rough_size, text_of
 
 #: Conversations without a thread id, known by what is sent again.
 conversations = Conversations()
-_BOUND = 4096
-
-
-class Bounded(dict[tuple[str, ...], str]):
-    """Words by words; forgets its oldest entry when it is full."""
-
-    def __setitem__(self, key: tuple[str, ...], value: str) -> None:
-        self.pop(key, None)
-        super().__setitem__(key, value)
-        while len(self) > _BOUND:
-            self.pop(next(iter(self)), None)
 
 
 #: Runs that may go on, by scope, thread and name: the host calls the graph again with `Command(resume=...)` or None.
-unfinished = Bounded()
+unfinished: SharedCache[tuple[str, ...], str] = SharedCache(4096)
 
 
 @dataclass(frozen=True, slots=True)

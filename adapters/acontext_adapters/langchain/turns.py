@@ -6,24 +6,22 @@ is the same turn of the user, is in the thread's id or in the messages themselve
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage
 
+from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.runs import Run, RunKind, Runtime
 
 from .convert import by_user
-from .run_tracker import Bounded, Scope, Watch
+from .run_tracker import Scope, Watch
 
 _OPEN = 256
 #: Turns of which a call of tools is still to be answered, by scope and session.
-_open: OrderedDict[tuple[str, str], Watch] = OrderedDict()
+_open: SharedCache[tuple[str, str], Watch] = SharedCache(_OPEN)
 #: Sessions by scope and the id of a user's message: a call that is made again is known by it.
-_turns = Bounded()
-_lock = threading.RLock()
+_turns: SharedCache[tuple[str, str], str] = SharedCache(4096)
 
 
 class Talk:
@@ -35,16 +33,11 @@ class Talk:
 
     def keep(self) -> None:
         """The turn goes on: the next call belongs to it."""
-        with _lock:
-            _open[self._place] = self.watch
-            _open.move_to_end(self._place)
-            while len(_open) > _OPEN:
-                _open.popitem(last=False)
+        _open[self._place] = self.watch
 
     def drop(self) -> None:
         """The turn is over."""
-        with _lock:
-            _open.pop(self._place, None)
+        _open.pop(self._place, None)
 
     def answered(self, messages: Sequence[BaseMessage], answers: Sequence[BaseMessage]) -> None:
         """The model has answered: the turn is over, unless it has called tools."""
@@ -76,8 +69,7 @@ def join(
     if key is None:
         key = known or watch.follow(messages)
     place = scope, key
-    with _lock:
-        before = _open.get(place)
+    before = _open.get(place)
     if before is not None and not before.new_turn_in(messages):
         return Talk(before, place)
     watch.begin(

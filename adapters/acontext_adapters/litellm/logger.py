@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import threading
-from collections import OrderedDict
 from typing import Any
 
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
+from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.learning import HasDoor, door_of
 from acontext_plugins.llm.own_calls import asking
 from acontext_plugins.runs import Door, RunOptions, Runtime, reason_of
@@ -70,8 +69,7 @@ class AcontextLogger(CustomLogger):
         self.number = next(_numbers)
         self.runtime = Runtime(options, door_of(client))
         #: Calls by LiteLLM's id; None where somebody else records them. What was seen longest ago is forgotten first.
-        self._going: OrderedDict[str, Call | None] = OrderedDict()
-        self._lock = threading.RLock()
+        self._going: SharedCache[str, Call | None] = SharedCache(_MOST)
 
     def __len__(self) -> int:
         """How many calls are going on."""
@@ -101,15 +99,11 @@ class AcontextLogger(CustomLogger):
             self._begun(id, begin(self.runtime, wire, given))
 
     def _begun(self, id: str, call: Call | None) -> Call | None:
-        with self._lock:
-            self._going[id] = call
-            if len(self._going) > _MOST:
-                self._going.popitem(last=False)
+        self._going[id] = call
         return call
 
     def _taken(self, id: object) -> Call | None:
-        with self._lock:
-            return self._going.pop(str(id), None)
+        return self._going.pop(str(id), None)
 
     # -- after it
     async def async_post_call_success_deployment_hook(

@@ -7,12 +7,12 @@ events are left alone: they come for each attempt, later, and call a client that
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from litellm.integrations.custom_logger import CustomLogger
 
+from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.learning import HasDoor, door_of
 from acontext_plugins.runs import Door, RunOptions, Runtime, reason_of
 from acontext_plugins.service import InjectAs
@@ -64,11 +64,11 @@ class ProxyHandler(CustomLogger):
         self._door = door_of(client)
         self.runtime = Runtime(RunOptions(space=self._space, **self._given), self._door)
         #: One for each space and principal, so that none is taken for another.
-        self._runtimes: OrderedDict[tuple[str | None, str | None], Runtime] = OrderedDict()
+        self._runtimes: SharedCache[tuple[str | None, str | None], Runtime] = SharedCache(_MOST)
         self._calls = Calls()
         #: Calls that have not ended, and the skills that they were given, by the key's scope and the call's id.
-        self._going: OrderedDict[tuple[str, str], Call] = OrderedDict()
-        self._skills: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._going: SharedCache[tuple[str, str], Call] = SharedCache(_MOST)
+        self._skills: SharedCache[tuple[str, str], str] = SharedCache(_MOST)
 
     def __len__(self) -> int:
         """How many calls are going on."""
@@ -160,14 +160,14 @@ class ProxyHandler(CustomLogger):
         if call.run is None:
             return
         name = _name(data, caller.scope)
-        _keep(self._going, name, call)
+        self._going[name] = call
         if caller.status is not None:
             call.report(caller.status, caller.reason)
         await call.aprepared()
         changed = injected(call, data)
         data.update(changed)
         if changed:
-            _keep(self._skills, name, ",".join(skill.id for skill in call.run.skills.skills))
+            self._skills[name] = ",".join(skill.id for skill in call.run.skills.skills)
 
     def _runtime(self, caller: Caller) -> Runtime:
         name = caller.space, caller.principal
@@ -175,8 +175,8 @@ class ProxyHandler(CustomLogger):
         if runtime is None:
             options = RunOptions(space=caller.space, principal=caller.principal, **self._given)
             runtime = Runtime(options, self._door)
-            runtime.warnings = self.runtime.warnings
-        _keep(self._runtimes, name, runtime)
+            runtime.log = self.runtime.log
+        self._runtimes[name] = runtime
         return runtime
 
     def _taken(self, data: dict[str, Any], key: UserAPIKeyAuth) -> Call | None:
@@ -186,13 +186,6 @@ class ProxyHandler(CustomLogger):
 def _name(data: dict[str, Any], scope: str) -> tuple[str, str]:
     """A client may choose the id of its call: it is told apart by its key, too."""
     return scope, str(data.get("litellm_call_id"))
-
-
-def _keep(kept: OrderedDict[Any, Any], name: Any, value: Any) -> None:
-    kept[name] = value
-    kept.move_to_end(name)
-    while len(kept) > _MOST:
-        kept.popitem(last=False)
 
 
 proxy_handler = ProxyHandler()

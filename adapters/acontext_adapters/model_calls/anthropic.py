@@ -10,6 +10,7 @@ from acontext_plugins.formats import from_anthropic
 from acontext_plugins.service import InjectAs
 from acontext_store.types import Json, Message
 
+from ..shared.left_out import left_out
 from ..shared.resent_history import item
 from .format import (
     Answer,
@@ -19,7 +20,6 @@ from .format import (
     appended,
     dicts,
     error_of,
-    left_out,
     marked,
     replaced,
     said,
@@ -84,8 +84,8 @@ class Anthropic(Wire):
         for blob in blobs:
             try:
                 made.append([without_injected(from_anthropic(blob))])
-            except Exception:
-                left_out()
+            except Exception as error:
+                left_out(error)
                 made.append([])
         return made
 

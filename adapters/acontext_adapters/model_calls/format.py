@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import hashlib
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -16,7 +15,6 @@ from acontext_store.types import Json, Message, Part
 
 from ..shared.resent_history import Item, item
 
-log = logging.getLogger("acontext")
 _MARKER = "<acontext-skills"
 #: Longer texts that are no words (images as data URLs) are known by their length and their ends.
 _DATA = 16_384
@@ -211,11 +209,6 @@ def without_injected(message: Message) -> Message:
 
 def _stripped(part: Part) -> Part:
     return part.model_copy(update={"text": strip_injected(part.text)}) if part.text else part
-
-
-def left_out() -> None:
-    """A log line for what could not be converted; call it where the exception is being handled."""
-    log.warning("acontext: an item could not be converted and was left out", exc_info=True)
 
 
 def text_at(value: Any, name: str) -> str:

@@ -8,6 +8,7 @@ from acontext_plugins.formats import from_response_output, from_responses
 from acontext_plugins.service import InjectAs
 from acontext_store.types import Json, Message
 
+from ..shared.left_out import left_out
 from ..shared.resent_history import item
 from .format import (
     Answer,
@@ -17,7 +18,6 @@ from .format import (
     appended,
     dicts,
     error_of,
-    left_out,
     marked,
     replaced,
     said,
@@ -126,8 +126,8 @@ class Responses(Wire):
                 return
             try:
                 made[group[0]] = from_response_output([blobs[place] for place in group])
-            except Exception:
-                left_out()
+            except Exception as error:
+                left_out(error)
             group.clear()
 
         for place, blob in enumerate(blobs):
@@ -137,8 +137,8 @@ class Responses(Wire):
             close()
             try:
                 made[place] = [without_injected(from_responses(blob))]
-            except Exception:
-                left_out()
+            except Exception as error:
+                left_out(error)
         close()
         return made
 

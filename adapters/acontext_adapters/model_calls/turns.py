@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from cachetools import FIFOCache
+
+from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.formats.blob import copied
 from acontext_plugins.runs import Run, Runtime, current_run
 from acontext_plugins.service import Recall, Recording
@@ -167,18 +169,17 @@ class Calls:
 
     def __init__(self, *, turns: int = _MOST, sessions: int = _MOST) -> None:
         self.conversations = Conversations(sessions=sessions)
-        self._most = turns
         #: Turns that go on, by scope, session and run.
-        self._turns: OrderedDict[tuple[str, str, str], _Turn] = OrderedDict()
+        self._turns: FIFOCache[tuple[str, str, str], _Turn] = FIFOCache(turns)
         #: Which of them wait for a result, by scope, session and the id of the call.
-        self._waiting: OrderedDict[tuple[str, str, str], _Turn] = OrderedDict()
+        self._waiting: FIFOCache[tuple[str, str, str], _Turn] = FIFOCache(turns)
         #: Failures that are none yet, by scope and call: several where the same was asked more than once.
         self._failed: dict[str, list[Call]] = {}
         self._hold = Hold()
         #: Sessions by the id of an answer, for requests that only go on from it.
-        self._sessions: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._sessions: SharedCache[tuple[str, str], str] = SharedCache(_MOST)
         #: Calls whose answer is being made in the background.
-        self._open: OrderedDict[str, Call] = OrderedDict()
+        self._open: FIFOCache[str, Call] = FIFOCache(turns)
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
@@ -250,7 +251,7 @@ class Calls:
             turn = self._going_on(name, sent, pieces, around)
             if turn is None:
                 turn = _Turn(name, name[2], around.id if around is not None else "")
-                _keep(self._turns, name, turn, self._most)
+                self._turns[name] = turn
         call._turn = turn
         call.run = runtime.start(
             label=label or str(body.get("model") or wire.name),
@@ -304,7 +305,7 @@ class Calls:
         self._forget(call)
         if answer.id:
             with self._lock:
-                _keep(self._sessions, (call._scope, answer.id), sent.session_key, _MOST)
+                self._sessions[(call._scope, answer.id)] = sent.session_key
         said = [piece for piece in pieces if piece.blob]
         if said:
             first = next((id for id in ids if id), "") or stable_id(turn.run_id, answer.id or new_id())
@@ -339,7 +340,7 @@ class Calls:
                 self._waiting.pop((scope, session_key, id), None)
             turn.waiting = frozenset(call_ids)
             for id in call_ids:
-                _keep(self._waiting, (scope, session_key, id), turn, self._most)
+                self._waiting[(scope, session_key, id)] = turn
 
     def _held(self, call: Call, reason: str, seconds: float) -> None:
         def fail() -> None:
@@ -358,9 +359,9 @@ class Calls:
 
     def _opened(self, call: Call, response_id: str) -> None:
         with self._lock:
-            _keep(self._open, response_id, call, self._most)
+            self._open[response_id] = call
             if call._sent is not None:
-                _keep(self._sessions, (call._scope, response_id), call._sent.session_key, _MOST)
+                self._sessions[(call._scope, response_id)] = call._sent.session_key
 
     def _forget(self, call: Call) -> None:
         with self._lock:
@@ -372,13 +373,6 @@ def _run_id(sent: Sent) -> str:
     """The run of a turn: the same in each of its calls, and in every process."""
     first = sent.ids[sent.turn] if sent.turn < len(sent.ids) else ""
     return stable_id(sent.session_key, "turn", first or sent.digest.hex())
-
-
-def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
-    kept[key] = value
-    kept.move_to_end(key)
-    while len(kept) > most:
-        kept.popitem(last=False)
 
 
 def _record(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
+from acontext_adapters.shared.left_out import left_out
 from acontext_plugins.formats import from_response_output, from_responses
 from acontext_plugins.transcript.markers import strip_injected
 from acontext_store.types import Json, Message, stable_id
 
-log = logging.getLogger("acontext")
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
@@ -108,8 +107,8 @@ def result_message(item: Json, id: str, *, name: str | None, error: bool) -> Mes
 def _tried(item: Any) -> list[Message]:
     try:
         return [from_responses(as_dict(item))]
-    except Exception:
-        log.warning("acontext: an item could not be converted and was left out", exc_info=True)
+    except Exception as error:
+        left_out(error)
         return []
 
 

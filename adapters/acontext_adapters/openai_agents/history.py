@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -60,16 +59,3 @@ def continued(
     behind = next((place for place in range(len(items), 0, -1) if by_model(items[place - 1])), 0)
     new = {*sent.new, *range(behind, len(items))}
     return sent, [one for place, one in enumerate(items) if place in new and not by_host(one)]
-
-
-class Bounded(OrderedDict[str, V]):
-    """A dict that forgets its oldest entry when it is full."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self._size = size
-
-    def __setitem__(self, key: str, value: V) -> None:
-        super().__setitem__(key, value)
-        while len(self) > self._size:
-            self.popitem(last=False)

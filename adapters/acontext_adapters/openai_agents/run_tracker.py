@@ -10,7 +10,6 @@ import asyncio
 import json
 import threading
 import weakref
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -18,12 +17,13 @@ from typing import Any
 from agents import Agent, Handoff, ItemHelpers, ModelResponse, RunContextWrapper
 from agents.tracing import get_current_span, get_current_trace
 
+from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.runs import Run, Runtime, current_run, reason_of
 from acontext_store.types import Message, Part, new_id, stable_id
 
 from ..shared.resent_history import Conversations, Item, Sent
 from .convert import field_of, frozen, input_messages, output_messages, result_message, rough_size
-from .history import Bounded, as_item, by_host, continued
+from .history import as_item, by_host, continued
 
 #: How the SDK's own error function begins: the only sign of a failed tool while tracing is off.
 _FAILED_TOOL = "An error occurred while running the tool"
@@ -283,10 +283,10 @@ class Desk:
     def __init__(self) -> None:
         self.conversations = Conversations()
         #: Sessions by the id of a response, for hosts that go on from one (`previous_response_id`).
-        self.responses = Bounded[str](4096)
+        self.responses: SharedCache[str, str] = SharedCache(4096)
         self._by_context: weakref.WeakKeyDictionary[RunContextWrapper[Any], Watch] = weakref.WeakKeyDictionary()
         self._by_usage: dict[int, list[Watch]] = {}
-        self._interrupted: OrderedDict[str, Watch] = OrderedDict()
+        self._interrupted: SharedCache[str, Watch] = SharedCache(_INTERRUPTED)
         self._lock = threading.RLock()
 
     # -- finding
@@ -431,8 +431,6 @@ class Desk:
             if watch.run is not None and watch.run.ended == "interrupted":
                 for call_id in watch.pending:
                     self._interrupted[call_id] = watch
-                while len(self._interrupted) > _INTERRUPTED:
-                    self._interrupted.popitem(last=False)
 
     def __len__(self) -> int:
         return len(self._by_context) + sum(map(len, self._by_usage.values()))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
-from collections import OrderedDict
 from typing import Any, TypeVar
 
 from agents import Agent, AgentHooks, Handoff, ModelResponse, RunContextWrapper, RunHooks, Tool
 
+from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.learning import HasDoor, door_of
 from acontext_plugins.runs import Door, RunOptions, Runtime
 
@@ -235,11 +235,12 @@ class _Wrapping:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         #: The original beside its clone, so that its id stays its own.
-        self._clones: OrderedDict[int, tuple[Any, Any]] = OrderedDict()
+        self._clones: SharedCache[int, tuple[Any, Any]] = SharedCache(_TARGETS)
 
     def agent(self, agent: AnyAgent, *, implicit: bool = False) -> AnyAgent:
-        if id(agent) in self._clones:
-            clone: AnyAgent = self._clones[id(agent)][1]
+        kept = self._clones.get(id(agent))
+        if kept is not None:
+            clone: AnyAgent = kept[1]
             return clone
         known = agent.hooks
         inner = known.inner if isinstance(known, LearningHooks) else known
@@ -251,8 +252,6 @@ class _Wrapping:
             handoffs=handoffs,
         )
         self._clones[id(agent)] = agent, clone
-        while len(self._clones) > _TARGETS:
-            self._clones.popitem(last=False)
         handoffs.extend(self._target(target) for target in agent.handoffs)
         return clone
 

@@ -15,12 +15,15 @@ Nothing in here knows a format: an item is a key (the same words, the same key) 
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, TypeVar
+
+from cachetools import FIFOCache, LRUCache
 
 from acontext_store.types import new_id, stable_id
 
@@ -94,9 +97,9 @@ class _Ledger:
         self.whole = True
         self.keyed = keyed
         #: Requests, and whether an answer has come.
-        self.asked: OrderedDict[bytes, bool] = OrderedDict()
+        self.asked: FIFOCache[bytes, bool] = FIFOCache(_REQUESTS)
         #: Requests without history that nobody has answered: what an answer follows on, and whether they have failed.
-        self.lone: OrderedDict[bytes, tuple[bytes, bool]] = OrderedDict()
+        self.lone: FIFOCache[bytes, tuple[bytes, bool]] = FIFOCache(_REQUESTS)
 
     def __len__(self) -> int:
         return len(self.settled) + len(self.loose)
@@ -119,16 +122,9 @@ class _Ledger:
             self.whole = False
 
     def ask(self, digest: bytes, answered: bool) -> None:
-        _put(self.asked, digest, answered)
+        self.asked[digest] = answered
         if answered:
             self.lone.pop(digest, None)
-
-
-def _put(kept: OrderedDict[bytes, V], digest: bytes, value: V) -> None:
-    kept[digest] = value
-    kept.move_to_end(digest)
-    if len(kept) > _REQUESTS:
-        kept.popitem(last=False)
 
 
 class Conversations:
@@ -138,10 +134,10 @@ class Conversations:
         self._sessions = sessions
         self._most = keys
         self._most_of_one = keys_of_one
-        self._ledgers: OrderedDict[tuple[str, str], _Ledger] = OrderedDict()
+        self._ledgers: LRUCache[tuple[str, str], _Ledger] = LRUCache(math.inf)
         self._size = 0
         #: Sessions by the fingerprint of the whole conversation up to some answer, or of its last two items.
-        self._ends: OrderedDict[tuple[str, bytes], str] = OrderedDict()
+        self._ends: FIFOCache[tuple[str, bytes], str] = FIFOCache(4 * sessions)
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
@@ -214,7 +210,7 @@ class Conversations:
             self._extend(name, ledger, keys if not known else [keys[at] for at in fresh])
             ledger.ask(digest, False)
             if alone:
-                _put(ledger.lone, digest, (anchor, False))
+                ledger.lone[digest] = anchor, False
         return Sent(
             session_key=name[1],
             known=known,
@@ -259,7 +255,7 @@ class Conversations:
         with self._lock:
             ledger = self._ledgers.get((scope, sent.session_key))
             if ledger is not None and sent.alone:
-                _put(ledger.lone, sent.digest, (sent.anchor, True))
+                ledger.lone[sent.digest] = sent.anchor, True
 
     # -- finding
     def _find(self, scope: str, keys: Sequence[bytes]) -> str | None:
@@ -283,18 +279,14 @@ class Conversations:
         """The conversation with this fingerprint is that session's. Two sessions with the same one: nobody's."""
         known = self._ends.get((scope, print_), session_key)
         self._ends[scope, print_] = session_key if known == session_key else _AMBIGUOUS
-        self._ends.move_to_end((scope, print_))
-        while len(self._ends) > 4 * self._sessions:
-            self._ends.popitem(last=False)
 
     # -- keeping
     def _extend(self, name: tuple[str, str], ledger: _Ledger, keys: Sequence[bytes]) -> None:
         self._size -= len(ledger)
         ledger.extend(keys, self._most_of_one)
         self._size += len(ledger)
-        self._ledgers.move_to_end(name)
         while len(self._ledgers) > 1 and (len(self._ledgers) > self._sessions or self._size > self._most):
-            self._size -= len(self._ledgers.popitem(last=False)[1])
+            self._size -= len(self._ledgers.popitem()[1])
 
 
 # ------------------------------------------------------------------------------------------- sequences

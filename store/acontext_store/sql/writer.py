@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..backoff import Backoff
 from ..errors import Closed, StoreReplaced, StoreUnavailable
 from ..protocols import Pending
 from . import conversations
@@ -23,6 +24,8 @@ log = logging.getLogger("acontext")
 
 _BATCH = 256
 _REMEMBERED = 10_000
+#: Between looks whether another process still holds the database.
+_BUSY = Backoff(0.0005, 0.01, factor=1.5)
 
 
 def nothing(tx: Tx) -> None:
@@ -320,7 +323,7 @@ class Writer:
     def _patiently(self, attempt: Callable[[], object]) -> None:
         """Try again while another process holds the database, for `busy_timeout` seconds."""
         deadline = time.monotonic() + self._busy_timeout
-        pause = 0.0005
+        pauses = _BUSY.pauses()
         while True:
             try:
                 attempt()
@@ -328,8 +331,7 @@ class Writer:
             except sqlite3.OperationalError as error:
                 if not is_busy(error) or time.monotonic() > deadline:
                     raise
-            time.sleep(pause)
-            pause = min(pause * 1.5, 0.01)
+            time.sleep(next(pauses))
 
     def _empty_log(self, tx: Tx) -> None:
         """Move the write-ahead log into the database and cut it; where a reader is in the way, the next commit will."""

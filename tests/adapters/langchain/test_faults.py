@@ -21,6 +21,7 @@ from acontext_adapters.shared import resent_history
 from acontext_adapters.testing import RecordingDoor
 from acontext_adapters.testing.faults import broken_step
 from acontext_plugins import runs
+from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.learning import learning
 
 from .host import SKILLS, Host
@@ -62,7 +63,7 @@ STEPS: list[tuple[Any, str]] = [
     (run_tracker.Watch, "_record"),
     (run_tracker.Watch, "_waiting"),
     (run_tracker.Watch, "end"),
-    (run_tracker.Bounded, "__setitem__"),
+    (SharedCache, "__setitem__"),
     (run_tracker, "frozen"),
     (run_tracker, "rough_size"),
     (run_tracker, "items_of"),

@@ -1,0 +1,72 @@
+"""SharedCache: a dict with a bound, that threads may share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acontext_plugins.concurrency.caches import SharedCache
+
+
+@pytest.fixture
+def _threads_change_often() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_what_was_put_longest_ago_is_forgotten_first() -> None:
+    cache: SharedCache[str, int] = SharedCache(2)
+    cache["a"], cache["b"] = 1, 2
+    cache["a"] = 3
+    assert cache.get("b") == 2  # a read is no use
+    cache["c"] = 4
+    assert dict(cache) == {"a": 3, "c": 4}
+
+
+def test_what_is_not_there_is_a_default_or_a_key_error() -> None:
+    cache: SharedCache[str, int | None] = SharedCache(2)
+    cache["a"] = None
+    assert (cache.pop("a"), cache.pop("a", None), cache.pop("a", 7), cache.get("a", 8)) == (None, None, 7, 8)
+    with pytest.raises(KeyError):
+        cache.pop("a")
+
+
+@given(st.lists(st.tuples(st.sampled_from(["put", "pop"]), st.integers(0, 9))), st.integers(1, 5))
+def test_it_holds_the_newest_of_what_was_put(steps: list[tuple[str, int]], size: int) -> None:
+    cache: SharedCache[int, int] = SharedCache(size)
+    expected: dict[int, int] = {}
+    for at, (what, key) in enumerate(steps):
+        assert cache.get(key) == expected.get(key)
+        assert cache.pop(key, None) == expected.pop(key, None) if what == "pop" else True
+        if what == "put":
+            cache[key] = at
+            expected.pop(key, None)
+            expected[key] = at
+            expected = dict(list(expected.items())[-size:])
+    assert dict(cache) == expected
+
+
+@pytest.mark.usefixtures("_threads_change_often")
+def test_threads_that_put_take_and_look_at_the_same_time_do_each_other_no_harm() -> None:
+    cache: SharedCache[int, int] = SharedCache(8)
+
+    def use(number: int) -> None:
+        for at in range(2_000):
+            key = (number * 7 + at) % 16
+            cache[key] = at
+            cache.get(key)
+            cache.pop((key + 5) % 16, None)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(use, range(8)))
+    assert len(cache) <= 8
+    for key in list(cache):
+        del cache[key]
+    assert len(cache) == 0
