@@ -22,7 +22,7 @@ _OPEN = 256
 #: Turns of which a call of tools is still to be answered, by scope and session.
 _open: OrderedDict[tuple[str, str], Watch] = OrderedDict()
 #: Sessions by scope and the id of a user's message: a call that is made again is known by it.
-_turns = Bounded()
+_turns = Bounded[str]()
 _lock = threading.RLock()
 
 

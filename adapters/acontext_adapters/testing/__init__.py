@@ -3,7 +3,7 @@
     class TestMyFramework(AdapterContract):
         steps = [(my_adapter.Hooks, "before_model"), (my_adapter, "to_message")]
 
-        async def play(self, turns, tools, door, *, streamed=False):
+        async def play(self, turns, tools, door, *, streamed=False, **options):
             ...  # build an agent of your framework with `tools`, wrap it where there is a door, say the turns
 
 `docs/extend/adapter.md` shows it for a whole adapter.
@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from .capabilities import CAPABILITIES
 from .contract import AdapterContract
 from .doors import ClientDoor, RecordedSession, RecordingDoor, UnopenedClient, lines_of, made
 from .engine import RealEngine, real_engine
@@ -21,7 +22,11 @@ from .script import (
     CANCELLED_LINES,
     CANCELLED_TALK,
     FAILING_LINES,
+    INVALID_LINES,
+    INVALID_TALK,
     LEARNED,
+    RESUMED_LINES,
+    RESUMED_TALK,
     SKILLS,
     TALK,
     TALK_LINES,
@@ -39,8 +44,13 @@ __all__ = [
     "ASKING_TALK",
     "CANCELLED_LINES",
     "CANCELLED_TALK",
+    "CAPABILITIES",
     "FAILING_LINES",
+    "INVALID_LINES",
+    "INVALID_TALK",
     "LEARNED",
+    "RESUMED_LINES",
+    "RESUMED_TALK",
     "SKILLS",
     "TALK",
     "TALK_LINES",
