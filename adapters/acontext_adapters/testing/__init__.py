@@ -15,8 +15,9 @@ from .capabilities import CAPABILITIES
 from .contract import AdapterContract
 from .doors import ClientDoor, RecordedSession, RecordingDoor, UnopenedClient, lines_of, made
 from .engine import RealEngine, real_engine
+from .fault_contract import doors_in_trouble
 from .faults import InjectedFault, broken_step, full_disk, locked
-from .leaks import Census, census
+from .leaks import Census, alive, census
 from .script import (
     ASKING_TALK,
     CANCELLED_LINES,
@@ -69,8 +70,10 @@ __all__ = [
     "Turn",
     "UnopenedClient",
     "Use",
+    "alive",
     "broken_step",
     "census",
+    "doors_in_trouble",
     "failing_talk",
     "full_disk",
     "lines_of",

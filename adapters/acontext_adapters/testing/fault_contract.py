@@ -20,6 +20,17 @@ TALKS: dict[str, Callable[[], Sequence[Turn]]] = {
 }
 
 
+def doors_in_trouble() -> dict[str, RecordingDoor]:
+    """A memory that fails in each way in which it can, by what goes wrong."""
+    return {
+        "record raises": RecordingDoor(record_error=RuntimeError("disk")),
+        "recall raises": RecordingDoor(recall_error=RuntimeError("index")),
+        "recall hangs": RecordingDoor(hang=True),
+        "recall is late": RecordingDoor(SKILLS, delay=0.05),
+        "the client cannot be opened": UnopenedClient(),
+    }
+
+
 @dataclass(frozen=True)
 class _Seen:
     """All that a host can tell of a playback."""
@@ -50,14 +61,7 @@ class FaultContract(Playing):
 
     async def test_a_memory_in_trouble_changes_nothing_for_the_host(self) -> None:
         expected = await self._expected()
-        trouble = {
-            "record raises": RecordingDoor(record_error=RuntimeError("disk")),
-            "recall raises": RecordingDoor(recall_error=RuntimeError("index")),
-            "recall hangs": RecordingDoor(hang=True),
-            "recall is late": RecordingDoor(SKILLS, delay=0.05),
-            "the client cannot be opened": UnopenedClient(),
-        }
-        changed = {name: await self._differences(expected, door) for name, door in trouble.items()}
+        changed = {name: await self._differences(expected, door) for name, door in doors_in_trouble().items()}
         assert {name: found for name, found in changed.items() if found} == {}
 
     async def test_a_database_that_is_locked_changes_nothing_and_loses_nothing(self) -> None:

@@ -12,7 +12,7 @@ from acontext_plugins.runs import Run
 from acontext_plugins.service import Recording
 
 from .doors import RecordingDoor
-from .leaks import census
+from .leaks import alive, census
 from .playing import Playing
 from .script import FAILURE, SKILLS, TALK, Tools, Turn, Use, failing_talk
 
@@ -43,7 +43,7 @@ class LeakContract(Playing):
     async def test_in_a_long_conversation_only_the_run_that_goes_on_is_kept(self) -> None:
         """Counted inside of a tool, of which every turn of one agent calls one."""
         days, counts = 20, {}
-        tools = Tools(lambda: counts.update({len(tools.runs): _count(Run)} if len(tools.runs) in (3, days) else {}))
+        tools = Tools(lambda: counts.update({len(tools.runs): alive(Run)} if len(tools.runs) in (3, days) else {}))
         turns = [Turn(f"and on day {day}?", ((Use("weather", f"c{day}"),), "21C")) for day in range(days)]
         await self.play(turns, tools, _Forgetful(SKILLS))
         assert counts[days] - counts[3] <= 2, f"runs that are kept, by turn: {counts}"
@@ -78,11 +78,6 @@ class LeakContract(Playing):
             refs += [weakref.ref(one) for one in (tools, door) if one is not None]
         await self.cancelled(RecordingDoor(SKILLS) if wrapped else None)
         return refs
-
-
-def _count(kind: type) -> int:
-    gc.collect()
-    return sum(issubclass(type(one), kind) for one in gc.get_objects())
 
 
 def _alive(rounds: Sequence[Sequence[weakref.ref[Any]]]) -> int:
