@@ -342,6 +342,11 @@ class Run:
         )
 
     @property
+    def recalled(self) -> Recall | None:
+        """What it has been given, for `Runtime.start(recall=...)` when the run goes on; None while nobody has asked."""
+        return self._recall
+
+    @property
     def skills_text(self) -> str:
         """What was injected into this run ("" before `recall`, and where nothing fits)."""
         return self._recall.text if self._recall is not None else ""

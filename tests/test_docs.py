@@ -160,6 +160,8 @@ def anchors(page: Path) -> set[str]:
 def test_an_adapter_takes_less_than_a_hundred_and_fifty_lines() -> None:
     adapter = files(ROOT / "docs/extend/adapter.md")["acontext_toyagents.py"]
     assert len(adapter.splitlines()) < 150
+    example = (ROOT / "examples/third_party_adapter/acontext_pydantic_ai").glob("*.py")
+    assert sum(len(module.read_text().splitlines()) for module in example) < 150
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from acontext_adapters.testing import AdapterContract
+from acontext_adapters.testing.option_contract import SEARCH
+from acontext_plugins.learning import learning
 
 from ..test_docs import ROOT, run, write_files
 
@@ -78,28 +83,206 @@ DEFECTS = {
         'f"{instructions}\\n\\n{skills.strip().title()}"',
         "injected_for_the_next_to_the_byte",
     ),
+    "skills get into the host's history": (
+        'return f"{instructions}\\n\\n{skills}", messages',
+        'run.history[-1]["note"] = skills\n                return f"{instructions}\\n\\n{skills}", messages',
+        "in_nothing_that_is_kept",
+    ),
+    "skills get into the host's history from the user's turn": (
+        "return instructions, [*messages",
+        "run.history[newest] = said\n                return instructions, [*messages",
+        "in_the_users_newest_turn",
+    ),
+    "a call with wrong arguments is lost": (
+        '        with self.runtime.guard("result"):',
+        '        with self.runtime.guard("result"):\n'
+        '            if "unexpected" in str(item["result"]):\n'
+        "                return item",
+        "arguments_that_the_tool_does_not_take",
+    ),
+    "the user's turn is not chosen": (
+        'self.runtime.options.inject_as == "user"',
+        "False",
+        "in_the_users_newest_turn",
+    ),
+    "skills stand behind the answers of tools": (
+        'newest = max(at for at, item in enumerate(messages) if item["role"] == "user")',
+        "newest = len(messages) - 1\n"
+        "            messages[newest] = {'content': str(messages[newest].get('result')), **messages[newest]}",
+        "in_the_users_newest_turn",
+    ),
+    "skills stand in the user's turn, whatever was asked for": (
+        'self.runtime.options.inject_as == "user"',
+        "True",
+        "behind_the_instructions",
+    ),
+    "another type comes back": (
+        "return replace(target, hooks=(Learning(runtime), *others))",
+        "return Other(replace(target, hooks=(Learning(runtime), *others)))\n\n\n"
+        "class Other:\n"
+        "    def __init__(self, inner):\n"
+        "        self.inner = inner\n\n"
+        "    def __getattr__(self, name):\n"
+        "        return getattr(self.inner, name)\n",
+        "has_the_type_that_it_had",
+    ),
+    "the object itself is changed": (
+        "return replace(target, hooks=(Learning(runtime), *others))",
+        "target.hooks = (Learning(runtime), *others)\n        return target",
+        "stays_as_it_is",
+    ),
+    "wrapped again, it is a new object each time": (
+        "if ours and ours[0].runtime.same_as(runtime):",
+        "if False:",
+        "with_the_same_options_it_is_one",
+    ),
+    "wrapped again, both are at work": (
+        "others = [hook for hook in target.hooks if not isinstance(hook, Learning)]",
+        "others = target.hooks",
+        "with_other_options_the_newest_count",
+    ),
+    "wrapped again, the first counts": (
+        "if ours and ours[0].runtime.same_as(runtime):",
+        "if ours:",
+        "with_other_options_the_newest_count",
+    ),
+    "failures are hidden from strict tests": (
+        "        self.runtime = runtime\n",
+        "        self.runtime = with_options(runtime, strict=False)\n",
+        "strict_raises",
+    ),
+    **{
+        f"{option} is ignored": (
+            "        self.runtime = runtime\n",
+            f"        self.runtime = with_options(runtime, {option}={value!r})\n",
+            test,
+        )
+        for option, value, test in (
+            ("inject", True, "without_injection"),
+            ("space", "s", "without_a_space"),
+            ("principal", None, "space_and_user"),
+            ("session", None, "a_session_that_was_named"),
+            ("limit", 3, "limits_reach"),
+            ("token_budget", 400, "limits_reach"),
+            ("with_trace", False, "limits_reach"),
+            ("deadline", 0.01, "limits_reach"),
+        )
+    },
 }
+#: What an adapter's own test does wrong, in place of what; the test that notices; what is said.
+SLIPS = {
+    "options are not passed on": (" | options)", ")", "limits_reach", "must pass its options on"),
+    "no history": ("played.history =", "played.leaks =", "kept_once_in_one_session", "JSON of all that the host keeps"),
+    "a history that is none": (
+        "json.dumps(history, default=vars)",
+        "[]",
+        "kept_once_in_one_session",
+        "is not what the host keeps",
+    ),
+    "prompts with ids": (
+        "[instructions, *said]",
+        "[instructions, uuid.uuid4().hex, *said]",
+        "the_same_each_time",
+        r"differ in .Played.prompts.\[0\]: once 'Base",
+    ),
+    "what is seen has ids": (
+        "played.see(history)",
+        "played.see([*history, uuid.uuid4().hex])",
+        "the_same_each_time",
+        r"differ in .Played.seen.\[0\]",
+    ),
+    "what works is said to be missing": (
+        "unsupported = {",
+        'unsupported = {"inject_as_user": "nobody asked for it", ',
+        "in_the_users_newest_turn",
+        "but it works: take it off the list",
+    ),
+    "nothing is wrapped": ("if door is not None", "if False", "has_the_type_that_it_had", "has not called learning"),
+}
+WITH_OPTIONS = """
+
+def with_options(runtime, **options):
+    from acontext_plugins.runs import Runtime
+
+    return Runtime(replace(runtime.options, **options), runtime._door)
+"""
+#: `learning` of a test whose adapter is the one in `module`.
+ITS_OWN_LEARNING = """
+import sys
+from unittest import mock
+
+from acontext_plugins import learning as by_adapters
 
 
-def test_every_defect_fails_the_contract(tmp_path: Path) -> None:
+def learning(target, **options):
+    module = sys.modules[by_adapters.__module__]
+    with mock.patch.object(module, "_adapters", lambda: module._Adapters(({module}.ToyAgents(),), {{}})):
+        return by_adapters(target, **options)
+"""
+
+
+def suite(module: str, text: str) -> str:
+    """The page's tests, of the adapter in `module`."""
+    text = text.replace("acontext_toyagents", module)
+    text = text.replace("from acontext_plugins import learning\n", ITS_OWN_LEARNING.format(module=module))
+    return re.sub(r"(class TestToyAgents.*\n)", r"\1    runs = 60\n", text)
+
+
+def test_every_defect_and_every_slip_fails_the_contract(tmp_path: Path) -> None:
     write_files(PAGE, tmp_path)
-    adapter, suite = (tmp_path / "acontext_toyagents.py").read_text(), (tmp_path / "test_toyagents.py").read_text()
-    wrapped = 'learning(agent, space="s", client=door, deadline=0.01)'
-    assert suite.count(wrapped) == 1, "the page has changed"
-    wanted = []
+    adapter, tests = (tmp_path / "acontext_toyagents.py").read_text(), (tmp_path / "test_toyagents.py").read_text()
+    wanted, words = {}, {}
+    (tmp_path / "control.py").write_text(adapter + WITH_OPTIONS)
+    (tmp_path / "test_control.py").write_text(suite("control", tests))
     for number, (defect, (there, instead, test)) in enumerate(DEFECTS.items()):
         assert adapter.count(there) == 1, f"the page has changed: {defect}"
-        module = f"defect_{number}"
-        (tmp_path / f"{module}.py").write_text(adapter.replace(there, instead))
-        by_hand = f"{module}.ToyAgents().wrap(agent, Runtime(RunOptions(space='s', deadline=0.01), door_of(door)))"
-        text = suite.replace(wrapped, by_hand).replace("acontext_toyagents", module)
-        text = text.replace("import Run, Runtime", "import Run, RunOptions, Runtime")
-        text = text.replace("import learning\n", "import learning\nfrom acontext_plugins.learning import door_of\n")
-        text = re.sub(r"(class TestToyAgents.*\n)", r"\1    runs = 60\n", text)
-        (tmp_path / f"test_{module}.py").write_text(text)
-        (name,) = [name for name in dir(AdapterContract) if name.startswith("test_") and test in name]
-        wanted.append(f"test_{module}.py::TestToyAgents::{name}")
-    done = run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rA", *wanted], tmp_path)
-    passed = set(re.findall(r"^PASSED test_defect_(\d+)", done.stdout, re.MULTILINE))
-    assert [defect for number, defect in enumerate(DEFECTS) if str(number) in passed] == []
-    assert re.search(rf"\b{len(DEFECTS)} failed", done.stdout), done.stdout
+        (tmp_path / f"defect_{number}.py").write_text(adapter.replace(there, instead) + WITH_OPTIONS)
+        (tmp_path / f"test_defect_{number}.py").write_text(suite(f"defect_{number}", tests))
+        wanted[defect] = f"test_defect_{number}.py::TestToyAgents::{named(test)}"
+    for number, (slip, (there, instead, test, said)) in enumerate(SLIPS.items()):
+        assert there in tests, f"the page has changed: {slip}"
+        text = tests.replace("class TestToyAgents", f"class TestSlip{number}").replace(there, instead)
+        (tmp_path / f"test_slip_{number}.py").write_text(text)
+        wanted[slip] = f"test_slip_{number}.py::TestSlip{number}::{named(test)}"
+        words[slip] = said
+    control = {f"test_control.py::TestToyAgents::{test.rpartition('::')[2]}" for test in wanted.values()}
+    pytest_of = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rA"]
+    done = run([*pytest_of, *wanted.values(), *sorted(control)], tmp_path)
+    failed = dict(re.findall(r"^FAILED (\S+)(?: - (.*))?", done.stdout, re.MULTILINE))
+    assert [what for what, test in wanted.items() if test not in failed] == [], done.stdout
+    assert re.search(rf"\b{len(wanted)} failed, {len(control)} passed", done.stdout), done.stdout
+    assert [slip for slip, said in words.items() if not re.search(said, done.stdout)] == [], done.stdout
+
+
+def named(part: str) -> str:
+    """The test of the contract whose name holds this."""
+    (name,) = [name for name in dir(AdapterContract) if name.startswith("test_") and part in name]
+    return name
+
+
+@pytest.mark.parametrize(
+    ("unsupported", "said"),
+    [
+        ({"time_travel": "who can"}, "no capability 'time_travel'; there are wrapping, "),
+        ({"resume": " "}, "say in a sentence why"),
+    ],
+    ids=["a name that there is not", "no reason"],
+)
+def test_what_is_not_supported_has_a_known_name_and_a_reason(unsupported: dict[str, str], said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        type("Mine", (AdapterContract,), {"unsupported": unsupported})
+
+
+def test_every_option_of_learning_is_played() -> None:
+    played = {*SEARCH, "space", "client", "session", "principal", "inject", "inject_as", "strict"}
+    assert set(inspect.signature(learning).parameters) - {"target"} == played
+
+
+def test_the_tests_of_the_contract_come_from_the_simple_to_the_long(tmp_path: Path) -> None:
+    write_files(PAGE, tmp_path)
+    collected = run([sys.executable, "-m", "pytest", "--collect-only", "-q", "test_toyagents.py"], tmp_path).stdout
+    names = re.findall(r"::(test_\w+)$", collected, re.MULTILINE)
+    assert names[:2] == [named("kept_once_in_one_session"), named("the_same_each_time")]
+    assert names[-1] == named("leave_no_object_thread_or_task")
+    slow = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "slow", "test_toyagents.py"]
+    assert re.findall(r"::(test_\w+)$", run(slow, tmp_path).stdout, re.MULTILINE) == names[-1:]

@@ -70,11 +70,12 @@ def lock(environment: Environment) -> None:
     """Write the versions of everything in the environment, and no address."""
     asked = ROOT / ".venvs" / f"{environment.name}.in"
     asked.parent.mkdir(exist_ok=True)
-    asked.write_text("\n".join((f"acontext-plugins[{environment.extra}] @ {ROOT.as_uri()}", *environment.requirements)))
+    editable = [f"-e {environment.itself}", *(f"-e {ROOT / path}" for path in environment.projects)]
+    asked.write_text("\n".join((*editable, *environment.requirements)))
     compiled = _run(
         [uv(), "pip", "compile", "-q", "--no-header", "--no-annotate", "-p", sys.executable, str(asked)], "resolve"
     )
-    pinned = [line for line in compiled.splitlines() if "==" in line and " @ " not in line]
+    pinned = [line for line in compiled.splitlines() if "==" in line and not line.startswith("-e ")]
     environment.constraints.write_text("\n".join(pinned) + "\n")
 
 
@@ -102,10 +103,10 @@ def _build(environment: Environment) -> bool:
     shutil.rmtree(environment.folder, ignore_errors=True)
     _run([uv(), "venv", "-q", "-p", sys.executable, str(environment.folder)], "make the environment")
     install = [uv(), "pip", "install", "-q", "--compile-bytecode", "-p", str(environment.python)]
-    _run(
-        [*install, "-c", str(environment.constraints), "-e", f"{ROOT}[{environment.extra}]", *environment.requirements],
-        "install",
-    )
+    editable = ["-e", environment.itself]
+    for path in environment.projects:
+        editable += ["-e", str(ROOT / path)]
+    _run([*install, "-c", str(environment.constraints), *editable, *environment.requirements], "install")
     stamp.write_text(mark)
     return True
 

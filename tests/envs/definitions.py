@@ -30,6 +30,7 @@ class Environment:
     pages: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     later: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -42,6 +43,11 @@ class Environment:
     @property
     def constraints(self) -> Path:
         return HERE / f"{self.name}.txt"
+
+    @property
+    def itself(self) -> str:
+        """Where the project is, with the environment's extra."""
+        return f"{ROOT}[{self.extra}]" if self.extra else str(ROOT)
 
     @property
     def requirements(self) -> tuple[str, ...]:

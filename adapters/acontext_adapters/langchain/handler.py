@@ -9,6 +9,7 @@ from uuid import UUID
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent
+from langgraph.types import Command
 
 from acontext_plugins.learning import HasDoor, door_of
 from acontext_plugins.runs import Door, RunKind, RunOptions, Runtime
@@ -74,10 +75,12 @@ class AcontextCallbackHandler(GraphCallbackHandler):
         given: Sequence[BaseMessage],
         metadata: Mapping[str, Any] | None,
         kind: RunKind = "agent",
+        *,
+        goes_on: bool = False,
     ) -> _Span:
         parent = self._spans.get(parent_run_id) if parent_run_id is not None else None
         if parent is None:
-            watch = self._watch(label, given, metadata, kind)
+            watch = self._watch(label, given, metadata, kind, goes_on=goes_on)
             parent = _Span(run_id, watch)
             self._roots[run_id] = _Root(watch) if watch is not None else _Root(Watch(self.runtime, label))
         span = _Span(parent.root, parent.watch, parent.call_id)
@@ -91,7 +94,13 @@ class AcontextCallbackHandler(GraphCallbackHandler):
             root.inside.add(run_id)
 
     def _watch(
-        self, label: str, given: Sequence[BaseMessage], metadata: Mapping[str, Any] | None, kind: RunKind
+        self,
+        label: str,
+        given: Sequence[BaseMessage],
+        metadata: Mapping[str, Any] | None,
+        kind: RunKind,
+        *,
+        goes_on: bool,
     ) -> Watch | None:
         around = scope.get()
         if around is not None and around.call_id is None:
@@ -102,6 +111,7 @@ class AcontextCallbackHandler(GraphCallbackHandler):
         watch.begin(
             given,
             thread=str(thread) if thread is not None else None,
+            goes_on=goes_on,
             parent=parent,
             parent_call_id=around.call_id if around is not None else None,
         )
@@ -138,7 +148,9 @@ class AcontextCallbackHandler(GraphCallbackHandler):
     ) -> Any:
         with self.runtime.guard("chain start"):
             label = str(kwargs.get("name") or "chain")
-            self._opened(run_id, parent_run_id, label, messages_in(inputs), metadata)
+            goes_on = inputs is None or isinstance(inputs, Command)
+            given = messages_in(inputs) if not isinstance(inputs, Command) else ()
+            self._opened(run_id, parent_run_id, label, given, metadata, goes_on=goes_on)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> Any:
         with self.runtime.guard("chain end"):
@@ -267,7 +279,13 @@ class Tell(AcontextCallbackHandler):
         self._setup(watch.runtime)
 
     def _watch(
-        self, label: str, given: Sequence[BaseMessage], metadata: Mapping[str, Any] | None, kind: RunKind
+        self,
+        label: str,
+        given: Sequence[BaseMessage],
+        metadata: Mapping[str, Any] | None,
+        kind: RunKind,
+        *,
+        goes_on: bool,
     ) -> Watch | None:
         return self.watch
 

@@ -20,6 +20,7 @@ from langgraph.errors import GraphBubbleUp, ParentCommand
 from acontext_adapters.shared.resent_history import Conversations, Sent
 from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.runs import Run, RunKind, Runtime, current_run, reason_of
+from acontext_plugins.service import Recall
 from acontext_store.types import new_id, stable_id
 
 from .convert import by_user, converted, frozen, items_of, rough_size, text_of
@@ -28,8 +29,16 @@ from .convert import by_user, converted, frozen, items_of, rough_size, text_of
 conversations = Conversations()
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A run that may go on, and the skills that it has been given: it is given the same then."""
+
+    run_id: str
+    recall: Recall | None
+
+
 #: Runs that may go on, by scope, thread and name: the host calls the graph again with `Command(resume=...)` or None.
-unfinished: SharedCache[tuple[str, ...], str] = SharedCache(4096)
+unfinished: SharedCache[tuple[str, ...], Unfinished] = SharedCache(4096)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,8 @@ class Watch:
         #: The handler that knows what goes on inside of the run, where the run's nodes don't.
         self.tell: Any = None
         self._recaller: Run | None = None
+        #: What the run was given before it was interrupted.
+        self._recall: Recall | None = None
         self._thread: str | None = None
         self._sent: Sent | None = None
         self._asking = threading.Lock()
@@ -94,7 +105,9 @@ class Watch:
         self._thread = thread
         key = thread or runtime.options.session
         before = unfinished.pop(self._place, None) if thread else None
-        run_id = before if goes_on else None
+        run_id = None
+        if goes_on and before is not None:
+            run_id, self._recall = before.run_id, before.recall
         if key is None and parent is None and messages:
             key = self.follow(messages)
         self.run = runtime.start(
@@ -104,6 +117,7 @@ class Watch:
             run_id=run_id,
             parent=parent,
             parent_call_id=parent_call_id or None,
+            recall=self._recall,
         )
         return self.run
 
@@ -205,7 +219,12 @@ class Watch:
             return run
         if self._recaller is None:
             self._recaller = runtime.start(
-                label=self.label, session_key=run.session.key, run_id=run.id, nested=False, kind=self.kind
+                label=self.label,
+                session_key=run.session.key,
+                run_id=run.id,
+                nested=False,
+                kind=self.kind,
+                recall=self._recall,
             )
         return self._recaller
 
@@ -227,7 +246,7 @@ class Watch:
         else:
             run.end("success")
         if run.ended != "success" and self._thread and run.parent is None:
-            unfinished[self._place] = run.id
+            unfinished[self._place] = Unfinished(run.id, (self._recaller or run).recalled)
 
     def _waiting(self) -> str:
         return ", ".join(sorted({name for name, _ in self.pending.values()}))

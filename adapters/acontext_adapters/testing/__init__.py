@@ -3,7 +3,7 @@
     class TestMyFramework(AdapterContract):
         steps = [(my_adapter.Hooks, "before_model"), (my_adapter, "to_message")]
 
-        async def play(self, turns, tools, door, *, streamed=False):
+        async def play(self, turns, tools, door, *, streamed=False, **options):
             ...  # build an agent of your framework with `tools`, wrap it where there is a door, say the turns
 
 `docs/extend/adapter.md` shows it for a whole adapter.
@@ -11,17 +11,23 @@
 
 from __future__ import annotations
 
+from .capabilities import CAPABILITIES
 from .contract import AdapterContract
 from .doors import ClientDoor, RecordedSession, RecordingDoor, UnopenedClient, lines_of, made
 from .engine import RealEngine, real_engine
+from .fault_contract import doors_in_trouble
 from .faults import InjectedFault, broken_step, full_disk, locked
-from .leaks import Census, census
+from .leaks import Census, alive, census
 from .script import (
     ASKING_TALK,
     CANCELLED_LINES,
     CANCELLED_TALK,
     FAILING_LINES,
+    INVALID_LINES,
+    INVALID_TALK,
     LEARNED,
+    RESUMED_LINES,
+    RESUMED_TALK,
     SKILLS,
     TALK,
     TALK_LINES,
@@ -39,8 +45,13 @@ __all__ = [
     "ASKING_TALK",
     "CANCELLED_LINES",
     "CANCELLED_TALK",
+    "CAPABILITIES",
     "FAILING_LINES",
+    "INVALID_LINES",
+    "INVALID_TALK",
     "LEARNED",
+    "RESUMED_LINES",
+    "RESUMED_TALK",
     "SKILLS",
     "TALK",
     "TALK_LINES",
@@ -59,8 +70,10 @@ __all__ = [
     "Turn",
     "UnopenedClient",
     "Use",
+    "alive",
     "broken_step",
     "census",
+    "doors_in_trouble",
     "failing_talk",
     "full_disk",
     "lines_of",

@@ -25,7 +25,9 @@ def broken_step(owner: Any, name: str) -> Iterator[list[str]]:
     Gives a list that grows with each time that the step is reached.
     """
     reached: list[str] = []
-    there = inspect.getattr_static(owner, name)
+    there = inspect.getattr_static(owner, name, None)
+    if there is None:
+        raise AttributeError(f"{getattr(owner, '__name__', owner)} has no step {name!r}")
     binds = type(there) if isinstance(there, staticmethod | classmethod | property) else None
     function: Any = there
     if isinstance(there, staticmethod | classmethod):

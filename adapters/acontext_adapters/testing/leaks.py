@@ -42,3 +42,9 @@ async def census(packages: Collection[str]) -> Census:
     return Census(
         ours, threading.active_count(), frozenset(task for task in asyncio.all_tasks() if task is not current)
     )
+
+
+def alive(kind: type) -> int:
+    """How many instances of a class there are, once those that can go have gone."""
+    gc.collect()
+    return sum(issubclass(type(one), kind) for one in gc.get_objects())

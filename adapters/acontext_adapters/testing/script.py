@@ -17,6 +17,13 @@ class Use:
     tool: str
     call_id: str
     city: str = "Oslo"
+    #: The model gives arguments that the tool does not take.
+    invalid: bool = False
+
+    @property
+    def arguments(self) -> dict[str, object]:
+        """What the model gives to the tool."""
+        return {"town": 1} if self.invalid else {"city": self.city}
 
 
 @dataclass(frozen=True)
@@ -29,14 +36,19 @@ class Turn:
 
 @dataclass
 class Played:
-    """What the host has seen, as plain values that can be compared, and all text of each call of the model.
+    """What came of a playback, as its host knows it.
 
     What comes while a stream is read goes through `see`, so that the contract knows whether the run has leaked
     into the code that reads it.
     """
 
+    #: What the host has seen, as plain values that can be compared: without times, and without ids that are made anew.
     seen: list[Any] = field(default_factory=list)
+    #: The text of each call of the model: instructions first, then the messages in their order. Without times and ids.
     prompts: list[str] = field(default_factory=list)
+    #: JSON (text, or lists and dicts) of all that the host keeps when the talk is over: its messages, its state, what
+    #: it has stored. Needed. It is searched for skills, and never compared: times and ids may stand in it.
+    history: object = None
     #: Ids of runs that were current in the host's own code, where none may be.
     leaked: list[str] = field(default_factory=list)
 
@@ -74,6 +86,11 @@ class Tools:
         self._called()
         raise ValueError(f"no such city: {city}")
 
+    def guarded(self, city: str) -> str:
+        """May only be called when a person has approved: where the framework can ask for that."""
+        self._called()
+        return f"opened in {city}"
+
     async def slow(self, city: str) -> str:
         """Takes for ever."""
         self._called()
@@ -84,6 +101,9 @@ class Tools:
 
 #: What a door gives where the contract is not about learning.
 SKILLS = '<acontext-skills id="c0ffee01">\nUse when: weather\n1. weather: ask for the city\n</acontext-skills>'
+
+#: Words that stand in skills and nowhere else in a script.
+SKILL_WORDS = ("acontext-skills", "ask for the city", "What worked in earlier runs", "weather then worked")
 
 #: Two turns: parallel calls, then a tool that fails.
 TALK = (
@@ -106,9 +126,33 @@ TALK_LINES = (
     "assistant: there is no such place",
 )
 
+#: The model gives a tool arguments that it does not take, then better ones.
+INVALID_TALK = (Turn("weather, please", ((Use("weather", "c1", invalid=True),), (Use("weather", "c2"),), "21C")),)
+INVALID_LINES = (
+    "user: weather, please",
+    'assistant c1 call: weather {"town":1}',
+    "tool c1 error",
+    'assistant c2 call: weather {"city":"Oslo"}',
+    "tool c2 result: 21C in Oslo",
+    "assistant: 21C",
+)
+
+#: One turn whose tool waits for a person: the host approves, and lets the run go on.
+RESUMED_TALK = (Turn("open the gate", ((Use("guarded", "c1"),), "it is open")),)
+RESUMED_LINES = (
+    "user: open the gate",
+    'assistant c1 call: guarded {"city":"Oslo"}',
+    "tool c1 result: opened in Oslo",
+    "assistant: it is open",
+)
+
 #: One turn that somebody cancels while its tool is at work.
 CANCELLED_TALK = (Turn("wait", ((Use("slow", "c1"),), "never")),)
 CANCELLED_LINES = ("user: wait", 'assistant c1 call: slow {"city":"Oslo"}')
+
+
+#: What the model's failure says.
+FAILURE = "503 upstream"
 
 
 def failing_talk(error: Exception) -> tuple[Turn, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from agno.agent import Agent
+from agno.tools import tool as agno_tool
 
 from acontext_adapters.agno import convert, run_tracker, wrap
 from acontext_adapters.testing import AdapterContract, Played, RecordingDoor, Tools, Turn
@@ -46,35 +48,63 @@ STEPS: list[tuple[Any, str]] = [
 ]
 
 
+def guarded(tools: Tools) -> Any:
+    """The tool that a person has to approve."""
+
+    def guarded(city: str) -> str:
+        """Asks first."""
+        return tools.guarded(city)
+
+    return agno_tool(requires_confirmation=True)(guarded)
+
+
 class TestAgent(AdapterContract):
     steps: ClassVar[Any] = [*STEPS, (runs.Run, "arecall")]
     inject_as: Any = "system"
 
     async def play(
-        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False
+        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False, **options: Any
     ) -> Played:
         script: list[Any] = []
         for step in (step for turn in turns for step in turn.steps):
             if isinstance(step, str | Exception):
                 script.append(step)
             else:
-                script.append([call(use.tool, use.call_id, city=use.city) for use in step])
+                script.append([call(use.tool, use.call_id, **use.arguments) for use in step])
         errors = {str(step): step for step in script if isinstance(step, Exception)}
         told = ScriptedModel(script=script)
         agent = Agent(name="A", model=told, instructions="Base.", tools=self.tools(tools, turns), telemetry=False)
         if door is not None:
-            agent = learning(agent, space="s", client=door, deadline=0.01, inject_as=self.inject_as)
+            given = {"space": "s", "client": door, "deadline": 0.01, "inject_as": self.inject_as} | options
+            agent = learning(agent, **given)
         played = Played()
+        kept = []
         for turn in turns:
             output = await self.turn(agent, turn.says, played, streamed)
+            while getattr(getattr(output, "status", None), "value", "") == "PAUSED":
+                for waiting in output.active_requirements:
+                    waiting.confirm()
+                output = await self.goes_on(agent, output, played, streamed)
             if getattr(output, "event", "") == "RunError" or output.status.value == "ERROR":
                 raise errors[output.content]  # agno raises nothing; the contract wants to see what happened
+            kept.append(json.loads(output.to_json()))
             played.see([output.status.value, output.content, [_plain(one) for one in output.messages or ()]])
         played.prompts = ["\n".join(words for _, words in request) for request in told.calls]
+        played.history = kept
         return played
 
     def tools(self, tools: Tools, turns: Sequence[Turn]) -> list[Any]:
-        return [tools.weather, tools.broken, tools.slow]
+        return [tools.weather, tools.broken, tools.slow, guarded(tools)]
+
+    async def goes_on(self, agent: Agent, paused: Any, played: Played, streamed: bool) -> Any:
+        """The run that waits, when all that it waits for is approved."""
+        output: Any = None
+        if not streamed:
+            return await agent.acontinue_run(run_response=paused)
+        stream = agent.acontinue_run(run_response=paused, stream=True, stream_events=True, yield_run_output=True)
+        async for output in stream:
+            played.see(getattr(output, "event", type(output).__name__))
+        return output
 
     async def turn(self, agent: Agent, says: str, played: Played, streamed: bool) -> Any:
         output: Any = None
@@ -100,7 +130,7 @@ class TestBlockingAgent(TestAgent):
             """Agno refuses a blocking run that has async tools."""
             raise AssertionError
 
-        return [tools.weather, tools.broken, tools.slow if turns is CANCELLED_TALK else slow]
+        return [tools.weather, tools.broken, tools.slow if turns is CANCELLED_TALK else slow, guarded(tools)]
 
     async def turn(self, agent: Agent, says: str, played: Played, streamed: bool) -> Any:
         output: Any = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import inspect
 import logging
 import threading
 import weakref
@@ -13,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from acontext_adapters.agno import convert, model, run_tracker, wrap
-from acontext_adapters.testing import RecordingDoor
+from acontext_adapters.agno import convert, run_tracker, wrap
+from acontext_adapters.testing import RecordingDoor, alive, broken_step, doors_in_trouble
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
 from acontext_plugins.runs import current_run
@@ -78,7 +77,7 @@ STEPS: list[tuple[Any, str]] = [
     (run_tracker, "words_of"),
     (run_tracker, "message_of"),
     (convert, "calls_of"),
-    (model, "learning_model"),
+    (wrap, "learning_model"),
     (runs.Runtime, "start"),
     (runs.Run, "record"),
     (runs.Run, "end"),
@@ -108,47 +107,18 @@ async def same_as_bare(door: Any, scenarios: Any = DRIVEN, **options: Any) -> No
 
 
 @pytest.mark.parametrize(("owner", "step"), STEPS, ids=lambda value: getattr(value, "__name__", value))
-async def test_a_step_of_ours_that_raises_changes_nothing_for_the_host(
-    owner: Any, step: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reached: list[str] = []
-
-    def fails(*args: Any, **kwargs: Any) -> Any:
-        reached.append(step)
-        raise RuntimeError(f"{step} fails")
-
-    assert callable(inspect.getattr_static(owner, step))
-    monkeypatch.setattr(owner, step, fails)
-    if owner is model:
-        monkeypatch.setattr(wrap, step, fails)
+async def test_a_step_of_ours_that_raises_changes_nothing_for_the_host(owner: Any, step: str) -> None:
     door = RecordingDoor(SKILLS)
-    await same_as_bare(door)
-    with contextlib.suppress(RuntimeError):  # where the recorder's thread would meet it, and go on
-        assert all(session.ref.key for session in door.sessions.values())
+    with broken_step(owner, step) as reached:
+        await same_as_bare(door)
+        with contextlib.suppress(RuntimeError):  # where the recorder's thread would meet it, and go on
+            assert all(session.ref.key for session in door.sessions.values())
     assert reached
 
 
-@pytest.mark.parametrize(
-    "door",
-    [
-        RecordingDoor(record_error=RuntimeError("disk")),
-        RecordingDoor(recall_error=RuntimeError("index")),
-        RecordingDoor(hang=True),
-        RecordingDoor(SKILLS, delay=0.05),
-    ],
-    ids=["record raises", "recall raises", "recall hangs", "recall is late"],
-)
-async def test_a_memory_in_trouble_changes_nothing_for_the_host(door: RecordingDoor) -> None:
-    await same_as_bare(door)
-
-
-async def test_a_client_that_cannot_be_opened_changes_nothing_for_the_host() -> None:
-    class Closed:
-        @property
-        def door(self) -> Any:
-            raise RuntimeError("no database")
-
-    await same_as_bare(Closed())
+@pytest.mark.parametrize("trouble", doors_in_trouble())
+async def test_a_memory_in_trouble_changes_nothing_for_the_host(trouble: str) -> None:
+    await same_as_bare(doors_in_trouble()[trouble])
 
 
 async def test_a_model_that_cannot_be_seen_into_is_recorded_from_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,11 +154,11 @@ async def test_two_hundred_runs_of_every_kind_leave_nothing_behind() -> None:
 
     await drive(len(DRIVEN))
     await settle()
-    paused, watches, threads = len(run_tracker.paused_runs), _count(run_tracker.Watch), threading.active_count()
+    paused, watches, threads = len(run_tracker.paused_runs), alive(run_tracker.Watch), threading.active_count()
     await drive(200)
     await settle()
     assert len(run_tracker.paused_runs) == paused
-    assert _count(run_tracker.Watch) <= watches + 5
+    assert alive(run_tracker.Watch) <= watches + 5
     assert threading.active_count() <= threads + 2
     assert sum(ref() is not None for ref in refs) <= 1
 
@@ -203,7 +173,3 @@ async def test_runs_that_never_go_on_are_forgotten() -> None:
     assert kept.take("0", runtime) is None
     assert kept.take("4", runs.Runtime(runs.RunOptions(space="other"), lambda: door)) is None
     assert kept.take("4", runtime) is not None
-
-
-def _count(kind: type) -> int:
-    return sum(isinstance(one, kind) for one in gc.get_objects())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint
@@ -207,3 +208,22 @@ def test_the_original_is_left_as_it_is() -> None:
     learned(agent, RecordingDoor())
     assert {name: node.bound for name, node in agent.nodes.items()} == before
     assert not hasattr(agent, "_acontext")
+
+
+@pytest.mark.parametrize("wrapped", [True, False], ids=["learned", "handler and middleware"])
+async def test_a_run_that_goes_on_keeps_its_skills_whatever_has_been_learned_meanwhile(wrapped: bool) -> None:
+    texts = iter(["skills of before", "skills of after", "and others"])
+    door = RecordingDoor(lambda query: next(texts))
+    chat = model(("weather", "c1"), "ok", "ok again")
+    options: dict[str, Any] = {"space": "s", "client": door, "strict": True}
+    middleware = [] if wrapped else [AcontextMiddleware(**options)]
+    approval: Any = HumanInTheLoopMiddleware(interrupt_on={"weather": True})
+    agent: Any = create_agent(chat, TOOLS, middleware=[*middleware, approval], checkpointer=InMemorySaver())
+    agent = learning(agent, **options) if wrapped else agent.with_config(callbacks=[AcontextCallbackHandler(**options)])
+    config = {"configurable": {"thread_id": "t"}}
+    await agent.ainvoke(given("weather in Oslo?"), config)
+    await agent.ainvoke(Command(resume={"decisions": [{"type": "approve"}]}), config)
+    await agent.ainvoke(given("and now?"), config)
+    prompts = ["\n".join(str(message.content) for message in prompt) for prompt in chat.prompts]
+    assert ["skills of before" in prompt for prompt in prompts] == [True, True, False]
+    assert "skills of after" in prompts[2]

@@ -6,17 +6,18 @@ import functools
 import inspect
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware
+from langchain.agents.middleware import AgentMiddleware, HumanInTheLoopMiddleware
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
+from langgraph.types import Command
 
 from acontext_adapters.langchain import (
     AcontextCallbackHandler,
@@ -37,6 +38,10 @@ from acontext_plugins.learning import learning
 from .scripted import ScriptedModel, asks, call
 
 THREADS = itertools.count()
+SEES_NO_SYSTEM_PROMPT = "a graph's agent makes its system prompt inside of the node: skills stand in the user's turn"
+NEVER_WAITS = "without a checkpointer nothing can wait"
+#: What a handler takes, which injects nothing.
+RECORDING = ("space", "client", "session", "principal", "strict")
 SHARED: list[tuple[Any, str]] = [
     (run_tracker.Watch, "begin"),
     (run_tracker.Watch, "heard"),
@@ -103,11 +108,14 @@ class Errors(AgentMiddleware[Any, Any, Any]):
             return ToolMessage(str(error), tool_call_id=request.tool_call["id"], status="error")
 
 
+APPROVAL: Any = HumanInTheLoopMiddleware(interrupt_on={"guarded": True})
+
+
 def scripted(turns: Sequence[Turn]) -> ScriptedModel:
     script: list[Any] = []
     for step in (step for turn in turns for step in turn.steps):
         if isinstance(step, tuple):
-            script.append(asks(*(call(use.tool, use.call_id, city=use.city) for use in step)))
+            script.append(asks(*(call(use.tool, use.call_id, **use.arguments) for use in step)))
         else:
             script.append(step)
     return ScriptedModel(steps=script)
@@ -142,18 +150,25 @@ def settled(events: list[Any]) -> list[Any]:
     return order
 
 
+def given(door: RecordingDoor, options: dict[str, Any]) -> dict[str, Any]:
+    """What memory is told."""
+    return {"space": "s", "client": door, "deadline": 0.01} | options
+
+
 class TestAgent(AdapterContract):
     """`learning(create_agent(...))`, and the whole history sent again each time."""
+
+    unsupported: ClassVar[Mapping[str, str]] = {"inject_as_system": SEES_NO_SYSTEM_PROMPT, "resume": NEVER_WAITS}
 
     steps: ClassVar[Sequence[tuple[Any, str]]] = [*SHARED, *GRAPH, *NODES, *RESENT]
     runs = 300
 
-    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None) -> Any:
+    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None, options: dict[str, Any]) -> Any:
         agent = create_agent(model, tools, system_prompt="Base.", middleware=[Errors()])
-        return self.learn(agent, door)
+        return self.learn(agent, door, options)
 
-    def learn(self, target: Any, door: RecordingDoor | None) -> Any:
-        return target if door is None else learning(target, space="s", client=door, deadline=0.01)
+    def learn(self, target: Any, door: RecordingDoor | None, options: dict[str, Any]) -> Any:
+        return target if door is None else learning(target, **given(door, options))
 
     def config(self) -> dict[str, Any]:
         return {}
@@ -162,48 +177,67 @@ class TestAgent(AdapterContract):
         return [*history, {"role": "user", "content": says}]
 
     async def play(
-        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False
+        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False, **options: Any
     ) -> Played:
         scripted_model = scripted(turns)
-        hosts = [structured(tool) for tool in (tools.weather, tools.broken, tools.slow)]
-        agent = self.agent(scripted_model, hosts, door)
+        hosts = [structured(tool) for tool in (tools.weather, tools.broken, tools.slow, tools.guarded)]
+        agent = self.agent(scripted_model, hosts, door, options)
         played = Played()
         config = self.config()
         history: list[Any] = []
         for turn in turns:
-            given = {"messages": self.sends(history, turn.says)}
-            if streamed:
-                begun = len(played.seen)
-                async for mode, chunk in agent.astream(given, config, stream_mode=["updates", "messages", "values"]):
-                    if mode == "messages":
-                        played.see(plain(chunk[0]))
-                    elif mode == "values":
-                        history = chunk["messages"]
-                    else:
-                        played.see([mode, [[node, *map(plain, _messages(given))] for node, given in chunk.items()]])
-                played.seen[begun:] = settled(played.seen[begun:])
-            else:
-                history = (await agent.ainvoke(given, config))["messages"]
+            state = await self.turn(agent, {"messages": self.sends(history, turn.says)}, config, played, streamed)
+            while state.get("__interrupt__"):
+                approved = Command(resume={"decisions": [{"type": "approve"}]})
+                state = await self.turn(agent, approved, config, played, streamed)
+            history = state["messages"]
             played.see([plain(message) for message in history])
+        played.history = [message.model_dump(mode="json") for message in history]
         played.prompts = [
             "\n".join(f"{message.type}: {convert.text_of(message.content)}" for message in prompt)
             for prompt in scripted_model.prompts
         ]
         return played
 
+    async def turn(self, agent: Any, given: Any, config: Any, played: Played, streamed: bool) -> dict[str, Any]:
+        """The state after a run, and in it `__interrupt__` where that waits for a person."""
+        if not streamed:
+            state: dict[str, Any] = await agent.ainvoke(given, config)
+            return state
+        begun = len(played.seen)
+        state = {}
+        async for mode, chunk in agent.astream(given, config, stream_mode=["updates", "messages", "values"]):
+            if mode == "messages":
+                played.see(plain(chunk[0]))
+            elif mode == "values":
+                state = {**state, **chunk}
+            else:
+                waits = "__interrupt__" in chunk
+                state = {**state, "__interrupt__": waits}
+                played.see([mode, [[node, *map(plain, _messages(update))] for node, update in chunk.items()]])
+        played.seen[begun:] = settled(played.seen[begun:])
+        return state
+
 
 def _messages(update: Any) -> list[Any]:
-    return list((update or {}).get("messages", ()))
+    return list(update.get("messages", ())) if isinstance(update, dict) else []
 
 
 class TestAgentWithCheckpointer(TestAgent):
     """The graph keeps the conversation; the thread is the session."""
 
+    unsupported: ClassVar[Mapping[str, str]] = {
+        "inject_as_system": SEES_NO_SYSTEM_PROMPT,
+        "session": "a checkpointer needs a thread, and that is the conversation",
+    }
+
     steps: ClassVar[Sequence[tuple[Any, str]]] = [*SHARED, *GRAPH, *NODES]
 
-    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None) -> Any:
-        agent = create_agent(model, tools, system_prompt="Base.", middleware=[Errors()], checkpointer=InMemorySaver())
-        return self.learn(agent, door)
+    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None, options: dict[str, Any]) -> Any:
+        agent = create_agent(
+            model, tools, system_prompt="Base.", middleware=[Errors(), APPROVAL], checkpointer=InMemorySaver()
+        )
+        return self.learn(agent, door, options)
 
     def config(self) -> dict[str, Any]:
         return {"configurable": {"thread_id": f"thread-{next(THREADS)}"}}
@@ -215,16 +249,23 @@ class TestAgentWithCheckpointer(TestAgent):
 class TestAgentWithMiddleware(TestAgent):
     """Skills stand behind the system prompt; the graph says how runs end."""
 
+    unsupported: ClassVar[Mapping[str, str]] = {
+        "bare_original": "the middleware is a part of it",
+        "resume": NEVER_WAITS,
+    }
+
     steps: ClassVar[Sequence[tuple[Any, str]]] = [*SHARED, *GRAPH]
 
-    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None) -> Any:
-        ours: list[Any] = [] if door is None else [AcontextMiddleware(space="s", client=door, deadline=0.01)]
+    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None, options: dict[str, Any]) -> Any:
+        ours: list[Any] = [] if door is None else [AcontextMiddleware(**given(door, options))]
         agent = create_agent(model, tools, system_prompt="Base.", middleware=[*ours, Errors()])
-        return self.learn(agent, door)
+        return self.learn(agent, door, options)
 
 
 class TestGraphWrittenByHand(TestAgent):
     """A learned chat model in a learned graph: one run, recorded once."""
+
+    unsupported: ClassVar[Mapping[str, str]] = {"resume": NEVER_WAITS}
 
     steps: ClassVar[Sequence[tuple[Any, str]]] = [
         *SHARED,
@@ -237,8 +278,8 @@ class TestGraphWrittenByHand(TestAgent):
         (model, "in_prompt"),
     ]
 
-    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None) -> Any:
-        bound = self.learn(model, door).bind_tools(tools)
+    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None, options: dict[str, Any]) -> Any:
+        bound = self.learn(model, door, options).bind_tools(tools)
 
         async def ask(state: MessagesState) -> dict[str, list[AIMessage]]:
             return {"messages": [await bound.ainvoke([("system", "Base."), *state["messages"]])]}
@@ -249,13 +290,18 @@ class TestGraphWrittenByHand(TestAgent):
         builder.add_edge(START, "ask")
         builder.add_conditional_edges("ask", tools_condition)
         builder.add_edge("tools", "ask")
-        return self.learn(builder.compile(), door)
+        return self.learn(builder.compile(), door, options)
 
 
 class TestHandlerAndMiddleware(TestAgent):
     """Nothing is wrapped: a middleware in the agent, a handler in its configuration."""
 
-    tools_run_inside = False
+    unsupported: ClassVar[Mapping[str, str]] = {
+        "wrapping": "a middleware and a handler stand in the host's own agent",
+        "bare_original": "a middleware and a handler stand in the host's own agent",
+        "current_run_in_tools": "a callback handler is told of tools, and stands around none",
+        "resume": NEVER_WAITS,
+    }
     steps: ClassVar[Sequence[tuple[Any, str]]] = [
         *SHARED,
         *RESENT,
@@ -265,9 +311,10 @@ class TestHandlerAndMiddleware(TestAgent):
         (middleware, "tool_names"),
     ]
 
-    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None) -> Any:
+    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None, options: dict[str, Any]) -> Any:
         if door is None:
             return create_agent(model, tools, system_prompt="Base.", middleware=[Errors()])
-        ours = AcontextMiddleware(space="s", client=door, deadline=0.01)
+        ours = AcontextMiddleware(**given(door, options))
         agent = create_agent(model, tools, system_prompt="Base.", middleware=[ours, Errors()])
-        return agent.with_config(callbacks=[AcontextCallbackHandler(space="s", client=door)])
+        recording = {name: value for name, value in given(door, options).items() if name in RECORDING}
+        return agent.with_config(callbacks=[AcontextCallbackHandler(**recording)])

@@ -18,8 +18,7 @@ from langchain_core.prompts import ChatPromptTemplate
 
 from acontext_adapters.langchain import convert, graph, handler, middleware, model, placement, run_tracker, turns, wrap
 from acontext_adapters.shared import resent_history
-from acontext_adapters.testing import RecordingDoor
-from acontext_adapters.testing.faults import broken_step
+from acontext_adapters.testing import RecordingDoor, broken_step, doors_in_trouble
 from acontext_plugins import runs
 from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.learning import learning
@@ -169,28 +168,9 @@ async def test_a_step_of_ours_that_raises_changes_nothing_for_the_host(owner: An
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(
-    "door",
-    [
-        RecordingDoor(record_error=RuntimeError("disk")),
-        RecordingDoor(recall_error=RuntimeError("index")),
-        RecordingDoor(hang=True),
-        RecordingDoor(SKILLS, delay=0.05),
-    ],
-    ids=["record raises", "recall raises", "recall hangs", "recall is late"],
-)
-async def test_a_memory_in_trouble_changes_nothing_for_the_host(door: RecordingDoor, way: str) -> None:
-    await same_as_bare(way, door)
-
-
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_client_that_cannot_be_opened_changes_nothing_for_the_host(way: str) -> None:
-    class Closed:
-        @property
-        def door(self) -> Any:
-            raise RuntimeError("no database")
-
-    await same_as_bare(way, Closed())
+@pytest.mark.parametrize("trouble", doors_in_trouble())
+async def test_a_memory_in_trouble_changes_nothing_for_the_host(trouble: str, way: str) -> None:
+    await same_as_bare(way, doors_in_trouble()[trouble])
 
 
 @pytest.mark.parametrize("way", WAYS)

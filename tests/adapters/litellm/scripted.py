@@ -68,7 +68,7 @@ def _calls(step: Any) -> list[Json]:
         {
             "id": use.call_id,
             "type": "function",
-            "function": {"name": use.tool, "arguments": json.dumps({"city": use.city}, separators=(",", ":"))},
+            "function": {"name": use.tool, "arguments": json.dumps(use.arguments, separators=(",", ":"))},
         }
         for use in step
     ]

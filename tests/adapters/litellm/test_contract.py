@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import litellm
@@ -14,17 +13,9 @@ import pytest
 from acontext_adapters.litellm import bodies, functions, streams
 from acontext_adapters.model_calls import Calls, chat
 from acontext_adapters.model_calls import turns as model_calls
-from acontext_adapters.testing import (
-    CANCELLED_LINES,
-    AdapterContract,
-    Played,
-    RealEngine,
-    RecordingDoor,
-    ToldTask,
-    Tools,
-    Turn,
-)
+from acontext_adapters.testing import AdapterContract, Played, RecordingDoor, Tools, Turn
 from acontext_adapters.testing.contract import ContextContract, InjectingContract, RecordingContract
+from acontext_adapters.testing.option_contract import OptionContract, WrappingContract
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
 
@@ -67,24 +58,31 @@ def own_errors() -> Iterator[None]:
         raise (error.__context__ or error) from error
 
 
-class _Sdk(RecordingContract, InjectingContract):
-    """What is kept, and what is injected: for every door of the SDK."""
+class _Sdk(WrappingContract, OptionContract, InjectingContract, RecordingContract):
+    """What is kept and injected, and what `learning` is told: for every door of the SDK."""
 
     function: Any = staticmethod(litellm.acompletion)
     inject_as: Any = "system"
-    tools_run_inside = False
+    unsupported: ClassVar[Mapping[str, str]] = {
+        "current_run_in_tools": "the host calls its tools itself, between two calls of the model",
+        "cancellation": "nobody tells a function that it will not be called again",
+        "resume": "a function never waits for a person: the host does",
+    }
 
-    def door(self, door: RecordingDoor | None) -> Any:
+    def door(self, door: RecordingDoor | None, options: dict[str, Any]) -> Any:
         """What the host calls."""
         if door is None:
             return self.function
-        return learning(self.function, space="s", client=door, deadline=0.01, inject_as=self.inject_as)
+        return learning(self.function, **self.given(door, options))
+
+    def given(self, door: RecordingDoor, options: dict[str, Any]) -> dict[str, Any]:
+        return {"space": "s", "client": door, "deadline": 0.01, "inject_as": self.inject_as} | options
 
     async def play(
-        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False
+        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False, **options: Any
     ) -> Played:
         provider.script(turns)
-        complete = self.door(door)
+        complete = self.door(door, options)
         played = Played()
         history: list[Any] = []
         with own_errors():
@@ -92,17 +90,11 @@ class _Sdk(RecordingContract, InjectingContract):
                 history.append({"role": "user", "content": turn.says})
                 played.see(await talk(complete, history, tools, streamed=streamed, see=played.see))
         played.prompts = provider.prompts
+        played.history = [one if isinstance(one, dict) else one.model_dump() for one in history]
         return played
 
     def words_of(self, line: str) -> str:
         return "error" if line.startswith("result: Error: ") else super().words_of(line)
-
-    async def test_a_cancelled_run_is_cancelled(self) -> None:
-        """The host is at work in its own tool then: nobody tells a function that it will not be called again."""
-        door = RecordingDoor()
-        await self.cancelled(door)
-        assert self.lines(door) == list(CANCELLED_LINES)
-        assert door.outcome is None
 
 
 class TestACompletion(_Sdk, AdapterContract):
@@ -110,12 +102,6 @@ class TestACompletion(_Sdk, AdapterContract):
 
     steps: ClassVar[Any] = [*STEPS, (runs.Run, "arecall")]
     runs = 60
-
-    def told(self, engine: RealEngine) -> tuple[tuple[ToldTask, ...], ...]:
-        """For the same reason the engine takes that run to be going on; for the rest its tasks are those of all."""
-        *others, (cancelled,) = super().told(engine)
-        assert cancelled.status == "running"
-        return (*others, (dataclasses.replace(cancelled, status="pending"),))
 
 
 class TestCompletion(_Sdk):
@@ -127,26 +113,26 @@ class TestACompletionInTheUsersTurn(_Sdk):
 
 
 class TestRouter(_Sdk):
-    def door(self, door: RecordingDoor | None) -> Any:
+    def door(self, door: RecordingDoor | None, options: dict[str, Any]) -> Any:
         models = [{"model_name": MODEL, "litellm_params": {"model": MODEL}}]
         router = litellm.Router(model_list=models, num_retries=0, disable_cooldowns=True)
         if door is not None:
-            router = learning(router, space="s", client=door, deadline=0.01)
+            router = learning(router, **self.given(door, options))
         return router.acompletion
 
 
 class TestInAFunction(_Sdk, ContextContract):
     """A decorated function around each turn: its run is the run, and knows how it ends."""
 
-    tools_run_inside = True
+    unsupported: ClassVar[Mapping[str, str]] = {"resume": "a function never waits for a person: the host does"}
 
     async def play(
-        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False
+        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False, **options: Any
     ) -> Played:
         provider.script(turns)
-        complete, answer = self.door(door), talk
+        complete, answer = self.door(door, options), talk
         if door is not None:
-            answer = learning(talk, space="s", client=door, session=f"talk {id(door)} {turns[0].says}", deadline=0.01)
+            answer = learning(talk, **{"session": f"talk {id(door)} {turns[0].says}"} | self.given(door, options))
         played = Played()
         history: list[Any] = []
         with own_errors():
@@ -154,6 +140,5 @@ class TestInAFunction(_Sdk, ContextContract):
                 history.append({"role": "user", "content": turn.says})
                 played.see(await answer(complete, history, tools, streamed=streamed, see=played.seen.append))
         played.prompts = provider.prompts
+        played.history = [one if isinstance(one, dict) else one.model_dump() for one in history]
         return played
-
-    test_a_cancelled_run_is_cancelled = RecordingContract.test_a_cancelled_run_is_cancelled

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -13,16 +13,7 @@ from acontext_adapters.model_calls import Calls, Events, chat, responses
 from acontext_adapters.model_calls import turns as model_calls
 from acontext_adapters.openai import exchange
 from acontext_adapters.shared import resent_history
-from acontext_adapters.testing import (
-    CANCELLED_LINES,
-    AdapterContract,
-    Played,
-    RealEngine,
-    RecordingDoor,
-    ToldTask,
-    Tools,
-    Turn,
-)
+from acontext_adapters.testing import AdapterContract, Played, RecordingDoor, Tools, Turn
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
 
@@ -73,38 +64,31 @@ class TestAsyncChat(AdapterContract):
     turn: Any = staticmethod(loop.chat)
     inject_as: Any = "system"
     steps: ClassVar[Any] = [*STEPS, *CHAT, (runs.Run, "arecall")]
-    tools_run_inside = False
+    unsupported: ClassVar[Mapping[str, str]] = {
+        "current_run_in_tools": "the host calls its tools itself, between two calls of the model",
+        "cancellation": "nobody tells a client that it will not be called again",
+        "resume": "a client never waits for a person: the host does",
+    }
 
     async def play(
-        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False
+        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False, **options: Any
     ) -> Played:
         provider = Provider(*(step_of(step) for turn in turns for step in turn.steps))
         client = loop.client(provider, self.kind)
         if door is not None:
-            client = learning(client, space="s", client=door, deadline=0.01, inject_as=self.inject_as)
+            given = {"space": "s", "client": door, "deadline": 0.01, "inject_as": self.inject_as} | options
+            client = learning(client, **given)
         played = Played()
         history: list[Json] = []
         for turn in turns:
             history.append({"role": "user", "content": turn.says})
             played.see(await self.turn(client, history, tools, streamed=streamed, see=played.see))
         played.prompts = provider.prompts
+        played.history = history
         return played
 
     def words_of(self, line: str) -> str:
         return "error" if line.startswith("result: Error: ") else super().words_of(line)
-
-    async def test_a_cancelled_run_is_cancelled(self) -> None:
-        """The host is at work in its own tool then: nobody tells a client that it will not be called again."""
-        door = RecordingDoor()
-        await self.cancelled(door)
-        assert self.lines(door) == list(CANCELLED_LINES)
-        assert door.outcome is None
-
-    def told(self, engine: RealEngine) -> tuple[tuple[ToldTask, ...], ...]:
-        """For the same reason the engine takes that run to be going on; for the rest its tasks are those of all."""
-        *others, (cancelled,) = super().told(engine)
-        assert cancelled.status == "running"
-        return (*others, (dataclasses.replace(cancelled, status="pending"),))
 
 
 class TestAsyncResponses(TestAsyncChat):
@@ -132,34 +116,30 @@ class TestResponsesInTheUsersTurn(TestAsyncResponses):
 class TestChatInAFunction(TestAsyncChat):
     """A decorated function around each turn: its run is the run, and knows how it ends."""
 
-    tools_run_inside = True
+    unsupported: ClassVar[Mapping[str, str]] = {"resume": "a client never waits for a person: the host does"}
     runs = 120
 
     async def play(
-        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False
+        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False, **options: Any
     ) -> Played:
         provider = Provider(*(step_of(step) for turn in turns for step in turn.steps))
         client = loop.client(provider, self.kind)
         answer = self.turn
         if door is not None:
-            client = learning(client, space="s", client=door, deadline=0.01)
-            answer = learning(answer, space="s", client=door, session=f"talk {id(door)} {turns[0].says}", deadline=0.01)
+            given = {"space": "s", "client": door, "deadline": 0.01} | options
+            client = learning(client, **given)
+            answer = learning(answer, **{"session": f"talk {id(door)} {turns[0].says}"} | given)
         played = Played()
         history: list[Json] = []
         for turn in turns:
             history.append({"role": "user", "content": turn.says})
             played.see(await answer(client, history, tools, streamed=streamed, see=played.seen.append))
         played.prompts = provider.prompts
+        played.history = history
         return played
-
-    async def test_a_cancelled_run_is_cancelled(self) -> None:
-        await AdapterContract.test_a_cancelled_run_is_cancelled(self)
-
-    def told(self, engine: RealEngine) -> tuple[tuple[ToldTask, ...], ...]:
-        return AdapterContract.told(self, engine)
 
 
 def step_of(step: Any) -> Any:
     if isinstance(step, str | Exception):
         return step
-    return [Tool(use.tool, use.call_id, f'{{"city":"{use.city}"}}') for use in step]
+    return [Tool(use.tool, use.call_id, json.dumps(use.arguments, separators=(",", ":"))) for use in step]

@@ -69,12 +69,13 @@ def _two_conversations(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestPlainRunner(AdapterContract):
     runner: Any = agents.Runner
+    unsupported: ClassVar[Any] = {"inject_as_user": "the SDK's own runner lets nobody change its input"}
     options: ClassVar[dict[str, Any]] = {}
     inject_as: Any = "system"
     steps: ClassVar[Any] = STEPS + TRACED
 
     async def play(
-        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False
+        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False, **options: Any
     ) -> Played:
         script: list[Any] = []
         for step in (step for turn in turns for step in turn.steps):
@@ -83,41 +84,53 @@ class TestPlainRunner(AdapterContract):
             elif isinstance(step, Exception):
                 script.append(step)
             else:
-                script.append([function_call(use.tool, {"city": use.city}, call_id=use.call_id) for use in step])
+                script.append([function_call(use.tool, dict(use.arguments), call_id=use.call_id) for use in step])
         model = ScriptedModel(script)
         hosts = [function_tool(tool) for tool in (tools.weather, tools.broken, tools.slow)]
+        hosts.append(function_tool(tools.guarded, needs_approval=True))
         agent: Agent[Any] = Agent(name="A", instructions="Base.", tools=hosts, model=model)
         if door is not None:
-            agent = learning(agent, space="s", client=door, deadline=0.01, inject_as=self.inject_as)
+            given = {"space": "s", "client": door, "deadline": 0.01, "inject_as": self.inject_as} | options
+            agent = learning(agent, **given)
         played = Played()
         history: list[Any] = []
         for turn in turns:
             history.append({"role": "user", "content": turn.says})
-            if streamed:
-                result = self.runner.run_streamed(agent, history, **self.options)
-                async for event in result.stream_events():
-                    played.see((event.type, getattr(event, "name", "")))
-                await result.run_loop_task
-            else:
-                result = await self.runner.run(agent, history, **self.options)
+            result = await self.turn(agent, history, played, streamed)
+            while result.interruptions:
+                state = result.to_state()
+                for waiting in result.interruptions:
+                    state.approve(waiting)
+                result = await self.turn(agent, state, played, streamed)
             history = result.to_input_list()
             played.see((result.final_output, history, result.last_agent.name))
         played.prompts = [
             f"{call.system_instructions}\n" + "\n".join(str(item.get("content")) for item in call.input)
             for call in model.calls
         ]
-        json.dumps(played.seen)
+        played.history = json.dumps(history)
         return played
+
+    async def turn(self, agent: Any, given: Any, played: Played, streamed: bool) -> Any:
+        if not streamed:
+            return await self.runner.run(agent, given, **self.options)
+        result = self.runner.run_streamed(agent, given, **self.options)
+        async for event in result.stream_events():
+            played.see((event.type, getattr(event, "name", "")))
+        await result.run_loop_task
+        return result
 
 
 class TestOurRunner(TestPlainRunner):
     runner = Runner
+    unsupported: ClassVar[Any] = {}
     steps = STEPS + TRACED + OURS
     runs = 300
 
 
 class TestOurRunnerUntraced(TestPlainRunner):
     runner = Runner
+    unsupported: ClassVar[Any] = {}
     options: ClassVar[dict[str, Any]] = {"run_config": RunConfig(tracing_disabled=True)}
     steps = OURS
     runs = 120
@@ -125,6 +138,7 @@ class TestOurRunnerUntraced(TestPlainRunner):
 
 class TestOurRunnerInTheUsersTurn(TestPlainRunner):
     runner = Runner
+    unsupported: ClassVar[Any] = {}
     inject_as = "user"
     steps = IN_USERS_TURN
     runs = 120

@@ -13,7 +13,7 @@ import agents
 import pytest
 
 from acontext_adapters.openai_agents import Runner, convert, history, run_tracker, runner, tracing, wrap
-from acontext_adapters.testing import RecordingDoor
+from acontext_adapters.testing import RecordingDoor, alive, broken_step, doors_in_trouble
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
 
@@ -80,7 +80,6 @@ STEPS = [
     (runner, "_session_key"),
     (runner, "_with_filter"),
     (runner, "_appended"),
-    (wrap._Wrapping, "_target"),
     (runs.Runtime, "start"),
     (runs.Run, "record"),
     (runs.Run, "end"),
@@ -109,57 +108,35 @@ async def same_as_bare(way: str, door: RecordingDoor, scenarios: Any = DRIVEN, *
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("owner", "step"), STEPS, ids=lambda value: getattr(value, "__name__", value))
-async def test_a_step_of_ours_that_raises_changes_nothing_for_the_host(
-    owner: Any, step: str, way: str, monkeypatch: pytest.MonkeyPatch
+async def test_a_step_of_ours_that_raises_changes_nothing_for_the_host(owner: Any, step: str, way: str) -> None:
+    door = RecordingDoor(SKILLS)
+    with broken_step(owner, step) as reached:
+        await same_as_bare(way, door, inject_as="user" if owner is runner and way == "our runner" else "system")
+        with contextlib.suppress(RuntimeError):  # where the recorder's thread would meet it, and go on
+            assert all(session.ref.key for session in door.sessions.values())
+    assert reached or (owner is runner and way == "plain runner") or step == "interrupted_in"
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_handoff_that_cannot_be_wrapped_changes_nothing_for_the_host(
+    way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learned: list[Any] = []
+    """It is wrapped with the agent, where trouble is seen, and again while a run goes on, where it is not."""
+    wrapped = wrap._Wrapping._target
 
     def fails(*args: Any, **kwargs: Any) -> Any:
-        learned.append(step)
-        raise RuntimeError(f"{step} fails")
+        if agents.get_current_trace() is None:
+            return wrapped(*args, **kwargs)
+        raise RuntimeError("_target fails")
 
-    original = getattr(owner, step)
-    if (owner, step) == (wrap._Wrapping, "_target"):  # fails while a run goes on, not while the agent is wrapped
-        inside = lambda *args, **kwargs: original(*args, **kwargs) if not _running() else fails()  # noqa: E731
-        monkeypatch.setattr(owner, step, inside)
-    else:
-        monkeypatch.setattr(owner, step, fails)
-    door = RecordingDoor(SKILLS)
-    await same_as_bare(way, door, inject_as="user" if owner is runner and way == "our runner" else "system")
-    with contextlib.suppress(RuntimeError):  # where the recorder's thread would meet it, and go on
-        assert all(session.ref.key for session in door.sessions.values())
-    only_ours = owner is runner
-    assert learned or (only_ours and way == "plain runner") or step in ("interrupted_in", "_target")
-
-
-def _running() -> bool:
-    return agents.get_current_trace() is not None
+    monkeypatch.setattr(wrap._Wrapping, "_target", fails)
+    await same_as_bare(way, RecordingDoor(SKILLS))
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(
-    "door",
-    [
-        RecordingDoor(record_error=RuntimeError("disk")),
-        RecordingDoor(recall_error=RuntimeError("index")),
-        RecordingDoor(hang=True),
-        RecordingDoor(SKILLS, delay=0.05),
-    ],
-    ids=["record raises", "recall raises", "recall hangs", "recall is late"],
-)
-async def test_a_memory_in_trouble_changes_nothing_for_the_host(door: RecordingDoor, way: str) -> None:
-    await same_as_bare(way, door)
-
-
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_client_that_cannot_be_opened_changes_nothing_for_the_host(way: str) -> None:
-    class Closed:
-        @property
-        def door(self) -> Any:
-            raise RuntimeError("no database")
-
-    closed: Any = Closed()
-    await same_as_bare(way, closed)
+@pytest.mark.parametrize("trouble", doors_in_trouble())
+async def test_a_memory_in_trouble_changes_nothing_for_the_host(trouble: str, way: str) -> None:
+    await same_as_bare(way, doors_in_trouble()[trouble])
 
 
 async def test_tracing_processors_that_are_replaced_cost_one_outcome_and_no_more() -> None:
@@ -226,13 +203,9 @@ async def test_two_hundred_runs_leave_nothing_behind(way: str) -> None:
     await drive(20)
     await settle()
     before = kept()
-    watches = _count(run_tracker.Watch)
+    watches = alive(run_tracker.Watch)
     await drive(200)
     await settle()
     assert kept() == before
-    assert _count(run_tracker.Watch) <= watches + 5
+    assert alive(run_tracker.Watch) <= watches + 5
     assert sum(ref() is not None for ref in refs) <= 1
-
-
-def _count(kind: type) -> int:
-    return sum(isinstance(one, kind) for one in gc.get_objects())
