@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any, Protocol, TypeVar, overload, runtime_checkable
 
-from .runs import Door, RunOptions, Runtime, current_run, report
+from .runs import RecordingClient, RunOptions, Runtime, current_run, report
 from .service import InjectAs
 
 log = logging.getLogger("acontext")
@@ -23,14 +23,14 @@ log = logging.getLogger("acontext")
 T = TypeVar("T")
 GROUP = "acontext_plugins.adapters"
 
-__all__ = ["Adapter", "HasDoor", "current_run", "learning", "loaded", "report"]
+__all__ = ["Adapter", "HasConnection", "current_run", "learning", "loaded", "report"]
 
 
-class HasDoor(Protocol):
+class HasConnection(Protocol):
     """A client, by what `learning` needs of it."""
 
     @property
-    def door(self) -> Door: ...
+    def connection(self) -> RecordingClient: ...
 
 
 @runtime_checkable
@@ -58,19 +58,19 @@ class _Decorator(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class door_of:  # noqa: N801
-    """The door of the client that was given, or of this process where none was."""
+class connection_of:  # noqa: N801
+    """What records for the client that was given, or for this process where none was."""
 
-    client: HasDoor | Door | None
+    client: HasConnection | RecordingClient | None
 
-    def __call__(self) -> Door:
+    def __call__(self) -> RecordingClient:
         if self.client is None:
-            from .client.background import default_door
+            from .client.background import default_connection
 
-            return default_door()
+            return default_connection()
         client: Any = self.client
-        door: Door = getattr(client, "door", client)
-        return door
+        found: RecordingClient = getattr(client, "connection", client)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def learning(
     /,
     *,
     space: str | None,
-    client: HasDoor | Door | None = None,
+    client: HasConnection | RecordingClient | None = None,
     session: str | None = None,
     principal: str | None = None,
     inject: bool = True,
@@ -120,7 +120,7 @@ def learning(
 def learning(
     *,
     space: str | None,
-    client: HasDoor | Door | None = None,
+    client: HasConnection | RecordingClient | None = None,
     session: str | None = None,
     principal: str | None = None,
     inject: bool = True,
@@ -138,7 +138,7 @@ def learning(
     /,
     *,
     space: str | None,
-    client: HasDoor | Door | None = None,
+    client: HasConnection | RecordingClient | None = None,
     session: str | None = None,
     principal: str | None = None,
     inject: bool = True,
@@ -173,7 +173,7 @@ def learning(
         deadline=deadline,
         strict=strict,
     )
-    runtime = Runtime(options, door_of(client))
+    runtime = Runtime(options, connection_of(client))
     if target is None:
         return functools.partial(_wrap, runtime=runtime)
     return _wrap(target, runtime=runtime)

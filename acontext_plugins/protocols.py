@@ -21,13 +21,13 @@ from acontext_store.types import (
 __all__ = [
     "MOST_EARLIER",
     "Batch",
+    "BatchLimits",
     "BatchObserver",
     "FinishedTask",
     "Learner",
-    "Lesson",
+    "LearningInput",
     "Observation",
     "Observer",
-    "Window",
 ]
 
 #: Earlier tasks of a session that a learner is told of.
@@ -79,7 +79,7 @@ class FinishedTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class LearningInput:
     """What a learner looks at: new finished tasks, and what the space has so far."""
 
     space: Space
@@ -104,7 +104,7 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class BatchLimits:
     """How much of a session an observer is shown at once."""
 
     #: So many messages are not waited longer for.
@@ -120,7 +120,7 @@ class BatchObserver(Observer, Protocol):
     """An observer to whom a session is shown as one `Batch` after the other: each of its messages once."""
 
     @property
-    def window(self) -> Window: ...
+    def window(self) -> BatchLimits: ...
 
 
 class Learner(Protocol):
@@ -130,5 +130,5 @@ class Learner(Protocol):
     def batch(self) -> int:
         """How many tasks one lesson has, at most."""
 
-    async def learn(self, lesson: Lesson) -> SkillOps:
+    async def learn(self, lesson: LearningInput) -> SkillOps:
         """The wanted state of the space's skills after these tasks, as edits."""

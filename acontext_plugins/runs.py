@@ -25,7 +25,7 @@ from acontext_store.types import Message, Outcome, OutcomeStatus, Part, new_id
 from .concurrency.limited_log import LimitedLog
 from .service import InjectAs, Recall, RecallQuery, Recording, SessionRef
 
-__all__ = ["Door", "Run", "RunKind", "RunOptions", "Runtime", "current_run", "reason_of", "report"]
+__all__ = ["RecordingClient", "Run", "RunKind", "RunOptions", "Runtime", "current_run", "reason_of", "report"]
 
 log = logging.getLogger("acontext")
 _outside = LimitedLog(log)
@@ -35,7 +35,7 @@ RunKind = Literal["container", "agent", "model"]
 _current: ContextVar[Run | None] = ContextVar("acontext_run", default=None)
 
 
-class Door(Protocol):
+class RecordingClient(Protocol):
     """What a runtime needs of a client: to record, and to recall from any thread."""
 
     def record(self, recording: Recording) -> None: ...
@@ -62,14 +62,14 @@ class RunOptions:
     strict: bool = False
 
 
-#: A number for each door: an `id` would be given to another one, later.
-_numbers: weakref.WeakKeyDictionary[Door, int] = weakref.WeakKeyDictionary()
+#: A number for each client: an `id` would be given to another one, later.
+_numbers: weakref.WeakKeyDictionary[RecordingClient, int] = weakref.WeakKeyDictionary()
 _next_number = itertools.count(1)
 
 
-def _number(door: Door) -> int:
-    number = _numbers.get(door)
-    return _numbers.setdefault(door, next(_next_number)) if number is None else number
+def _number(client: RecordingClient) -> int:
+    number = _numbers.get(client)
+    return _numbers.setdefault(client, next(_next_number)) if number is None else number
 
 
 class _Guard:
@@ -95,19 +95,19 @@ class _Guard:
 class Runtime:
     """What an adapter stands on: starts runs, guards the host."""
 
-    def __init__(self, options: RunOptions, door: Callable[[], Door]) -> None:
+    def __init__(self, options: RunOptions, client: Callable[[], RecordingClient]) -> None:
         self.options = options
-        self._door = door
+        self._client = client
         self.log = LimitedLog(log)
 
     def same_as(self, other: Runtime) -> bool:
         """Whether `other` has the same options and the same client."""
-        return self.options == other.options and self._door == other._door
+        return self.options == other.options and self._client == other._client
 
     @property
-    def door(self) -> Door:
+    def client(self) -> RecordingClient:
         """The client, opened on first use. May raise: call it inside `guard`."""
-        return self._door()
+        return self._client()
 
     @property
     def scope(self) -> str:
@@ -116,7 +116,7 @@ class Runtime:
         What two clients, spaces or users have in common is no sign of one conversation.
         """
         options = self.options
-        return json.dumps([_number(self.door), options.space, options.principal, options.session])
+        return json.dumps([_number(self.client), options.space, options.principal, options.session])
 
     def guard(self, step: str) -> _Guard:
         """Memory trouble inside this block is logged and counted, not raised, unless `strict`."""
@@ -217,7 +217,7 @@ class Run:
                 payload = functools.partial(_made_with_run, make, run_id)
             else:
                 payload = [_with_run(message, run_id) for message in messages]
-            self.runtime.door.record(Recording(self.session, payload, size=size))
+            self.runtime.client.record(Recording(self.session, payload, size=size))
 
     def record_tool(self, name: str, arguments: dict[str, Any], result: object, *, error: bool = False) -> None:
         """A tool call that no adapter sees, with its result: for hand-written loops.
@@ -277,7 +277,7 @@ class Run:
 
     def _outcome(self, outcome: Outcome) -> None:
         with self.runtime.guard("outcome"):
-            self.runtime.door.record(Recording(self.session, outcomes=(outcome,)))
+            self.runtime.client.record(Recording(self.session, outcomes=(outcome,)))
 
     # -- recalling
     async def arecall(self, query: str, tools: Collection[str] | None = None) -> str:
@@ -320,14 +320,14 @@ class Run:
 
     def _patience(self) -> float:
         options = self.runtime.options
-        opening = getattr(self.runtime.door, "opening", False)
+        opening = getattr(self.runtime.client, "opening", False)
         return max(options.deadline, options.opening_deadline) if opening else options.deadline
 
     def _ask(self, query: str, tools: Collection[str] | None) -> Future[Recall] | None:
         options = self.runtime.options
         if not options.inject or options.space is None or not query.strip():
             return None
-        return self.runtime.door.recall(
+        return self.runtime.client.recall(
             RecallQuery(
                 space=options.space,
                 text=query,

@@ -1,4 +1,4 @@
-"""Service: the one interface behind both front doors. The embedded engine keeps it, and so does the remote client.
+"""Service: the one interface behind both clients. The embedded engine keeps it, and so does the remote client.
 
 Methods raise only what `acontext_plugins.errors` holds. `record` is the exception to "async": it is what an agent
 waits for, so it only enqueues, never blocks and never raises.

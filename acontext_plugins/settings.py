@@ -67,7 +67,7 @@ class RedactionSettings(_Section):
     pii: bool = Field(False, description="e-mail addresses, phone numbers and IBANs too")
 
 
-class Patience(NamedTuple):
+class DebounceWindow(NamedTuple):
     """How long new messages wait for an observer."""
 
     #: Seconds without another message.
@@ -94,11 +94,11 @@ class ObserveSettings(_Section):
         60_000, ge=8_000, description="characters that a model is shown at once, about; long texts lose their middle"
     )
 
-    def patience(self, *, model: bool) -> Patience:
+    def patience(self, *, model: bool) -> DebounceWindow:
         """How long new messages wait, where a model observes or where rules do."""
         if model:
-            return Patience(self.model_quiet, self.model_max_wait, self.buffer)
-        return Patience(self.quiet, self.max_wait, 0)
+            return DebounceWindow(self.model_quiet, self.model_max_wait, self.buffer)
+        return DebounceWindow(self.quiet, self.max_wait, 0)
 
 
 class ScoringRule(_Section):
@@ -227,7 +227,7 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(None, description="with a server's URL: the key that opens the project there")
     timeout: float = Field(32.0, gt=0, description="seconds that a request to a server may take")
     project: str = Field("default", description="whose data it is: projects do not see each other")
-    space: str | None = Field(None, description="where a door learns that is told of no space: the LiteLLM proxy")
+    space: str | None = Field(None, description="where the LiteLLM proxy learns when it is told of no space")
     durability: Literal["normal", "full"] = Field(
         "normal", description='what was written survives the death of the process; "full": of the machine, too'
     )

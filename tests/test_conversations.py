@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from acontext_plugins.formats.jsonl import Conversation, ConversationReader, Problem
+from acontext_plugins.formats.jsonl import Conversation, ConversationReader, LineError
 from acontext_store.types import stable_id
 
 RECORDED = Path(__file__).parents[2] / "shared" / "data" / "trajectories_dev.jsonl.gz"
@@ -25,21 +25,21 @@ def line(**changes: Any) -> bytes:
     return json.dumps({**HELLO, **changes}).encode()
 
 
-def read(path: Path, content: bytes, **options: Any) -> list[Conversation | Problem]:
+def read(path: Path, content: bytes, **options: Any) -> list[Conversation | LineError]:
     path = path / "runs.jsonl"
     path.write_bytes(content)
     return list(ConversationReader([path], **options))
 
 
-def conversations(given: list[Conversation | Problem]) -> list[Conversation]:
+def conversations(given: list[Conversation | LineError]) -> list[Conversation]:
     return [one for one in given if isinstance(one, Conversation)]
 
 
-def problems(given: list[Conversation | Problem]) -> list[Problem]:
-    return [one for one in given if isinstance(one, Problem)]
+def problems(given: list[Conversation | LineError]) -> list[LineError]:
+    return [one for one in given if isinstance(one, LineError)]
 
 
-def only_problem(given: list[Conversation | Problem]) -> Problem:
+def only_problem(given: list[Conversation | LineError]) -> LineError:
     (problem,) = problems(given)
     return problem
 
@@ -178,7 +178,7 @@ def test_the_same_line_twice_is_one_conversation(tmp_path: Path) -> None:
 def test_reading_is_lazy(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"\n".join(line(id=str(n)) + b" " * 100_000 for n in range(50)))
     reader = ConversationReader([tmp_path / "a"])
-    stream: Iterator[Conversation | Problem] = iter(reader)
+    stream: Iterator[Conversation | LineError] = iter(reader)
     next(stream)
     assert reader.total_bytes is not None
     assert reader.bytes_read < reader.total_bytes / 2
@@ -387,6 +387,6 @@ def test_no_content_whatever_raises(tmp_path: Path, scraps: list[bytes], cut: in
     content = b"".join(scraps)
     for data in (content, gzip.compress(content), gzip.compress(content)[:cut]):
         for one in read(tmp_path, data):
-            assert isinstance(one, Conversation | Problem)
+            assert isinstance(one, Conversation | LineError)
             if isinstance(one, Conversation):
                 assert one.messages

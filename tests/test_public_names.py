@@ -32,11 +32,11 @@ PUBLIC = {
         from_messages from_openai from_response_output from_responses item_by_item lost_marks named_items plain
         to_acontext to_anthropic to_anthropic_messages to_gemini to_gemini_contents to_message to_openai
         to_openai_messages to_response_items to_responses""",
-    "acontext_plugins.learning": "Adapter HasDoor current_run learning loaded report",
+    "acontext_plugins.learning": "Adapter HasConnection current_run learning loaded report",
     "acontext_plugins.llm": "Embedder Job LLM Purpose Reply Request ToolCall Usage ask_for",
     "acontext_plugins.protocols": """
         Batch BatchObserver FinishedTask Learner Lesson MOST_EARLIER Observation Observer Window""",
-    "acontext_plugins.runs": "Door Run RunKind RunOptions Runtime current_run reason_of report",
+    "acontext_plugins.runs": "RecordingClient Run RunKind RunOptions Runtime current_run reason_of report",
     "acontext_plugins.service": """
         Confirmation FlagResult FlushResult InjectAs Job JobStatus MessagesPage Recall RecallQuery Recording SearchItem
         Service SessionRef SpaceSearchResult TokenCounts""",

@@ -121,13 +121,13 @@ async def _measure(name: str, wrapped: bool, seconds: float) -> dict[str, Any]:
 
 async def _settle() -> int:
     """Wait until all is recorded and learned; how many recordings were lost."""
-    from acontext_plugins.client.background import default_door
+    from acontext_plugins.client.background import default_connection
 
-    door = default_door()
-    home = (await asyncio.to_thread(door.connection, 30)).home()
-    await asyncio.wrap_future(home.loop.submit(home.engine.flush(120)))
-    stats = home.engine.recorder.stats
-    return door.dropped + stats.dropped + stats.failed
+    background = default_connection()
+    opened = (await asyncio.to_thread(background.connection, 30)).opened()
+    await asyncio.wrap_future(opened.loop.submit(opened.engine.flush(120)))
+    stats = opened.engine.recorder.stats
+    return background.dropped + stats.dropped + stats.failed
 
 
 def child(arguments: Sequence[str]) -> None:

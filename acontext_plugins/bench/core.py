@@ -18,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
-from acontext_plugins.engine.embedded import Home
+from acontext_plugins.engine.embedded import EmbeddedEngine
 from acontext_plugins.service import Recording, SessionRef
 from acontext_store.types import LaneKind, Message, SearchText, Session, SkillBody, SkillEdit, SkillOps, Step, new_id
 
@@ -42,8 +42,8 @@ def _record(quick: bool) -> Iterator[Figure]:
     count = 2_000 if quick else 20_000
     raw_queue: queue.SimpleQueue[object] = queue.SimpleQueue()
     raw = time_each(lambda: raw_queue.put(object()), count)
-    with temporary_folder() as folder, opened(folder / "bench.db") as home:
-        recorder = home.engine.recorder
+    with temporary_folder() as folder, opened(folder / "bench.db") as embedded:
+        recorder = embedded.engine.recorder
         reference = SessionRef(key="bench")
         numbers = itertools.count()
 
@@ -73,12 +73,12 @@ def _append(quick: bool) -> Iterator[Figure]:
     row = "sqlite3 WAL commit of the row"
     with temporary_folder() as folder:
         raw = _raw_commits(folder / "raw.db", count)
-        with opened(folder / "bench.db") as home:
-            store, engine = home.engine.store, home.engine
-            single = asyncio.run(_awaited(home, count, store.append))
-            through = asyncio.run(_awaited(home, count, engine.append))
-            rate = asyncio.run(_sustained(home, count * 8, store.append))
-            whole = asyncio.run(_sustained(home, count * 8, engine.append))
+        with opened(folder / "bench.db") as embedded:
+            store, engine = embedded.engine.store, embedded.engine
+            single = asyncio.run(_awaited(embedded, count, store.append))
+            through = asyncio.run(_awaited(embedded, count, engine.append))
+            rate = asyncio.run(_sustained(embedded, count * 8, store.append))
+            whole = asyncio.run(_sustained(embedded, count * 8, engine.append))
         raw += _raw_commits(folder / "raw-again.db", count)  # before and after: machines change their pace
         raw_p50, raw_p99, raw_rate = percentile(raw, 0.5), percentile(raw, 0.99), 1e6 / statistics.fmean(raw)
         for name, times in (("store", single), ("engine, with redaction", through)):
@@ -125,8 +125,8 @@ def _raw_commits(path: Path, count: int) -> list[float]:
 _Append = Callable[[str, list[Message]], Awaitable[object]]
 
 
-async def _awaited(home: Home, count: int, append: _Append) -> list[float]:
-    session = await home.engine.create_session()
+async def _awaited(embedded: EmbeddedEngine, count: int, append: _Append) -> list[float]:
+    session = await embedded.engine.create_session()
     clock = time.perf_counter
     times = []
     for number in range(count):
@@ -137,9 +137,9 @@ async def _awaited(home: Home, count: int, append: _Append) -> list[float]:
     return times
 
 
-async def _sustained(home: Home, count: int, append: _Append) -> float:
+async def _sustained(embedded: EmbeddedEngine, count: int, append: _Append) -> float:
     callers = 32
-    sessions = [await home.engine.create_session() for _ in range(callers)]
+    sessions = [await embedded.engine.create_session() for _ in range(callers)]
     messages = [[[sample_message(number)] for number in range(count // callers)] for _ in range(callers)]
 
     async def call(session: Session, mine: list[list[Message]]) -> None:
@@ -170,13 +170,13 @@ async def _agents_session(path: Path, count: int) -> list[float]:
 
 def _growth(quick: bool) -> Iterator[Figure]:
     sizes = (10, 100, 1_000, 10_000) if quick else (10, 100, 1_000, 10_000, 100_000)
-    with temporary_folder() as folder, opened(folder / "bench.db") as home:
-        appends, reads = asyncio.run(_grown_session(home, sizes))
+    with temporary_folder() as folder, opened(folder / "bench.db") as embedded:
+        appends, reads = asyncio.run(_grown_session(embedded, sizes))
         yield from _flat("append at {} messages, p50", appends, sizes)
         yield from _flat("read a page of 20 at {} messages, p50", reads, sizes)
     counts = (10, 100, 1_000) if quick else (10, 100, 1_000, 10_000)
-    with temporary_folder() as folder, opened(folder / "bench.db") as home:
-        appends, reads = asyncio.run(_grown_project(home, counts))
+    with temporary_folder() as folder, opened(folder / "bench.db") as embedded:
+        appends, reads = asyncio.run(_grown_project(embedded, counts))
         yield from _flat("append at {} sessions, p50", appends, counts)
         yield from _flat("list 20 sessions of {}, p50", reads, counts)
 
@@ -195,53 +195,53 @@ def _flat(name: str, times: Sequence[float], sizes: Sequence[int]) -> Iterator[F
         )
 
 
-async def _probe(home: Home, session_id: str) -> tuple[float, float]:
+async def _probe(embedded: EmbeddedEngine, session_id: str) -> tuple[float, float]:
     clock = time.perf_counter
     appends, reads = [], []
     for number in range(200):
         begin = clock()
-        await home.engine.append(session_id, [sample_message(number)])
+        await embedded.engine.append(session_id, [sample_message(number)])
         appends.append((clock() - begin) * 1e6)
     for _ in range(200):
         begin = clock()
-        await home.engine.messages(session_id, limit=20, time_desc=True)
+        await embedded.engine.messages(session_id, limit=20, time_desc=True)
         reads.append((clock() - begin) * 1e6)
     return percentile(appends, 0.5), percentile(reads, 0.5)
 
 
-async def _grown_session(home: Home, sizes: Sequence[int]) -> tuple[list[float], list[float]]:
-    session = await home.engine.create_session()
-    await _probe(home, (await home.engine.create_session()).id)  # warm up
+async def _grown_session(embedded: EmbeddedEngine, sizes: Sequence[int]) -> tuple[list[float], list[float]]:
+    session = await embedded.engine.create_session()
+    await _probe(embedded, (await embedded.engine.create_session()).id)  # warm up
     appends, reads, there = [], [], 0
     for size in sizes:
         while there < size:
             batch = min(500, size - there)
-            await home.engine.append(session.id, [sample_message(number) for number in range(batch)])
+            await embedded.engine.append(session.id, [sample_message(number) for number in range(batch)])
             there += batch
-        append, read = await _probe(home, session.id)
+        append, read = await _probe(embedded, session.id)
         there += 200
         appends.append(append)
         reads.append(read)
     return appends, reads
 
 
-async def _grown_project(home: Home, sizes: Sequence[int]) -> tuple[list[float], list[float]]:
-    await _probe(home, (await home.engine.create_session()).id)  # warm up
+async def _grown_project(embedded: EmbeddedEngine, sizes: Sequence[int]) -> tuple[list[float], list[float]]:
+    await _probe(embedded, (await embedded.engine.create_session()).id)  # warm up
     appends, reads, there = [], [], 1
     clock = time.perf_counter
     for size in sizes:
         while there < size:
-            session = await home.engine.create_session()
-            await home.engine.append(session.id, [sample_message(there)])
+            session = await embedded.engine.create_session()
+            await embedded.engine.append(session.id, [sample_message(there)])
             there += 1
-        last = await home.engine.create_session()
+        last = await embedded.engine.create_session()
         there += 1
-        append, _ = await _probe(home, last.id)
+        append, _ = await _probe(embedded, last.id)
         appends.append(append)
         listing = []
         for _ in range(100):
             begin = clock()
-            await home.engine.sessions(limit=20, time_desc=True)
+            await embedded.engine.sessions(limit=20, time_desc=True)
             listing.append((clock() - begin) * 1e6)
         reads.append(percentile(listing, 0.5))
     return appends, reads
@@ -280,8 +280,8 @@ def _search(quick: bool) -> Iterator[Figure]:
     # the budgets were set where the raw query took 0.14 ms and 1.2 ms; a slower machine is asked for the same ratio
     for count, limit, share in ((2_000, 5.0, 35),) if quick else ((10_000, 5.0, 35), (100_000, 25.0, 20)):
         texts = list(requests(count))
-        with temporary_folder() as folder, opened(folder / "bench.db") as home:
-            times = asyncio.run(_searched(home, texts))
+        with temporary_folder() as folder, opened(folder / "bench.db") as embedded:
+            times = asyncio.run(_searched(embedded, texts))
             raw = _raw_search(folder / "raw.db", texts)
         p50, raw_p50 = percentile(times, 0.5) / 1000, percentile(raw, 0.5) / 1000
         name, raw_name = f"skill search at {count:,} skills", "FTS5, AND of three words"
@@ -291,9 +291,9 @@ def _search(quick: bool) -> Iterator[Figure]:
         yield Figure(f"{name}, p99", p99, "ms", raw_p99, raw_name)
 
 
-async def taught(home: Home, texts: Sequence[str]) -> str:
+async def taught(embedded: EmbeddedEngine, texts: Sequence[str]) -> str:
     """A space with a skill for each text; its id."""
-    engine = home.engine
+    engine = embedded.engine
     space = await engine.create_space(name="bench")
     for start in range(0, len(texts), 2_000):
         await engine.store.make_due("learn", space.id)
@@ -303,8 +303,8 @@ async def taught(home: Home, texts: Sequence[str]) -> str:
     return space.id
 
 
-async def _searched(home: Home, texts: Sequence[str]) -> list[float]:
-    space_id = await taught(home, texts)
+async def _searched(embedded: EmbeddedEngine, texts: Sequence[str]) -> list[float]:
+    space_id = await taught(embedded, texts)
     clock = time.perf_counter
     times = []
     gc.collect()
@@ -312,7 +312,7 @@ async def _searched(home: Home, texts: Sequence[str]) -> list[float]:
     try:
         for text in random.Random(11).sample(list(texts), 300):
             begin = clock()
-            await home.engine.find_skills(space_id, text, limit=5)
+            await embedded.engine.find_skills(space_id, text, limit=5)
             times.append((clock() - begin) * 1e6)
     finally:
         gc.enable()

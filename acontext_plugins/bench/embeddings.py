@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from acontext_plugins.engine.embedded import Home, open_home
+from acontext_plugins.engine.embedded import EmbeddedEngine, open_engine
 from acontext_plugins.llm import Purpose
 from acontext_plugins.service import RecallQuery
 from acontext_plugins.settings import Settings, WorkerSettings
@@ -58,22 +58,22 @@ def figures(quick: bool) -> Iterator[Figure]:
     embedder = _Instant()
     with tempfile.TemporaryDirectory(prefix="acontext-bench-") as folder:
         path = Path(folder) / "bench.db"
-        with _home(path) as home:
-            space_id = home.loop.run(taught(home, texts))
-            words = home.loop.run(_searches(home, space_id, asked))
-        with _home(path, embedder) as home:
+        with _embedded(path) as embedded:
+            space_id = embedded.loop.run(taught(embedded, texts))
+            words = embedded.loop.run(_searches(embedded, space_id, asked))
+        with _embedded(path, embedder) as embedded:
             begin = time.perf_counter()
-            home.loop.run(home.engine.flush())
+            embedded.loop.run(embedded.engine.flush())
             yield Figure(f"embedding {count:,} skills", count / (time.perf_counter() - begin), "/s")
-        with _home(path, embedder) as home:
-            assert home.engine.vectors is not None
+        with _embedded(path, embedder) as embedded:
+            assert embedded.engine.vectors is not None
             begin = time.perf_counter()
-            home.loop.run(home.engine.vectors.nearest(space_id, asked[0], limit=5, patience=600))
+            embedded.loop.run(embedded.engine.vectors.nearest(space_id, asked[0], limit=5, patience=600))
             milliseconds = (time.perf_counter() - begin) * 1000
-            rows, size = home.engine.vectors.loaded(space_id)
+            rows, size = embedded.engine.vectors.loaded(space_id)
             yield Figure(f"reading {rows:,} vectors, once", milliseconds, "ms")
             yield Figure("the same in memory", size / 1e6, "MB", rows * DIMENSIONS * 4 / 1e6, "rows x dimensions x 4")
-            both = home.loop.run(_searches(home, space_id, asked))
+            both = embedded.loop.run(_searches(embedded, space_id, asked))
             name, beside = f"search by words and meaning, {count:,} skills", "words alone"
             yield Figure(f"{name}, p50", percentile(both, 0.5), "ms", percentile(words, 0.5), beside)
             yield Figure(f"{name}, p99", percentile(both, 0.99), "ms", percentile(words, 0.99), beside)
@@ -81,7 +81,7 @@ def figures(quick: bool) -> Iterator[Figure]:
             products = [_milliseconds(lambda: matrix @ matrix[0]) for _ in range(50)]
             yield Figure("of that, the matrix times a vector, p50", percentile(products, 0.5), "ms")
             embedder.hangs = True
-            waits = home.loop.run(_recalls(home, [f"{text} please" for text in asked[:10]]))
+            waits = embedded.loop.run(_recalls(embedded, [f"{text} please" for text in asked[:10]]))
             deadline = RecallQuery("bench", "").deadline * 1000
             budget = f"<= {deadline:g} ms: words answer"
             slowest = max(waits)
@@ -89,16 +89,16 @@ def figures(quick: bool) -> Iterator[Figure]:
 
 
 @contextmanager
-def _home(path: Path, embedder: _Instant | None = None) -> Iterator[Home]:
+def _embedded(path: Path, embedder: _Instant | None = None) -> Iterator[EmbeddedEngine]:
     settings = Settings(url=database_url(path), worker=WorkerSettings(enabled=False))
-    home = open_home(settings, embedder=embedder)
+    embedded = open_engine(settings, embedder=embedder)
     try:
-        yield home
+        yield embedded
     finally:
-        home.close()
+        embedded.close()
 
 
-async def _searches(home: Home, space_id: str, queries: Sequence[str]) -> list[float]:
+async def _searches(embedded: EmbeddedEngine, space_id: str, queries: Sequence[str]) -> list[float]:
     """Milliseconds of each; the first round makes the vectors of the queries known."""
     times: list[float] = []
     for _ in range(2):
@@ -106,16 +106,16 @@ async def _searches(home: Home, space_id: str, queries: Sequence[str]) -> list[f
         gc.collect()
         for query in queries:
             begin = time.perf_counter()
-            await home.engine.find_skills(space_id, query, limit=5)
+            await embedded.engine.find_skills(space_id, query, limit=5)
             times.append((time.perf_counter() - begin) * 1000)
     return times
 
 
-async def _recalls(home: Home, queries: Sequence[str]) -> list[float]:
+async def _recalls(embedded: EmbeddedEngine, queries: Sequence[str]) -> list[float]:
     times = []
     for query in queries:
         begin = time.perf_counter()
-        await home.engine.recall(RecallQuery("bench", query, log=False))
+        await embedded.engine.recall(RecallQuery("bench", query, log=False))
         times.append((time.perf_counter() - begin) * 1000)
     return times
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from acontext_plugins.engine.embedded import Home, open_home
+from acontext_plugins.engine.embedded import EmbeddedEngine, open_engine
 from acontext_plugins.settings import ObserveSettings, RecorderSettings, Settings, WorkerSettings
 from acontext_store.open import database_url
 from acontext_store.types import Message, Part
@@ -42,7 +42,7 @@ class Figure:
 
 
 @contextlib.contextmanager
-def opened(path: Path, **changes: object) -> Iterator[Home]:
+def opened(path: Path, **changes: object) -> Iterator[EmbeddedEngine]:
     settings = Settings(
         url=database_url(path),
         worker=WorkerSettings(enabled=False),
@@ -50,11 +50,11 @@ def opened(path: Path, **changes: object) -> Iterator[Home]:
         recorder=RecorderSettings(max_pending=2_000_000, max_bytes=2_000_000_000),
         **changes,  # type: ignore[arg-type]
     )
-    home = open_home(settings)
+    embedded = open_engine(settings)
     try:
-        yield home
+        yield embedded
     finally:
-        home.close()
+        embedded.close()
 
 
 @contextlib.contextmanager

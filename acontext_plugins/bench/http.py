@@ -26,7 +26,7 @@ from acontext_plugins.server.auth import WELL_KNOWN
 from acontext_store.open import database_url
 
 from .figures import Figure
-from .load import Outcome, Plan
+from .load import LoadPlan, LoadResult
 
 CLIENTS = (1, 16, 64)
 #: The least share of the bare route's rate.
@@ -60,11 +60,11 @@ def _compared(ours: _Ours, bare: int, load: _Load, *, seconds: float, rounds: in
     ]
     for name, share, asked, same in kinds:
         for clients in CLIENTS:
-            outcomes: tuple[list[Outcome], list[Outcome], list[Outcome]] = ([], [], [])
+            outcomes: tuple[list[LoadResult], list[LoadResult], list[LoadResult]] = ([], [], [])
             plans = [(ours.port, asked(clients)), (bare, [same("")] * clients), (bare, [same("/quick")] * clients)]
             for _ in range(rounds):
                 for (port, requests), done in zip(plans, outcomes, strict=True):
-                    done.append(load.run(Plan(port, requests, seconds)))
+                    done.append(load.run(LoadPlan(port, requests, seconds)))
             rate, raw, quick = map(_rate, outcomes)
             what = f"{name}, {clients} client{'s' if clients > 1 else ''}"
             yield Figure(what, rate, "/s", raw, "bare route", f">= {share:g} of raw", rate >= share * raw)
@@ -74,7 +74,7 @@ def _compared(ours: _Ours, bare: int, load: _Load, *, seconds: float, rounds: in
                 yield Figure(f"{what}, {field}", mine, "us", theirs, "bare route")
 
 
-def _rate(outcomes: Sequence[Outcome]) -> float:
+def _rate(outcomes: Sequence[LoadResult]) -> float:
     refused = sum(one.refused for one in outcomes)
     if refused:
         raise RuntimeError(f"{refused} requests were refused")
@@ -89,9 +89,9 @@ def _grown(ours: _Ours, load: _Load, sizes: Sequence[int]) -> Iterator[Figure]:
     for size in sizes:
         while there < size:
             there += ours.add(id, min(500, size - there))
-        writes.append(load.run(Plan(ours.port, [_post(path, ours.blob)], 30, most=300)))
+        writes.append(load.run(LoadPlan(ours.port, [_post(path, ours.blob)], 30, most=300)))
         there += 300
-        reads.append(load.run(Plan(ours.port, [_get(f"{path}?limit=20&time_desc=true")], 30, most=300)))
+        reads.append(load.run(LoadPlan(ours.port, [_get(f"{path}?limit=20&time_desc=true")], 30, most=300)))
     for name, outcomes in (("store a message", writes), ("read the newest 20", reads)):
         first = outcomes[0].p50
         for size, one in zip(sizes, outcomes, strict=True):
@@ -180,12 +180,12 @@ class _Load:
         )
         stack.callback(_stop, self._process)
 
-    def run(self, plan: Plan) -> Outcome:
+    def run(self, plan: LoadPlan) -> LoadResult:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(asdict(plan)) + "\n")
         self._process.stdin.flush()
-        return Outcome(**json.loads(self._process.stdout.readline()))
+        return LoadResult(**json.loads(self._process.stdout.readline()))
 
 
 def _stop(process: subprocess.Popen[Any]) -> None:

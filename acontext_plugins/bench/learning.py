@@ -60,7 +60,7 @@ def figures(quick: bool, data: str | None, outcome_field: str) -> Iterator[Figur
 
 
 class Counted:
-    """The scripted model behind a door for so many calls at a time, each of which takes `latency` seconds."""
+    """The scripted model behind a client for so many calls at a time, each of which takes `latency` seconds."""
 
     model = "scripted"
 

@@ -18,7 +18,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoadPlan:
     """So many connections, each of which sends its request again as soon as it is answered."""
 
     port: int
@@ -30,7 +30,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LoadResult:
     """What came of a plan. Times are in microseconds."""
 
     rate: float
@@ -92,7 +92,7 @@ def _length(head: bytes) -> int:
 
 
 class _Run:
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: LoadPlan) -> None:
         self.plan = plan
         self.times: list[float] = []
         self.refused = 0
@@ -106,7 +106,7 @@ class _Run:
         if not self._open:
             self._over.set()
 
-    async def go(self) -> Outcome:
+    async def go(self) -> LoadResult:
         loop = asyncio.get_running_loop()
         connections = []
         for request in self.plan.requests:
@@ -127,7 +127,7 @@ class _Run:
         for connection in connections:
             connection.close()
         times = sorted(self.times)
-        return Outcome(
+        return LoadResult(
             rate=len(times) / took,
             p50=times[len(times) // 2] * 1e6,
             p99=times[min(len(times) - 1, int(len(times) * 0.99))] * 1e6,
@@ -144,7 +144,7 @@ def load() -> None:
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     gc.disable()
     for line in sys.stdin:
-        done = asyncio.run(_Run(Plan(**json.loads(line))).go())
+        done = asyncio.run(_Run(LoadPlan(**json.loads(line))).go())
         sys.stdout.write(json.dumps(asdict(done)) + "\n")
         sys.stdout.flush()
         gc.collect()

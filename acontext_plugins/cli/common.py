@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from acontext_plugins.engine.embedded import Home, open_home
+from acontext_plugins.engine.embedded import EmbeddedEngine, open_engine
 from acontext_plugins.settings import Settings, WorkerSettings, load_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -37,13 +37,15 @@ def settings_of(url: str | None, project: str | None, *, worker: bool = False) -
 
 
 @contextlib.contextmanager
-def opened(url: str | None, project: str | None, *, worker: bool = False, patience: float = 5.0) -> Iterator[Home]:
+def opened(
+    url: str | None, project: str | None, *, worker: bool = False, patience: float = 5.0
+) -> Iterator[EmbeddedEngine]:
     """An engine for the length of a command; `patience` = seconds that it waits for a locked database."""
-    home = open_home(settings_of(url, project, worker=worker), patience=patience)
+    embedded = open_engine(settings_of(url, project, worker=worker), patience=patience)
     try:
-        yield home
+        yield embedded
     finally:
-        home.close()
+        embedded.close()
 
 
 def emit(value: object) -> None:

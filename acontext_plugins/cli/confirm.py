@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from acontext_plugins.engine.embedded import Home
+from acontext_plugins.engine.embedded import EmbeddedEngine
 from acontext_plugins.service import Confirmation
 from acontext_store.types import Json
 
@@ -43,15 +43,15 @@ def confirm(
     if data is not None and (edit or len(ids) != 1):
         raise click.UsageError("--data is for one ID, without --edit")
     given = None if data is None else _read(data.name, data.read())
-    with opened(url, project) as home:
-        space_id = home.loop.run(home.engine.find_space(space)).id
+    with opened(url, project) as embedded:
+        space_id = embedded.loop.run(embedded.engine.find_space(space)).id
         if not ids and not everything:
-            _show(home.loop.run(_waiting(home, space_id)), space, as_json=as_json)
+            _show(embedded.loop.run(_waiting(embedded, space_id)), space, as_json=as_json)
             return
-        for one in home.loop.run(_chosen(home, space_id, ids)):
+        for one in embedded.loop.run(_chosen(embedded, space_id, ids)):
             changed = _edited(one) if edit else given
             body = None if changed is None else {"type": "sop", "data": changed}
-            kept = home.loop.run(home.engine.confirm(space_id, one.id, save=True, experience_data=body))
+            kept = embedded.loop.run(embedded.engine.confirm(space_id, one.id, save=True, experience_data=body))
             _tell(kept or one, "confirmed", as_json=as_json)
 
 
@@ -67,27 +67,27 @@ def reject(
     """Discard what was learned, for good: the same lesson does not come back by itself."""
     if not ids and not everything:
         raise click.UsageError("give an ID, or --all; `acontext confirm --space ...` shows what waits")
-    with opened(url, project) as home:
-        space_id = home.loop.run(home.engine.find_space(space)).id
-        for one in home.loop.run(_chosen(home, space_id, ids)):
-            home.loop.run(home.engine.confirm(space_id, one.id, save=False))
+    with opened(url, project) as embedded:
+        space_id = embedded.loop.run(embedded.engine.find_space(space)).id
+        for one in embedded.loop.run(_chosen(embedded, space_id, ids)):
+            embedded.loop.run(embedded.engine.confirm(space_id, one.id, save=False))
             _tell(one, "rejected", as_json=as_json)
 
 
-async def _waiting(home: Home, space_id: str) -> list[Confirmation]:
+async def _waiting(embedded: EmbeddedEngine, space_id: str) -> list[Confirmation]:
     found: list[Confirmation] = []
     cursor: str | None = None
     while True:
-        page = await home.engine.confirmations(space_id, limit=200, cursor=cursor)
+        page = await embedded.engine.confirmations(space_id, limit=200, cursor=cursor)
         found += page.items
         if not page.has_more:
             return found
         cursor = page.next_cursor
 
 
-async def _chosen(home: Home, space_id: str, ids: Sequence[str]) -> list[Confirmation]:
+async def _chosen(embedded: EmbeddedEngine, space_id: str, ids: Sequence[str]) -> list[Confirmation]:
     """Those with these ids; all, where there are none. Nothing is decided where one of them is unknown."""
-    waiting = await _waiting(home, space_id)
+    waiting = await _waiting(embedded, space_id)
     if not ids:
         return waiting
     by_id = {id: one for one in waiting for id in (one.id, one.skill_id)}

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from acontext_plugins.engine.embedded import Home
+from acontext_plugins.engine.embedded import EmbeddedEngine
 from acontext_store.errors import NotFound
 from acontext_store.ledger import COST_BY, COST_FIELDS, Cost, CostBy
 
@@ -42,13 +42,13 @@ def costs(
         since = (datetime.now(UTC).date() - timedelta(days=days - 1)).isoformat()
     wanted = by or _USUAL
 
-    async def read(home: Home) -> tuple[list[Cost], dict[str, str]]:
-        space_id = await _id_of(home, space) if space is not None else None
-        found = await home.engine.costs(by=wanted, space_id=space_id, since=since, until=until)
-        return found, {id: await _name_of(home, id) for id in {cost.space_id for cost in found} if id is not None}
+    async def read(embedded: EmbeddedEngine) -> tuple[list[Cost], dict[str, str]]:
+        space_id = await _id_of(embedded, space) if space is not None else None
+        found = await embedded.engine.costs(by=wanted, space_id=space_id, since=since, until=until)
+        return found, {id: await _name_of(embedded, id) for id in {cost.space_id for cost in found} if id is not None}
 
-    with opened(url, project) as home:
-        found, names = home.loop.run(read(home))
+    with opened(url, project) as embedded:
+        found, names = embedded.loop.run(read(embedded))
     if as_json:
         for cost in found:
             emit({**cost.model_dump(), "space": names.get(cost.space_id or "")})
@@ -58,19 +58,19 @@ def costs(
         say("acontext: no model was asked")
 
 
-async def _id_of(home: Home, name_or_id: str) -> str:
+async def _id_of(embedded: EmbeddedEngine, name_or_id: str) -> str:
     """Also of a space that was deleted: what it took is known still."""
     try:
-        return (await home.engine.find_space(name_or_id)).id
+        return (await embedded.engine.find_space(name_or_id)).id
     except NotFound:
-        if any(cost.space_id == name_or_id for cost in await home.engine.costs(by=["space"])):
+        if any(cost.space_id == name_or_id for cost in await embedded.engine.costs(by=["space"])):
             return name_or_id
         raise
 
 
-async def _name_of(home: Home, space_id: str) -> str:
+async def _name_of(embedded: EmbeddedEngine, space_id: str) -> str:
     try:
-        return (await home.engine.space(space_id)).name or space_id
+        return (await embedded.engine.space(space_id)).name or space_id
     except NotFound:
         return space_id
 

@@ -145,7 +145,7 @@ def skill_steps(instructions: str) -> list[str]:
 
 
 @dataclass
-class Run:
+class DemoRun:
     """What one conversation came to."""
 
     said: list[tuple[str, str]]
@@ -159,7 +159,7 @@ class Run:
         return sum(not fine for _, _, fine in self.calls)
 
 
-async def converse(client: Acontext, turns: list[str], *, inject: bool, key: str) -> Run:
+async def converse(client: Acontext, turns: list[str], *, inject: bool, key: str) -> DemoRun:
     """One conversation of the wrapped agent with its user."""
     shop = Shop()
     clerk = Clerk()
@@ -175,7 +175,7 @@ async def converse(client: Acontext, turns: list[str], *, inject: bool, key: str
     prompt = model.calls[0].system_instructions or ""
     block = re.search(r"<acontext-skills.*?</acontext-skills>", prompt, re.DOTALL)
     refund = next(iter(shop.refunds.values()), {})
-    return Run(said, shop.log, block.group(0) if block else "", refund)
+    return DemoRun(said, shop.log, block.group(0) if block else "", refund)
 
 
 FIRST = [
@@ -187,7 +187,7 @@ FIRST = [
 SECOND = ["Hi, grace@example.com here. The desk lamp came with a crack, I would like a refund."]
 
 
-def play(client: Acontext, *, withhold: bool) -> tuple[Run, list[Skill], Run]:
+def play(client: Acontext, *, withhold: bool) -> tuple[DemoRun, list[Skill], DemoRun]:
     """The first run, what was learned from it, and the second run."""
     first = asyncio.run(converse(client, FIRST, inject=True, key="ada"))
     client.flush(30)
@@ -233,7 +233,7 @@ def run_demo(*, withhold: bool, keep: str | None) -> int:
     return 0 if better or withhold else 1
 
 
-def _conversation(console: Console, title: str, run: Run) -> None:
+def _conversation(console: Console, title: str, run: DemoRun) -> None:
     console.rule(title, align="left")
     for user, agent in run.said:
         console.print(Text("user   ", "bold cyan") + Text(user))
@@ -274,13 +274,13 @@ def _taught(console: Console, client: Acontext, session_id: str, ids: set[str]) 
     console.print()
 
 
-def _injected(console: Console, run: Run, withhold: bool) -> None:
+def _injected(console: Console, run: DemoRun, withhold: bool) -> None:
     console.rule("4. The exact text that stood in its system prompt", align="left")
     console.print(Text(run.injected or ("nothing: withheld" if withhold else "nothing")))
     console.print()
 
 
-def _compare(console: Console, first: Run, second: Run) -> None:
+def _compare(console: Console, first: DemoRun, second: DemoRun) -> None:
     table = Table(title="Side by side", title_justify="left")
     for column in ("", "first run", "second run"):
         table.add_column(column)

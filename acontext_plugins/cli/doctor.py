@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, v
 
 import click
 
-from acontext_plugins.engine.embedded import Home
+from acontext_plugins.engine.embedded import EmbeddedEngine
 from acontext_plugins.formats import find_format
 from acontext_plugins.llm import Purpose, Request
 from acontext_plugins.llm.budget import today
@@ -54,10 +54,10 @@ def doctor(ctx: click.Context, ask: bool, as_json: bool, url: str | None, projec
         free = shutil.disk_usage(path.parent).free
         checks.append(("disk", free > 100_000_000, f"{free / 1e9:.1f} GB free at {path.parent}"))
     try:
-        with opened(url, project) as home:
-            unwritable = _writable(home)
-            checks += _models(home, ask)
-            checks += unwritable or [*_database(home), _files(home)]
+        with opened(url, project) as embedded:
+            unwritable = _writable(embedded)
+            checks += _models(embedded, ask)
+            checks += unwritable or [*_database(embedded), _files(embedded)]
     except AcontextError as error:
         checks.append(("open", False, str(error)))
     healthy = all(fine for _, fine, _ in checks)
@@ -98,8 +98,8 @@ def _plugins() -> list[tuple[str, bool, str]]:
     return checks
 
 
-def _database(home: Home) -> list[tuple[str, bool, str]]:
-    stats, lanes, waiting = home.loop.run(_look(home))
+def _database(embedded: EmbeddedEngine) -> list[tuple[str, bool, str]]:
+    stats, lanes, waiting = embedded.loop.run(_look(embedded))
     checks = [
         ("schema", True, f"version {stats.schema_version}, {stats.bytes / 1e6:.1f} MB"),
         ("kept", True, f"{stats.sessions} sessions, {stats.messages} messages, {stats.tasks} tasks"),
@@ -124,9 +124,9 @@ def _database(home: Home) -> list[tuple[str, bool, str]]:
     return checks
 
 
-def _models(home: Home, ask: bool) -> list[tuple[str, bool, str]]:
+def _models(embedded: EmbeddedEngine, ask: bool) -> list[tuple[str, bool, str]]:
     """Which models think, what was spent today, and (where they are asked) whether they answer."""
-    settings, models = home.engine.settings, home.models
+    settings, models = embedded.engine.settings, embedded.models
     checks = []
     if models.llm is None:
         checks.append(("model", True, "none: rules observe and learn; see llm.model"))
@@ -136,8 +136,8 @@ def _models(home: Home, ask: bool) -> list[tuple[str, bool, str]]:
     if models.embedder is not None:
         checks.append(("embedding", True, models.embedder.model))
     if ask:
-        checks += home.loop.run(_answers(home))
-    spent = home.loop.run(_spent(home))
+        checks += embedded.loop.run(_answers(embedded))
+    spent = embedded.loop.run(_spent(embedded))
     if models.llm is not None or spent.calls:
         limits = [f"{settings.llm.daily_tokens:,} tokens"] if settings.llm.daily_tokens else []
         limits += [f"{settings.llm.daily_cost:g} US$"] if settings.llm.daily_cost else []
@@ -149,15 +149,15 @@ def _models(home: Home, ask: bool) -> list[tuple[str, bool, str]]:
     return checks
 
 
-async def _spent(home: Home) -> Cost:
-    found = await home.engine.costs(since=today())
+async def _spent(embedded: EmbeddedEngine) -> Cost:
+    found = await embedded.engine.costs(since=today())
     return found[0] if found else Cost()
 
 
-async def _answers(home: Home) -> list[tuple[str, bool, str]]:
+async def _answers(embedded: EmbeddedEngine) -> list[tuple[str, bool, str]]:
     """One tiny question to each: the shortest that shows that the name, the address and the key are right."""
     checks = []
-    models = home.models
+    models = embedded.models
     if models.llm is not None:
         question = {"role": "user", "content": "Answer with the word: yes"}
         begun = time.monotonic()
@@ -202,21 +202,21 @@ def _which(lane: Lane) -> str:
     return f"--session {lane.key}" if lane.kind == "observe" else f"--space {lane.key}"
 
 
-def _writable(home: Home) -> list[tuple[str, bool, str]]:
+def _writable(embedded: EmbeddedEngine) -> list[tuple[str, bool, str]]:
     """Whether something could be kept, now that the database is open."""
     try:
-        home.engine.store.flush().result()
+        embedded.engine.store.flush().result()
     except AcontextError as error:
         return [("write", False, str(error))]
-    for path in (database_path(home.engine.settings.store_url), getattr(home.engine.blobs, "path", None)):
+    for path in (database_path(embedded.engine.settings.store_url), getattr(embedded.engine.blobs, "path", None)):
         if path is not None and not os.access(path, os.W_OK):
             return [("write", False, f"{path} is read-only: make it writable for this user")]
     return []
 
 
-async def _look(home: Home) -> tuple[StoreStats, list[Lane], list[tuple[str, int]]]:
+async def _look(embedded: EmbeddedEngine) -> tuple[StoreStats, list[Lane], list[tuple[str, int]]]:
     """Figures, the lanes with something to tell, and the spaces in which something waits for a person."""
-    store = home.engine.store
+    store = embedded.engine.store
     lanes = [lane for lane in await store.lanes() if lane.failing or lane.note or lane.dead_at is not None]
     waiting: list[tuple[str, int]] = []
     cursor: str | None = None
@@ -230,7 +230,7 @@ async def _look(home: Home) -> tuple[StoreStats, list[Lane], list[tuple[str, int
         cursor = page.next_cursor
 
 
-def _files(home: Home) -> tuple[str, bool, str]:
+def _files(embedded: EmbeddedEngine) -> tuple[str, bool, str]:
     """Looks at every blob: those that nothing names are deleted, also where nothing ever did."""
-    gone = home.loop.run(home.engine.sweep(thorough=True))
+    gone = embedded.loop.run(embedded.engine.sweep(thorough=True))
     return "files", True, f"{gone} deleted that nothing named" if gone else "none that nothing names"

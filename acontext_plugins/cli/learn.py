@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import click
 
-from acontext_plugins.engine.embedded import Home
-from acontext_plugins.formats.jsonl import Conversation, ConversationReader, Problem
+from acontext_plugins.engine.embedded import EmbeddedEngine
+from acontext_plugins.formats.jsonl import Conversation, ConversationReader, LineError
 from acontext_plugins.record.redaction import Redactor
 from acontext_plugins.service import SessionRef
 from acontext_store.errors import AcontextError, Conflict, StoreUnavailable
@@ -58,19 +58,19 @@ def learn(
     their id are not learned twice; where they say something else now, they are replaced. A line that cannot be taken
     is reported with file, line and reason; the rest goes on, and the exit code is 1.
     """
-    with opened(url, project, patience=_PATIENCE) as home:
-        before = _versions(home, space)
-        counts = _import(home, files, space, outcome_field, as_json)
-        _settle(home)
-        after = _versions(home, space)
-        counts["tasks"] = home.engine.worker.done
+    with opened(url, project, patience=_PATIENCE) as embedded:
+        before = _versions(embedded, space)
+        counts = _import(embedded, files, space, outcome_field, as_json)
+        _settle(embedded)
+        after = _versions(embedded, space)
+        counts["tasks"] = embedded.engine.worker.done
         counts["skills_active"] = sum(skill.status == "active" for skill in after.values())
         counts["skills_waiting"] = sum(skill.status == "candidate" for skill in after.values())
-        counts["skills_to_confirm"] = home.loop.run(_to_confirm(home, space))
+        counts["skills_to_confirm"] = embedded.loop.run(_to_confirm(embedded, space))
         counts["skills_changed"] = sum(
             id not in before or before[id].version != skill.version for id, skill in after.items()
         )
-        troubles = home.loop.run(_troubles(home))
+        troubles = embedded.loop.run(_troubles(embedded))
     counts.pop("tasks")
     if as_json:
         emit({"event": "done", "space": space, **counts})
@@ -97,7 +97,9 @@ _OTHER: dict[Change, str] = {
 }
 
 
-def _import(home: Home, files: tuple[str, ...], space: str, outcome_field: str, as_json: bool) -> dict[str, int]:
+def _import(
+    embedded: EmbeddedEngine, files: tuple[str, ...], space: str, outcome_field: str, as_json: bool
+) -> dict[str, int]:
     counts = {"conversations": 0, "new": 0, "replaced": 0, "messages": 0, "problems": 0}
     waiting: deque[tuple[Conversation, Pending[Appended]]] = deque()
 
@@ -124,7 +126,9 @@ def _import(home: Home, files: tuple[str, ...], space: str, outcome_field: str, 
                 raise StoreUnavailable(reason) from error
             except AcontextError as error:
                 reason = str(error)
-                if isinstance(error, Conflict) and (other := home.loop.run(_elsewhere(home, conversation.id, space))):
+                if isinstance(error, Conflict) and (
+                    other := embedded.loop.run(_elsewhere(embedded, conversation.id, space))
+                ):
                     reason = f"conversation {conversation.id!r} belongs to the space {other!r} already: it stays there"
                 problem(conversation.file, conversation.line, reason)
                 continue
@@ -139,11 +143,11 @@ def _import(home: Home, files: tuple[str, ...], space: str, outcome_field: str, 
             counts["messages"] += appended.new
 
     for item in _with_progress(files, outcome_field):
-        if isinstance(item, Problem):
+        if isinstance(item, LineError):
             problem(item.file, item.line, item.reason)
             continue
         reference = SessionRef(key=item.id, space=space, principal=item.principal, agent=item.agent)
-        waiting.append((item, home.engine.recorder.append(reference, item.messages, _outcomes(item), whole=True)))
+        waiting.append((item, embedded.engine.recorder.append(reference, item.messages, _outcomes(item), whole=True)))
         collect(_IN_FLIGHT)
     collect(0)
     return counts
@@ -158,7 +162,7 @@ def _outcomes(item: Conversation) -> tuple[Outcome, ...]:
     return (outcome,)
 
 
-def _with_progress(files: tuple[str, ...], outcome_field: str) -> Iterator[Conversation | Problem]:
+def _with_progress(files: tuple[str, ...], outcome_field: str) -> Iterator[Conversation | LineError]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -172,12 +176,12 @@ def _with_progress(files: tuple[str, ...], outcome_field: str) -> Iterator[Conve
             yield item
 
 
-def _settle(home: Home) -> None:
+def _settle(embedded: EmbeddedEngine) -> None:
     """Observe what is new, then learn from it: in this order, so that each space is learned once."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    engine = home.engine
+    engine = embedded.engine
     engine.recorder.flush()
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -188,25 +192,25 @@ def _settle(home: Home) -> None:
             words = _DOING[kind]
             progress.update(bar, description=words, completed=done, total=total)
 
-        home.loop.run(engine.work_off(step))
+        embedded.loop.run(engine.work_off(step))
 
 
-async def _elsewhere(home: Home, key: str, space: str) -> str | None:
+async def _elsewhere(embedded: EmbeddedEngine, key: str, space: str) -> str | None:
     """The name of the space that a known conversation belongs to, where it is another one."""
-    session = await home.engine.find_session(key)
-    wanted = await home.engine.find_space(space)
+    session = await embedded.engine.find_session(key)
+    wanted = await embedded.engine.find_space(space)
     if session.space_id in (None, wanted.id):
         return None
-    found = await home.engine.space(session.space_id)
+    found = await embedded.engine.space(session.space_id)
     return found.name or found.id
 
 
-async def _troubles(home: Home) -> list[str]:
+async def _troubles(embedded: EmbeddedEngine) -> list[str]:
     """What could not be observed or learned from, and why."""
     found = []
     away: Counter[str] = Counter()
-    for lane in await home.engine.store.lanes():
-        held_up = home.engine.worker.held_up(lane.kind)
+    for lane in await embedded.engine.store.lanes():
+        held_up = embedded.engine.worker.held_up(lane.kind)
         if lane.attempts:
             then = "see `acontext doctor`" if lane.dead_at else "run it again to try it again"
             found.append(f"learning failed: {lane.kind} {lane.key}: {lane.reason}; {then}")
@@ -218,13 +222,13 @@ async def _troubles(home: Home) -> list[str]:
     return found
 
 
-async def _to_confirm(home: Home, space: str) -> int:
-    return len(await home.engine.store.proposals((await home.engine.find_space(space)).id))
+async def _to_confirm(embedded: EmbeddedEngine, space: str) -> int:
+    return len(await embedded.engine.store.proposals((await embedded.engine.find_space(space)).id))
 
 
-def _versions(home: Home, space: str) -> dict[str, Skill]:
+def _versions(embedded: EmbeddedEngine, space: str) -> dict[str, Skill]:
     async def read() -> dict[str, Skill]:
-        found = await home.engine.find_space(space, create=True)
-        return {skill.id: skill for skill in await home.engine.store.skills(found.id)}
+        found = await embedded.engine.find_space(space, create=True)
+        return {skill.id: skill for skill in await embedded.engine.store.skills(found.id)}
 
-    return home.loop.run(read())
+    return embedded.loop.run(read())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from acontext_plugins.engine.embedded import Home
+from acontext_plugins.engine.embedded import EmbeddedEngine
 from acontext_plugins.service import Job
 
 from .common import database_options, emit, json_option, opened, say
@@ -32,8 +32,8 @@ def retry(
     if sum((space is not None, session_id is not None, everything)) != 1:
         raise click.UsageError("give --space, --session, or --all")
 
-    async def work(home: Home) -> tuple[int, list[Job]]:
-        engine = home.engine
+    async def work(embedded: EmbeddedEngine) -> tuple[int, list[Job]]:
+        engine = embedded.engine
         space_id = (await engine.find_space(space)).id if space is not None else None
         session = (await engine.find_session(session_id)).id if session_id is not None else None
         retried = await engine.retry_jobs(space_id=space_id, session_id=session)
@@ -42,8 +42,8 @@ def retry(
         left = await engine.jobs(space_id=space_id, session_id=session, limit=10_000)
         return retried, [job for job in left if job.status in ("failing", "dead")]
 
-    with opened(url, project) as home:
-        retried, failed = home.loop.run(work(home))
+    with opened(url, project) as embedded:
+        retried, failed = embedded.loop.run(work(embedded))
     if as_json:
         emit({"retried": retried, "failed": [job.model_dump() for job in failed]})
     else:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import click
 
-from acontext_plugins.engine.embedded import Home
+from acontext_plugins.engine.embedded import EmbeddedEngine
 from acontext_plugins.service import RecallQuery
 from acontext_store.types import ACTIVE, Session, Skill, SkillStatus, Task
 
@@ -55,12 +55,12 @@ def skills(
         raise click.UsageError("give --all, or --status")
     wanted = None if everything else statuses or ACTIVE
 
-    async def read(home: Home) -> list[Skill]:
-        found = await home.engine.find_space(space)
-        return await home.engine.store.skills(found.id, statuses=wanted)
+    async def read(embedded: EmbeddedEngine) -> list[Skill]:
+        found = await embedded.engine.find_space(space)
+        return await embedded.engine.store.skills(found.id, statuses=wanted)
 
-    with opened(url, project) as home:
-        found = home.loop.run(read(home))
+    with opened(url, project) as embedded:
+        found = embedded.loop.run(read(embedded))
     if as_json:
         for skill in found:
             emit(skill_line(skill))
@@ -130,10 +130,10 @@ def search(
         raise click.UsageError("give a QUERY, or --queries FILE")
     asked = [("", query)] if query is not None else _queries(queries)
 
-    async def find(home: Home, text: str) -> tuple[list[Skill], str]:
-        found = await home.engine.find_space(space)
-        best = await home.engine.find_skills(found.id, text, limit=limit, tools=tools or None)
-        recall = await home.engine.recall(
+    async def find(embedded: EmbeddedEngine, text: str) -> tuple[list[Skill], str]:
+        found = await embedded.engine.find_space(space)
+        best = await embedded.engine.find_skills(found.id, text, limit=limit, tools=tools or None)
+        recall = await embedded.engine.recall(
             RecallQuery(
                 space=space,
                 text=text,
@@ -146,10 +146,10 @@ def search(
         )
         return [skill for skill, _ in best], recall.text
 
-    with opened(url, project) as home:
-        home.loop.run(home.engine.find_space(space))
+    with opened(url, project) as embedded:
+        embedded.loop.run(embedded.engine.find_space(space))
         for query_id, text in asked:
-            best, injected = home.loop.run(find(home, text))
+            best, injected = embedded.loop.run(find(embedded, text))
             if as_json:
                 emit({"query_id": query_id, "skills": [skill.id for skill in best], "injected": injected})
                 continue
@@ -168,8 +168,8 @@ def search(
 @database_options
 def tasks(space: str | None, session_id: str | None, as_json: bool, url: str | None, project: str | None) -> None:
     """Show what was asked of the agent, and what became of it."""
-    with opened(url, project) as home:
-        for session, found in _sessions(home, space, session_id):
+    with opened(url, project) as embedded:
+        for session, found in _sessions(embedded, space, session_id):
             for task in found:
                 if as_json:
                     emit(_task_line(session, task))
@@ -177,8 +177,10 @@ def tasks(space: str | None, session_id: str | None, as_json: bool, url: str | N
                     _show(session, task)
 
 
-def _sessions(home: Home, space: str | None, session_id: str | None) -> Iterator[tuple[Session, list[Task]]]:
-    engine, run = home.engine, home.loop.run
+def _sessions(
+    embedded: EmbeddedEngine, space: str | None, session_id: str | None
+) -> Iterator[tuple[Session, list[Task]]]:
+    engine, run = embedded.engine, embedded.loop.run
     if session_id is not None:
         session = run(engine.find_session(session_id))
         yield session, run(engine.all_tasks(session.id))

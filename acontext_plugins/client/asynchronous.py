@@ -1,4 +1,4 @@
-"""The asynchronous front door: `AsyncAcontext` and its resources."""
+"""The asynchronous client: `AsyncAcontext` and its resources."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from ..service import (
     renames,
 )
 from ..settings import Settings
-from .connection import AsyncResource, Client
+from .connection import AsyncResource, BaseClient
 from .disks import AsyncDisks
 from .jobs import AsyncJobs
 
@@ -381,7 +381,7 @@ class AsyncTools(AsyncResource):
         return FlagResult(changed=await self._service.rename_tools(renames(rename)))
 
 
-class AsyncAcontext(Client):
+class AsyncAcontext(BaseClient):
     """The asynchronous client. Use it with `async with`, or `await client.aclose()`."""
 
     def __init__(
@@ -395,25 +395,25 @@ class AsyncAcontext(Client):
     ) -> None:
         """`llm` and `embedder` come in the places of the models that the settings name."""
         super().__init__(url, project, settings, llm, embedder)
-        self.sessions = AsyncSessions(self.door)
-        self.spaces = AsyncSpaces(self.door)
-        self.blocks = AsyncBlocks(self.door)
-        self.tools = AsyncTools(self.door)
-        self.disks = AsyncDisks(self.door)
+        self.sessions = AsyncSessions(self.connection)
+        self.spaces = AsyncSpaces(self.connection)
+        self.blocks = AsyncBlocks(self.connection)
+        self.tools = AsyncTools(self.connection)
+        self.disks = AsyncDisks(self.connection)
         self.artifacts = self.disks.artifacts
-        self.jobs = AsyncJobs(self.door)
+        self.jobs = AsyncJobs(self.connection)
 
     async def ping(self) -> str:
         """ "pong", when the database answers."""
-        return await self.door.home().engine.ping()
+        return await self.connection.opened().engine.ping()
 
     async def flush(self, timeout: float | None = None) -> bool:
         """True when all that was recorded so far is durable, observed and learned; False when `timeout` s ran out."""
-        return await self.door.home().engine.flush(timeout)
+        return await self.connection.opened().engine.flush(timeout)
 
     async def aclose(self) -> None:
         """Write what is recorded and let go of the database. Safe to call twice."""
-        await asyncio.to_thread(self.door.close)
+        await asyncio.to_thread(self.connection.close)
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""The door of agents that were given no client: it opens in the background.
+"""The connection of agents that were given no client: it opens in the background.
 
 Light on purpose: an agent's first run imports this, on its event loop. The engine is imported by the opening thread.
 """
@@ -29,8 +29,8 @@ log = logging.getLogger("acontext")
 _OPENING = 10.0
 
 
-class BackgroundDoor:
-    """A door that opens itself in the background, so that an agent never waits for a database to open.
+class BackgroundConnection:
+    """A connection that opens itself in the background, so that an agent never waits for a database to open.
 
     What is recorded before it is open waits in memory (bounded). A database that cannot be opened is tried again
     every `retry` seconds, and said once a minute; the agent runs on without memory.
@@ -77,7 +77,7 @@ class BackgroundDoor:
             from .connection import Connection  # hundreds of modules: on this thread, not on the agent's
 
             connection = Connection(self._settings or load_settings(), as_it_is=True)
-            connection.home()
+            connection.opened()
             self.error = None
         except Exception as error:
             self.error = error
@@ -162,17 +162,17 @@ class BackgroundDoor:
         self._waiting.clear()
 
 
-_default: BackgroundDoor | None = None
+_default: BackgroundConnection | None = None
 _default_lock = threading.RLock()
 
 
-def default_door() -> BackgroundDoor:
-    """The door of this process for agents that were given no client: settings from the environment."""
+def default_connection() -> BackgroundConnection:
+    """The connection of this process for agents that were given no client: settings from the environment."""
     global _default
     if _default is None:
         with _default_lock:
             if _default is None:
-                _default = BackgroundDoor()
+                _default = BackgroundConnection()
     return _default
 
 

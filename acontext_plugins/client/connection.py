@@ -15,10 +15,10 @@ from ..concurrency.futures import copy_result
 from ..llm import LLM, Embedder
 from ..service import Recall, RecallQuery, Recording, Service
 from ..settings import Settings, load_settings
-from .engines import Models, give_back, share_engine
+from .engines import ClientModels, give_back, share_engine
 
 if TYPE_CHECKING:
-    from .engines import AnyHome
+    from .engines import AnyEngine
 
 T = TypeVar("T")
 
@@ -35,45 +35,45 @@ class Connection:
         as_it_is: bool = False,
     ) -> None:
         self.settings = settings
-        self._models = Models(llm, embedder)
+        self._models = ClientModels(llm, embedder)
         self._as_it_is = as_it_is
-        self._home: AnyHome | None = None
+        self._engine: AnyEngine | None = None
         self._lock = threading.RLock()
         self._closed = False
         _connections.add(self)
 
-    def home(self) -> AnyHome:
+    def opened(self) -> AnyEngine:
         """The engine and its loop. Raises what `share_engine` raises, Closed after `close`."""
-        home = self._home
-        if home is not None and home.pid == os.getpid():
-            return home
+        engine = self._engine
+        if engine is not None and engine.pid == os.getpid():
+            return engine
         with self._lock:
             if self._closed:
                 raise Closed("this client is closed: open another")
-            if self._home is None or self._home.pid != os.getpid():
-                self._home = share_engine(self.settings, self._models, as_it_is=self._as_it_is)
-            return self._home
+            if self._engine is None or self._engine.pid != os.getpid():
+                self._engine = share_engine(self.settings, self._models, as_it_is=self._as_it_is)
+            return self._engine
 
     def after_fork(self) -> None:
         """In a forked child: a lock that nobody holds, and none of the parent's handles."""
         self._lock = threading.RLock()
-        self._home = None
+        self._engine = None
 
     def close(self) -> None:
         """Write what is recorded; close the engine, unless another client has it."""
         with self._lock:
             self._closed = True
-            home, self._home = self._home, None
-        if home is not None:
-            give_back(home)
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            give_back(engine)
 
-    # -- the door that adapters use
+    # -- for adapters
     def record(self, recording: Recording) -> None:
-        self.home().engine.record(recording)
+        self.opened().engine.record(recording)
 
     def recall(self, query: RecallQuery) -> Future[Recall]:
         future: Future[Recall] = Future()
-        copy_result(self.home().engine.ask(query), future)
+        copy_result(self.opened().engine.ask(query), future)
         return future
 
 
@@ -88,8 +88,8 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-class Client:
-    """What both front doors share: settings, and the connection behind them (`door`)."""
+class BaseClient:
+    """What both clients share: settings, and the connection to the engine."""
 
     def __init__(
         self,
@@ -104,8 +104,8 @@ class Client:
         elif url is not None or project is not None:
             raise InvalidInput("give settings, or url and project, not both")
         self.settings = settings
-        self.door = Connection(settings, llm=llm, embedder=embedder)
-        self.door.home()
+        self.connection = Connection(settings, llm=llm, embedder=embedder)
+        self.connection.opened()
 
 
 class AsyncResource:
@@ -116,7 +116,7 @@ class AsyncResource:
 
     @property
     def _service(self) -> Service:
-        return self._connection.home().engine
+        return self._connection.opened().engine
 
 
 class Resource:
@@ -127,7 +127,7 @@ class Resource:
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         try:
-            loop = self._connection.home().loop
+            loop = self._connection.opened().loop
         except BaseException:
             work.close()
             raise

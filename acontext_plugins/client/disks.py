@@ -1,4 +1,4 @@
-"""Disks and artifacts, through both front doors."""
+"""Disks and artifacts, for both clients."""
 
 from __future__ import annotations
 

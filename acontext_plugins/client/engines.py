@@ -20,15 +20,15 @@ from acontext_store.errors import InvalidInput
 from acontext_store.open import database_key
 from acontext_store.urls import without_secrets
 
-from ..engine.embedded import Home, open_home
+from ..engine.embedded import EmbeddedEngine, open_engine
 from ..llm import LLM, Embedder
 from ..record.redaction import Redactor
 from ..settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from ..remote.connection import RemoteHome
+    from ..remote.connection import RemoteEngine
 
-    AnyHome = Home | RemoteHome
+    AnyEngine = EmbeddedEngine | RemoteEngine
 
 #: Settings that do not reach an engine: where it is, whose data it shows, and what other programs read.
 _NOT_THE_ENGINES = {"url", "api_key", "project", "space", "server"}
@@ -38,7 +38,7 @@ _STRONGER: dict[str, object] = {"redaction.enabled": True, "redaction.pii": True
 
 
 @dataclass(frozen=True, slots=True)
-class Models:
+class ClientModels:
     """The models that a client brought itself, instead of those that the settings name."""
 
     llm: LLM | None = None
@@ -56,9 +56,9 @@ class _Database:
 class _Shared:
     """An engine, what it was opened with, and how many clients have it."""
 
-    def __init__(self, database: _Database, home: AnyHome, settings: Settings, models: Models) -> None:
+    def __init__(self, database: _Database, engine: AnyEngine, settings: Settings, models: ClientModels) -> None:
         self.database = database
-        self.home = home
+        self.engine = engine
         self.settings = settings
         self.models = models
         self.clients = 0
@@ -68,12 +68,12 @@ class _Shared:
 _databases: weakref.WeakValueDictionary[str, _Database] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
 #: Open engines, also where nobody has their client any more: they may still have to write.
-_open: dict[AnyHome, _Shared] = {}
+_open: dict[AnyEngine, _Shared] = {}
 #: Engines of the parent process, kept so that a child never closes what it did not open.
-_inherited: list[AnyHome] = []
+_inherited: list[AnyEngine] = []
 
 
-def share_engine(settings: Settings, models: Models, *, as_it_is: bool = False) -> AnyHome:
+def share_engine(settings: Settings, models: ClientModels, *, as_it_is: bool = False) -> AnyEngine:
     """The engine of the settings' database and project, opened where no client of this process has it open yet.
 
     Give it back by `give_back`. `as_it_is` is for agents that were given no client, and so ask for little. Raises
@@ -86,32 +86,32 @@ def share_engine(settings: Settings, models: Models, *, as_it_is: bool = False) 
     with database.lock:
         shared = database.engines.get(settings.project)
         if shared is None:
-            home = _open_engine(settings, models)
-            shared = database.engines[settings.project] = _open[home] = _Shared(database, home, settings, models)
+            engine = _open_engine(settings, models)
+            shared = database.engines[settings.project] = _open[engine] = _Shared(database, engine, settings, models)
         else:
             _check_same(shared, settings, models, as_it_is=as_it_is)
         shared.clients += 1
     if settings.worker.enabled:
-        shared.home.work()
-    return shared.home
+        shared.engine.work()
+    return shared.engine
 
 
-def give_back(home: AnyHome) -> None:
+def give_back(engine: AnyEngine) -> None:
     """This client is done with it: write what is recorded; the last one closes it."""
-    shared = _open.get(home)
+    shared = _open.get(engine)
     if shared is None:  # of the parent process, or closed as the program ends
-        home.close()
+        engine.close()
         return
     with shared.database.lock:
         shared.clients -= 1
         last = shared.clients == 0
         if last:
             del shared.database.engines[shared.settings.project]
-            _open.pop(home, None)
+            _open.pop(engine, None)
     if last:
-        home.close()
+        engine.close()
     else:
-        home.write()
+        engine.write()
 
 
 def _key(settings: Settings) -> str:
@@ -122,9 +122,9 @@ def _key(settings: Settings) -> str:
     return database_key(settings.store_url)
 
 
-def _open_engine(settings: Settings, models: Models) -> AnyHome:
+def _open_engine(settings: Settings, models: ClientModels) -> AnyEngine:
     if not settings.is_remote:
-        return open_home(settings, llm=models.llm, embedder=models.embedder)
+        return open_engine(settings, llm=models.llm, embedder=models.embedder)
     if models.llm is not None or models.embedder is not None:
         raise InvalidInput(f"llm and embedder are for an engine in this process: {settings.url} has models of its own")
     from ..remote import open_remote
@@ -132,7 +132,7 @@ def _open_engine(settings: Settings, models: Models) -> AnyHome:
     return open_remote(settings, Redactor(enabled=settings.redaction.enabled, pii=settings.redaction.pii))
 
 
-def _check_same(shared: _Shared, settings: Settings, models: Models, *, as_it_is: bool) -> None:
+def _check_same(shared: _Shared, settings: Settings, models: ClientModels, *, as_it_is: bool) -> None:
     """Raise InvalidInput where the engine that is open is not what a client asks for.
 
     It asks for its models, for redaction and durability not weaker than its settings', and for each setting that it
@@ -197,14 +197,14 @@ def _after_fork() -> None:
 
 
 def _at_end(*, last: bool) -> None:
-    for home in list(_open):
+    for engine in list(_open):
         with contextlib.suppress(Exception):  # each for itself
             if last:
-                shared = _open.pop(home)
+                shared = _open.pop(engine)
                 shared.database.engines.pop(shared.settings.project, None)
-                home.close()
+                engine.close()
             else:
-                home.write()
+                engine.write()
 
 
 at_end(CLIENTS, _at_end)

@@ -10,13 +10,13 @@ from typing import Self
 
 from ..llm import LLM, Embedder
 from ..settings import Settings
-from .connection import Client
+from .connection import BaseClient
 from .resources import Blocks, Disks, Jobs, Sessions, Spaces, Tools
 
 __all__ = ["Acontext"]
 
 
-class Acontext(Client):
+class Acontext(BaseClient):
     """The synchronous client. Use it with `with`, or call `close()`; it closes itself at exit."""
 
     def __init__(
@@ -30,27 +30,27 @@ class Acontext(Client):
     ) -> None:
         """`llm` and `embedder` come in the places of the models that the settings name."""
         super().__init__(url, project, settings, llm, embedder)
-        self.sessions = Sessions(self.door)
-        self.spaces = Spaces(self.door)
-        self.blocks = Blocks(self.door)
-        self.tools = Tools(self.door)
-        self.disks = Disks(self.door)
+        self.sessions = Sessions(self.connection)
+        self.spaces = Spaces(self.connection)
+        self.blocks = Blocks(self.connection)
+        self.tools = Tools(self.connection)
+        self.disks = Disks(self.connection)
         self.artifacts = self.disks.artifacts
-        self.jobs = Jobs(self.door)
+        self.jobs = Jobs(self.connection)
 
     def ping(self) -> str:
         """ "pong", when the database answers."""
-        home = self.door.home()
-        return home.loop.run(home.engine.ping())
+        opened = self.connection.opened()
+        return opened.loop.run(opened.engine.ping())
 
     def flush(self, timeout: float | None = None) -> bool:
         """True when all that was recorded so far is durable, observed and learned; False when `timeout` s ran out."""
-        home = self.door.home()
-        return home.loop.run(home.engine.flush(timeout))
+        opened = self.connection.opened()
+        return opened.loop.run(opened.engine.flush(timeout))
 
     def close(self) -> None:
         """Write what is recorded and let go of the database. Safe to call twice."""
-        self.door.close()
+        self.connection.close()
 
     def __enter__(self) -> Self:
         return self

@@ -92,7 +92,7 @@ async def think(work: Callable[[A], T], about: A) -> T:
     return await thought
 
 
-class CollectorAtRest:
+class PausedGarbageCollector:
     """A block in which Python's collector of cyclic garbage rests, for `most` seconds at the most. Of one event loop.
 
     What work reads is many small objects that live for a moment and go by themselves, since nothing among them refers

@@ -1,4 +1,4 @@
-"""HomeLoop: the one thread and event loop that an embedded engine lives on."""
+"""BackgroundEventLoop: the one thread and event loop that an embedded engine lives on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from acontext_store.errors import Closed
 T = TypeVar("T")
 
 
-class HomeLoop:
+class BackgroundEventLoop:
     """A daemon thread that runs an event loop, for callers that have none or must not lend theirs.
 
     A forked child must not use its parent's loop (there is no thread behind it):
@@ -52,17 +52,17 @@ class HomeLoop:
         return self.pid == os.getpid() and self._thread.is_alive() and not self._loop.is_closed()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run `work` on the home loop; never blocks. Raises Closed after `close` and in a forked child."""
+        """Run `work` on the engine's loop; never blocks. Raises Closed after `close` and in a forked child."""
         if not self.alive:
             work.close()
             raise Closed("this client is closed, or was opened before os.fork(): open one here")
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """Run `work` and wait for it. Must not be called on the home loop itself."""
+        """Run `work` and wait for it. Must not be called on the engine's loop itself."""
         if threading.current_thread() is self._thread:
             work.close()
-            raise RuntimeError("a blocking call on the home loop would wait for itself")
+            raise RuntimeError("a blocking call on the engine's loop would wait for itself")
         future = self.submit(work)
         try:
             return future.result(timeout)

@@ -1,4 +1,4 @@
-"""The embedded home: an engine over a local database, on a loop of its own."""
+"""An embedded engine: one over a local database, on a loop of its own."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 
 from acontext_store.open import open_blobs, open_store
 
-from ..concurrency.event_loop import HomeLoop
+from ..concurrency.event_loop import BackgroundEventLoop
 from ..learn.rules import RulesLearner
 from ..llm import LLM, Embedder
-from ..llm.factory import Models, open_models
+from ..llm.factory import OpenedModels, open_models
 from ..observe.rules import RulesObserver
 from ..protocols import Learner, Observer
 from ..record.redaction import Redactor
@@ -17,10 +17,10 @@ from ..settings import Settings
 from .engine import Engine
 
 
-class Home:
+class EmbeddedEngine:
     """An engine, the models it asks, and the loop they live on; of one process."""
 
-    def __init__(self, engine: Engine, loop: HomeLoop, models: Models) -> None:
+    def __init__(self, engine: Engine, loop: BackgroundEventLoop, models: OpenedModels) -> None:
         self.engine = engine
         self.loop = loop
         self.models = models
@@ -51,9 +51,9 @@ class Home:
         await self.models.aclose()
 
 
-def open_home(
+def open_engine(
     settings: Settings, *, patience: float = 5.0, llm: LLM | None = None, embedder: Embedder | None = None
-) -> Home:
+) -> EmbeddedEngine:
     """Open the database (made where there is none) and start the engine. Raises StoreUnavailable, InvalidInput.
 
     `patience` = seconds for which another process may keep the database locked before a write is given up. `llm` and
@@ -75,12 +75,12 @@ def open_home(
             llm=models.llm,
             embedder=models.embedder,
         )
-        loop = HomeLoop()
+        loop = BackgroundEventLoop()
         loop.run(engine.start())
     except BaseException:
         store.close()
         raise
-    return Home(engine, loop, models)
+    return EmbeddedEngine(engine, loop, models)
 
 
 def thinkers_of(settings: Settings, llm: LLM | None) -> tuple[Observer, Learner]:

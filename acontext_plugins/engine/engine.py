@@ -1,6 +1,6 @@
 """Engine: the embedded Service, over any Store and BlobStore.
 
-Its methods may be awaited on any event loop. The worker lives on the home loop.
+Its methods may be awaited on any event loop. The worker lives on the engine's loop.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from acontext_plugins.service import FlushResult, Recording, chosen_id
 from acontext_plugins.settings import Settings
 from acontext_plugins.worker.costs import CostQueries
 from acontext_plugins.worker.jobs import JobsAdmin
-from acontext_plugins.worker.retry_policy import Patience
-from acontext_plugins.worker.wanted import Wanted
+from acontext_plugins.worker.retry_policy import WaitPolicy
+from acontext_plugins.worker.wanted import FlushTargets
 from acontext_plugins.worker.worker import Worker, all_tasks
 from acontext_store.errors import InvalidInput
 from acontext_store.open import open_secret
@@ -233,7 +233,7 @@ class Engine:
             done += count
             step(done, max(done, total))
 
-        wanted = Wanted(await self._waiting(kind))
+        wanted = FlushTargets(await self._waiting(kind))
         while ready := [lane for lane in wanted.of(await self._waiting(kind)) if patience.lasts(lane)]:
             for lane in ready:
                 if lane.due_at > time.time():
@@ -279,9 +279,9 @@ class Engine:
         return all(settled)
 
     async def _settle_kind(
-        self, kind: LaneKind, session_id: str | None, patience: Patience, deadline: float | None
+        self, kind: LaneKind, session_id: str | None, patience: WaitPolicy, deadline: float | None
     ) -> bool:
-        wanted = Wanted(lane for lane in await self._waiting(kind) if session_id in (None, lane.key))
+        wanted = FlushTargets(lane for lane in await self._waiting(kind) if session_id in (None, lane.key))
         hurried: set[str] = set()
         pause = 0.002
         while True:

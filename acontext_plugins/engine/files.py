@@ -22,10 +22,10 @@ from ..editing import Offload
 from ..files import (
     MOST_PARSED,
     ArtifactContent,
+    ArtifactPath,
     Glob,
     Grep,
-    Link,
-    Place,
+    LinkTarget,
     content_kind,
     folder,
     folder_of,
@@ -34,7 +34,7 @@ from ..files import (
     placed,
 )
 from ..files import verify as verify_link
-from ..files.download_server import Links
+from ..files.download_server import DownloadLinks
 from ..files.service import ARTIFACT_INFO, ArtifactResult, Download, FileUpload, PublicUrl
 from ..files.signed_urls import expiry
 from ..formats.stored import MIME, SIZE
@@ -63,7 +63,7 @@ class FileOperations:
         self.store = store
         self.blobs = blobs
         self.scrubber = scrubber
-        self.links = Links(public_url=public_url, secret=secret, open_link=self.open_link_here)
+        self.links = DownloadLinks(public_url=public_url, secret=secret, open_link=self.open_link_here)
 
     # -- disks
     async def create_disk(self) -> Disk:
@@ -129,7 +129,7 @@ class FileOperations:
         else:
             found, content = await self.store.artifact(disk_id, *where), None
         if self.links.public if with_public_url is None else with_public_url:
-            link = Link(self.store.project_id, ends, disk=disk_id, path=found.full_path)
+            link = LinkTarget(self.store.project_id, ends, disk=disk_id, path=found.full_path)
             url = await asyncio.to_thread(self.links.url, link)
         return ArtifactResult(artifact=described(found), public_url=url, content=content)
 
@@ -192,7 +192,7 @@ class FileOperations:
             return None
         return parse_content(artifact.filename, artifact.mime, self.blobs.get(artifact.sha256))
 
-    def _present(self, disk_id: str, where: Place, use: Callable[[Artifact], T]) -> tuple[Artifact, T]:
+    def _present(self, disk_id: str, where: ArtifactPath, use: Callable[[Artifact], T]) -> tuple[Artifact, T]:
         """A file, and what `use` makes of its bytes: where it is replaced in between, of the new ones."""
         seen: str | None = None
         while True:
@@ -248,7 +248,7 @@ class FileOperations:
         await self.store.session(session_id)
         found: dict[str, PublicUrl] = {}
         for asset in assets:
-            link = Link(
+            link = LinkTarget(
                 self.store.project_id,
                 ends,
                 session=session_id,

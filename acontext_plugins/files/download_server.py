@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from acontext_plugins.files.download_response import respond
 from acontext_plugins.files.service import DOWNLOAD, Download
-from acontext_plugins.files.signed_urls import Link, sign
+from acontext_plugins.files.signed_urls import LinkTarget, sign
 from acontext_plugins.settings import is_loopback
 from acontext_store.errors import AcontextError, Closed, StoreUnavailable
 
@@ -22,7 +22,7 @@ from acontext_store.errors import AcontextError, Closed, StoreUnavailable
 _PORTS = range(20_000, 32_000)
 
 
-class Links:
+class DownloadLinks:
     """Addresses that a plain GET can download.
 
     They begin with `public_url` where a server is there to answer them. Else a server of our own on 127.0.0.1 does,
@@ -52,7 +52,7 @@ class Links:
             self._key = self._secret()
         return self._key
 
-    def url(self, link: Link) -> str:
+    def url(self, link: LinkTarget) -> str:
         """The address of a link. Raises StoreUnavailable where no server can be begun."""
         return f"{self._base()}/{DOWNLOAD}?{sign(self.key, link)}"
 

@@ -27,7 +27,7 @@ _DIRECTIONS = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
-class Place(NamedTuple):
+class ArtifactPath(NamedTuple):
     """A folder (a slash at both ends) and the name of a file in it."""
 
     path: str
@@ -61,15 +61,15 @@ def folder_of(path: str | None) -> str:
     return _folder(path if path.startswith("/") else f"/{path}")
 
 
-def place(full_path: str) -> Place:
+def place(full_path: str) -> ArtifactPath:
     """A file by its whole path: "/notes/todo.md". Raises InvalidInput."""
     path, _, filename = (full_path if full_path.startswith("/") else f"/{full_path}").rpartition("/")
     return placed(_folder(f"{path}/"), filename)
 
 
-def placed(path: str, filename: str) -> Place:
+def placed(path: str, filename: str) -> ArtifactPath:
     """A file by its folder (as `folder` and `folder_of` give it) and its name. Raises InvalidInput."""
-    found = Place(path, _name(filename, "the filename", filename))
+    found = ArtifactPath(path, _name(filename, "the filename", filename))
     if len(found.full.encode()) > LONGEST_PATH:
         raise InvalidInput(f"the path {_shown(found.full)} is longer than {LONGEST_PATH} bytes: choose a shorter one")
     return found

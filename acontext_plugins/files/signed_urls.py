@@ -23,7 +23,7 @@ _PURPOSE = b"acontext download link 1\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class LinkTarget:
     """What one address gives: a file of a disk (by its path), or of a session's messages (by its hash)."""
 
     project: str
@@ -44,18 +44,18 @@ def expiry(seconds: int, *, now: float | None = None) -> int:
     return int(time.time() if now is None else now) + seconds
 
 
-def sign(key: bytes, link: Link) -> str:
+def sign(key: bytes, link: LinkTarget) -> str:
     """The query of its address: what is in it, and who vouches for it."""
     fields = {name: value for name, value in asdict(link).items() if value}
     return urlencode({**fields, _SIGNATURE: _mac(key, link)})
 
 
-def verify(key: bytes, query: Mapping[str, str], *, now: float | None = None) -> Link:
+def verify(key: bytes, query: Mapping[str, str], *, now: float | None = None) -> LinkTarget:
     """The link that a query holds. Raises Unauthorized for what we did not sign, and for what has expired."""
-    names = set(Link.__slots__)
+    names = set(LinkTarget.__slots__)
     fields: dict[str, str] = {name: value for name, value in query.items() if name in names}
     try:
-        link = Link(**{**fields, "expires": int(query["expires"])})  # type: ignore[arg-type]
+        link = LinkTarget(**{**fields, "expires": int(query["expires"])})  # type: ignore[arg-type]
         same = query["expires"] == str(link.expires)
         genuine = same and hmac.compare_digest(_mac(key, link).encode(), query[_SIGNATURE].encode())
     except (KeyError, TypeError, ValueError):
@@ -67,6 +67,6 @@ def verify(key: bytes, query: Mapping[str, str], *, now: float | None = None) ->
     return link
 
 
-def _mac(key: bytes, link: Link) -> str:
+def _mac(key: bytes, link: LinkTarget) -> str:
     text = json.dumps(asdict(link), sort_keys=True)
     return hmac.new(key, _PURPOSE + text.encode(), hashlib.sha256).hexdigest()

@@ -1,6 +1,6 @@
 """Recorded conversations from files: JSON Lines, one conversation a line, compressed or not, in any of our formats.
 
-What cannot be read is reported, never raised: a `Problem` names the file, the line and the reason, and the rest of
+What cannot be read is reported, never raised: a `LineError` names the file, the line and the reason, and the rest of
 the file goes on. A conversation is given whole or not at all.
 """
 
@@ -21,7 +21,7 @@ from acontext_store.types import Message, OutcomeStatus, stable_id
 from . import all_formats, format_of, to_message
 from .blob import found
 
-__all__ = ["Conversation", "ConversationReader", "Problem"]
+__all__ = ["Conversation", "ConversationReader", "LineError"]
 
 _CHUNK = 262_144
 #: A longer line is skipped and reported: it would not fit into memory.
@@ -56,7 +56,7 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class LineError:
     """A line that could not be read, or with line 0 a whole file."""
 
     file: str
@@ -94,49 +94,49 @@ class ConversationReader:
         self._stdin = stdin
         self._longest_line = longest_line
 
-    def __iter__(self) -> Iterator[Conversation | Problem]:
+    def __iter__(self) -> Iterator[Conversation | LineError]:
         self.bytes_read = 0
         seen: dict[str, tuple[bytes, str, int]] = {}
         for file in self.files:
             yield from self._read_file(file, seen)
 
-    def _read_file(self, file: str, seen: dict[str, tuple[bytes, str, int]]) -> Iterator[Conversation | Problem]:
+    def _read_file(self, file: str, seen: dict[str, tuple[bytes, str, int]]) -> Iterator[Conversation | LineError]:
         name = "<stdin>" if file == "-" else file
         line = 0
         try:
             source = (self._stdin or sys.stdin.buffer) if file == "-" else open(file, "rb")  # noqa: SIM115
         except FileNotFoundError:
-            yield Problem(name, 0, "no such file")
+            yield LineError(name, 0, "no such file")
             return
         except IsADirectoryError:
-            yield Problem(name, 0, "is a directory; name the files in it")
+            yield LineError(name, 0, "is a directory; name the files in it")
             return
         except PermissionError:
-            yield Problem(name, 0, "permission denied")
+            yield LineError(name, 0, "permission denied")
             return
         except (OSError, ValueError) as error:
-            yield Problem(name, 0, f"cannot be opened: {error}")
+            yield LineError(name, 0, f"cannot be opened: {error}")
             return
         try:
             for raw in self._lines(source):
                 line += 1
                 if raw is None:
-                    yield Problem(name, line, f"longer than {self._longest_line:,} bytes; skipped")
+                    yield LineError(name, line, f"longer than {self._longest_line:,} bytes; skipped")
                     continue
                 if line == 1:
                     raw = raw.removeprefix(b"\xef\xbb\xbf")
                 if not raw.strip():
                     continue
                 if line == 1 and raw.strip() in (b"[", b"{"):
-                    yield Problem(name, 1, "JSON over several lines; expected JSON Lines, one conversation a line")
+                    yield LineError(name, 1, "JSON over several lines; expected JSON Lines, one conversation a line")
                     return
                 given = self._conversation(raw, name, line, seen)
                 if given is not None:
                     yield given
         except _UnreadableError as error:
-            yield Problem(name, line + 1 if line else 0, f"{error}; lines before this one were read ({line})")
+            yield LineError(name, line + 1 if line else 0, f"{error}; lines before this one were read ({line})")
         except OSError as error:
-            yield Problem(name, line + 1, f"cannot be read on: {error.strerror or error}; {line} lines were read")
+            yield LineError(name, line + 1, f"cannot be read on: {error.strerror or error}; {line} lines were read")
         finally:
             if file != "-":
                 source.close()
@@ -192,12 +192,12 @@ class ConversationReader:
 
     def _conversation(
         self, raw: bytes, file: str, line: int, seen: dict[str, tuple[bytes, str, int]]
-    ) -> Conversation | Problem | None:
+    ) -> Conversation | LineError | None:
         try:
             item = _parsed(raw)
             given = self._built(item, file, line)
         except InvalidInput as error:
-            return Problem(file, line, str(error))
+            return LineError(file, line, str(error))
         print_ = hashlib.sha256(_canonical([item["messages"], item.get("system"), given.outcome])).digest()
         before = seen.get(given.id)
         if before is None:
@@ -206,7 +206,7 @@ class ConversationReader:
         if before[0] == print_:
             return None
         place = f"line {before[2]}" if before[1] == file else f"{before[1]}:{before[2]}"
-        return Problem(file, line, f"id {given.id!r} stands for another conversation already ({place})")
+        return LineError(file, line, f"id {given.id!r} stands for another conversation already ({place})")
 
     def _built(self, item: dict[str, Any], file: str, line: int) -> Conversation:
         blobs = item.get("messages")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .statistics import benjamini_hochberg, fisher_exact, log_odds
-from .templates import Run
+from .templates import EpisodeRun
 
 #: Runs needed on each side, and the false discovery rate that is accepted.
 SIDE, Q = 5, 0.1
@@ -23,7 +23,7 @@ class Finding:
     strength: float
 
 
-def contrast(successes: Sequence[Run], failures: Sequence[Run]) -> list[Finding]:
+def contrast(successes: Sequence[EpisodeRun], failures: Sequence[EpisodeRun]) -> list[Finding]:
     """Tools whose presence separates the two sides, strongest first."""
     if len(successes) < SIDE or len(failures) < SIDE:
         return []
@@ -43,7 +43,7 @@ def contrast(successes: Sequence[Run], failures: Sequence[Run]) -> list[Finding]
     return sorted(found, key=lambda finding: (-finding.strength, finding.feature))
 
 
-def order_rules(successes: Sequence[Run], failures: Sequence[Run]) -> list[tuple[str, str]]:
+def order_rules(successes: Sequence[EpisodeRun], failures: Sequence[EpisodeRun]) -> list[tuple[str, str]]:
     """Pairs (look-up, then change) that every success kept and several failures broke."""
     if len(successes) < SIDE or len(failures) < BROKEN:
         return []

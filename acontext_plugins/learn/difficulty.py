@@ -18,7 +18,7 @@ from acontext_plugins.transcript.user_turns import asks, kind_of_turn
 from acontext_store.types import Message, Space
 
 from .promotion import ENOUGH
-from .templates import Run
+from .templates import EpisodeRun
 
 log = logging.getLogger("acontext")
 
@@ -39,7 +39,7 @@ CORRECTED = Signal(2.0, "corrected by the user")
 TOLD = Signal(2.0, "the user said what to remember or to prefer")
 
 
-def signals_of(run: Run, messages: Sequence[Message]) -> tuple[Signal, ...]:
+def signals_of(run: EpisodeRun, messages: Sequence[Message]) -> tuple[Signal, ...]:
     """What this run shows by itself."""
     pitfalls = run.body.get("pitfalls") or ()
     found = []

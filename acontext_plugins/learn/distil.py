@@ -16,7 +16,7 @@ from ..concurrency.cooperative import breathe
 from ..protocols import FinishedTask
 from ..transcript.cleaning import Cleaned, Pitfall, clean
 from ..transcript.markers import strip_injected
-from ..transcript.tool_calls import Call, executed_calls
+from ..transcript.tool_calls import ExecutedCall, executed_calls
 from ..transcript.user_turns import asks, kind_of_turn, sentences, standing_wishes
 from ..transcript.user_turns import corrections as corrections_in
 from ..transcript.value_flow import ValueFlow, leaves, normal
@@ -110,7 +110,7 @@ def _steps(cleaned: Cleaned, flow: ValueFlow) -> list[Json]:
     return steps
 
 
-def arguments_of(call: Call, flow: ValueFlow) -> Json:
+def arguments_of(call: ExecutedCall, flow: ValueFlow) -> Json:
     """`parameter -> sources`: "user", ">tool", "config", "free" or "=constant" that awaits corroboration."""
     found: dict[str, list[str]] = {}
     for leaf in leaves(call.arguments):
@@ -127,7 +127,7 @@ def arguments_of(call: Call, flow: ValueFlow) -> Json:
     return dict(found)
 
 
-def _order(calls: Sequence[Call]) -> list[str]:
+def _order(calls: Sequence[ExecutedCall]) -> list[str]:
     """Tools in order of use, runs collapsed."""
     order: list[str] = []
     for call in calls:
@@ -155,7 +155,7 @@ def _pitfall(pitfall: Pitfall) -> Json:
 # ------------------------------------------------------------------------------------------ users' words
 
 
-def _heard(messages: Sequence[StoredMessage], calls: Sequence[Call], flow: ValueFlow) -> Json:
+def _heard(messages: Sequence[StoredMessage], calls: Sequence[ExecutedCall], flow: ValueFlow) -> Json:
     """What users said: the request, all their words, their corrections, teachings and wishes."""
     mask = Mask(_user_values(calls, flow))
     told = flow.results
@@ -206,7 +206,7 @@ def _heard(messages: Sequence[StoredMessage], calls: Sequence[Call], flow: Value
     }
 
 
-def _user_values(calls: Sequence[Call], flow: ValueFlow) -> dict[str, str]:
+def _user_values(calls: Sequence[ExecutedCall], flow: ValueFlow) -> dict[str, str]:
     """The values that the user named and a call used, longest first, each with the parameter it went into."""
     found: dict[str, str] = {}
     for call in calls:

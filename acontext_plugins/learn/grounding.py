@@ -17,7 +17,7 @@ from acontext_store.types import Message
 
 from ..record.redaction.scanner import secrets_in
 from ..transcript.markers import strip_injected
-from ..transcript.tool_calls import Call, executed_calls
+from ..transcript.tool_calls import ExecutedCall, executed_calls
 from ..transcript.tool_names import name_words, phrase
 from ..transcript.user_turns import MOST_SPOKEN, sentences
 from ..transcript.value_flow import ValueFlow, holds, leaves, normal
@@ -61,10 +61,10 @@ _GENERIC = frozenset(
 )
 
 
-class Ground:
+class RunEvidence:
     """What one run said and did."""
 
-    def __init__(self, messages: Sequence[Message], calls: Sequence[Call] | None = None) -> None:
+    def __init__(self, messages: Sequence[Message], calls: Sequence[ExecutedCall] | None = None) -> None:
         self.messages = list(messages)
         self.calls = executed_calls(self.messages) if calls is None else list(calls)
         self.flow = ValueFlow(self.messages, self.calls)
@@ -112,7 +112,7 @@ class Ground:
         return False
 
 
-class Grounds:
+class Grounding:
     """What a text may say that is learned from these runs.
 
     `constants` = values that separate principals agree on; `personal` = e-mail addresses and the like may stay where
@@ -121,7 +121,7 @@ class Grounds:
 
     def __init__(
         self,
-        runs: Sequence[Ground],
+        runs: Sequence[RunEvidence],
         *,
         constants: Collection[str] = (),
         personal: bool = False,

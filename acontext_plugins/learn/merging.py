@@ -29,12 +29,12 @@ from ..concurrency.cooperative import breathe
 from .grounding import placeholders
 from .phrasing import shorten
 from .placement import DEFAULT_PAGE
-from .planning import Plan, is_a_persons
+from .planning import LearningPlan, is_a_persons
 from .promotion import ENOUGH
-from .prompt_view import Shown
+from .prompt_view import CitableRun
 from .rules import MOST_EVIDENCE, texts_of
-from .templates import Run, body_of
-from .validation import MOST_PITFALLS, MOST_PREFERENCES, Cited, Proven, may_change
+from .templates import EpisodeRun, body_of
+from .validation import MOST_PITFALLS, MOST_PREFERENCES, Cited, ValidatedExperience, may_change
 
 TITLE_CHARS, ALL_PREFERENCES_CHARS = 80, 800
 #: The share of all their words that two occasions have in common to be one, and two preferences to be one.
@@ -59,10 +59,10 @@ class _Draft:
     gone: bool = False
 
 
-class Settlement:
+class SkillMerge:
     """The skills of a space, as a lesson changes them."""
 
-    def __init__(self, plan: Plan, *, model: str, prompt: str, all_tasks: bool) -> None:
+    def __init__(self, plan: LearningPlan, *, model: str, prompt: str, all_tasks: bool) -> None:
         self._plan = plan
         self._model, self._prompt = model, prompt
         self._all_tasks = all_tasks
@@ -105,7 +105,7 @@ class Settlement:
         new = _evidence_of(run, Cited(gave={"support"}))
         draft.evidence[task_id] = _joined(draft.evidence.get(task_id), new)
 
-    def take(self, proven: Proven) -> None:
+    def take(self, proven: ValidatedExperience) -> None:
         """One experience."""
         if proven.relation == "nothing":
             if proven.skill is not None and may_change(self._current(proven.skill)):
@@ -129,7 +129,7 @@ class Settlement:
         draft = self._drafts.get(skill.id)
         return None if draft is not None and draft.gone else skill
 
-    def _related(self, proven: Proven, skill: Skill) -> bool:
+    def _related(self, proven: ValidatedExperience, skill: Skill) -> bool:
         """Whether it can be about the same: where both have steps, they have a tool in common."""
         tools = {step.tool_name for step in self._draft(skill).body.tool_sops}
         new = {step.tool_name for step in proven.steps}
@@ -147,7 +147,7 @@ class Settlement:
             self._drafts[skill.id] = draft
         return draft
 
-    def _twin(self, proven: Proven) -> _Draft | None:
+    def _twin(self, proven: ValidatedExperience) -> _Draft | None:
         """The skill that says the same already, or that was learned from the very same tasks."""
         tasks = {shown.task_id for shown in proven.runs}
         tools = frozenset(step.tool_name for step in proven.steps)
@@ -163,7 +163,7 @@ class Settlement:
                 return draft
         return None
 
-    def _create(self, proven: Proven) -> None:
+    def _create(self, proven: ValidatedExperience) -> None:
         tasks = sorted(shown.task_id for shown in proven.runs)
         id = stable_id("skill", self._plan.lesson.space.id, "model", *tasks, str(proven.number))
         body = SkillBody(
@@ -179,7 +179,7 @@ class Settlement:
         draft.reasons.append(f"learned from {_runs(len(tasks))}")
         self._credit(draft, proven, took_steps=True)
 
-    def _change(self, draft: _Draft, proven: Proven, *, supersede: bool) -> None:
+    def _change(self, draft: _Draft, proven: ValidatedExperience, *, supersede: bool) -> None:
         """A new version, with what stands behind both."""
         old = draft.body
         steps = bool(proven.steps) and (supersede or not old.tool_sops or self._is_better(draft, proven))
@@ -201,7 +201,7 @@ class Settlement:
         draft.reasons.append(f"{why}, with {_runs(len(proven.runs))}")
         self._credit(draft, proven, took_steps=steps)
 
-    def _is_better(self, draft: _Draft, proven: Proven) -> bool:
+    def _is_better(self, draft: _Draft, proven: ValidatedExperience) -> bool:
         """Whether the run behind the new steps is the one that the rules would show."""
         known = self._plan.runs
         old = [known[e.task_id] for e in draft.evidence.values() if e.outcome == "success" and e.task_id in known]
@@ -212,7 +212,7 @@ class Settlement:
             return bool(new)
         return body_of([*old, *new]).task_id in fresh
 
-    def _credit(self, draft: _Draft, proven: Proven, *, took_steps: bool) -> None:
+    def _credit(self, draft: _Draft, proven: ValidatedExperience, *, took_steps: bool) -> None:
         """What stands behind it now, who made it, and how it is judged."""
         if took_steps and proven.source is not None:
             for task_id, item in draft.evidence.items():
@@ -236,7 +236,7 @@ class Settlement:
         if draft.status in ("candidate", "stale") and self._passes(draft, proven):
             draft.status = "active"
 
-    def _passes(self, draft: _Draft, proven: Proven) -> bool:
+    def _passes(self, draft: _Draft, proven: ValidatedExperience) -> bool:
         return draft.score >= ENOUGH or bool(proven.preferences) or (self._all_tasks and bool(proven.steps))
 
     # -- what comes of it
@@ -385,7 +385,7 @@ def _joined(old: Evidence | None, new: Evidence) -> Evidence:
     )
 
 
-def _evidence_of(run: Run, cited: Cited, shown: Shown | None = None) -> Evidence:
+def _evidence_of(run: EpisodeRun, cited: Cited, shown: CitableRun | None = None) -> Evidence:
     heard = run.body.get("heard") or {}
     requests = [id for id in heard.get("request", ()) if isinstance(id, str)]
     there = {message.id for message in shown.finished.messages} if shown else None

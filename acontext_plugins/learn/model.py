@@ -15,17 +15,17 @@ from functools import partial
 from acontext_plugins.concurrency.cooperative import think
 from acontext_plugins.llm import LLM, Purpose, Request, ask_for
 from acontext_plugins.prompts import load_prompt
-from acontext_plugins.protocols import Lesson
+from acontext_plugins.protocols import LearningInput
 from acontext_plugins.settings import LearnSettings
 from acontext_store.errors import BudgetSpent, InvalidAnswer, LearningUnavailable, PromptTooLong, Refused
 from acontext_store.types import SkillOps
 
 from .answer import Learned
-from .merging import Settlement
-from .planning import Plan, Question, plan, prepare
+from .merging import SkillMerge
+from .planning import LearningPlan, ProcedureRuns, plan, prepare
 from .prompt_view import QUESTION_CHARS
 from .rules import RulesLearner
-from .validation import Proven, complaints, prove
+from .validation import ValidatedExperience, complaints, prove
 
 log = logging.getLogger("acontext")
 
@@ -44,9 +44,9 @@ _ENOUGH_TROUBLE = 3
 class _Answers:
     """What became of a lesson's questions."""
 
-    answered: list[Sequence[Proven]]
+    answered: list[Sequence[ValidatedExperience]]
     #: Questions without an answer, and why.
-    open: list[Question]
+    open: list[ProcedureRuns]
     trouble: LearningUnavailable | None
 
 
@@ -63,7 +63,7 @@ class ModelLearner:
     def batch(self) -> int:
         return self._settings.batch
 
-    async def learn(self, lesson: Lesson) -> SkillOps:
+    async def learn(self, lesson: LearningInput) -> SkillOps:
         """Raises LearningUnavailable where nothing at all could be learned; else what could not be stays undigested."""
         sorted_out = await think(lambda about: plan(about, self._settings), lesson)
         answers = await self._ask(sorted_out)
@@ -79,11 +79,11 @@ class ModelLearner:
 
     # -- asking
 
-    async def _ask(self, sorted_out: Plan) -> _Answers:
-        """All questions at once, as many at a time as the model's door lets through."""
+    async def _ask(self, sorted_out: LearningPlan) -> _Answers:
+        """All questions at once, as many at a time as the model's client lets through."""
         questions = sorted_out.questions
         asked = {asyncio.create_task(self._answer(sorted_out, question)): question for question in questions}
-        found: dict[int, Sequence[Proven]] = {}
+        found: dict[int, Sequence[ValidatedExperience]] = {}
         trouble: LearningUnavailable | None = None
         in_a_row = 0
         try:
@@ -109,7 +109,7 @@ class ModelLearner:
         answered = [found[id(question)] for question in questions if id(question) in found]
         return _Answers(answered, [question for question in questions if id(question) not in found], trouble)
 
-    async def _answer(self, sorted_out: Plan, question: Question) -> list[Proven]:
+    async def _answer(self, sorted_out: LearningPlan, question: ProcedureRuns) -> list[ValidatedExperience]:
         """One call, and what of its answer is proven.
 
         Where the question is more than the model can read, it is asked of less and less of it.
@@ -128,7 +128,7 @@ class ModelLearner:
                 if budget < _LEAST_CHARS:
                     raise
 
-    def _purpose(self, sorted_out: Plan, question: Question) -> Purpose:
+    def _purpose(self, sorted_out: LearningPlan, question: ProcedureRuns) -> Purpose:
         sessions = {done.session.id for done in question.tasks}
         return Purpose(
             job="learn",
@@ -137,7 +137,7 @@ class ModelLearner:
             prompt=self._prompt.id,
         )
 
-    def _prove(self, sorted_out: Plan, question: Question, answer: Learned) -> list[Proven]:
+    def _prove(self, sorted_out: LearningPlan, question: ProcedureRuns, answer: Learned) -> list[ValidatedExperience]:
         lesson = sorted_out.lesson
         proven = prove(
             question,
@@ -155,10 +155,10 @@ class ModelLearner:
 
     # -- deciding
 
-    def _settle(self, sorted_out: Plan, answers: _Answers) -> Settlement:
+    def _settle(self, sorted_out: LearningPlan, answers: _Answers) -> SkillMerge:
         all_tasks = self._settings.tasks == "all"
         lesson = sorted_out.lesson
-        settlement = Settlement(sorted_out, model=self._llm.model, prompt=self._prompt.id, all_tasks=all_tasks)
+        settlement = SkillMerge(sorted_out, model=self._llm.model, prompt=self._prompt.id, all_tasks=all_tasks)
         left = {id for question in answers.open for id in question.task_ids}
         settlement.reverse(done.task.id for done in lesson.finished if done.task.id not in left)
         for task_id, skill_id in sorted_out.supports.items():
@@ -168,7 +168,7 @@ class ModelLearner:
                 settlement.take(proven)
         return settlement
 
-    async def _by_the_rules(self, sorted_out: Plan, settlement: Settlement, left: set[str]) -> SkillOps:
+    async def _by_the_rules(self, sorted_out: LearningPlan, settlement: SkillMerge, left: set[str]) -> SkillOps:
         """What the model has learned so far, and by the rules what it was not asked any more."""
         lesson = sorted_out.lesson
         ours = _ops(sorted_out, settlement, without=left)
@@ -200,7 +200,7 @@ def _graver(one: LearningUnavailable | None, other: LearningUnavailable) -> Lear
     return other
 
 
-def _ops(sorted_out: Plan, settlement: Settlement, *, without: set[str]) -> SkillOps:
+def _ops(sorted_out: LearningPlan, settlement: SkillMerge, *, without: set[str]) -> SkillOps:
     fresh = {id: episode for id, episode in sorted_out.fresh.items() if id not in without}
     return SkillOps(
         space_id=sorted_out.lesson.space.id,

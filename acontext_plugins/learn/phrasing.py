@@ -11,7 +11,7 @@ from acontext_store.types import Json, Step
 
 from ..transcript.tool_names import phrase
 from ..transcript.user_turns import sentences
-from .templates import Run
+from .templates import EpisodeRun
 
 USE_WHEN_CHARS = 125
 ACTION_CHARS = 90
@@ -51,12 +51,12 @@ def tidy(text: str) -> str:
     return _GREETING.sub("", text).strip() or text
 
 
-def title_of(run: Run) -> str:
+def title_of(run: EpisodeRun) -> str:
     names = run.writes or tuple(dict.fromkeys(step["tool"] for step in run.steps))
     return shorten(", ".join(phrase(name) for name in names), 80)
 
 
-def use_when_of(body: Run, runs: Sequence[Run]) -> str:
+def use_when_of(body: EpisodeRun, runs: Sequence[EpisodeRun]) -> str:
     """What is done, as the tools name it, and how a user has asked for it."""
     names = body.writes or tuple(dict.fromkeys(step["tool"] for step in body.steps))
     done = shorten(", ".join(dict.fromkeys(phrase(name) for name in names)), USE_WHEN_CHARS - REQUEST_CHARS)
@@ -64,7 +64,7 @@ def use_when_of(body: Run, runs: Sequence[Run]) -> str:
     return f"{done}: {shorten(asked, USE_WHEN_CHARS - len(done) - 2)}" if asked else done
 
 
-def typical_request(body: Run, runs: Sequence[Run]) -> str:
+def typical_request(body: EpisodeRun, runs: Sequence[EpisodeRun]) -> str:
     """The sentence, of all that asked for this, that names the tools best and is most like what the others said."""
     asked = [body, *(run for run in runs if run.task_id != body.task_id)][:READ_RUNS]
     spoken_of = {word for name in (body.writes or body.tools) for word in words(phrase(name))}
@@ -90,7 +90,9 @@ def _plainness(sentence: str, spoken_of: set[str], shared: Mapping[str, int], ru
     return overlap + 2 * typical + asked - 0.5 * min(2, sentence.count("{")) - (1.0 if len(sentence) < 20 else 0.0)
 
 
-def steps_of(body: Run, successes: Sequence[Run], literals: Mapping[tuple[str, str], str]) -> tuple[Step, ...]:
+def steps_of(
+    body: EpisodeRun, successes: Sequence[EpisodeRun], literals: Mapping[tuple[str, str], str]
+) -> tuple[Step, ...]:
     """The body's steps, each with the share of successes that took it."""
     seen = Counter(tool for run in successes for tool in {step["tool"] for step in run.steps})
     total = len(successes)
@@ -135,7 +137,7 @@ def origin_of(sources: Sequence[str], tool: str) -> str:
     return "config" if "config" in sources else ""
 
 
-def trace_of(body: Run, literals: Mapping[tuple[str, str], str]) -> tuple[str, ...]:
+def trace_of(body: EpisodeRun, literals: Mapping[tuple[str, str], str]) -> tuple[str, ...]:
     """The shortest success, values masked: one line a step."""
     lines = []
     for step in body.steps[:MOST_STEPS]:
@@ -147,7 +149,7 @@ def trace_of(body: Run, literals: Mapping[tuple[str, str], str]) -> tuple[str, .
     return tuple(lines)
 
 
-def variables_of(body: Run, literals: Mapping[tuple[str, str], str]) -> dict[str, str]:
+def variables_of(body: EpisodeRun, literals: Mapping[tuple[str, str], str]) -> dict[str, str]:
     """Each variable of the trace with where its value comes from."""
     found: dict[str, str] = {}
     for step in body.steps:

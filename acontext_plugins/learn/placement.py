@@ -11,7 +11,7 @@ from ..concurrency.cooperative import breathe
 from ..retrieve.bm25 import MemoryIndex
 from ..retrieve.ranking import query_terms, rank, searchable
 from ..transcript.tool_names import phrase
-from .templates import Run
+from .templates import EpisodeRun
 
 NEAREST = 5
 #: Folders are for spaces that have more pages than this.
@@ -64,7 +64,7 @@ class Nearest:
             said = " ".join([skill.body.use_when, skill.body.preferences, *map(phrase, tools)])
             self._index.add("", skill.id, [SearchText(kind="skill", text=searchable(said, tools))])
 
-    def of(self, runs: Sequence[Run], *, first: Sequence[str] = (), limit: int = NEAREST) -> list[Skill]:
+    def of(self, runs: Sequence[EpisodeRun], *, first: Sequence[str] = (), limit: int = NEAREST) -> list[Skill]:
         """Those of the same procedure (`first`), then those whose words are nearest to what was asked and called."""
         found = [self._skills[id] for id in dict.fromkeys(first) if id in self._skills][:limit]
         asked = [" ".join([str(run.body.get("said") or ""), *map(phrase, run.tools)]) for run in runs]

@@ -11,18 +11,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from acontext_plugins.concurrency.cooperative import breathe
-from acontext_plugins.prompts import Fence
-from acontext_plugins.protocols import FinishedTask, Lesson
+from acontext_plugins.prompts import Delimiters
+from acontext_plugins.protocols import FinishedTask, LearningInput
 from acontext_plugins.settings import LearnSettings, ScoringRule
 from acontext_store.tokenizer import words
 from acontext_store.types import Episode, Skill
 
 from .difficulty import Signal, is_hard, rules_of, signals_of
 from .distil import distil
-from .grounding import Ground
+from .grounding import RunEvidence
 from .placement import Nearest
-from .prompt_view import Numbers, Shown, cut, show
-from .templates import Run, body_of, groups_of
+from .prompt_view import CitableRun, Numbers, cut, show
+from .templates import EpisodeRun, body_of, groups_of
 
 #: Runs of one procedure that share one call.
 MOST_RUNS = 8
@@ -30,15 +30,15 @@ MOST_PAGES = 200
 
 
 @dataclass(slots=True)
-class Question:
+class ProcedureRuns:
     """Runs of one procedure, and what a model is told of them: `prepare` fills in what is not known before."""
 
     tasks: list[FinishedTask]
     #: All runs of this procedure so far, these included.
-    procedure: list[Run]
+    procedure: list[EpisodeRun]
     #: The skills that runs of it stand behind.
     behind: list[str]
-    runs: list[Shown] = field(default_factory=list)
+    runs: list[CitableRun] = field(default_factory=list)
     #: `s1` -> an existing skill.
     nearest: dict[str, Skill] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
@@ -47,26 +47,26 @@ class Question:
     def task_ids(self) -> list[str]:
         return [done.task.id for done in self.tasks]
 
-    def run_of_message(self, local: str) -> Shown | None:
+    def run_of_message(self, local: str) -> CitableRun | None:
         return next((shown for shown in self.runs if local in shown.messages), None)
 
-    def run_of_call(self, local: str) -> Shown | None:
+    def run_of_call(self, local: str) -> CitableRun | None:
         return next((shown for shown in self.runs if local in shown.calls), None)
 
 
 @dataclass(slots=True)
-class Plan:
+class LearningPlan:
     """A lesson, sorted out."""
 
-    lesson: Lesson
+    lesson: LearningInput
     #: The space's skills, with the evidence that is still there; without those that nothing stands behind any more.
     skills: list[Skill]
     fresh: dict[str, Episode]
     #: Every run of the space by its task.
-    runs: dict[str, Run]
+    runs: dict[str, EpisodeRun]
     signals: dict[str, tuple[Signal, ...]]
     rules: list[ScoringRule]
-    questions: list[Question]
+    questions: list[ProcedureRuns]
     #: Task -> the skill that it only supports.
     supports: dict[str, str]
     #: Tasks that teach nothing.
@@ -80,17 +80,17 @@ def is_a_persons(skill: Skill) -> bool:
     return skill.origin == "human"
 
 
-def plan(lesson: Lesson, settings: LearnSettings) -> Plan:
+def plan(lesson: LearningInput, settings: LearnSettings) -> LearningPlan:
     """Pure, and the same for the same lesson."""
     fresh = {done.task.id: distil(done, space_id=lesson.space.id) for done in lesson.finished}
     runs = {
-        episode.task_id: Run(episode.task_id, episode.session_id, episode.created_at, episode.body)
+        episode.task_id: EpisodeRun(episode.task_id, episode.session_id, episode.created_at, episode.body)
         for episode in (*lesson.episodes, *fresh.values())
     }
     signals = {done.task.id: signals_of(runs[done.task.id], done.messages) for done in lesson.finished}
     rules = rules_of(lesson.space, settings.scoring_rules)
     skills = list(_standing(lesson))
-    found = Plan(lesson, skills, fresh, runs, signals, rules, [], {}, [], Nearest(()))
+    found = LearningPlan(lesson, skills, fresh, runs, signals, rules, [], {}, [], Nearest(()))
     procedures = groups_of(sorted(runs.values(), key=lambda run: (run.created_at, run.task_id)))
     procedure_of = {run.task_id: group for group in procedures.values() for run in group}
     owners = _owners(skills)
@@ -112,11 +112,11 @@ def plan(lesson: Lesson, settings: LearnSettings) -> Plan:
         for start in range(0, len(tasks), MOST_RUNS):
             part = tasks[start : start + MOST_RUNS]
             group = procedure_of.get(part[0].task.id, [runs[done.task.id] for done in part])
-            found.questions.append(Question(part, list(group), [skill.id for skill in _behind(group, owners)]))
+            found.questions.append(ProcedureRuns(part, list(group), [skill.id for skill in _behind(group, owners)]))
     return found
 
 
-def _standing(lesson: Lesson) -> Iterator[Skill]:
+def _standing(lesson: LearningInput) -> Iterator[Skill]:
     for skill in lesson.skills:
         kept = tuple(one for one in skill.evidence if one.task_id not in lesson.gone)
         lost = [one for one in skill.evidence if one.task_id in lesson.gone]
@@ -126,7 +126,7 @@ def _standing(lesson: Lesson) -> Iterator[Skill]:
             yield skill.model_copy(update={"evidence": kept})
 
 
-def _may_teach(done: FinishedTask, run: Run, signals: Sequence[Signal], *, all_tasks: bool) -> bool:
+def _may_teach(done: FinishedTask, run: EpisodeRun, signals: Sequence[Signal], *, all_tasks: bool) -> bool:
     """Whether anything could come of asking a model about it."""
     wished = bool(done.task.data.get("user_preferences")) or any(
         run.words(field) for field in ("teachings", "wishes", "corrections")
@@ -148,7 +148,7 @@ def _owners(skills: Sequence[Skill]) -> dict[str, list[Skill]]:
     return found
 
 
-def _behind(group: Sequence[Run], owners: dict[str, list[Skill]]) -> list[Skill]:
+def _behind(group: Sequence[EpisodeRun], owners: dict[str, list[Skill]]) -> list[Skill]:
     """The skills behind which most runs of this procedure stand, most first."""
     shared: Counter[str] = Counter()
     skills: dict[str, Skill] = {}
@@ -160,7 +160,11 @@ def _behind(group: Sequence[Run], owners: dict[str, list[Skill]]) -> list[Skill]
 
 
 def _supported(
-    run: Run, group: Sequence[Run], owners: dict[str, list[Skill]], signals: Sequence[Signal], done: FinishedTask
+    run: EpisodeRun,
+    group: Sequence[EpisodeRun],
+    owners: dict[str, list[Skill]],
+    signals: Sequence[Signal],
+    done: FinishedTask,
 ) -> Skill | None:
     """The model's skill that says all that this run could teach: same procedure, same occasion, and no trouble."""
     if not run.success or signals or done.task.data.get("user_preferences") or run.task_id in owners:
@@ -179,11 +183,11 @@ def _supported(
     return None
 
 
-def prepare(found: Plan, question: Question, budget: int) -> None:
+def prepare(found: LearningPlan, question: ProcedureRuns, budget: int) -> None:
     """What the prompt says, with about `budget` characters of the runs."""
     if not question.runs:
         question.runs = [
-            Shown(f"r{number}", done, found.runs[done.task.id], Ground(done.messages))
+            CitableRun(f"r{number}", done, found.runs[done.task.id], RunEvidence(done.messages))
             for number, done in enumerate(question.tasks, 1)
         ]
         skills = found.nearest.of([run.run for run in question.runs], first=question.behind)
@@ -199,7 +203,7 @@ def prepare(found: Plan, question: Question, budget: int) -> None:
         "skills": "\n".join(_skill(local, skill) for local, skill in question.nearest.items()) or "(none)",
         "pages": "\n".join("/".join(page) for page in found.lesson.pages[:MOST_PAGES]) or "(none)",
     }
-    fence = Fence(parts.values())
+    fence = Delimiters(parts.values())
     question.inputs = {name: fence.around(text) for name, text in parts.items()} | {
         "fence": fence.rule,
         "rules": "\n".join(f"{n}. {rule.description}" for n, rule in enumerate(found.rules, 1)) or "(none)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .templates import Run
+from .templates import EpisodeRun
 
 ENOUGH = 2.0
 _TEACHERS = frozenset(["import", "report", "verifier"])
@@ -20,7 +20,7 @@ class Judgement:
     passed: bool
 
 
-def judge(successes: Sequence[Run]) -> Judgement:
+def judge(successes: Sequence[EpisodeRun]) -> Judgement:
     """Points for what was hard to find out or was taught; below the gate a skill stays a candidate."""
     points: list[tuple[float, str]] = []
     fixed: dict[str, int] = {}  # by conversation: what one says twice it has said once

@@ -16,9 +16,9 @@ from acontext_store.types import Part, StoredMessage
 
 from ..protocols import FinishedTask
 from ..transcript.markers import strip_injected
-from ..transcript.tool_calls import Call
-from .grounding import Ground
-from .templates import Run
+from ..transcript.tool_calls import ExecutedCall
+from .grounding import RunEvidence
+from .templates import EpisodeRun
 
 #: Characters of all runs of one question together, and of one text at most.
 QUESTION_CHARS, TEXT_CHARS = 48_000, 4_000
@@ -36,16 +36,16 @@ def cut(text: str, limit: int) -> str:
 
 
 @dataclass(slots=True)
-class Shown:
+class CitableRun:
     """A run as a question shows it."""
 
     id: str
     finished: FinishedTask
-    run: Run
-    ground: Ground
+    run: EpisodeRun
+    ground: RunEvidence
     #: What can be cited: `m1` -> a message, `c1` -> a call.
     messages: dict[str, StoredMessage] = field(default_factory=dict)
-    calls: dict[str, Call] = field(default_factory=dict)
+    calls: dict[str, ExecutedCall] = field(default_factory=dict)
 
     @property
     def task_id(self) -> str:
@@ -65,7 +65,7 @@ class Numbers:
         return f"c{next(self._calls)}"
 
 
-def show(shown: Shown, numbers: Numbers, budget: int) -> str:
+def show(shown: CitableRun, numbers: Numbers, budget: int) -> str:
     """The run as text, in about `budget` characters; what can be cited of it stands in `shown` afterwards."""
     shown.messages.clear()
     shown.calls.clear()
@@ -112,21 +112,21 @@ def _ends(lengths: Sequence[int], budget: int) -> set[int]:
 class _Calls:
     """The executed calls by the message that holds them, and by the one that holds their result, in order."""
 
-    def __init__(self, calls: Sequence[Call], numbers: Numbers) -> None:
+    def __init__(self, calls: Sequence[ExecutedCall], numbers: Numbers) -> None:
         self.id_of = {call.index: numbers.call() for call in calls}
-        self._made: dict[str, deque[Call]] = defaultdict(deque)
-        self._answered: dict[tuple[str, str], deque[Call]] = defaultdict(deque)
+        self._made: dict[str, deque[ExecutedCall]] = defaultdict(deque)
+        self._answered: dict[tuple[str, str], deque[ExecutedCall]] = defaultdict(deque)
         for call in calls:
             self._made[call.message_id].append(call)
             if call.result is not None:
                 self._answered[call.result_message_id, call.call_id].append(call)
 
-    def made(self, message: StoredMessage, part: Part) -> Call | None:
+    def made(self, message: StoredMessage, part: Part) -> ExecutedCall | None:
         """The next call of the message, where this part is it."""
         line = self._made[message.id]
         return line.popleft() if line and line[0].tool == (part.meta or {}).get("name") else None
 
-    def answered(self, message: StoredMessage, part: Part) -> Call | None:
+    def answered(self, message: StoredMessage, part: Part) -> ExecutedCall | None:
         line = self._answered[message.id, str((part.meta or {}).get("tool_call_id") or "")]
         return line.popleft() if line else None
 
@@ -135,7 +135,7 @@ class _Lines:
     """What is to be read of one message: labels of ours, and texts of others."""
 
     def __init__(self, message: StoredMessage, known: _Calls) -> None:
-        self.calls: dict[str, Call] = {}
+        self.calls: dict[str, ExecutedCall] = {}
         self._texts: list[tuple[str, str]] = []
         if message.role == "system":
             return

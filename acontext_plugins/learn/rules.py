@@ -21,13 +21,13 @@ from acontext_store.types import (
 )
 
 from ..concurrency.cooperative import breathe, think
-from ..protocols import Lesson
+from ..protocols import LearningInput
 from ..retrieve.ranking import searchable
 from .contrast import contrast, order_rules
 from .distil import distil
 from .phrasing import shorten, steps_of, tidy, title_of, trace_of, use_when_of, variables_of
 from .promotion import Judgement, judge
-from .templates import Key, Run, body_of, groups_of, runs_of
+from .templates import EpisodeRun, Key, body_of, groups_of, runs_of
 
 MOST_EVIDENCE = 100
 MOST_TEXTS = 60
@@ -42,11 +42,11 @@ class RulesLearner:
 
     batch = 1000
 
-    async def learn(self, lesson: Lesson) -> SkillOps:
+    async def learn(self, lesson: LearningInput) -> SkillOps:
         return await think(learn, lesson)
 
 
-def learn(lesson: Lesson) -> SkillOps:
+def learn(lesson: LearningInput) -> SkillOps:
     """The wanted state after these tasks, as edits of what is there. Pure."""
     space = lesson.space
     fresh = {finished.task.id: distil(finished, space_id=space.id) for finished in lesson.finished}
@@ -66,12 +66,12 @@ def learn(lesson: Lesson) -> SkillOps:
     )
 
 
-class _Wanted:
+class _SkillDraft:
     """A skill as it should be, before it is known which id it has."""
 
     __slots__ = ("body", "evidence", "judgement", "key", "tasks", "texts", "title")
 
-    def __init__(self, key: Key, successes: Sequence[Run], failures: Sequence[Run]) -> None:
+    def __init__(self, key: Key, successes: Sequence[EpisodeRun], failures: Sequence[EpisodeRun]) -> None:
         breathe()
         chosen = body_of(successes)
         literals = corroborated(successes)
@@ -93,13 +93,13 @@ class _Wanted:
         self.tasks = frozenset(run.task_id for run in successes)
 
 
-def _wanted(runs: Sequence[Run]) -> list[_Wanted]:
+def _wanted(runs: Sequence[EpisodeRun]) -> list[_SkillDraft]:
     successes = groups_of(run for run in runs if run.success and run.weight > 0)
     failures = groups_of(run for run in runs if not run.success)
-    return [_Wanted(key, group, failures.get(key, ())) for key, group in successes.items()]
+    return [_SkillDraft(key, group, failures.get(key, ())) for key, group in successes.items()]
 
 
-def corroborated(runs: Sequence[Run]) -> dict[tuple[str, str], str]:
+def corroborated(runs: Sequence[EpisodeRun]) -> dict[tuple[str, str], str]:
     """Constants: the one value that at least two sessions of two principals used, and none contradicts (T2)."""
     values: dict[tuple[str, str], dict[str, tuple[set[str], set[str]]]] = defaultdict(dict)
     varying: set[tuple[str, str]] = set()
@@ -125,7 +125,9 @@ def corroborated(runs: Sequence[Run]) -> dict[tuple[str, str], str]:
     return found
 
 
-def _pitfalls(successes: Sequence[Run], failures: Sequence[Run]) -> tuple[tuple[str, ...], dict[str, set[str]]]:
+def _pitfalls(
+    successes: Sequence[EpisodeRun], failures: Sequence[EpisodeRun]
+) -> tuple[tuple[str, ...], dict[str, set[str]]]:
     """Warnings, the most frequent first, and which tasks gave them what."""
     lines: Counter[str] = Counter()
     gave: dict[str, set[str]] = defaultdict(set)
@@ -168,7 +170,7 @@ def pitfall_line(pitfall: Mapping[str, object]) -> str:
     return f"{tool} can fail: worked with {'; '.join(changes)}" if changes else ""
 
 
-def _preferences(successes: Sequence[Run]) -> tuple[str, dict[str, set[str]]]:
+def _preferences(successes: Sequence[EpisodeRun]) -> tuple[str, dict[str, set[str]]]:
     """Standing wishes: taught ones at once, others where two sessions voiced them."""
     sessions: dict[str, set[str]] = defaultdict(set)
     worth: dict[str, int] = {}
@@ -197,7 +199,7 @@ def _preferences(successes: Sequence[Run]) -> tuple[str, dict[str, set[str]]]:
 
 
 def _evidence(
-    chosen: Run, successes: Sequence[Run], failures: Sequence[Run],
+    chosen: EpisodeRun, successes: Sequence[EpisodeRun], failures: Sequence[EpisodeRun],
     warned: Mapping[str, set[str]], wished: Mapping[str, set[str]],
 ) -> tuple[Evidence, ...]:  # fmt: skip
     found = []
@@ -227,7 +229,7 @@ def _evidence(
     return tuple(found)
 
 
-def texts_of(chosen: Run, successes: Sequence[Run], body: SkillBody) -> tuple[SearchText, ...]:
+def texts_of(chosen: EpisodeRun, successes: Sequence[EpisodeRun], body: SkillBody) -> tuple[SearchText, ...]:
     """The requests behind the skill, each with the tools that make it what it is."""
     # Look-ups alone are one procedure, not several changes: they count as one tool.
     tools = chosen.writes or ("+".join(dict.fromkeys(step.tool_name for step in body.tool_sops)),)
@@ -244,7 +246,7 @@ def texts_of(chosen: Run, successes: Sequence[Run], body: SkillBody) -> tuple[Se
 # ------------------------------------------------------------------------------------------------- edits
 
 
-def _edits(space: Space, wanted: Sequence[_Wanted], skills: Sequence[Skill], lost: Set[str]) -> list[SkillEdit]:
+def _edits(space: Space, wanted: Sequence[_SkillDraft], skills: Sequence[Skill], lost: Set[str]) -> list[SkillEdit]:
     """Edits for what differs. A skill keeps its id as long as most of its evidence stays with it."""
     ids = _ids(space, wanted, skills, lost)
     known = {skill.id: skill for skill in skills}
@@ -298,7 +300,7 @@ def _is_unfounded(skill: Skill, lost: Set[str]) -> bool:
     return not _behind(skill, lost) and (skill.status == "retired" or bool(_behind(skill, frozenset())))
 
 
-def _ids(space: Space, wanted: Sequence[_Wanted], skills: Sequence[Skill], lost: Set[str]) -> list[str]:
+def _ids(space: Space, wanted: Sequence[_SkillDraft], skills: Sequence[Skill], lost: Set[str]) -> list[str]:
     """The existing skill that shares most evidence, each given once; else an id of the template's own."""
     owners: dict[str, list[str]] = defaultdict(list)
     taken = {skill.id for skill in skills if skill.origin == "model"}
@@ -326,7 +328,7 @@ def _ids(space: Space, wanted: Sequence[_Wanted], skills: Sequence[Skill], lost:
     return [ids[place] for place in range(len(wanted))]
 
 
-def _own(wanted: Sequence[_Wanted], skills: Sequence[Skill], lost: Set[str]) -> list[_Wanted]:
+def _own(wanted: Sequence[_SkillDraft], skills: Sequence[Skill], lost: Set[str]) -> list[_SkillDraft]:
     """Without those that a model's skill says already: rules leave such skills alone, and make none beside them.
 
     It does where most runs behind the one stand behind the other.
@@ -353,7 +355,7 @@ def _own(wanted: Sequence[_Wanted], skills: Sequence[Skill], lost: Set[str]) -> 
 
 
 def _retired(
-    told: Set[str], own: Sequence[_Wanted], edits: Iterable[SkillEdit], skills: Sequence[Skill], lost: Set[str]
+    told: Set[str], own: Sequence[_SkillDraft], edits: Iterable[SkillEdit], skills: Sequence[Skill], lost: Set[str]
 ) -> tuple[str, ...]:
     """Learned skills that nothing stands behind any more, or of which all evidence now stands behind others."""
     kept = {edit.skill_id for edit in edits}

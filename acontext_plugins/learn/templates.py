@@ -24,7 +24,7 @@ USUAL = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class EpisodeRun:
     """An episode as the learner reads it."""
 
     task_id: str
@@ -81,15 +81,15 @@ class Run:
         return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
-def runs_of(episodes: Iterable[Episode]) -> list[Run]:
+def runs_of(episodes: Iterable[Episode]) -> list[EpisodeRun]:
     """One run a task, in an order of their own; of runs over the same messages the longest counts."""
-    newest: dict[str, Run] = {}
+    newest: dict[str, EpisodeRun] = {}
     for episode in sorted(episodes, key=lambda e: (e.created_at, e.task_id)):
-        newest[episode.task_id] = Run(episode.task_id, episode.session_id, episode.created_at, episode.body)
-    by_session: dict[str, list[Run]] = defaultdict(list)
+        newest[episode.task_id] = EpisodeRun(episode.task_id, episode.session_id, episode.created_at, episode.body)
+    by_session: dict[str, list[EpisodeRun]] = defaultdict(list)
     for run in newest.values():
         by_session[run.session_id].append(run)
-    found: list[Run] = []
+    found: list[EpisodeRun] = []
     for runs in by_session.values():
         breathe()
         if len(runs) > 1:
@@ -98,9 +98,9 @@ def runs_of(episodes: Iterable[Episode]) -> list[Run]:
     return sorted(found, key=lambda run: (run.created_at, run.task_id))
 
 
-def _outermost(runs: list[Run]) -> list[Run]:
+def _outermost(runs: list[EpisodeRun]) -> list[EpisodeRun]:
     """Without those whose messages lie inside a longer one's: tasks that later became part of a bigger task."""
-    kept: list[Run] = []
+    kept: list[EpisodeRun] = []
     reach = -1
     for run in sorted(runs, key=lambda r: (_pieces(r)[0][0], -_pieces(r)[-1][1], r.task_id)):
         first, last = _pieces(run)[0][0], _pieces(run)[-1][1]
@@ -111,29 +111,29 @@ def _outermost(runs: list[Run]) -> list[Run]:
     return kept
 
 
-def _pieces(run: Run) -> list[tuple[int, int]]:
+def _pieces(run: EpisodeRun) -> list[tuple[int, int]]:
     """Its messages, from which to which."""
     found = run.body.get("pieces") or [run.body.get("span") or (0, 0)]
     return [(int(first), int(last)) for first, last in found]
 
 
-def _lies_in(run: Run, other: Run) -> bool:
+def _lies_in(run: EpisodeRun, other: EpisodeRun) -> bool:
     around = _pieces(other)
     return all(any(start <= first and last <= end for start, end in around) for first, last in _pieces(run))
 
 
-def groups_of(runs: Iterable[Run]) -> dict[Key, list[Run]]:
+def groups_of(runs: Iterable[EpisodeRun]) -> dict[Key, list[EpisodeRun]]:
     """Runs by template; runs that called nothing belong to none.
 
     Within one set of writes, runs whose look-ups are too different are different procedures: each distinct set of
     look-ups, the most frequent first, joins the nearest procedure so far or begins a new one.
     """
-    by_writes: dict[Key, dict[frozenset[str], list[Run]]] = defaultdict(lambda: defaultdict(list))
+    by_writes: dict[Key, dict[frozenset[str], list[EpisodeRun]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         breathe()
         if run.steps:
             by_writes[run.key][frozenset(run.reads)].append(run)
-    found: dict[Key, list[Run]] = {}
+    found: dict[Key, list[EpisodeRun]] = {}
     for key, by_reads in sorted(by_writes.items()):
         leaders: list[frozenset[str]] = []
         for reads in sorted(by_reads, key=lambda reads: (-len(by_reads[reads]), sorted(reads))):
@@ -151,7 +151,7 @@ def _overlap(one: frozenset[str], other: frozenset[str]) -> float:
     return len(one & other) / len(one | other) if one or other else 1.0
 
 
-def body_of(successes: Sequence[Run]) -> Run:
+def body_of(successes: Sequence[EpisodeRun]) -> EpisodeRun:
     """The run to show: the best believed, with the steps nearly all share, of these the shortest, then the newest.
 
     A run that got by without what the others did (a check, a login) is shorter, but no example.
@@ -161,7 +161,7 @@ def body_of(successes: Sequence[Run]) -> Run:
     users = Counter(tool for run in trusted for tool in {step["tool"] for step in run.steps})
     usual = {tool for tool, count in users.items() if count >= USUAL * len(trusted)}
 
-    def missing(run: Run) -> int:
+    def missing(run: EpisodeRun) -> int:
         return len(usual - {step["tool"] for step in run.steps})
 
     complete = min(map(missing, trusted))

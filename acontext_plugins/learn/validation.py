@@ -15,20 +15,20 @@ from acontext_plugins.concurrency.cooperative import breathe
 from acontext_plugins.settings import ScoringRule
 from acontext_plugins.transcript.markers import strip_injected
 from acontext_plugins.transcript.negation import turns, unturned
-from acontext_plugins.transcript.tool_calls import Call
+from acontext_plugins.transcript.tool_calls import ExecutedCall
 from acontext_plugins.transcript.value_flow import normal
 from acontext_store.types import Json, Skill, Step
 
 from .answer import ExperienceAnswer, Learned, PreferenceAnswer, Relation, ScoreAnswer
 from .difficulty import Signal, is_hard, signal_of
 from .distil import arguments_of
-from .grounding import Grounds, placeholders
+from .grounding import Grounding, placeholders
 from .phrasing import MOST_STEPS, action_of, tidy, trace_of, typical_request, use_when_of, variables_of
 from .placement import page_at
-from .planning import Question, is_a_persons
-from .prompt_view import Shown
+from .planning import ProcedureRuns, is_a_persons
+from .prompt_view import CitableRun
 from .rules import corroborated, pitfall_line
-from .templates import Run
+from .templates import EpisodeRun
 
 USE_WHEN_CHARS, ACTION_CHARS, LINE_CHARS, REASON_CHARS = 125, 160, 160, 200
 MOST_PREFERENCES, MOST_PITFALLS, MOST_EXPERIENCES = 8, 8, 8
@@ -46,10 +46,10 @@ class Cited:
 
 
 @dataclass(slots=True)
-class Proven:
+class ValidatedExperience:
     """An experience, every part of which stands on something that was said or done."""
 
-    runs: list[Shown]
+    runs: list[CitableRun]
     relation: Relation
     #: The existing skill that it merges into, supersedes, or repeats.
     skill: Skill | None
@@ -62,7 +62,7 @@ class Proven:
     preferences: list[str] = field(default_factory=list)
     steps: tuple[Step, ...] = ()
     #: The run that the steps were taken from.
-    source: Shown | None = None
+    source: CitableRun | None = None
     trace: tuple[str, ...] = ()
     pitfalls: list[str] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Proven:
     dropped: Counter[str] = field(default_factory=Counter)
 
     @property
-    def successes(self) -> list[Shown]:
+    def successes(self) -> list[CitableRun]:
         return [shown for shown in self.runs if shown.run.success]
 
     @property
@@ -79,7 +79,7 @@ class Proven:
         return bool(self.use_when and (self.steps or self.preferences or self.pitfalls))
 
 
-def complaints(question: Question) -> Callable[[Learned], Sequence[str]]:
+def complaints(question: ProcedureRuns) -> Callable[[Learned], Sequence[str]]:
     """What is wrong with the first answer, where asking again may help; the second is taken as far as it is proven."""
     asked = False
 
@@ -96,7 +96,7 @@ def complaints(question: Question) -> Callable[[Learned], Sequence[str]]:
     return check
 
 
-def _problems(question: Question, answer: ExperienceAnswer) -> list[str]:
+def _problems(question: ProcedureRuns, answer: ExperienceAnswer) -> list[str]:
     found = []
     if answer.relation in ("merge", "supersede") and answer.skill not in question.nearest:
         known = ", ".join(question.nearest) or "none, so it is new"
@@ -112,13 +112,13 @@ def _problems(question: Question, answer: ExperienceAnswer) -> list[str]:
     return found
 
 
-def call_of(question: Question, local: str, tool: str) -> tuple[Shown, Call] | None:
+def call_of(question: ProcedureRuns, local: str, tool: str) -> tuple[CitableRun, ExecutedCall] | None:
     """The executed call that a step cites, where it can be one: it worked, and so did the run."""
     made = _made(question, local, tool)
     return None if made is None or made[1].is_error or not made[0].run.success else made
 
 
-def _made(question: Question, local: str, tool: str) -> tuple[Shown, Call] | None:
+def _made(question: ProcedureRuns, local: str, tool: str) -> tuple[CitableRun, ExecutedCall] | None:
     """The executed call of that id, where it is of that tool."""
     shown = question.run_of_call(local.strip())
     if shown is None:
@@ -127,7 +127,7 @@ def _made(question: Question, local: str, tool: str) -> tuple[Shown, Call] | Non
     return (shown, call) if call.tool.casefold() == tool.strip().casefold() else None
 
 
-def _speaker(question: Question, local: str, quote: str) -> Shown | None:
+def _speaker(question: ProcedureRuns, local: str, quote: str) -> CitableRun | None:
     """The run in which the user said this, in that message."""
     shown = question.run_of_message(local.strip())
     if shown is None or not shown.ground.quotes(shown.messages[local.strip()].id, quote):
@@ -136,7 +136,7 @@ def _speaker(question: Question, local: str, quote: str) -> Shown | None:
 
 
 def prove(
-    question: Question,
+    question: ProcedureRuns,
     answer: Learned,
     *,
     signals: dict[str, tuple[Signal, ...]],
@@ -144,7 +144,7 @@ def prove(
     pages: Sequence[tuple[str, ...]],
     all_tasks: bool,
     personal: bool,
-) -> list[Proven]:
+) -> list[ValidatedExperience]:
     """What this answer teaches, as far as it is proven."""
     scored = _scored(question, answer.scores, rules, signals)
     found = []
@@ -156,7 +156,7 @@ def prove(
 
 
 def _scored(
-    question: Question,
+    question: ProcedureRuns,
     scores: Sequence[ScoreAnswer],
     rules: Sequence[ScoringRule],
     signals: dict[str, tuple[Signal, ...]],
@@ -171,13 +171,13 @@ def _scored(
     return {task_id: tuple(dict.fromkeys(items)) for task_id, items in found.items()}
 
 
-def _was_said(shown: Shown, score: ScoreAnswer) -> bool:
+def _was_said(shown: CitableRun, score: ScoreAnswer) -> bool:
     """Whether a user or the agent said these words in that message, and no tool before them."""
     message = shown.messages[score.message.strip()]
     quote = normal(score.quote)
     if message.role not in ("user", "assistant") or len(quote) < 4:
         return False
-    return quote in normal(strip_injected(message.text)) and not Grounds([shown.ground]).echoes(quote)
+    return quote in normal(strip_injected(message.text)) and not Grounding([shown.ground]).echoes(quote)
 
 
 class _Prover:
@@ -185,7 +185,7 @@ class _Prover:
 
     def __init__(
         self,
-        question: Question,
+        question: ProcedureRuns,
         answer: ExperienceAnswer,
         number: int,
         scored: dict[str, tuple[Signal, ...]],
@@ -204,13 +204,13 @@ class _Prover:
         self._literals = corroborated([run for run in question.procedure if run.success])
         constants = set(self._literals.values())
         known = _words_of(skill) if skill is not None and answer.relation == "merge" else ()
-        self._grounds = Grounds(grounds, constants=constants, known=known)
+        self._grounds = Grounding(grounds, constants=constants, known=known)
         #: What the user wished may name an address where the space allows it; what is to be done never does.
-        self._wishes = Grounds(grounds, constants=constants, personal=True) if personal else self._grounds
-        self._found = Proven([], answer.relation, skill, number, {})
+        self._wishes = Grounding(grounds, constants=constants, personal=True) if personal else self._grounds
+        self._found = ValidatedExperience([], answer.relation, skill, number, {})
         self._dropped = self._found.dropped
 
-    def proven(self) -> Proven:
+    def proven(self) -> ValidatedExperience:
         found, answer = self._found, self._answer
         named = {local.strip() for local in answer.runs}
         if answer.relation == "nothing":
@@ -237,7 +237,9 @@ class _Prover:
         found.dropped = Counter({name: count for name, count in self._dropped.items() if count})
         return found
 
-    def _cite(self, shown: Shown, gave: str, *, messages: Sequence[str] = (), call: Call | None = None) -> None:
+    def _cite(
+        self, shown: CitableRun, gave: str, *, messages: Sequence[str] = (), call: ExecutedCall | None = None
+    ) -> None:
         cited = self._found.cited.setdefault(shown.task_id, Cited())
         cited.gave.add(gave)
         cited.messages.update(dict.fromkeys(messages))
@@ -248,9 +250,9 @@ class _Prover:
 
     # -- steps
 
-    def _cited_calls(self) -> list[tuple[Shown, Call, str]]:
+    def _cited_calls(self) -> list[tuple[CitableRun, ExecutedCall, str]]:
         """Executed calls of one run, each once, in the order in which they were made, with the model's words."""
-        cited: dict[tuple[str, int], tuple[Shown, Call, str]] = {}
+        cited: dict[tuple[str, int], tuple[CitableRun, ExecutedCall, str]] = {}
         for step in self._answer.tool_sops[: 2 * MOST_STEPS]:
             found = call_of(self._question, step.call, step.tool_name)
             place = (found[0].id, found[1].index) if found else None
@@ -268,7 +270,7 @@ class _Prover:
         self._dropped["order"] += ordered != kept
         return ordered[:MOST_STEPS]
 
-    def _steps(self, calls: Sequence[tuple[Shown, Call, str]]) -> None:
+    def _steps(self, calls: Sequence[tuple[CitableRun, ExecutedCall, str]]) -> None:
         if not calls:
             return
         source = calls[0][0]
@@ -283,7 +285,7 @@ class _Prover:
                 action = action_of(shape, self._literals)
             steps.append(Step(tool_name=call.tool, action=action))
             self._cite(source, "body", call=call)
-        run = Run(source.task_id, source.run.session_id, source.run.created_at, {"steps": shapes})
+        run = EpisodeRun(source.task_id, source.run.session_id, source.run.created_at, {"steps": shapes})
         self._found.source = source
         self._found.steps = tuple(steps)
         self._found.trace = trace_of(run, self._literals)
@@ -370,7 +372,7 @@ class _Prover:
                 found.variables.setdefault(name, source)
 
 
-def _by_the_rules(shown: Shown, call: Call) -> str | None:
+def _by_the_rules(shown: CitableRun, call: ExecutedCall) -> str | None:
     """What the rules have to say about this call's going wrong."""
     for pitfall in shown.run.body.get("pitfalls") or ():
         if pitfall["tool"] == call.tool and call.message_id in pitfall["messages"]:

@@ -1,4 +1,4 @@
-"""The LLM door: one small protocol between this library and whatever model answers."""
+"""The way to a model: one small protocol between this library and whatever model answers."""
 
 from .base import LLM, Embedder, Job, Purpose, Reply, Request, ToolCall, Usage
 from .structured import ask_for

@@ -11,7 +11,7 @@ from .base import LLM, Embedder
 
 
 @dataclass(frozen=True, slots=True)
-class Models:
+class OpenedModels:
     """None = there is none: rules learn, words search."""
 
     llm: LLM | None = None
@@ -27,18 +27,18 @@ class Models:
                 await aclose()
 
 
-def open_models(settings: Settings, store: Store, *, llm: LLM | None, embedder: Embedder | None) -> Models:
+def open_models(settings: Settings, store: Store, *, llm: LLM | None, embedder: Embedder | None) -> OpenedModels:
     """Those that were given come before the settings'. Raises InvalidInput where LiteLLM is wanted and missing."""
     if llm is None and embedder is None and not settings.llm.model and not settings.embedding.model:
-        return Models()
+        return OpenedModels()
     from .budget import Budget
-    from .usage_metering import Ledger, Metered, MeteredEmbedder
+    from .usage_metering import Metered, MeteredEmbedder, UsageLedger
 
     opened: list[object] = []
     if llm is None and settings.llm.model:
-        from .litellm_client import LiteLLM
+        from .litellm_client import LiteLLMClient
 
-        llm = LiteLLM(settings.llm)
+        llm = LiteLLMClient(settings.llm)
         opened.append(llm)
     if embedder is None and settings.embedding.model:
         from .litellm_client import LiteLLMEmbedder
@@ -46,8 +46,8 @@ def open_models(settings: Settings, store: Store, *, llm: LLM | None, embedder: 
         embedder = LiteLLMEmbedder(settings.embedding, settings.llm)
         opened.append(embedder)
     budget = Budget(daily_tokens=settings.llm.daily_tokens, daily_cost=settings.llm.daily_cost)
-    ledger = Ledger(store, budget)
-    return Models(
+    ledger = UsageLedger(store, budget)
+    return OpenedModels(
         llm=None if llm is None else Metered(llm, ledger),
         embedder=None if embedder is None else MeteredEmbedder(embedder, ledger),
         opened=tuple(opened),

@@ -125,7 +125,7 @@ class _Door:
                 return await function(**given, **quietly)
 
 
-class LiteLLM:
+class LiteLLMClient:
     """The model that `settings.llm` names. It belongs to one event loop: its limits and connections do.
 
     What an endpoint does not take (strict schemas, tools) is asked in other words from then on.
@@ -266,7 +266,7 @@ class LiteLLMEmbedder:
         return vectors, usage
 
     async def aclose(self) -> None:
-        """See `LiteLLM.aclose`."""
+        """See `LiteLLMClient.aclose`."""
         await lazy_import.close_connections()
 
     async def _batch(self, texts: list[str], job: Job) -> tuple[list[list[float]], Usage]:

@@ -30,7 +30,7 @@ class CountingEmbedder(Protocol):
     async def embed_with_usage(self, texts: Sequence[str], *, purpose: Purpose) -> tuple[list[list[float]], Usage]: ...
 
 
-class Ledger:
+class UsageLedger:
     """Where calls of one project are written, and what they may take. Belongs to one event loop."""
 
     def __init__(self, store: Store, budget: Budget | None = None) -> None:
@@ -64,7 +64,7 @@ class Ledger:
 class Metered:
     """A model, with a row in the ledger for each call, and within the budget."""
 
-    def __init__(self, llm: LLM, ledger: Ledger) -> None:
+    def __init__(self, llm: LLM, ledger: UsageLedger) -> None:
         self._llm = llm
         self._ledger = ledger
         self._guess = _Guess()
@@ -95,7 +95,7 @@ class Metered:
 class MeteredEmbedder:
     """The same for vectors."""
 
-    def __init__(self, embedder: Embedder, ledger: Ledger) -> None:
+    def __init__(self, embedder: Embedder, ledger: UsageLedger) -> None:
         self._embedder = embedder
         self._ledger = ledger
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from acontext_store.protocols import Moment
+from acontext_store.protocols import ReadSnapshot
 from acontext_store.types import StoredMessage, Task
 
-from ..protocols import Batch, Observation, Window
+from ..protocols import Batch, BatchLimits, Observation
 
 #: The newest observed messages, which a batch shows whatever task they belong to.
 NEWEST = 8
 
 
-def whole(session_id: str, moment: Moment) -> Observation:
+def whole(session_id: str, moment: ReadSnapshot) -> Observation:
     """The session from where the last observation stopped."""
     session, resume = moment.session(session_id), moment.resume_seq(session_id)
     return Observation(
@@ -22,7 +22,7 @@ def whole(session_id: str, moment: Moment) -> Observation:
     )
 
 
-def batch(session_id: str, window: Window, attempts: int, moment: Moment) -> Batch:
+def batch(session_id: str, window: BatchLimits, attempts: int, moment: ReadSnapshot) -> Batch:
     """The next messages that have not been observed. Fewer of them after each failure but the first."""
     session, seen = moment.session(session_id), moment.observed_seq(session_id)
     most = max(1, window.most >> max(0, attempts - 1))
@@ -55,7 +55,7 @@ def _goes_on(task: Task) -> bool:
     return task.status in ("pending", "running") and task.last_seq > 0
 
 
-def _earlier(session_id: str, seen: int, going_on: list[Task], most: int, moment: Moment) -> list[StoredMessage]:
+def _earlier(session_id: str, seen: int, going_on: list[Task], most: int, moment: ReadSnapshot) -> list[StoredMessage]:
     found: dict[int, StoredMessage] = {}
     if seen:
         newest = moment.messages(session_id, after_seq=max(0, seen - NEWEST), limit=min(NEWEST, seen))

@@ -9,14 +9,14 @@ from functools import partial
 
 from acontext_plugins.concurrency.cooperative import think
 from acontext_plugins.llm import LLM, Purpose, Request, ask_for
-from acontext_plugins.prompts import Fence, load_prompt
-from acontext_plugins.protocols import Batch, Observation, Window
+from acontext_plugins.prompts import Delimiters, load_prompt
+from acontext_plugins.protocols import Batch, BatchLimits, Observation
 from acontext_plugins.settings import ObserveSettings
 from acontext_store.errors import BudgetSpent, PromptTooLong, Refused
 from acontext_store.types import TaskOps
 
 from .answer import TaskAnswer
-from .prompt_view import View, view_of
+from .prompt_view import PromptView, view_of
 from .reconcile import decide
 from .rules import observe as observe_by_rules
 
@@ -41,9 +41,9 @@ class ModelObserver:
         self.dropped: Counter[str] = Counter()
 
     @property
-    def window(self) -> Window:
+    def window(self) -> BatchLimits:
         settings = self._settings
-        return Window(buffer=settings.buffer, most=settings.buffer + settings.overflow, earlier=EARLIER)
+        return BatchLimits(buffer=settings.buffer, most=settings.buffer + settings.overflow, earlier=EARLIER)
 
     async def observe(self, observation: Observation) -> TaskOps:
         """What is asked becomes less until the model can take it: what was left is the next batch's.
@@ -84,8 +84,8 @@ class ModelObserver:
             log.info(text, self._llm.model, batch.session.id, dict(dropped))
         return ops
 
-    def _request(self, batch: Batch, view: View) -> Request:
-        fence = Fence(view.texts)
+    def _request(self, batch: Batch, view: PromptView) -> Request:
+        fence = Delimiters(view.texts)
         tasks, earlier, messages = (fence.around(text) for text in view.texts)
         inputs = {"rule": fence.rule, "tasks": tasks, "earlier": earlier, "messages": messages}
         session = batch.session

@@ -17,7 +17,7 @@ from ..learn.prompt_view import cut
 from ..protocols import Batch
 from ..transcript.markers import strip_injected
 from ..transcript.outcomes import EXPLICIT, is_verdict
-from ..transcript.tool_calls import Call, executed_calls
+from ..transcript.tool_calls import ExecutedCall, executed_calls
 
 #: Finished tasks that are shown, the newest ones; earlier messages.
 MOST_FINISHED, MOST_EARLIER = 20, 48
@@ -42,14 +42,14 @@ def common_limit(lengths: Sequence[int], budget: int) -> int:
 
 
 @dataclass(slots=True)
-class View:
+class PromptView:
     """A prompt's inputs, and what the short ids in it stand for."""
 
     tasks: dict[str, Task] = field(default_factory=dict)
     messages: dict[str, StoredMessage] = field(default_factory=dict)
     #: The ids of the messages that have not been observed before.
     new: list[str] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
+    calls: list[ExecutedCall] = field(default_factory=list)
     #: tasks, earlier, messages
     texts: tuple[str, str, str] = ("", "", "")
 
@@ -70,12 +70,12 @@ def said_parts(message: StoredMessage, most: int | None = None) -> list[str]:
     return [text for text in found if text.strip()]
 
 
-def view_of(batch: Batch, *, budget: int, progresses: int, bare: bool = False, withheld: bool = False) -> View:
+def view_of(batch: Batch, *, budget: int, progresses: int, bare: bool = False, withheld: bool = False) -> PromptView:
     """The batch as it is shown in about `budget` characters.
 
     `bare` = without earlier messages; `withheld` = that there are new messages, but not what they say.
     """
-    view = View()
+    view = PromptView()
     finished = [task.id for task in batch.tasks if task.status in ("success", "failed")]
     hidden = set(finished[:-MOST_FINISHED])
     view.tasks = {f"t{task.order}": task for task in batch.tasks if task.id not in hidden}
@@ -109,7 +109,7 @@ def _is_shown(message: StoredMessage) -> bool:
 def _lines(
     messages: Sequence[StoredMessage],
     names: Mapping[int, str],
-    results: Mapping[tuple[str, str], Call],
+    results: Mapping[tuple[str, str], ExecutedCall],
     local: Mapping[str, str],
     budget: int,
 ) -> str:
@@ -129,7 +129,7 @@ def _lines(
     return "\n".join(lines)
 
 
-def _line(message: StoredMessage, results: Mapping[tuple[str, str], Call], limit: int, most: int) -> Json:
+def _line(message: StoredMessage, results: Mapping[tuple[str, str], ExecutedCall], limit: int, most: int) -> Json:
     """What a message says and does."""
     found: dict[str, list[object]] = {"text": [], "calls": [], "results": [], "files": []}
     for part in message.parts[:most]:
@@ -148,7 +148,7 @@ def _line(message: StoredMessage, results: Mapping[tuple[str, str], Call], limit
 
 
 def _part(
-    message: StoredMessage, part: Part, results: Mapping[tuple[str, str], Call], limit: int
+    message: StoredMessage, part: Part, results: Mapping[tuple[str, str], ExecutedCall], limit: int
 ) -> tuple[str, object]:
     meta = part.meta or {}
     if part.type == "text":

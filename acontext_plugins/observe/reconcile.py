@@ -18,7 +18,7 @@ from ..transcript.markers import strip_injected
 from ..transcript.negation import turns, unturned
 from ..transcript.outcomes import BARE, differs
 from .answer import InsertTask, LinkMessages, NotePreference, NoteProgress, TaskAnswer, UpdateTask
-from .prompt_view import View
+from .prompt_view import PromptView
 from .rows import FINAL, Row, Scene, invents, plain, tidy
 from .rules import DESCRIPTION_CHARS, MOST_PREFERENCES, MOST_PROGRESSES
 from .verdicts import hear, verdict
@@ -48,9 +48,9 @@ class Dropped(Exception):
     """An entry of the answer that cannot be taken."""
 
 
-def decide(batch: Batch, view: View, answer: TaskAnswer | None) -> tuple[TaskOps, Counter[str]]:
+def decide(batch: Batch, view: PromptView, answer: TaskAnswer | None) -> tuple[TaskOps, Counter[str]]:
     """What is written of the answer to this batch, and what was dropped of it, by reason. Pure."""
-    board = Board(Scene(batch, view))
+    board = TaskBoard(Scene(batch, view))
     said = [outcome for outcome in batch.outcomes if outcome.after_seq >= batch.observed_seq]
     hear(board.scene, [outcome for outcome in said if outcome.after_seq == batch.observed_seq])
     if answer is not None:
@@ -59,7 +59,7 @@ def decide(batch: Batch, view: View, answer: TaskAnswer | None) -> tuple[TaskOps
     return board.ops(), board.dropped
 
 
-class Board:
+class TaskBoard:
     """The tasks of one session, and what a model wants of them."""
 
     def __init__(self, scene: Scene) -> None:

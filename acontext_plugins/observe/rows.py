@@ -11,8 +11,8 @@ from acontext_store.types import Outcome, StoredMessage, Task, TaskStatus, stabl
 from ..protocols import Batch
 from ..transcript.markers import strip_injected
 from ..transcript.outcomes import EXPLICIT, is_verdict
-from ..transcript.tool_calls import Call
-from .prompt_view import View, said_parts
+from ..transcript.tool_calls import ExecutedCall
+from .prompt_view import PromptView, said_parts
 
 FINAL: tuple[TaskStatus, ...] = ("success", "failed")
 #: Addresses, and marks with a digit in them: what a model must not make up.
@@ -67,7 +67,7 @@ class Row:
 class Scene:
     """A batch as it was shown, and which message belongs to which task by now."""
 
-    def __init__(self, batch: Batch, view: View) -> None:
+    def __init__(self, batch: Batch, view: PromptView) -> None:
         self.batch = batch
         self.view = view
         self.rows = [Row.of(task) for task in batch.tasks]
@@ -104,7 +104,7 @@ class Scene:
         shown = self.view.messages.values()
         return [message for message in shown if message.role == "assistant" and self.owner(message) == row.id]
 
-    def calls(self, row: Row) -> list[Call]:
+    def calls(self, row: Row) -> list[ExecutedCall]:
         """What was called for the task, as far as it is shown."""
         return [call for call in self.view.calls if self._owner.get(call.message_id) == row.id]
 

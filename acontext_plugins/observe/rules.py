@@ -16,7 +16,7 @@ from ..concurrency.cooperative import breathe, think
 from ..protocols import Observation
 from ..transcript.markers import strip_injected
 from ..transcript.outcomes import BARE, EXPLICIT, differs, failed_act, status_of, weightier
-from ..transcript.tool_calls import Call, executed_calls
+from ..transcript.tool_calls import ExecutedCall, executed_calls
 from ..transcript.tool_names import effect_of
 from ..transcript.user_turns import asks, is_thankful, kind_of_turn, standing_wishes
 
@@ -299,7 +299,7 @@ class _Fold:
         )  # fmt: skip
 
 
-def _unless_it_failed(task: _Open, outcome: Outcome, calls: Sequence[Call]) -> Outcome:
+def _unless_it_failed(task: _Open, outcome: Outcome, calls: Sequence[ExecutedCall]) -> Outcome:
     """A run that came to its end, but whose last act failed and was not made good, has not succeeded."""
     failed = failed_act(calls)
     if failed is None:

@@ -4,7 +4,7 @@ A prompt is `NAME.md`: a head between `---` lines (`name`, `version`, `inputs`),
 `{{input}}` where an input goes. A folder of the user's own (`ACONTEXT_PROMPTS`) may replace any of them.
 """
 
-from .fencing import Fence
+from .fencing import Delimiters
 from .load import Prompt, load_prompt, prompt_names
 
-__all__ = ["Fence", "Prompt", "load_prompt", "prompt_names"]
+__all__ = ["Delimiters", "Prompt", "load_prompt", "prompt_names"]

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable
 
 
-class Fence:
+class Delimiters:
     """The marks of one prompt; the same contents have the same marks, so that providers can cache."""
 
     def __init__(self, contents: Iterable[str]) -> None:

@@ -22,7 +22,7 @@ from acontext_store.types import NATIVE_ASSET, Appended, Json, Message, Outcome,
 from ..concurrency.cooperative import taking_turns
 from ..concurrency.limited_log import LimitedLog
 from ..service import Recording, SessionRef
-from ..settings import ObserveSettings, Patience, RecorderSettings
+from ..settings import DebounceWindow, ObserveSettings, RecorderSettings
 from .scrubber import Scrubber
 
 log = logging.getLogger("acontext")
@@ -48,7 +48,7 @@ class RecorderStats:
 
 
 @dataclass(slots=True)
-class _Entry:
+class _QueuedRecording:
     """One recording, and the write that comes of it."""
 
     ref: SessionRef | str
@@ -69,12 +69,12 @@ class _Entry:
 class _Group:
     """Recordings of one session that are written together, in order, or not at all."""
 
-    entries: list[_Entry]
+    entries: list[_QueuedRecording]
     write: Pending[Appended] | None = None
     #: Whether its session was made again, after somebody had deleted it.
     is_made_again: bool = False
 
-    def takes(self, entry: _Entry) -> bool:
+    def takes(self, entry: _QueuedRecording) -> bool:
         """Whether `entry` can be written with these: an outcome stands behind its messages, so it ends a group."""
         last = self.entries[-1]
         return not last.outcomes and last.waiter is None and entry.waiter is None
@@ -90,11 +90,11 @@ class _Group:
         self.write.set_exception(error)
 
 
-def _wave(entries: list[_Entry]) -> tuple[list[_Group], list[_Entry]]:
+def _wave(entries: list[_QueuedRecording]) -> tuple[list[_Group], list[_QueuedRecording]]:
     """At most one group a session, and what has to wait for it."""
     groups: dict[str, _Group] = {}
     closed: set[str] = set()
-    rest: list[_Entry] = []
+    rest: list[_QueuedRecording] = []
     for entry in entries:
         group = groups.get(entry.session)
         if group is None:
@@ -121,7 +121,7 @@ class Recorder:
         scrubber: Scrubber,
         *,
         settings: RecorderSettings | None = None,
-        observe: Patience | None = None,
+        observe: DebounceWindow | None = None,
         wake: Callable[[], None] | None = None,
     ) -> None:
         self._store = store
@@ -131,7 +131,7 @@ class Recorder:
         self._observe = observe or ObserveSettings().patience(model=False)
         self._wake = wake or (lambda: None)
         self.stats = RecorderStats()
-        self._queue: queue.SimpleQueue[_Entry | threading.Event | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_QueuedRecording | threading.Event | None] = queue.SimpleQueue()
         #: Again and again from one thread: a stream that the garbage collector closes in here records, too.
         self._lock = threading.RLock()
         self._pending = 0
@@ -165,7 +165,7 @@ class Recorder:
                 "dropped", "acontext: a recording was dropped: %s", "closed" if self._closing else "the queue is full"
             )
             return
-        self._queue.put(_Entry(recording.session, recording.messages, recording.outcomes, size))
+        self._queue.put(_QueuedRecording(recording.session, recording.messages, recording.outcomes, size))
 
     def append(
         self,
@@ -191,14 +191,14 @@ class Recorder:
                 size += len(part.text or "") + 512
         if isinstance(session, str) and self._pending == 0 and size <= _SMALL:
             # nothing is ahead of it: two thread switches less than by way of the queue
-            _, _, prepared, said = self._prepare(_Entry(session, messages, outcomes, size), None, session)
+            _, _, prepared, said = self._prepare(_QueuedRecording(session, messages, outcomes, size), None, session)
             self.stats.recorded += len(messages)
             return self._append(None, session, prepared, said)
         waiter = Pending()
         with self._lock:
             self._pending += 1
             self._pending_bytes += size
-        self._queue.put(_Entry(session, messages, outcomes, size, waiter, whole))
+        self._queue.put(_QueuedRecording(session, messages, outcomes, size, waiter, whole))
         self._hurry.set()
         return waiter
 
@@ -230,7 +230,7 @@ class Recorder:
     def _work(self) -> None:
         stop = False
         while not stop:
-            entries: list[_Entry] = []
+            entries: list[_QueuedRecording] = []
             events: list[threading.Event] = []
             item = self._queue.get()
             if self._settings.linger and self._queue.qsize() < _BATCH:
@@ -259,7 +259,7 @@ class Recorder:
             for event in events:
                 event.set()
 
-    def _write(self, entries: list[_Entry]) -> None:
+    def _write(self, entries: list[_QueuedRecording]) -> None:
         """Write them all. Of one session nothing is begun before what came earlier is kept (or has failed)."""
         rest = entries
         while rest:
@@ -372,13 +372,13 @@ class Recorder:
             session_id, messages, outcomes, ensure=session, quiet=quiet, max_wait=max_wait, buffer=buffer
         )
 
-    def _done(self, entry: _Entry, appended: Appended) -> None:
+    def _done(self, entry: _QueuedRecording, appended: Appended) -> None:
         self._count_out(entry)
         self.stats.recorded += len(entry.prepared[2]) if entry.prepared else 0
         if entry.waiter is not None and entry.waiter.set_running_or_notify_cancel():
             entry.waiter.set_result(appended)
 
-    def _forget(self, entries: Iterable[_Entry], error: BaseException) -> None:
+    def _forget(self, entries: Iterable[_QueuedRecording], error: BaseException) -> None:
         for entry in entries:
             self._count_out(entry)
             if entry.waiter is not None:
@@ -388,14 +388,14 @@ class Recorder:
                 self.stats.failed += 1
                 self._log.warning("failed", "acontext: a recording could not be kept: %s", error)
 
-    def _count_out(self, entry: _Entry) -> None:
+    def _count_out(self, entry: _QueuedRecording) -> None:
         with self._lock:
             self._pending -= 1
             self._pending_bytes -= entry.size
 
     # -- from a recording to rows
     def _prepare(
-        self, entry: _Entry, session: Session | None, session_id: str
+        self, entry: _QueuedRecording, session: Session | None, session_id: str
     ) -> tuple[Session | None, str, Sequence[Message], Sequence[Outcome]]:
         messages = entry.messages() if callable(entry.messages) else entry.messages
         messages, outcomes, redacted = self._scrubber.redact(session_id, messages, entry.outcomes)

@@ -1,4 +1,4 @@
-"""The remote home: a service over HTTP, on a loop of its own."""
+"""A remote engine: a service over HTTP, on a loop of its own."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import os
 
 from acontext_store.errors import Unauthorized
 
-from ..concurrency.event_loop import HomeLoop
+from ..concurrency.event_loop import BackgroundEventLoop
 from ..record.scrubber import Scrubber
 from ..settings import Settings
 from .service import RemoteService
 
 
-class RemoteHome:
+class RemoteEngine:
     """A remote service and the loop it lives on; of one process."""
 
-    def __init__(self, engine: RemoteService, loop: HomeLoop) -> None:
+    def __init__(self, engine: RemoteService, loop: BackgroundEventLoop) -> None:
         self.engine = engine
         self.loop = loop
         self.pid = os.getpid()
@@ -38,17 +38,17 @@ class RemoteHome:
             self.loop.close()
 
 
-def open_remote(settings: Settings, scrubber: Scrubber) -> RemoteHome:
+def open_remote(settings: Settings, scrubber: Scrubber) -> RemoteEngine:
     """Make ready to speak to the server of the settings. It need not be there yet. Without a key: Unauthorized."""
     if settings.api_key is None:
         raise Unauthorized(f"the server at {settings.url} wants a key: give api_key, or set ACONTEXT_API_KEY")
-    loop = HomeLoop()
+    loop = BackgroundEventLoop()
 
     async def make() -> RemoteService:
         return RemoteService(settings, scrubber, loop)
 
     try:
-        return RemoteHome(loop.run(make()), loop)
+        return RemoteEngine(loop.run(make()), loop)
     except BaseException:
         loop.close()
         raise

@@ -55,7 +55,7 @@ class RemoteStats:
 
 
 @dataclass(slots=True)
-class _Entry:
+class _EncodedRecording:
     recording: Recording
     size: int
     waiter: Pending[Appended] | None = None
@@ -90,7 +90,7 @@ class RemoteRecorder:
         owner = f"{os.getpid()}-{secrets.token_hex(6)}"
         folder = Path(self._remote.spool).expanduser()
         self._spool = Spool(spool_path(folder, self._url, api_key), owner, most=self._remote.spool_bytes)
-        self._queue: queue.SimpleQueue[_Entry | Callable[[], None] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_EncodedRecording | Callable[[], None] | None] = queue.SimpleQueue()
         self._lock = threading.RLock()
         self._pending = 0
         self._pending_bytes = 0
@@ -104,7 +104,7 @@ class RemoteRecorder:
         self._next_try = 0.0
         self._behind = self._spool.exists
         #: What the spool has no room for.
-        self._held: list[_Entry] = []
+        self._held: list[_EncodedRecording] = []
         self._stop = threading.Event()
         self._pid = os.getpid()
         self._thread = threading.Thread(target=self._work, name="acontext-remote", daemon=True)
@@ -128,7 +128,7 @@ class RemoteRecorder:
                 "dropped", "acontext: a recording was dropped: %s", "closed" if self._closing else "the queue is full"
             )
             return
-        self._queue.put(_Entry(recording, recording.size))
+        self._queue.put(_EncodedRecording(recording, recording.size))
 
     def keep(self, recording: Recording) -> Pending[Appended]:
         """The same, and tell when the server has it. Raises StoreUnavailable where it is away (it is spooled then)."""
@@ -139,7 +139,7 @@ class RemoteRecorder:
         with self._lock:
             self._pending += 1
             self._pending_bytes += recording.size
-        self._queue.put(_Entry(recording, recording.size, waiter))
+        self._queue.put(_EncodedRecording(recording, recording.size, waiter))
         return waiter
 
     def flush(self, timeout: float | None = None) -> bool:
@@ -212,18 +212,18 @@ class RemoteRecorder:
                 self._client.close()
                 return
 
-    def _gather(self) -> tuple[list[_Entry], list[Callable[[], None]], bool]:
-        entries: list[_Entry] = []
+    def _gather(self) -> tuple[list[_EncodedRecording], list[Callable[[], None]], bool]:
+        entries: list[_EncodedRecording] = []
         calls: list[Callable[[], None]] = []
         try:
             wait = max(0.01, self._next_try - time.monotonic()) if self._behind else None
             item = self._queue.get(timeout=wait)
-            if self._settings.linger and isinstance(item, _Entry) and item.waiter is None:
+            if self._settings.linger and isinstance(item, _EncodedRecording) and item.waiter is None:
                 self._stop.wait(self._settings.linger)
             while True:
                 if item is None:
                     return entries, calls, True
-                if isinstance(item, _Entry):
+                if isinstance(item, _EncodedRecording):
                     entries.append(item)
                 else:
                     calls.append(item)
@@ -234,7 +234,7 @@ class RemoteRecorder:
         except queue.Empty:
             return entries, calls, False
 
-    def _handle(self, entries: list[_Entry]) -> None:
+    def _handle(self, entries: list[_EncodedRecording]) -> None:
         ready = [entry for entry in entries if self._made(entry)]
         if not ready:
             return
@@ -252,7 +252,7 @@ class RemoteRecorder:
         except StoreUnavailable:
             return True
 
-    def _made(self, entry: _Entry) -> bool:
+    def _made(self, entry: _EncodedRecording) -> bool:
         """Make the messages, take the secrets out, and write it down as the request has it."""
         recording = entry.recording
         try:
@@ -292,7 +292,7 @@ class RemoteRecorder:
             self._keys[key] = known
         return known
 
-    def _send(self, entries: list[_Entry]) -> None:
+    def _send(self, entries: list[_EncodedRecording]) -> None:
         """Send them in order, in requests of bounded size. From the first that does not arrive on, all are put by."""
         for batch in _batches(entries):
             try:
@@ -307,7 +307,7 @@ class RemoteRecorder:
             for entry, one in zip(batch, kept, strict=True):
                 self._arrived(entry, one)
 
-    def _arrived(self, entry: _Entry, kept: Json) -> None:
+    def _arrived(self, entry: _EncodedRecording, kept: Json) -> None:
         if "code" in kept:
             self._fail([entry], error_of(kept, int(kept["code"])))
             return
@@ -342,7 +342,7 @@ class RemoteRecorder:
         return kept
 
     # -- the spool
-    def _spool_up(self, entries: Sequence[_Entry], error: AcontextError) -> None:
+    def _spool_up(self, entries: Sequence[_EncodedRecording], error: AcontextError) -> None:
         """Keep them on the disk until the server is back; in memory, what the disk cannot keep."""
         self._behind = True
         taken = 0
@@ -420,7 +420,7 @@ class RemoteRecorder:
         key = str(json.loads(body).get("session", {}).get("key"))
         self._log.warning("failed", "acontext: a recording of session %s was refused: %s", key, error)
 
-    def _fail(self, entries: Sequence[_Entry], error: BaseException) -> None:
+    def _fail(self, entries: Sequence[_EncodedRecording], error: BaseException) -> None:
         for entry in entries:
             self._count_out(entry)
             if entry.waiter is not None:
@@ -430,15 +430,15 @@ class RemoteRecorder:
                 self.stats.failed += 1
                 self._log.warning("failed", "acontext: a recording could not be kept: %s", error)
 
-    def _count_out(self, entry: _Entry) -> None:
+    def _count_out(self, entry: _EncodedRecording) -> None:
         with self._lock:
             self._pending -= 1
             self._pending_bytes -= entry.size
 
 
-def _batches(entries: Sequence[_Entry]) -> list[list[_Entry]]:
+def _batches(entries: Sequence[_EncodedRecording]) -> list[list[_EncodedRecording]]:
     """The entries in order, cut where a request would be too big."""
-    batches: list[list[_Entry]] = []
+    batches: list[list[_EncodedRecording]] = []
     size = 0
     for entry in entries:
         if not batches or size + len(entry.body) > _BYTES:

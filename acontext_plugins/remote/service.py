@@ -34,7 +34,7 @@ from acontext_store.types import (
     ToolName,
 )
 
-from ..concurrency.event_loop import HomeLoop
+from ..concurrency.event_loop import BackgroundEventLoop
 from ..concurrency.futures import copy_result
 from ..record.scrubber import Scrubber, without_secrets
 from ..service import (
@@ -64,13 +64,13 @@ _FLUSH = 20.0
 
 
 class RemoteService(RemoteFiles):
-    """Everything that the embedded engine does, over HTTP; its coroutines belong to the home loop."""
+    """Everything that the embedded engine does, over HTTP; its coroutines belong to its own loop."""
 
     def __init__(
         self,
         settings: Settings,
         scrubber: Scrubber,
-        loop: HomeLoop,
+        loop: BackgroundEventLoop,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         recording_transport: httpx.BaseTransport | None = None,

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from acontext_plugins.llm import LLM, Purpose, Request, ToolCall
-from acontext_plugins.prompts import Fence, Prompt
+from acontext_plugins.prompts import Delimiters, Prompt
 from acontext_plugins.service import SearchItem
 from acontext_store.errors import InvalidAnswer
 from acontext_store.types import Json
 
 from .agentic_rules import answer_of, citing
-from .block_tree import Node, Tree, is_root
+from .block_tree import BlockTree, TreeNode, is_root
 
 log = logging.getLogger("acontext")
 
@@ -44,7 +44,7 @@ class Found:
 
 async def search_by_model(
     llm: LLM,
-    tree: Tree,
+    tree: BlockTree,
     find: Find,
     query: str,
     *,
@@ -92,12 +92,12 @@ async def search_by_model(
 class _Search:
     """What one search has come to so far, and the tools with which it goes on."""
 
-    def __init__(self, tree: Tree, find: Find, query: str, limit: int) -> None:
+    def __init__(self, tree: BlockTree, find: Find, query: str, limit: int) -> None:
         self._tree = tree
         self._find = find
         self._limit = limit
         self._attached: dict[str, SearchItem] = {}
-        self.fence = Fence([query])
+        self.fence = Delimiters([query])
         self.finished = False
         self.said = ""
         #: Calls that could be followed.
@@ -154,7 +154,7 @@ class _Search:
             return "That is a block: read it."
         return self.fence.around(await self.listing(node))
 
-    async def listing(self, parent: Node | None) -> str:
+    async def listing(self, parent: TreeNode | None) -> str:
         below = await self._tree.children(parent)
         lines = [_line(node) for node in below[:LISTED]]
         if len(below) > LISTED:
@@ -204,11 +204,11 @@ def _nothing_there(path: str) -> str:
     return f"There is nothing at {json.dumps(path[:200])}. Paths begin with / and are those that ls and search show."
 
 
-def _line(node: Node) -> str:
+def _line(node: TreeNode) -> str:
     return f"{node.block.type} {node.path}" + ("" if node.is_container else f": {' '.join(node.title.split())[:200]}")
 
 
-def _block(node: Node) -> str:
+def _block(node: TreeNode) -> str:
     return f"{node.path}\n{node.text[:2_000]}"
 
 

@@ -13,7 +13,7 @@ from acontext_store.tokenizer import words
 from acontext_store.types import Json
 
 from ..service import SearchItem
-from .block_tree import Node, Tree
+from .block_tree import BlockTree, TreeNode
 
 #: Share of the query's words that a neighbour must have; and how many, where the query has as many.
 SHARE, AT_LEAST = 0.5, 2
@@ -23,11 +23,11 @@ _LONGEST_PART, _LONGEST = 600, 6_000
 _CITED = re.compile(r"[ \t]?\[(\d{1,6})\]")
 
 
-async def walk(tree: Tree, query: str, found: Sequence[SearchItem], *, limit: int) -> list[SearchItem]:
+async def walk(tree: BlockTree, query: str, found: Sequence[SearchItem], *, limit: int) -> list[SearchItem]:
     """What was found, and then what stands beside it or under a fitting name and fits, best first."""
     hits = {item.block_id: item.model_copy(update={"distance": None}) for item in found}
     wanted = set(words(query))
-    pages: dict[str, Node] = {}
+    pages: dict[str, TreeNode] = {}
     for block_id in hits:
         node = await tree.node(block_id)
         page = None if node is None else await tree.parent(node)
@@ -44,7 +44,7 @@ async def walk(tree: Tree, query: str, found: Sequence[SearchItem], *, limit: in
     return [*hits.values(), *(item for _, _, item in sorted(beside, key=lambda one: one[:2]))][:limit]
 
 
-async def _named_pages(tree: Tree, wanted: set[str]) -> list[Node]:
+async def _named_pages(tree: BlockTree, wanted: set[str]) -> list[TreeNode]:
     """Pages whose path has words of the query."""
     found, rest, looked = [], list(await tree.children(None)), 0
     while rest and looked < PAGES:

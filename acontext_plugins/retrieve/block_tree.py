@@ -21,7 +21,7 @@ _LONGEST_TITLE = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class TreeNode:
     """Something in the tree, and the way to it."""
 
     path: str
@@ -59,15 +59,15 @@ class Node:
         return "\n".join([*lines, *(f"pitfall: {pitfall}" for pitfall in body.pitfalls)])
 
 
-class Tree:
+class BlockTree:
     """The tree of one space as it is during one search."""
 
     def __init__(self, store: Store, space_id: str) -> None:
         self._store = store
         self._space_id = space_id
-        self._below: dict[str | None, list[Node]] = {}
+        self._below: dict[str | None, list[TreeNode]] = {}
 
-    async def children(self, parent: Node | None) -> Sequence[Node]:
+    async def children(self, parent: TreeNode | None) -> Sequence[TreeNode]:
         """What stands in a folder or page (None = the root), in its order."""
         id = None if parent is None else parent.block.id
         if id not in self._below:
@@ -75,14 +75,14 @@ class Tree:
             self._below[id] = await self._named(blocks, "" if parent is None else parent.path)
         return self._below[id]
 
-    async def _named(self, blocks: Sequence[Block], above: str) -> list[Node]:
+    async def _named(self, blocks: Sequence[Block], above: str) -> list[TreeNode]:
         sops = [block.id for block in blocks if block.type == "sop"]
         skills = {
             skill.id: skill
             for skill in (await self._store.skills_by_id(sops, evidence=False) if sops else ())
             if skill.status in ACTIVE
         }
-        nodes: list[Node] = []
+        nodes: list[TreeNode] = []
         taken: set[str] = set()
         number = 0
         for block in sorted(blocks, key=lambda block: (block.sort, block.id)):
@@ -98,12 +98,12 @@ class Tree:
             else:
                 number += 1
                 name = f"#{number}"
-            nodes.append(Node(f"{above}/{name}", block, skills.get(block.id)))
+            nodes.append(TreeNode(f"{above}/{name}", block, skills.get(block.id)))
         return nodes
 
-    async def find(self, path: str) -> Node | None:
+    async def find(self, path: str) -> TreeNode | None:
         """What stands at the path. The root is a node of nobody: None is returned for it, and for what is not there."""
-        node: Node | None = None
+        node: TreeNode | None = None
         for name in _names(path):
             if node is not None and not node.is_container:
                 return None
@@ -113,7 +113,7 @@ class Tree:
                 return None
         return node
 
-    async def node(self, block_id: str) -> Node | None:
+    async def node(self, block_id: str) -> TreeNode | None:
         """Where a block stands; None where it is gone, or may not be used."""
         way: list[str] = []
         id: str | None = block_id
@@ -121,7 +121,7 @@ class Tree:
             while id is not None:
                 way.append(id)
                 id = (await self._store.block(self._space_id, id)).parent_id
-            found: Node | None = None
+            found: TreeNode | None = None
             for id in reversed(way):
                 found = next((one for one in await self.children(found) if one.block.id == id), None)
                 if found is None:
@@ -130,7 +130,7 @@ class Tree:
             return None
         return found
 
-    async def parent(self, node: Node) -> Node | None:
+    async def parent(self, node: TreeNode) -> TreeNode | None:
         return None if node.block.parent_id is None else await self.node(node.block.parent_id)
 
 

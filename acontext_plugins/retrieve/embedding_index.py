@@ -1,6 +1,6 @@
 """Embedding index: makes the vectors of skills in the background, and asks for those of queries while an agent waits.
 
-Everything here runs on one event loop, the engine's home. Whatever goes wrong with a query's vector, words answer:
+Everything here runs on one event loop, the engine's. Whatever goes wrong with a query's vector, words answer:
 nobody who searches is told, nobody waits longer than they said.
 """
 
@@ -18,7 +18,7 @@ from cachetools import LRUCache
 
 from acontext_store.embedding import SkillVectors, TextVector, Unembedded, VectorChanges, VectorOps
 from acontext_store.errors import AcontextError, InvalidAnswer, LearningUnavailable, NotFound
-from acontext_store.protocols import Moment, Pending, Store
+from acontext_store.protocols import Pending, ReadSnapshot, Store
 from acontext_store.types import Claim
 
 from ..concurrency.cooperative import think
@@ -57,7 +57,7 @@ class _Space:
         self.reading = asyncio.Lock()
 
 
-class Vectors:
+class EmbeddingIndex:
     """The vectors of one project, by one embedder."""
 
     def __init__(
@@ -291,12 +291,12 @@ async def _within(task: asyncio.Task[T], seconds: float) -> T | None:
     return task.result() if done and not task.cancelled() else None
 
 
-def _changes(space_id: str, model: str, space: _Space, moment: Moment) -> VectorChanges:
+def _changes(space_id: str, model: str, space: _Space, moment: ReadSnapshot) -> VectorChanges:
     dimensions = space.matrix.dimensions
     return moment.vectors(space_id, model=model, dimensions=dimensions, after=space.stamp, limit=PAGE)
 
 
-def _embedded(space_id: str, model: str, dimensions: int, moment: Moment) -> set[str]:
+def _embedded(space_id: str, model: str, dimensions: int, moment: ReadSnapshot) -> set[str]:
     return moment.embedded_skills(space_id, model=model, dimensions=dimensions)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from acontext_store.protocols import Moment
+from acontext_store.protocols import ReadSnapshot
 from acontext_store.types import ACTIVE, Skill
 
 from . import ranking
@@ -15,7 +15,7 @@ DEPTH = 50
 
 
 def find(
-    moment: Moment,
+    moment: ReadSnapshot,
     space_id: str,
     query: str,
     *,
@@ -41,7 +41,7 @@ def find(
     return found[:limit]
 
 
-def by_words(moment: Moment, space_id: str, query: str, *, limit: int) -> list[tuple[str, float]]:
+def by_words(moment: ReadSnapshot, space_id: str, query: str, *, limit: int) -> list[tuple[str, float]]:
     """Skills whose texts share words with the query, best first, as far as that tells anything."""
     asked = ranking.query_terms(query)
     if not asked:

@@ -16,17 +16,17 @@ from acontext_plugins.record.recorder import session_id_of
 from acontext_plugins.service import Recall, RecallQuery, SearchItem, SpaceSearchResult
 from acontext_plugins.settings import EmbeddingSettings, Settings
 from acontext_store.errors import Closed, InvalidInput, LearningUnavailable, NotFound
-from acontext_store.protocols import Moment, Pending, Store
+from acontext_store.protocols import Pending, ReadSnapshot, Store
 from acontext_store.types import BlockType, Injection, Skill, is_uuid
 
 from ..concurrency.limited_log import LimitedLog
 from .agentic_rules import answer_of, walk
-from .block_tree import Tree
+from .block_tree import BlockTree
 from .results import by_words, cited
 from .retriever import DEPTH, find
 
 if TYPE_CHECKING:
-    from .embedding_index import Vectors
+    from .embedding_index import EmbeddingIndex
 
 _limited = LimitedLog(logging.getLogger("acontext"))
 
@@ -47,21 +47,21 @@ def open_vectors(
     *,
     clean: Callable[[str, str], str],
     wake: Callable[[], None],
-) -> Vectors | None:
+) -> EmbeddingIndex | None:
     """The vectors of the store's project; None without an embedder. Raises InvalidInput where numpy is missing."""
     if embedder is None:
         return None
     try:
-        from .embedding_index import Vectors
+        from .embedding_index import EmbeddingIndex
     except ImportError as error:
         raise InvalidInput(f"embeddings need numpy: pip install 'acontext-plugins[embeddings]' ({error})") from None
-    return Vectors(store, embedder, settings=settings, clean=clean, wake=wake)
+    return EmbeddingIndex(store, embedder, settings=settings, clean=clean, wake=wake)
 
 
 class SkillSearch:
     """Skills by words, and by vectors where there is an embedder; and searches in several steps."""
 
-    def __init__(self, store: Store, settings: Settings, *, vectors: Vectors | None, llm: LLM | None) -> None:
+    def __init__(self, store: Store, settings: Settings, *, vectors: EmbeddingIndex | None, llm: LLM | None) -> None:
         """Without `vectors`, words alone decide; without `llm`, agentic searches walk by rules."""
         self.store = store
         self.settings = settings
@@ -100,7 +100,7 @@ class SkillSearch:
         near = await self._near(space_id, query.text, patience=query.deadline * SHARE)
         return await self.store.together(partial(self._answer, query, near=near))
 
-    def _answer(self, query: RecallQuery, moment: Moment, *, near: Near = None) -> Recall:
+    def _answer(self, query: RecallQuery, moment: ReadSnapshot, *, near: Near = None) -> Recall:
         try:
             space_id = query.space if is_uuid(query.space) else moment.space_by_name(query.space).id
             found = find(moment, space_id, query.text, limit=query.limit, tools=query.tools, near=near)
@@ -189,7 +189,7 @@ class SkillSearch:
         skills = await self.find_skills(space_id, query, limit=limit, threshold=threshold)
         items = [cited(skill, score) for skill, score in skills]
         if mode == "agentic" and fallback is None:
-            items = await walk(Tree(self.store, space_id), query, items, limit=limit)
+            items = await walk(BlockTree(self.store, space_id), query, items, limit=limit)
         final_answer = answer_of(items) if mode == "agentic" else None
         return SpaceSearchResult(cited_blocks=items, final_answer=final_answer, fallback=fallback)
 
@@ -207,7 +207,7 @@ class SkillSearch:
             async with asyncio.timeout(seconds):
                 found = await search_by_model(
                     llm,
-                    Tree(self.store, space_id),
+                    BlockTree(self.store, space_id),
                     look,
                     query,
                     prompt=prompt,

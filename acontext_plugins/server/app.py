@@ -17,12 +17,12 @@ from starlette.requests import ClientDisconnect
 from acontext_store.errors import AcontextError
 
 from ..settings import ServerSettings
-from .auth import Doorkeeper
-from .middleware import API, OPEN, Gate
+from .auth import Authenticator
+from .middleware import API, OPEN, AuthMiddleware
 from .projects import Projects
-from .responses import Nothing, Problem, answer, problem, problem_of
+from .responses import EmptyResponse, ErrorResponse, answer, problem, problem_of
 from .routes import blocks, disks, internal, messages, sessions, spaces, users
-from .routing import Table
+from .routing import Router
 
 log = logging.getLogger("acontext")
 
@@ -44,12 +44,12 @@ _ROUTERS = (
     users.router,
     internal.router,
 )
-_PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}}
 
 
 def create_app(
     projects: Projects,
-    doorkeeper: Doorkeeper,
+    doorkeeper: Authenticator,
     *,
     settings: ServerSettings | None = None,
     open_at_start: Iterable[str] = (),
@@ -83,13 +83,13 @@ def create_app(
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
     app.add_exception_handler(Exception, _unexpected)
-    app.add_api_route("/health", _health, response_model=Nothing, tags=["server"])
-    app.add_api_route(API + "/ping", _ping, response_model=Nothing, tags=["server"])
+    app.add_api_route("/health", _health, response_model=EmptyResponse, tags=["server"])
+    app.add_api_route(API + "/ping", _ping, response_model=EmptyResponse, tags=["server"])
     for router in _ROUTERS:
         app.include_router(router, prefix=API)
     routes = [route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute)]
-    app.add_middleware(Table, prefix=API, routes=routes, explain=_explain)
-    app.add_middleware(Gate, doorkeeper=doorkeeper, projects=projects, settings=settings)
+    app.add_middleware(Router, prefix=API, routes=routes, explain=_explain)
+    app.add_middleware(AuthMiddleware, doorkeeper=doorkeeper, projects=projects, settings=settings)
     _secure(app)
     return app
 

@@ -35,7 +35,7 @@ def hash_key(text: str, secret: bytes) -> str:
     return hmac.new(secret, text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
 
 
-class Doorkeeper:
+class Authenticator:
     """Tells from a request's headers which project it may use.
 
     What the database says about a key is remembered for `memory` seconds: so long a revoked key may still open.

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from acontext_store.errors import AcontextError
 
 from ..settings import ServerSettings
-from .auth import Doorkeeper
+from .auth import Authenticator
 from .projects import Projects
 from .responses import problem, problem_of
 
@@ -26,10 +26,12 @@ _LINGER_BYTES = 256 * 1024 * 1024
 _LINGER_SECONDS = 20.0
 
 
-class Gate:
+class AuthMiddleware:
     """Middleware. `scope["state"]["service"]` is the caller's project; nothing else of the server knows of keys."""
 
-    def __init__(self, app: ASGIApp, *, doorkeeper: Doorkeeper, projects: Projects, settings: ServerSettings) -> None:
+    def __init__(
+        self, app: ASGIApp, *, doorkeeper: Authenticator, projects: Projects, settings: ServerSettings
+    ) -> None:
         self._app = app
         self._doorkeeper = doorkeeper
         self._projects = projects
@@ -43,7 +45,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        body = Body(receive, headers, self._limit(headers), self._settings)
+        body = LimitedBody(receive, headers, self._limit(headers), self._settings)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -72,7 +74,7 @@ class Gate:
         return self._settings.max_upload if multipart else self._settings.max_body
 
 
-class Body:
+class LimitedBody:
     """The body of one request, held to a size and to a least speed."""
 
     def __init__(self, receive: Receive, headers: Mapping[bytes, str], limit: int, settings: ServerSettings) -> None:

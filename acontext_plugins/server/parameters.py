@@ -55,7 +55,7 @@ def _format(name: str) -> str:
 FormatName = Annotated[str, AfterValidator(_format), WithJsonSchema({"type": "string", "enum": list(all_formats())})]
 
 
-class Body(BaseModel):
+class RequestModel(BaseModel):
     """What a request says. Names that are not known here are those of other versions, and change nothing."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -150,7 +150,7 @@ class _Plan:
                 self._service = name
             elif inner is Request:
                 self._request = name
-            elif any(isinstance(one, type) and issubclass(one, Body) for one in kinds):
+            elif any(isinstance(one, type) and issubclass(one, RequestModel) for one in kinds):
                 self._body, self._takes, self._needs_body = name, TypeAdapter(kind), default is Parameter.empty
             else:
                 fields[name] = (kind, ... if default is Parameter.empty else default)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from acontext_store.errors import Closed
 
-from ..engine.embedded import Home
+from ..engine.embedded import EmbeddedEngine
 from ..engine.engine import Engine
 
 log = logging.getLogger("acontext")
@@ -17,35 +17,35 @@ log = logging.getLogger("acontext")
 class Projects:
     """The engines of a server. Each lives on a loop of its own, so that learning never holds up a request."""
 
-    def __init__(self, open_project: Callable[[str], Home]) -> None:
+    def __init__(self, open_project: Callable[[str], EmbeddedEngine]) -> None:
         self._open = open_project
-        self._homes: dict[str, Home] = {}
-        self._opening: dict[str, asyncio.Task[Home]] = {}
+        self._engines: dict[str, EmbeddedEngine] = {}
+        self._opening: dict[str, asyncio.Task[EmbeddedEngine]] = {}
         self._closed = False
 
     def opened(self, project_id: str) -> Engine | None:
         """The engine, where it is open."""
-        home = self._homes.get(project_id)
-        return home.engine if home is not None else None
+        embedded = self._engines.get(project_id)
+        return embedded.engine if embedded is not None else None
 
     async def service(self, project_id: str) -> Engine:
         """The engine. Raises StoreUnavailable where it cannot be opened, Closed after `close`."""
-        home = self._homes.get(project_id)
-        if home is None:
+        embedded = self._engines.get(project_id)
+        if embedded is None:
             if self._closed:
                 raise Closed("the server is going down: try again later")
             opening = self._opening.get(project_id)
             if opening is None:
                 opening = asyncio.create_task(self._open_one(project_id))
                 self._opening[project_id] = opening
-            home = await asyncio.shield(opening)
-        return home.engine
+            embedded = await asyncio.shield(opening)
+        return embedded.engine
 
-    async def _open_one(self, project_id: str) -> Home:
+    async def _open_one(self, project_id: str) -> EmbeddedEngine:
         try:
-            home = await asyncio.to_thread(self._open, project_id)
-            self._homes[project_id] = home
-            return home
+            embedded = await asyncio.to_thread(self._open, project_id)
+            self._engines[project_id] = embedded
+            return embedded
         finally:
             del self._opening[project_id]
 
@@ -58,8 +58,10 @@ class Projects:
         """Write what is recorded, and let go of all databases."""
         self._closed = True
         await asyncio.gather(*self._opening.values(), return_exceptions=True)
-        homes, self._homes = list(self._homes.values()), {}
-        done = await asyncio.gather(*(asyncio.to_thread(home.close) for home in homes), return_exceptions=True)
+        engines, self._engines = list(self._engines.values()), {}
+        done = await asyncio.gather(
+            *(asyncio.to_thread(embedded.close) for embedded in engines), return_exceptions=True
+        )
         for trouble in done:
             if isinstance(trouble, BaseException):
                 log.error("acontext: a project was not closed in order", exc_info=trouble)

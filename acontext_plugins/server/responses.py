@@ -19,7 +19,7 @@ _ANY: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_inf_nan="nu
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
-class Answer(BaseModel, Generic[T]):
+class ApiResponse(BaseModel, Generic[T]):
     """What a request was answered with. `data` is absent where there is nothing to say."""
 
     model_config = ConfigDict(extra="allow")
@@ -29,14 +29,14 @@ class Answer(BaseModel, Generic[T]):
     msg: str = ""
 
 
-class Nothing(BaseModel):
+class EmptyResponse(BaseModel):
     """It is done, and there is nothing to say about it."""
 
     code: int = 0
     msg: str = ""
 
 
-class Problem(BaseModel):
+class ErrorResponse(BaseModel):
     """Why a request was refused. `error` is stable: programs may rely on it."""
 
     code: int

@@ -18,16 +18,16 @@ Explain = Callable[[Request, Exception], Awaitable[Response | None]]
 
 
 @dataclass(slots=True)
-class _Step:
+class _PathStep:
     """What may follow in a path."""
 
-    literal: dict[str, _Step] = field(default_factory=dict)
-    any: _Step | None = None
+    literal: dict[str, _PathStep] = field(default_factory=dict)
+    any: _PathStep | None = None
     #: By method: what answers, and the names of what stands in the path.
     answers: dict[str, tuple[Handler, tuple[str, ...]]] = field(default_factory=dict)
 
 
-class Table:
+class Router:
     """Middleware: answers what is one of these routes, and leaves the rest (and all that is wrong) to FastAPI.
 
     FastAPI asks its routes one after the other, which for sixty of them takes longer than most of ours need.
@@ -36,7 +36,7 @@ class Table:
     def __init__(self, app: ASGIApp, *, prefix: str, routes: Iterable[APIRoute], explain: Explain) -> None:
         self._app = app
         self._explain = explain
-        self._root = _Step()
+        self._root = _PathStep()
         for route in routes:
             if ":path}" not in route.path:  # what may hold a slash is for FastAPI
                 self._add(prefix + route.path, route)
@@ -58,7 +58,7 @@ class Table:
 
     def find(self, scope: Scope) -> Handler | None:
         """What answers this, with its `path_params` set; None where no route is exactly it."""
-        step: _Step | None = self._root
+        step: _PathStep | None = self._root
         values = []
         for piece in _pieces(scope):
             assert step is not None
@@ -80,10 +80,10 @@ class Table:
         for piece in path.split("/"):
             if piece.startswith("{"):
                 names.append(piece.strip("{}"))
-                step.any = step.any or _Step()
+                step.any = step.any or _PathStep()
                 step = step.any
             else:
-                step = step.literal.setdefault(piece, _Step())
+                step = step.literal.setdefault(piece, _PathStep())
         handler = route.get_route_handler()
         for method in route.methods or ():
             step.answers[method] = (handler, tuple(names))

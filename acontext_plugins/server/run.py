@@ -12,10 +12,10 @@ from acontext_store.errors import InvalidInput, StoreUnavailable
 from acontext_store.open import open_keys, open_secret
 from acontext_store.protocols import KeyStore
 
-from ..engine.embedded import Home, open_home
+from ..engine.embedded import EmbeddedEngine, open_engine
 from ..settings import Settings, is_loopback
 from .app import create_app
-from .auth import WELL_KNOWN, Doorkeeper
+from .auth import WELL_KNOWN, Authenticator
 from .http_timeouts import protocol_of
 from .middleware import API
 from .projects import Projects
@@ -30,7 +30,7 @@ def app_of(settings: Settings) -> FastAPI:
     keys = open_keys(settings.store_url)
     check_binding(settings, keys)
     own = settings.server.api_key
-    doorkeeper = Doorkeeper(
+    doorkeeper = Authenticator(
         keys,
         open_secret(settings.store_url),
         project_id=settings.project,
@@ -38,8 +38,8 @@ def app_of(settings: Settings) -> FastAPI:
         well_known=is_loopback(settings.server.host),
     )
 
-    def open_project(project_id: str) -> Home:
-        return open_home(settings.model_copy(update={"project": project_id}))
+    def open_project(project_id: str) -> EmbeddedEngine:
+        return open_engine(settings.model_copy(update={"project": project_id}))
 
     with_keys = [key.project_id for key in keys.all() if key.revoked_at is None]
     return create_app(

@@ -93,7 +93,7 @@ Script = Callable[[Asked], Step]
 Vectors = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 
 
-class Exchange(BaseHTTPRequestHandler):
+class HttpExchange(BaseHTTPRequestHandler):
     """A request on its way, and the ways of answering it."""
 
     scripted: ScriptedServer
@@ -158,7 +158,7 @@ class ScriptedServer:
     """
 
     #: What each request is handled with.
-    exchange: type[Exchange] = Exchange
+    exchange: type[HttpExchange] = HttpExchange
 
     def __init__(
         self, script: Script | Iterable[Step] = (), *, vectors: Vectors | None = None, delay: float = 0.0
@@ -196,7 +196,7 @@ class ScriptedServer:
                 return self._steps.pop(0) if self._steps else missing if otherwise is None else otherwise
         return self._script(asked)
 
-    def respond(self, exchange: Exchange, asked: Asked) -> None:
+    def respond(self, exchange: HttpExchange, asked: Asked) -> None:
         """Answer it. What speaks other wires does it here."""
         if self._vectors is not None and asked.path.endswith("/embeddings"):
             step = self._embeddings(asked)

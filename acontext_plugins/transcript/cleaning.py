@@ -16,7 +16,7 @@ from acontext_store.types import Json, Message
 
 from .json_shapes import change_of
 from .markers import strip_injected
-from .tool_calls import Call
+from .tool_calls import ExecutedCall
 from .tool_names import effect_of
 from .user_turns import asks, kind_of_turn
 from .value_flow import holds, leaves, normal
@@ -47,21 +47,21 @@ class Pitfall:
 class Cleaned:
     """The calls that did the work, which of them change something, and what went wrong on the way."""
 
-    calls: tuple[Call, ...]
+    calls: tuple[ExecutedCall, ...]
     writes: frozenset[int]
     pitfalls: tuple[Pitfall, ...]
     #: Tools that were tried and given up.
     abandoned: tuple[str, ...]
 
 
-def clean(calls: Sequence[Call], messages: Sequence[Message]) -> Cleaned:
+def clean(calls: Sequence[ExecutedCall], messages: Sequence[Message]) -> Cleaned:
     """The slice of `calls` that the end depends on."""
     kept = [call for call in calls if effect_of(call.tool, call.arguments) not in ("thought", "finish")]
     worked = [call for call in kept if not call.is_error]
     uses = _Uses(worked, messages)
     writes = _writes(worked, uses)
     superseded = _superseded(worked, writes, messages)
-    fresh: list[Call] = []
+    fresh: list[ExecutedCall] = []
     since_write: set[str] = set()
     for call in worked:
         if call.index in superseded:
@@ -77,7 +77,7 @@ def clean(calls: Sequence[Call], messages: Sequence[Message]) -> Cleaned:
     return Cleaned(tuple(_slice(fresh, writes, uses)), frozenset(writes), pitfalls, tuple(given_up))
 
 
-def _superseded(calls: Sequence[Call], writes: set[int], messages: Sequence[Message]) -> set[int]:
+def _superseded(calls: Sequence[ExecutedCall], writes: set[int], messages: Sequence[Message]) -> set[int]:
     """Changes that the user objected to, and that were then made anew: the same tool on the same thing, otherwise."""
     found: set[int] = set()
     changes = [call for call in calls if call.index in writes]
@@ -97,7 +97,7 @@ def _superseded(calls: Sequence[Call], writes: set[int], messages: Sequence[Mess
     return found
 
 
-def _at(call: Call) -> int:
+def _at(call: ExecutedCall) -> int:
     return call.at
 
 
@@ -114,7 +114,7 @@ def marks(text: str) -> Iterator[str]:
             yield piece
 
 
-def _writes(calls: Sequence[Call], uses: _Uses) -> set[int]:
+def _writes(calls: Sequence[ExecutedCall], uses: _Uses) -> set[int]:
     found: set[int] = set()
     for call in calls:
         effect = effect_of(call.tool, call.arguments)
@@ -123,10 +123,10 @@ def _writes(calls: Sequence[Call], uses: _Uses) -> set[int]:
     return found
 
 
-def _slice(calls: Sequence[Call], writes: set[int], uses: _Uses) -> list[Call]:
+def _slice(calls: Sequence[ExecutedCall], writes: set[int], uses: _Uses) -> list[ExecutedCall]:
     """Writes, and the look-ups that something kept or said later rests on."""
     answered = uses.answered_after(max((call.at for call in calls), default=-1))
-    needed: list[Call] = []
+    needed: list[ExecutedCall] = []
     for call in reversed(calls):
         if call.index in writes or call.result is None or not answered or uses.any(call, needed[-HORIZON:][::-1]):
             needed.append(call)
@@ -137,7 +137,7 @@ def _slice(calls: Sequence[Call], writes: set[int], uses: _Uses) -> list[Call]:
 class _Uses:
     """Where the results of calls were used: in later calls' arguments, or in the agent's later words."""
 
-    def __init__(self, calls: Sequence[Call], messages: Sequence[Message]) -> None:
+    def __init__(self, calls: Sequence[ExecutedCall], messages: Sequence[Message]) -> None:
         self._arguments = {call.index: _words_of(call.arguments) for call in calls}
         said = [(at, message.text) for at, message in enumerate(messages) if message.role == "assistant"]
         self._said = [(at, normal(text)) for at, text in said if text.strip()]
@@ -146,7 +146,7 @@ class _Uses:
     def answered_after(self, at: int) -> bool:
         return bool(self._said) and self._said[-1][0] > at
 
-    def any(self, call: Call, among: Sequence[Call]) -> bool:
+    def any(self, call: ExecutedCall, among: Sequence[ExecutedCall]) -> bool:
         """Whether one of the next calls of `among` (in order), or what the agent says next, holds some of its result.
 
         Of the calls and the answers that follow it, the first `HORIZON` are looked at.
@@ -165,7 +165,7 @@ class _Uses:
             self._in_words[call.index] = self._told(call, result)
         return self._in_words[call.index]
 
-    def _told(self, call: Call, result: str) -> bool:
+    def _told(self, call: ExecutedCall, result: str) -> bool:
         telling = set(islice(marks(result), _MOST_MARKS))
         short = result if len(result) <= 200 else ""
         start = bisect_right(self._said, call.result_at, key=_place)
@@ -184,7 +184,7 @@ def _words_of(arguments: Json) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for text in texts if len(text) >= 3))
 
 
-def _pitfalls(calls: Sequence[Call]) -> tuple[tuple[Pitfall, ...], tuple[str, ...]]:
+def _pitfalls(calls: Sequence[ExecutedCall]) -> tuple[tuple[Pitfall, ...], tuple[str, ...]]:
     found: dict[tuple[str, ...], Pitfall] = {}
     abandoned: list[str] = []
     fixes = _next_successes(calls)
@@ -216,10 +216,10 @@ def _pitfalls(calls: Sequence[Call]) -> tuple[tuple[Pitfall, ...], tuple[str, ..
     return tuple(found.values()), tuple(dict.fromkeys(abandoned))
 
 
-def _next_successes(calls: Sequence[Call]) -> list[Call | None]:
+def _next_successes(calls: Sequence[ExecutedCall]) -> list[ExecutedCall | None]:
     """For each call, the next one of its tool that worked."""
-    found: list[Call | None] = []
-    latest: dict[str, Call] = {}
+    found: list[ExecutedCall | None] = []
+    latest: dict[str, ExecutedCall] = {}
     for call in reversed(calls):
         found.append(latest.get(call.tool))
         if not call.is_error:

@@ -31,7 +31,7 @@ RESULT_CHARS = 60_000
 
 
 @dataclass(slots=True)
-class Call:
+class ExecutedCall:
     """One executed call. `result` is None where none arrived; it is matched against, never kept."""
 
     index: int
@@ -48,10 +48,10 @@ class Call:
     canonical: str = field(default="")
 
 
-def executed_calls(messages: Sequence[Message]) -> list[Call]:
+def executed_calls(messages: Sequence[Message]) -> list[ExecutedCall]:
     """All calls in order. Results that answer no call are ignored; calls with an impossible name as well."""
-    calls: list[Call] = []
-    waiting: dict[str, deque[Call]] = defaultdict(deque)
+    calls: list[ExecutedCall] = []
+    waiting: dict[str, deque[ExecutedCall]] = defaultdict(deque)
     for at, message in enumerate(messages):
         breathe()
         for part in message.parts:
@@ -65,14 +65,16 @@ def executed_calls(messages: Sequence[Message]) -> list[Call]:
     return calls
 
 
-def _call(part: Part, index: int, message: Message, at: int) -> Call | None:
+def _call(part: Part, index: int, message: Message, at: int) -> ExecutedCall | None:
     meta = part.meta or {}
     name = meta.get("name")
     if not is_tool_name(name):
         return None
     arguments = _arguments(meta.get("arguments"))
     canonical = json.dumps(arguments, sort_keys=True, ensure_ascii=False, default=str)
-    return Call(index, str(name), arguments, str(meta.get("id") or ""), message.id, at, canonical=f"{name} {canonical}")
+    return ExecutedCall(
+        index, str(name), arguments, str(meta.get("id") or ""), message.id, at, canonical=f"{name} {canonical}"
+    )
 
 
 def _arguments(raw: object) -> Json:
@@ -87,7 +89,7 @@ def _arguments(raw: object) -> Json:
     return {str(key): item for key, item in value.items()} if isinstance(value, dict) else {"input": value}
 
 
-def _answer(part: Part, waiting: dict[str, deque[Call]], message: Message, at: int) -> None:
+def _answer(part: Part, waiting: dict[str, deque[ExecutedCall]], message: Message, at: int) -> None:
     meta = part.meta or {}
     line = waiting.get(str(meta.get("tool_call_id") or ""))
     if not line:

@@ -17,7 +17,7 @@ from typing import Literal
 from acontext_store.types import Message
 
 from .markers import strip_injected
-from .tool_calls import Call
+from .tool_calls import ExecutedCall
 
 Kind = Literal["user", "tool", "config", "literal", "free"]
 
@@ -119,7 +119,7 @@ def _place(text: tuple[int, str]) -> int:
 class ValueFlow:
     """Knows what was said and returned, and when; answers where a value came from."""
 
-    def __init__(self, messages: Sequence[Message], calls: Sequence[Call]) -> None:
+    def __init__(self, messages: Sequence[Message], calls: Sequence[ExecutedCall]) -> None:
         self._user = _Spoken(
             (at, normal(strip_injected(message.text)))
             for at, message in enumerate(messages)

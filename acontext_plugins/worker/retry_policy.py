@@ -86,7 +86,7 @@ def _wait(error: BaseException) -> float:
     return as_asked(min(asked, _LONGEST_WAIT))
 
 
-class Breaker:
+class CircuitBreaker:
     """Keeps one kind of work from being claimed while what it needs is away, but for one piece at a time to find out.
 
     An outage is told of once, and so is its end. One that comes back within `longest` seconds is the same outage.
@@ -191,10 +191,10 @@ class Breaker:
         self._again_at = min(self._again_at, self._not_before)
 
 
-class Patience:
+class WaitPolicy:
     """Of somebody who waits for work: through blips, not through outages, and not for what fails by itself."""
 
-    def __init__(self, breakers: Mapping[LaneKind, Breaker]) -> None:
+    def __init__(self, breakers: Mapping[LaneKind, CircuitBreaker]) -> None:
         self._breakers = breakers
         self._known = {kind: breaker.failed for kind, breaker in breakers.items()}
         #: Failures and outages of each piece of work when it was first looked at.

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from acontext_store.types import Lane
 
 
-class Wanted:
+class FlushTargets:
     """Lanes of one kind, each until all that it held at the beginning is done.
 
     A claim takes all that a lane holds; so that is done where the lane was claimed since then, was released, and is

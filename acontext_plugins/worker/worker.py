@@ -19,15 +19,15 @@ from acontext_store.errors import (
     StoreReplaced,
     StoreUnavailable,
 )
-from acontext_store.protocols import Moment, Store
+from acontext_store.protocols import ReadSnapshot, Store
 from acontext_store.types import Claim, LaneKind, Task, new_id
 
-from ..concurrency.cooperative import CollectorAtRest, in_background
+from ..concurrency.cooperative import PausedGarbageCollector, in_background
 from ..concurrency.limited_log import LimitedLog
 from ..observe.batches import batch, whole
-from ..protocols import MOST_EARLIER, BatchObserver, FinishedTask, Learner, Lesson, Observation, Observer
+from ..protocols import MOST_EARLIER, BatchObserver, FinishedTask, Learner, LearningInput, Observation, Observer
 from ..settings import LearnSettings, WorkerSettings
-from .retry_policy import Breaker, Patience, is_outage, judge, reason_of
+from .retry_policy import CircuitBreaker, WaitPolicy, is_outage, judge, reason_of
 
 log = logging.getLogger("acontext")
 
@@ -69,9 +69,9 @@ class Worker:
         self._log = LimitedLog(log)
         self._leaving = False
         self._running: set[asyncio.Task[None]] = set()
-        self._rest = CollectorAtRest()
+        self._rest = PausedGarbageCollector()
         self._breakers = {
-            kind: Breaker(kind, first=self._settings.backoff, longest=self._settings.longest_probe)
+            kind: CircuitBreaker(kind, first=self._settings.backoff, longest=self._settings.longest_probe)
             for kind in (*_KINDS, _EMBED)
         }
         self.done = 0
@@ -85,9 +85,9 @@ class Worker:
         """Why no work of that kind is done now; "" where it is."""
         return self._breakers[kind].reason
 
-    def patience(self) -> Patience:
+    def patience(self) -> WaitPolicy:
         """For somebody who begins to wait for work."""
-        return Patience(self._breakers)
+        return WaitPolicy(self._breakers)
 
     def wish(self) -> None:
         """Somebody waits for the work: find out soon whether what was away is back. Only from the worker's own loop."""
@@ -282,7 +282,7 @@ class Worker:
                 await heart
 
     async def _observe(self, claim: Claim) -> None:
-        read: Callable[[Moment], Observation] = partial(whole, claim.key)
+        read: Callable[[ReadSnapshot], Observation] = partial(whole, claim.key)
         buffer = 0
         if isinstance(self._observer, BatchObserver):
             window = self._observer.window
@@ -306,7 +306,7 @@ class Worker:
         skills = await self._store.proposed_skills(claim.key)
         behind = {one.task_id for skill in skills for one in skill.evidence}.difference(one.task_id for one in episodes)
         ops = await self._learner.learn(
-            Lesson(
+            LearningInput(
                 space=space,
                 finished=finished,
                 episodes=episodes,
@@ -318,7 +318,7 @@ class Worker:
         await self._store.apply_skills(claim, ops, confirm=self._learn.confirm)
 
 
-def _finished(tasks: Sequence[Task], moment: Moment) -> list[FinishedTask]:
+def _finished(tasks: Sequence[Task], moment: ReadSnapshot) -> list[FinishedTask]:
     return [
         FinishedTask(
             task=task,

@@ -25,7 +25,7 @@ _TEXT = 20_000
 _ITEMS = 50
 
 
-class Functions:
+class FunctionAdapter:
     """The adapter: `learning` gives it what can be called and is not a class."""
 
     name = "function"
@@ -55,9 +55,9 @@ class Functions:
         return _wrapped(target, runtime, target)
 
 
-def adapter() -> Functions:
+def adapter() -> FunctionAdapter:
     """The entry point."""
-    return Functions()
+    return FunctionAdapter()
 
 
 class _Wrapped:
@@ -321,7 +321,7 @@ def _stream(frame: _Frame, stream: Any) -> Any:
 
         return close
 
-    class Stream:
+    class RecordedStream:
         __slots__ = ()
 
         @property  # type: ignore[misc]
@@ -391,7 +391,7 @@ def _stream(frame: _Frame, stream: Any) -> Any:
                 finally:
                     frame.end(raised[1] or GeneratorExit())
 
-    return Stream()
+    return RecordedStream()
 
 
 # -- values as words

@@ -27,7 +27,7 @@ class TestPydanticAI(AdapterContract):
         (memory, "parts_of"),
     ]
 
-    async def play(self, turns, tools, door, *, streamed=False, **options):
+    async def play(self, turns, tools, recorded, *, streamed=False, **options):
         played = Played()
         agent = Agent(
             self.model([step for turn in turns for step in turn.steps], played),
@@ -35,8 +35,8 @@ class TestPydanticAI(AdapterContract):
             tools=[*map(tool, (tools.weather, tools.broken, tools.slow)), tool(tools.guarded, requires_approval=True)],
             output_type=[str, DeferredToolRequests],
         )
-        if door is not None:
-            agent = learning(agent, **{"space": "s", "client": door, "deadline": 0.01} | options)
+        if recorded is not None:
+            agent = learning(agent, **{"space": "s", "client": recorded, "deadline": 0.01} | options)
         history = []
         for turn in turns:
             result = await self.turn(agent, played, streamed, turn.says, message_history=history)

@@ -49,12 +49,12 @@ from .types import (
     ToolName,
 )
 
-__all__ = ["BlobStore", "BlobWriter", "KeyStore", "Moment", "Pending", "Store"]
+__all__ = ["BlobStore", "BlobWriter", "KeyStore", "Pending", "ReadSnapshot", "Store"]
 
 T = TypeVar("T")
 
 
-class Moment(Protocol):
+class ReadSnapshot(Protocol):
     """One moment of a store: what is asked of it comes from one snapshot, at once. See the same names in `Store`."""
 
     def session(self, session_id: str) -> Session: ...
@@ -364,7 +364,7 @@ class Store(Protocol):
         Terms are what `acontext_store.tokenizer.words` makes.
         """
 
-    def together(self, question: Callable[[Moment], T]) -> Pending[T]:
+    def together(self, question: Callable[[ReadSnapshot], T]) -> Pending[T]:
         """What `question` makes of one moment of the store: for reads that build on each other.
 
         It runs on a thread of the store, so it must be quick and wait for nothing; what it raises, the result raises.

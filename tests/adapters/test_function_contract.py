@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from acontext_adapters import function
-from acontext_adapters.testing import AdapterContract, Played, RecordingDoor, Tools, Turn
+from acontext_adapters.testing import AdapterContract, HostTools, MemoryClient, Played, Turn
 from acontext_plugins import current_run, learning, runs
 
 NAMES = ("weather", "broken", "slow")
@@ -18,7 +18,7 @@ TALKS = itertools.count()
 class Agent:
     """An agent of the host's own: a history, and a function for each turn."""
 
-    def __init__(self, script: list[Any], tools: Tools) -> None:
+    def __init__(self, script: list[Any], tools: HostTools) -> None:
         self.script = script
         self.tools = tools
         self.history: list[dict[str, Any]] = []
@@ -78,13 +78,19 @@ class TestFunction(AdapterContract):
     ]
 
     async def play(
-        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False, **options: Any
+        self,
+        turns: Sequence[Turn],
+        tools: HostTools,
+        memory: MemoryClient | None,
+        *,
+        streamed: bool = False,
+        **options: Any,
     ) -> Played:
         played = Played()
         agent = Agent([step for turn in turns for step in turn.steps], tools)
         turn: Any = agent.words if streamed else agent.answer
-        if door is not None:
-            given = {"space": "s", "client": door, "deadline": 0.01, "session": f"talk {next(TALKS)}"} | options
+        if memory is not None:
+            given = {"space": "s", "client": memory, "deadline": 0.01, "session": f"talk {next(TALKS)}"} | options
             turn = learning(turn, **given)
         for one in turns:
             if streamed:

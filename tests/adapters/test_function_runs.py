@@ -10,40 +10,40 @@ from typing import Any
 
 import pytest
 
-from acontext_adapters.testing import RecordingDoor
+from acontext_adapters.testing import MemoryClient
 from acontext_plugins.learning import current_run, learning, report
 
 SUCCESS = ("success", "")
 
 
 @pytest.fixture
-def door() -> RecordingDoor:
-    return RecordingDoor("skills")
+def memory() -> MemoryClient:
+    return MemoryClient("skills")
 
 
-def learned(target: Any, door: RecordingDoor, **options: Any) -> Any:
-    return learning(target, space="s", client=door, strict=True, **options)
+def learned(target: Any, memory: MemoryClient, **options: Any) -> Any:
+    return learning(target, space="s", client=memory, strict=True, **options)
 
 
 # -- outcomes
-def test_an_exception_is_a_failure_and_the_same_exception(door: RecordingDoor) -> None:
+def test_an_exception_is_a_failure_and_the_same_exception(memory: MemoryClient) -> None:
     error = ValueError("no such city")
 
     def fails(city: str) -> None:
         raise error
 
     with pytest.raises(ValueError, match="no such city") as caught:
-        learned(fails, door)("Oslo")
+        learned(fails, memory)("Oslo")
     assert caught.value is error
     assert error.__cause__ is None
     assert error.__context__ is None
     assert "raise error" in "".join(traceback.format_exception(error))
-    assert door.lines == ["user: Oslo"]
-    assert door.outcome == ("failed", "ValueError: no such city")
+    assert memory.lines == ["user: Oslo"]
+    assert memory.outcome == ("failed", "ValueError: no such city")
 
 
 @pytest.mark.parametrize("kind", ["generator", "async generator", "coroutine"])
-async def test_an_exception_in_a_step_is_a_failure(kind: str, door: RecordingDoor) -> None:
+async def test_an_exception_in_a_step_is_a_failure(kind: str, memory: MemoryClient) -> None:
     def steps() -> Iterator[str]:
         yield "a"
         raise ValueError("bad")
@@ -57,42 +57,42 @@ async def test_an_exception_in_a_step_is_a_failure(kind: str, door: RecordingDoo
 
     async def drive() -> None:
         if kind == "generator":
-            list(learned(steps, door)())
+            list(learned(steps, memory)())
         elif kind == "async generator":
-            _ = [item async for item in learned(async_steps, door)()]
+            _ = [item async for item in learned(async_steps, memory)()]
         else:
-            await learned(later, door)()
+            await learned(later, memory)()
 
     with pytest.raises(ValueError, match="bad"):
         await drive()
-    assert door.outcome == ("failed", "ValueError: bad")
+    assert memory.outcome == ("failed", "ValueError: bad")
 
 
-async def test_a_cancelled_task_is_cancelled_not_failed(door: RecordingDoor) -> None:
+async def test_a_cancelled_task_is_cancelled_not_failed(memory: MemoryClient) -> None:
     started = asyncio.Event()
 
     async def wait() -> None:
         started.set()
         await asyncio.sleep(60)
 
-    task = asyncio.create_task(learned(wait, door)())
+    task = asyncio.create_task(learned(wait, memory)())
     await started.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert door.outcome == ("cancelled", "")
+    assert memory.outcome == ("cancelled", "")
 
 
-def test_an_interrupt_is_cancelled_not_failed(door: RecordingDoor) -> None:
+def test_an_interrupt_is_cancelled_not_failed(memory: MemoryClient) -> None:
     def stop() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        learned(stop, door)()
-    assert door.outcome == ("cancelled", "")
+        learned(stop, memory)()
+    assert memory.outcome == ("cancelled", "")
 
 
-def test_a_generator_that_is_left_early_was_cancelled_and_cleans_up(door: RecordingDoor) -> None:
+def test_a_generator_that_is_left_early_was_cancelled_and_cleans_up(memory: MemoryClient) -> None:
     cleaned = []
 
     def steps() -> Iterator[str]:
@@ -102,27 +102,27 @@ def test_a_generator_that_is_left_early_was_cancelled_and_cleans_up(door: Record
         finally:
             cleaned.append(current_run())
 
-    given = learned(steps, door)()
+    given = learned(steps, memory)()
     next(given)
     given.close()
     assert cleaned[0] is not None
-    assert door.lines == ["assistant: a"]
-    assert door.outcome == ("cancelled", "")
+    assert memory.lines == ["assistant: a"]
+    assert memory.outcome == ("cancelled", "")
 
 
-def test_what_the_host_reports_is_said_too(door: RecordingDoor) -> None:
+def test_what_the_host_reports_is_said_too(memory: MemoryClient) -> None:
     def pay() -> None:
         report("failed", "the total is wrong")
 
-    learned(pay, door)()
-    assert [(outcome.source, outcome.status) for outcome in door.session.outcomes] == [
+    learned(pay, memory)()
+    assert [(outcome.source, outcome.status) for outcome in memory.session.outcomes] == [
         ("report", "failed"),
         ("framework", "success"),
     ]
 
 
 # -- containers
-def test_tool_calls_noted_by_hand_stand_between_the_question_and_the_answer(door: RecordingDoor) -> None:
+def test_tool_calls_noted_by_hand_stand_between_the_question_and_the_answer(memory: MemoryClient) -> None:
     def pay(invoice: str) -> str:
         run = current_run()
         assert run is not None
@@ -130,8 +130,8 @@ def test_tool_calls_noted_by_hand_stand_between_the_question_and_the_answer(door
         run.record_tool("approve", {"id": invoice}, "not allowed", error=True)
         return "done"
 
-    learned(pay, door)("A1")
-    assert door.lines == [
+    learned(pay, memory)("A1")
+    assert memory.lines == [
         "user: A1",
         'call: open_invoice {"id": "A1"}',
         'result: {"total": 3}',
@@ -141,37 +141,37 @@ def test_tool_calls_noted_by_hand_stand_between_the_question_and_the_answer(door
     ]
 
 
-def test_tool_calls_noted_in_a_nested_function_belong_to_what_the_outer_one_was_asked(door: RecordingDoor) -> None:
+def test_tool_calls_noted_in_a_nested_function_belong_to_what_the_outer_one_was_asked(memory: MemoryClient) -> None:
     def look_up(word: str) -> str:
         run = current_run()
         assert run is not None
         run.record_tool("look_up", {"word": word}, "found")
         return word
 
-    inner = learned(look_up, door)
-    assert learned(lambda word: inner(word + "b") + "!", door)("a") == "ab!"
-    assert door.lines == ["user: a", 'call: look_up {"word": "ab"}', "result: found", "assistant: ab!"]
+    inner = learned(look_up, memory)
+    assert learned(lambda word: inner(word + "b") + "!", memory)("a") == "ab!"
+    assert memory.lines == ["user: a", 'call: look_up {"word": "ab"}', "result: found", "assistant: ab!"]
 
 
-def test_a_function_inside_of_a_function_is_part_of_its_run(door: RecordingDoor) -> None:
-    inner = learned(lambda word: word * 2, door)
-    outer = learned(lambda word: inner(word) + "!", door)
+def test_a_function_inside_of_a_function_is_part_of_its_run(memory: MemoryClient) -> None:
+    inner = learned(lambda word: word * 2, memory)
+    outer = learned(lambda word: inner(word) + "!", memory)
     assert outer("a") == "aa!"
-    assert door.lines == ["user: a", "assistant: aa!"]
-    assert len(door.session.outcomes) == 1
+    assert memory.lines == ["user: a", "assistant: aa!"]
+    assert len(memory.session.outcomes) == 1
 
 
-def test_skills_can_be_asked_for_inside(door: RecordingDoor) -> None:
+def test_skills_can_be_asked_for_inside(memory: MemoryClient) -> None:
     def pay() -> tuple[str, str, str]:
         run = current_run()
         assert run is not None
         return run.skills_text, run.recall("pay an invoice"), run.skills_text
 
-    assert learned(pay, door)() == ("", "skills", "skills")
-    assert [query.text for query in door.queries] == ["pay an invoice"]
+    assert learned(pay, memory)() == ("", "skills", "skills")
+    assert [query.text for query in memory.queries] == ["pay an invoice"]
 
 
-async def test_calls_at_the_same_time_keep_apart(door: RecordingDoor) -> None:
+async def test_calls_at_the_same_time_keep_apart(memory: MemoryClient) -> None:
     async def ask(number: int) -> None:
         run = current_run()
         assert run is not None
@@ -179,60 +179,60 @@ async def test_calls_at_the_same_time_keep_apart(door: RecordingDoor) -> None:
         run.record_tool("t", {"n": number}, str(number))
         assert current_run() is run
 
-    await asyncio.gather(*(learned(ask, door)(number) for number in range(20)))
-    assert sorted(session.lines[2] for session in door.sessions.values()) == sorted(f"result: {n}" for n in range(20))
+    await asyncio.gather(*(learned(ask, memory)(number) for number in range(20)))
+    assert sorted(session.lines[2] for session in memory.sessions.values()) == sorted(f"result: {n}" for n in range(20))
 
 
 # -- wrapping
-def test_wrapping_twice_gives_the_same_and_other_options_wrap_anew(door: RecordingDoor) -> None:
+def test_wrapping_twice_gives_the_same_and_other_options_wrap_anew(memory: MemoryClient) -> None:
     def double(word: str) -> str:
         return word * 2
 
-    wrapped = learned(double, door)
-    assert learned(wrapped, door) is wrapped
-    other = learned(wrapped, door, session="all")
+    wrapped = learned(double, memory)
+    assert learned(wrapped, memory) is wrapped
+    other = learned(wrapped, memory, session="all")
     assert other is not wrapped
     assert other("a") == "aa"
-    assert door.session.ref.key == "all"
+    assert memory.session.ref.key == "all"
 
 
-def test_the_context_of_the_caller_is_left_as_it_was(door: RecordingDoor) -> None:
+def test_the_context_of_the_caller_is_left_as_it_was(memory: MemoryClient) -> None:
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="outer")
 
     def sets() -> None:
         variable.set("inner")
 
-    learned(sets, door)()
+    learned(sets, memory)()
     assert variable.get() == "inner"
 
 
-@pytest.mark.parametrize("door", [RecordingDoor(record_error=RuntimeError("disk"))])
-async def test_a_memory_in_trouble_changes_nothing(door: RecordingDoor) -> None:
+@pytest.mark.parametrize("client", [MemoryClient(record_error=RuntimeError("disk"))])
+async def test_a_memory_in_trouble_changes_nothing(memory: MemoryClient) -> None:
     async def stream() -> AsyncIterator[int]:
         yield 1
 
     def words(text: str) -> Iterator[str]:
         yield from text.split()
 
-    options: Any = {"space": "s", "client": door}
+    options: Any = {"space": "s", "client": memory}
     assert learning(lambda word: word, **options)("a") == "a"
     assert list(learning(words, **options)("a b")) == ["a", "b"]
     assert [item async for item in learning(stream, **options)()] == [1]
 
 
-def test_odd_values_are_named_and_not_asked(door: RecordingDoor) -> None:
+def test_odd_values_are_named_and_not_asked(memory: MemoryClient) -> None:
     class Odd:
         def __repr__(self) -> str:
             raise RuntimeError("do not ask")
 
-    assert learned(lambda thing, text: None, door)(Odd(), "x" * 100_000) is None
-    (line,) = door.lines
+    assert learned(lambda thing, text: None, memory)(Odd(), "x" * 100_000) is None
+    (line,) = memory.lines
     assert line.startswith("user: thing: <")
     assert "Odd>" in line
     assert len(line) < 30_000
 
 
-def test_an_exception_that_cannot_say_what_it_is_is_a_failure_all_the_same(door: RecordingDoor) -> None:
+def test_an_exception_that_cannot_say_what_it_is_is_a_failure_all_the_same(memory: MemoryClient) -> None:
     class Odd(Exception):
         def __str__(self) -> str:
             raise RuntimeError("no words")
@@ -241,11 +241,11 @@ def test_an_exception_that_cannot_say_what_it_is_is_a_failure_all_the_same(door:
         raise Odd
 
     with pytest.raises(Odd):
-        learned(fails, door)()
-    assert door.outcome == ("failed", "Odd")
+        learned(fails, memory)()
+    assert memory.outcome == ("failed", "Odd")
 
 
-def test_tool_calls_without_words_are_kept_by_their_kind(door: RecordingDoor) -> None:
+def test_tool_calls_without_words_are_kept_by_their_kind(memory: MemoryClient) -> None:
     class Odd:
         def __str__(self) -> str:
             raise RuntimeError("no words")
@@ -259,6 +259,6 @@ def test_tool_calls_without_words_are_kept_by_their_kind(door: RecordingDoor) ->
         run.record_tool("search", {"what": Odd()}, Odd())
         run.record_tool("search", loop, {(1, 2): "pairs"})
 
-    learned(works, door)()
-    assert [line.split(" ", 1)[0] for line in door.lines] == ["call:", "result:"] * 2
-    assert "Odd" in door.lines[0]
+    learned(works, memory)()
+    assert [line.split(" ", 1)[0] for line in memory.lines] == ["call:", "result:"] * 2
+    assert "Odd" in memory.lines[0]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from acontext_adapters.testing import RecordingDoor
+from acontext_adapters.testing import MemoryClient
 from acontext_plugins import learning as public
 from acontext_plugins.learning import Adapter, _adapters, current_run, learning, report
 from acontext_plugins.runs import RunOptions, Runtime
@@ -158,31 +158,31 @@ def test_an_adapter_that_cannot_be_loaded_is_said_once_and_named_where_it_is_mis
 
 
 def test_a_client_is_taken_by_its_door() -> None:
-    door = RecordingDoor()
+    memory = MemoryClient()
 
     class Client:
         def __init__(self) -> None:
-            self.door = door
+            self.memory = memory
 
     @learning(space="s", client=Client())
     def double(word: str) -> str:
         return word * 2
 
     assert double("a") == "aa"
-    assert door.lines == ["user: a", "assistant: aa"]
+    assert memory.lines == ["user: a", "assistant: aa"]
 
 
-def test_without_a_client_the_door_of_the_process_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    door = RecordingDoor()
-    monkeypatch.setattr("acontext_plugins.client.background.default_door", lambda: door)
+def test_without_a_client_the_connection_of_the_process_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = MemoryClient()
+    monkeypatch.setattr("acontext_plugins.client.background.default_connection", lambda: memory)
 
     @learning(space="s")
     def double(word: str) -> str:
         return word * 2
 
-    assert door.recordings == []
+    assert memory.recordings == []
     double("a")
-    assert door.session.ref.space == "s"
+    assert memory.session.ref.space == "s"
 
 
 def test_report_outside_of_a_run_is_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
@@ -203,24 +203,24 @@ def test_the_decorator_and_the_call_are_the_same() -> None:
 
 
 def test_two_clients_never_share_a_scope_even_when_one_takes_the_place_of_the_other() -> None:
-    scopes = [Runtime(RunOptions(space="s"), partial(_same, door)).scope for door in _doors(200)]
+    scopes = [Runtime(RunOptions(space="s"), partial(_same, memory)).scope for memory in _doors(200)]
     assert len(set(scopes)) == 200
-    door = RecordingDoor()
-    same = [Runtime(RunOptions(space="s"), partial(_same, door)).scope for _ in range(2)]
+    memory = MemoryClient()
+    same = [Runtime(RunOptions(space="s"), partial(_same, memory)).scope for _ in range(2)]
     assert same[0] == same[1]
 
 
 async def test_who_asks_for_skills_while_another_one_waits_gets_the_same() -> None:
-    door = RecordingDoor("skills", delay=0.05)
-    run = Runtime(RunOptions(space="s", deadline=30), partial(_same, door)).start(label="l")
+    memory = MemoryClient("skills", delay=0.05)
+    run = Runtime(RunOptions(space="s", deadline=30), partial(_same, memory)).start(label="l")
     first, second = await asyncio.gather(run.arecall("warm?"), run.arecall("warm?"))
     assert (first, second) == ("skills", "skills")
-    assert len(door.queries) == 1
+    assert len(memory.queries) == 1
 
 
 async def test_one_who_is_cancelled_while_it_waits_takes_nothing_from_the_others() -> None:
-    door = RecordingDoor("skills", delay=0.05)
-    run = Runtime(RunOptions(space="s", deadline=30), partial(_same, door)).start(label="l")
+    memory = MemoryClient("skills", delay=0.05)
+    run = Runtime(RunOptions(space="s", deadline=30), partial(_same, memory)).start(label="l")
     waiting = asyncio.create_task(run.arecall("warm?"))
     other = asyncio.create_task(run.arecall("warm?"))
     await asyncio.sleep(0)
@@ -231,17 +231,17 @@ async def test_one_who_is_cancelled_while_it_waits_takes_nothing_from_the_others
 
 
 async def test_after_the_deadline_the_whole_run_goes_without() -> None:
-    door = RecordingDoor("skills", delay=0.05)
-    run = Runtime(RunOptions(space="s", deadline=0.001), partial(_same, door)).start(label="l")
+    memory = MemoryClient("skills", delay=0.05)
+    run = Runtime(RunOptions(space="s", deadline=0.001), partial(_same, memory)).start(label="l")
     assert await run.arecall("warm?") == ""
     await asyncio.sleep(0.1)
     assert await run.arecall("warm?") == ""
 
 
-def _doors(count: int) -> Iterator[RecordingDoor]:
+def _doors(count: int) -> Iterator[MemoryClient]:
     for _ in range(count):
-        yield RecordingDoor()
+        yield MemoryClient()
 
 
-def _same(door: RecordingDoor) -> RecordingDoor:
-    return door
+def _same(memory: MemoryClient) -> MemoryClient:
+    return memory

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from acontext_adapters.model_calls import ANTHROPIC, CHAT, RESPONSES, Calls, Wire
-from acontext_adapters.model_calls.delayed_failures import Hold
-from acontext_adapters.testing import SKILLS, RecordingDoor
+from acontext_adapters.model_calls import ANTHROPIC, CHAT, RESPONSES, CallRecorder, WireFormat
+from acontext_adapters.model_calls.delayed_failures import DelayedFailures
+from acontext_adapters.testing import SKILLS, MemoryClient
 from acontext_plugins.runs import RunOptions, Runtime
 
 Json = dict[str, Any]
@@ -28,11 +28,11 @@ LINES = [
 ]
 
 
-def user(wire: Wire, text: str) -> list[Json]:
+def user(wire: WireFormat, text: str) -> list[Json]:
     return [{"role": "user", "content": text}]
 
 
-def said(wire: Wire, text: str) -> list[Json]:
+def said(wire: WireFormat, text: str) -> list[Json]:
     if wire is RESPONSES:
         return [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}]
     if wire is ANTHROPIC:
@@ -40,7 +40,7 @@ def said(wire: Wire, text: str) -> list[Json]:
     return [{"role": "assistant", "content": text}]
 
 
-def called(wire: Wire, *ids: str) -> list[Json]:
+def called(wire: WireFormat, *ids: str) -> list[Json]:
     arguments = {"city": "Oslo"}
     words = json.dumps(arguments)
     if wire is RESPONSES:
@@ -53,7 +53,7 @@ def called(wire: Wire, *ids: str) -> list[Json]:
     return [{"role": "assistant", "content": None, "tool_calls": calls}]
 
 
-def results(wire: Wire, *ids: str, text: str = "21C") -> list[Json]:
+def results(wire: WireFormat, *ids: str, text: str = "21C") -> list[Json]:
     if wire is RESPONSES:
         return [{"type": "function_call_output", "call_id": id, "output": text} for id in ids]
     if wire is ANTHROPIC:
@@ -63,7 +63,7 @@ def results(wire: Wire, *ids: str, text: str = "21C") -> list[Json]:
     return [{"role": "tool", "tool_call_id": id, "content": text} for id in ids]
 
 
-def body(wire: Wire, history: list[Json], **more: Any) -> Json:
+def body(wire: WireFormat, history: list[Json], **more: Any) -> Json:
     if wire is RESPONSES:
         tools = [{"type": "function", "name": "weather", "parameters": {}}]
         return {"model": "m", "instructions": "Base.", "input": history, "tools": tools, **more}
@@ -74,7 +74,7 @@ def body(wire: Wire, history: list[Json], **more: Any) -> Json:
     return {"model": "m", "messages": [{"role": "system", "content": "Base."}, *history], "tools": tools, **more}
 
 
-def response(wire: Wire, items: list[Json], id: str = "r1") -> Json:
+def response(wire: WireFormat, items: list[Json], id: str = "r1") -> Json:
     if wire is RESPONSES:
         return {"id": id, "status": "completed", "output": items}
     if wire is ANTHROPIC:
@@ -85,8 +85,8 @@ def response(wire: Wire, items: list[Json], id: str = "r1") -> Json:
 
 
 @pytest.fixture(params=[CHAT, RESPONSES, ANTHROPIC], ids=lambda wire: wire.name)
-def wire(request: pytest.FixtureRequest) -> Wire:
-    found: Wire = request.param
+def wire(request: pytest.FixtureRequest) -> WireFormat:
+    found: WireFormat = request.param
     return found
 
 
@@ -94,13 +94,13 @@ class Host:
     """Calls a model in one format, through the core."""
 
     def __init__(
-        self, wire: Wire, door: RecordingDoor | None = None, calls: Calls | None = None, **options: Any
+        self, wire: WireFormat, recorded: MemoryClient | None = None, calls: CallRecorder | None = None, **options: Any
     ) -> None:
         self.wire = wire
-        self.door = door or RecordingDoor(SKILLS)
-        self.calls = calls if calls is not None else Calls()
+        self.recorded = recorded or MemoryClient(SKILLS)
+        self.calls = calls if calls is not None else CallRecorder()
         self.runtime = Runtime(
-            RunOptions(**{"space": "s", "strict": True, "deadline": 30, **options}), lambda: self.door
+            RunOptions(**{"space": "s", "strict": True, "deadline": 30, **options}), lambda: self.recorded
         )
         self.sent: list[Json] = []
 
@@ -126,29 +126,29 @@ class Host:
             history = [*history, *answer, *more]
 
     def outcomes(self) -> list[tuple[str, str]]:
-        return [(outcome.status, outcome.reason) for outcome in self.door.session.outcomes]
+        return [(outcome.status, outcome.reason) for outcome in self.recorded.session.outcomes]
 
 
 # -- turns
 @pytest.mark.parametrize("key", [None, "talk"])
-def test_a_talk_is_one_session_and_each_turn_one_run(wire: Wire, key: str | None) -> None:
+def test_a_talk_is_one_session_and_each_turn_one_run(wire: WireFormat, key: str | None) -> None:
     host = Host(wire)
     host.talk(session_key=key)
-    assert host.door.lines == LINES
-    runs = [message.run_id for message in host.door.session.messages]
+    assert host.recorded.lines == LINES
+    runs = [message.run_id for message in host.recorded.session.messages]
     assert runs == [runs[0]] * 4 + [runs[4]] * 2
-    assert [(one.run_id, one.status) for one in host.door.session.outcomes] == [
+    assert [(one.run_id, one.status) for one in host.recorded.session.outcomes] == [
         (runs[0], "success"),
         (runs[4], "success"),
     ]
-    assert key is None or host.door.session.ref.key == key
+    assert key is None or host.recorded.session.ref.key == key
     assert len(host.calls) == 0
 
 
-def test_each_turn_is_asked_about_once_and_has_the_same_bytes_in_each_call(wire: Wire) -> None:
+def test_each_turn_is_asked_about_once_and_has_the_same_bytes_in_each_call(wire: WireFormat) -> None:
     host = Host(wire)
     host.talk()
-    assert [(query.text, query.tools) for query in host.door.queries] == [
+    assert [(query.text, query.tools) for query in host.recorded.queries] == [
         ("weather?", ["weather"]),
         ("sure?", ["weather"]),
     ]
@@ -159,20 +159,20 @@ def test_each_turn_is_asked_about_once_and_has_the_same_bytes_in_each_call(wire:
     assert heads[0] == heads[1] == heads[2]
 
 
-def test_a_turn_in_another_process_is_the_same_run_and_is_kept_once(wire: Wire) -> None:
-    door = RecordingDoor(SKILLS)
-    workers = [Host(wire, door), Host(wire, door)]
+def test_a_turn_in_another_process_is_the_same_run_and_is_kept_once(wire: WireFormat) -> None:
+    recorded = MemoryClient(SKILLS)
+    workers = [Host(wire, recorded), Host(wire, recorded)]
     history = user(wire, "weather?")
     answers = [called(wire, "c1"), said(wire, "it is 21C"), said(wire, "yes")]
     more = [results(wire, "c1"), user(wire, "sure?"), []]
     for number, (answer, rest) in enumerate(zip(answers, more, strict=True)):
         workers[number % 2].ask(history, answer, session_key="talk")
         history = [*history, *answer, *rest]
-    assert door.lines == LINES
-    assert len({message.run_id for message in door.session.messages}) == 2
+    assert recorded.lines == LINES
+    assert len({message.run_id for message in recorded.session.messages}) == 2
 
 
-def test_parallel_calls_and_their_results_are_kept_once(wire: Wire) -> None:
+def test_parallel_calls_and_their_results_are_kept_once(wire: WireFormat) -> None:
     host = Host(wire)
     history = user(wire, "weather?")
     calls = called(wire, "c1", "c2")
@@ -180,58 +180,58 @@ def test_parallel_calls_and_their_results_are_kept_once(wire: Wire) -> None:
     host.ask([*history, *calls, *results(wire, "c2", "c1")], said(wire, "ok"))
     swapped = [*history, *calls, *results(wire, "c1", "c2"), *said(wire, "ok"), *user(wire, "sure?")]
     host.ask(swapped, said(wire, "yes"))
-    parts = [part for message in host.door.session.messages for part in message.parts]
+    parts = [part for message in host.recorded.session.messages for part in message.parts]
     assert [part.meta["id"] for part in parts if part.type == "tool-call" and part.meta] == ["c1", "c2"]
     assert [part.meta["tool_call_id"] for part in parts if part.type == "tool-result" and part.meta] == ["c2", "c1"]
-    assert host.door.lines[-3:] == ["assistant: ok", "user: sure?", "assistant: yes"]
+    assert host.recorded.lines[-3:] == ["assistant: ok", "user: sure?", "assistant: yes"]
 
 
 # -- ends
-def test_a_failure_keeps_the_turn(wire: Wire) -> None:
+def test_a_failure_keeps_the_turn(wire: WireFormat) -> None:
     host = Host(wire)
     host.ask(user(wire, "weather?"), None).failed("503: overloaded")
-    assert host.door.lines == ["user: weather?"]
+    assert host.recorded.lines == ["user: weather?"]
     assert host.outcomes() == [("failed", "503: overloaded")]
 
 
-def test_the_first_end_counts(wire: Wire) -> None:
+def test_the_first_end_counts(wire: WireFormat) -> None:
     host = Host(wire)
     call = host.ask(user(wire, "weather?"), said(wire, "ok"))
     call.cancelled()
     call.failed("late")
     call.answered(response(wire, said(wire, "again")))
     assert host.outcomes() == [("success", "")]
-    assert host.door.lines == ["user: weather?", "assistant: ok"]
+    assert host.recorded.lines == ["user: weather?", "assistant: ok"]
 
 
-def test_another_attempt_takes_a_held_failure_back(wire: Wire) -> None:
+def test_another_attempt_takes_a_held_failure_back(wire: WireFormat) -> None:
     host = Host(wire)
     asked = user(wire, "weather?")
     host.ask(asked, None, call_id="1").failed("503", retried_within=60)
     host.ask(asked, None, call_id="1", attempt=1).failed("503", retried_within=60)
     host.ask(asked, said(wire, "ok"), call_id="1", attempt=2)
     host.calls.flush()
-    assert host.door.lines == ["user: weather?", "assistant: ok"]
+    assert host.recorded.lines == ["user: weather?", "assistant: ok"]
     assert host.outcomes() == [("success", "")]
 
 
-def test_a_held_failure_comes_true_when_its_time_has_come(wire: Wire) -> None:
+def test_a_held_failure_comes_true_when_its_time_has_come(wire: WireFormat) -> None:
     done = threading.Event()
 
-    class Door(RecordingDoor):
+    class Slow(MemoryClient):
         def record(self, recording: Any) -> None:
             super().record(recording)
             if recording.outcomes:
                 done.set()
 
-    host = Host(wire, Door())
+    host = Host(wire, Slow())
     host.ask(user(wire, "weather?"), None, call_id="1").failed("503", retried_within=0.01)
     assert done.wait(30)
     assert host.outcomes() == [("failed", "503")]
     assert len(host.calls) == 0
 
 
-def test_a_turn_that_was_given_up_is_not_taken_up_by_the_next(wire: Wire) -> None:
+def test_a_turn_that_was_given_up_is_not_taken_up_by_the_next(wire: WireFormat) -> None:
     host = Host(wire)
     history = [*user(wire, "weather?"), *called(wire, "c1")]
     host.ask(history[:1], called(wire, "c1"), session_key="talk")
@@ -239,13 +239,13 @@ def test_a_turn_that_was_given_up_is_not_taken_up_by_the_next(wire: Wire) -> Non
         [*history, *results(wire, "c1"), *user(wire, "never mind, a poem")], said(wire, "a poem"), session_key="talk"
     )
     host.ask(user(wire, "something else"), said(wire, "ok"), session_key="talk")
-    runs = list(dict.fromkeys(message.run_id for message in host.door.session.messages))
+    runs = list(dict.fromkeys(message.run_id for message in host.recorded.session.messages))
     assert len(runs) == 2
-    assert [outcome.run_id for outcome in host.door.session.outcomes] == runs
+    assert [outcome.run_id for outcome in host.recorded.session.outcomes] == runs
 
 
 # -- recording
-def test_what_is_recorded_is_what_it_was_when_it_was_sent(wire: Wire) -> None:
+def test_what_is_recorded_is_what_it_was_when_it_was_sent(wire: WireFormat) -> None:
     host = Host(wire)
     given = body(wire, user(wire, "weather?"))
     call = host.calls.begin(host.runtime, wire, given)
@@ -253,22 +253,22 @@ def test_what_is_recorded_is_what_it_was_when_it_was_sent(wire: Wire) -> None:
     answer = response(wire, said(wire, "ok"))
     call.answered(answer)
     answer.clear()
-    assert host.door.lines == ["user: weather?", "assistant: ok"]
+    assert host.recorded.lines == ["user: weather?", "assistant: ok"]
 
 
-def test_injected_text_is_never_kept_and_not_injected_twice(wire: Wire) -> None:
+def test_injected_text_is_never_kept_and_not_injected_twice(wire: WireFormat) -> None:
     host = Host(wire)
     asked = user(wire, f"weather?\n\n{SKILLS}")
     first = host.ask(asked, said(wire, "ok"))
     again = first.wire.with_skills(host.sent[0], SKILLS, "system")
     assert again is host.sent[0]
-    assert host.door.lines == ["user: weather?", "assistant: ok"]
-    assert [query.text for query in host.door.queries] == ["weather?"]
+    assert host.recorded.lines == ["user: weather?", "assistant: ok"]
+    assert [query.text for query in host.recorded.queries] == ["weather?"]
     host.ask([*user(wire, "weather?"), *said(wire, "ok"), *user(wire, "sure?")], said(wire, "yes"))
-    assert host.door.lines == ["user: weather?", "assistant: ok", "user: sure?", "assistant: yes"]
+    assert host.recorded.lines == ["user: weather?", "assistant: ok", "user: sure?", "assistant: yes"]
 
 
-def test_in_the_users_turn_the_skills_stand_at_its_end_in_each_call(wire: Wire) -> None:
+def test_in_the_users_turn_the_skills_stand_at_its_end_in_each_call(wire: WireFormat) -> None:
     host = Host(wire, inject_as="user")
     history = user(wire, "weather?")
     host.ask(history, called(wire, "c1"))
@@ -280,20 +280,20 @@ def test_in_the_users_turn_the_skills_stand_at_its_end_in_each_call(wire: Wire) 
 
 
 @pytest.mark.parametrize("options", [{"space": None}, {"inject": False}])
-def test_nothing_is_asked_for_where_nothing_is_injected(wire: Wire, options: Any) -> None:
+def test_nothing_is_asked_for_where_nothing_is_injected(wire: WireFormat, options: Any) -> None:
     host = Host(wire, **options)
     call = host.ask(user(wire, "weather?"), said(wire, "ok"))
     assert not call.wanted
     assert host.sent[0] is call.body
-    assert host.door.queries == []
-    assert host.door.lines == ["user: weather?", "assistant: ok"]
+    assert host.recorded.queries == []
+    assert host.recorded.lines == ["user: weather?", "assistant: ok"]
 
 
 # -- never hurting the host
-def test_requests_and_answers_of_any_shape_raise_nothing(wire: Wire) -> None:
+def test_requests_and_answers_of_any_shape_raise_nothing(wire: WireFormat) -> None:
     shapes: list[Any] = [None, 1, "x", [], [1], {}, {"x": 1}, [None], [{"role": 1}], [{"content": {}}], [{"type": []}]]
-    door = RecordingDoor(SKILLS)
-    host = Host(wire, door, strict=False)
+    recorded = MemoryClient(SKILLS)
+    host = Host(wire, recorded, strict=False)
     names = (
         "messages",
         "input",
@@ -322,35 +322,35 @@ def test_requests_and_answers_of_any_shape_raise_nothing(wire: Wire) -> None:
             ):
                 try:
                     assembler.feed(event)
-                except Exception as error:  # a door guards it; it is to be an exception and no more
+                except Exception as error:  # a client guards it; it is to be an exception and no more
                     assert isinstance(error, Exception)  # noqa: PT017
             call.answered(assembler.response)
-    assert door.sessions
+    assert recorded.sessions
 
 
-def test_no_client_lives_on_for_a_turn_that_was_given_up(wire: Wire) -> None:
-    calls = Calls()
+def test_no_client_lives_on_for_a_turn_that_was_given_up(wire: WireFormat) -> None:
+    calls = CallRecorder()
     host = Host(wire, calls=calls)
     host.ask(user(wire, "weather?"), called(wire, "c1"))
-    there = weakref.ref(host.door)
+    there = weakref.ref(host.recorded)
     assert len(calls) == 1
     del host
     gc.collect()
     assert there() is None
 
 
-async def test_a_recall_in_a_coroutine_is_asked_for_once_too(wire: Wire) -> None:
+async def test_a_recall_in_a_coroutine_is_asked_for_once_too(wire: WireFormat) -> None:
     host = Host(wire)
     call = host.calls.begin(host.runtime, wire, body(wire, user(wire, "weather?")))
     sent = await call.aprepared()
     assert SKILLS in json.dumps(sent, ensure_ascii=False) or "acontext-skills" in json.dumps(sent)
     assert (await call.aprepared()) == sent
-    assert len(host.door.queries) == 1
+    assert len(host.recorded.queries) == 1
     await asyncio.sleep(0)
 
 
 def test_hold_takes_back_flushes_and_forgets() -> None:
-    hold, said = Hold(), []
+    hold, said = DelayedFailures(), []
     hold.put("a", 60, lambda: said.append("a"))
     hold.put("b", 60, lambda: said.append("b"))
     assert hold.take("a")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acontext_adapters.model_calls import ANTHROPIC, CHAT, RESPONSES, Events, Wire
+from acontext_adapters.model_calls import ANTHROPIC, CHAT, RESPONSES, Events, WireFormat
 from acontext_adapters.testing import SKILLS
 
 from .litellm import upstream
@@ -99,7 +99,7 @@ def test_anthropic_has_them_in_the_users_words_and_not_among_results() -> None:
         (ANTHROPIC, [{"name": "a", "input_schema": {}}, {"type": "web_search_20250305", "name": "web_search"}], None),
     ],
 )
-def test_the_tools_that_a_model_has(wire: Wire, tools: Any, names: list[str] | None) -> None:
+def test_the_tools_that_a_model_has(wire: WireFormat, tools: Any, names: list[str] | None) -> None:
     if wire is ANTHROPIC:
         assert wire.tools({"tools": tools}) == ["a", "web_search"]
         assert wire.tools({"tools": tools, "mcp_servers": [{"name": "x"}]}) is None
@@ -109,7 +109,7 @@ def test_the_tools_that_a_model_has(wire: Wire, tools: Any, names: list[str] | N
 
 # -- fingerprints
 def test_the_same_words_have_the_same_fingerprint_in_any_clothes() -> None:
-    def key(wire: Wire, message: Json) -> Any:
+    def key(wire: WireFormat, message: Json) -> Any:
         name = "input" if wire is RESPONSES else "messages"
         return [piece.item for piece in wire.pieces({name: [message]})]
 
@@ -170,7 +170,7 @@ def test_anthropics_results_stand_apart_from_what_the_user_says_beside_them() ->
         (ANTHROPIC, {"stop_reason": "pause_turn", "content": [{"type": "text", "text": "..."}]}, "calls"),
     ],
 )
-def test_what_an_answer_means(wire: Wire, response: Json, status: str) -> None:
+def test_what_an_answer_means(wire: WireFormat, response: Json, status: str) -> None:
     assert wire.answer(response, {}).status == status
 
 
@@ -190,7 +190,7 @@ CALLS = [upstream.Call("weather", "c1"), upstream.Call("weather", "c2", {"city":
 
 @pytest.mark.parametrize("wire", [CHAT, RESPONSES, ANTHROPIC], ids=lambda wire: wire.name)
 @pytest.mark.parametrize("step", ["21C in Oslo", CALLS], ids=["words", "calls"])
-def test_a_stream_comes_to_what_is_answered_without_one(wire: Wire, step: Any) -> None:
+def test_a_stream_comes_to_what_is_answered_without_one(wire: WireFormat, step: Any) -> None:
     make = {"chat": upstream._chat, "responses": upstream._responses, "anthropic": upstream._messages}[wire.name]
     (whole,) = make({"model": "m"}, step, streamed=False)
     assembler = wire.assembler()

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acontext_adapters.model_calls import ANTHROPIC, CHAT, Calls
-from acontext_adapters.model_calls.turns import Call
+from acontext_adapters.model_calls import ANTHROPIC, CHAT, CallRecorder
+from acontext_adapters.model_calls.turns import RecordedCall
 from acontext_plugins import Acontext
 from acontext_plugins.runs import RunOptions, Runtime
 
@@ -42,17 +42,17 @@ class Talk:
 
     def __init__(self, client: Acontext, workers: int = 1) -> None:
         self.client = client
-        self.runtime = Runtime(RunOptions(space=None, strict=True), lambda: client.door)
-        self.workers = [Calls() for _ in range(workers)]
+        self.runtime = Runtime(RunOptions(space=None, strict=True), lambda: client.connection)
+        self.workers = [CallRecorder() for _ in range(workers)]
 
-    def begin(self, *items: Json, worker: int = 0, **options: Any) -> Call:
+    def begin(self, *items: Json, worker: int = 0, **options: Any) -> RecordedCall:
         body = {"model": "m", "messages": list(items)}
         return self.workers[worker].begin(self.runtime, CHAT, body, session_key="talk", **options)
 
     def ask(self, *items: Json, answer: Json, worker: int = 0) -> None:
         self.answer(self.begin(*items, worker=worker), answer)
 
-    def answer(self, call: Call, answer: Json) -> None:
+    def answer(self, call: RecordedCall, answer: Json) -> None:
         finish = "tool_calls" if answer.get("tool_calls") else "stop"
         call.answered({"id": "r", "choices": [{"index": 0, "message": answer, "finish_reason": finish}]})
 

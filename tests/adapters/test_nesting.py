@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from acontext_adapters.testing import SKILLS, RecordingDoor
+from acontext_adapters.testing import SKILLS, MemoryClient
 from acontext_plugins.learning import learning
 from acontext_plugins.runs import current_run, report
 
@@ -44,14 +44,14 @@ class Tools:
 
 
 @pytest.fixture
-def door() -> RecordingDoor:
-    return RecordingDoor(SKILLS)
+def memory() -> MemoryClient:
+    return MemoryClient(SKILLS)
 
 
 @pytest.fixture
-def wrap(door: RecordingDoor) -> Any:
+def wrap(memory: MemoryClient) -> Any:
     def wrapped(target: Any, **options: Any) -> Any:
-        return learning(target, space="s", client=door, strict=True, deadline=30, **options)
+        return learning(target, space="s", client=memory, strict=True, deadline=30, **options)
 
     return wrapped
 
@@ -70,12 +70,12 @@ def agent(tools: Tools, model: Any = None) -> Any:
     )
 
 
-def once(door: RecordingDoor) -> None:
+def once(memory: MemoryClient) -> None:
     """One session, one run, one outcome, every line once."""
-    assert door.lines == LINES
-    assert len({message.run_id for message in door.session.messages}) == 1
-    assert [(outcome.status, outcome.run_id) for outcome in door.session.outcomes] == [
-        ("success", door.session.messages[0].run_id)
+    assert memory.lines == LINES
+    assert len({message.run_id for message in memory.session.messages}) == 1
+    assert [(outcome.status, outcome.run_id) for outcome in memory.session.outcomes] == [
+        ("success", memory.session.messages[0].run_id)
     ]
 
 
@@ -83,7 +83,7 @@ def once(door: RecordingDoor) -> None:
 @pytest.mark.parametrize("runner", RUNNERS)
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_a_function_around_an_agent_is_one_task(
-    runner: Any, streamed: bool, wrap: Any, door: RecordingDoor
+    runner: Any, streamed: bool, wrap: Any, memory: MemoryClient
 ) -> None:
     tools = Tools()
     inner = wrap(agent(tools))
@@ -99,16 +99,16 @@ async def test_a_function_around_an_agent_is_one_task(
         return str(result.final_output)
 
     assert await handle(ASK) == "21C"
-    once(door)
-    assert tools.runs == [door.session.messages[0].run_id]
-    assert len(door.queries) == 1
+    once(memory)
+    assert tools.runs == [memory.session.messages[0].run_id]
+    assert len(memory.queries) == 1
 
 
 @pytest.mark.parametrize("kind", [openai.OpenAI, openai.AsyncOpenAI])
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("talk", [loop.chat, loop.responses])
 async def test_a_function_around_a_plain_client_is_one_task(
-    talk: Any, kind: Any, streamed: bool, wrap: Any, door: RecordingDoor
+    talk: Any, kind: Any, streamed: bool, wrap: Any, memory: MemoryClient
 ) -> None:
     tools, upstream = Tools(), provider()
     client = wrap(loop.client(upstream, kind))
@@ -119,29 +119,29 @@ async def test_a_function_around_a_plain_client_is_one_task(
         return str(await talk(client, history, tools, streamed=streamed))
 
     assert await handle(ASK) == "21C"
-    once(door)
-    assert tools.runs == [door.session.messages[0].run_id]
-    assert len(door.queries) == 1
+    once(memory)
+    assert tools.runs == [memory.session.messages[0].run_id]
+    assert len(memory.queries) == 1
     assert [prompt.count(SKILLS) for prompt in upstream.prompts] == [1, 1]
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
 async def test_an_agent_over_a_plain_client_is_recorded_by_the_agent_alone(
-    runner: Any, wrap: Any, door: RecordingDoor
+    runner: Any, wrap: Any, memory: MemoryClient
 ) -> None:
     tools, upstream = Tools(), provider()
     client = wrap(loop.client(upstream, openai.AsyncOpenAI))
     model = agents.OpenAIChatCompletionsModel(model="m", openai_client=client)
     result = await runner.run(wrap(agent(tools, model)), ASK)
     assert result.final_output == "21C"
-    once(door)
-    assert len(door.queries) == 1
+    once(memory)
+    assert len(memory.queries) == 1
     assert [prompt.count(SKILLS) for prompt in upstream.prompts] == [1, 1]
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
 async def test_a_function_around_an_agent_over_a_plain_client_is_one_task(
-    runner: Any, wrap: Any, door: RecordingDoor
+    runner: Any, wrap: Any, memory: MemoryClient
 ) -> None:
     tools, upstream = Tools(), provider()
     client = wrap(loop.client(upstream, openai.AsyncOpenAI))
@@ -152,12 +152,12 @@ async def test_a_function_around_an_agent_over_a_plain_client_is_one_task(
         return str((await runner.run(inner, question)).final_output)
 
     assert await handle(ASK) == "21C"
-    once(door)
-    assert len(door.queries) == 1
+    once(memory)
+    assert len(memory.queries) == 1
     assert [prompt.count(SKILLS) for prompt in upstream.prompts] == [1, 1]
 
 
-async def test_a_function_around_a_function_is_one_task(wrap: Any, door: RecordingDoor) -> None:
+async def test_a_function_around_a_function_is_one_task(wrap: Any, memory: MemoryClient) -> None:
     tools = Tools()
     client = wrap(loop.client(provider(), openai.AsyncOpenAI))
 
@@ -170,11 +170,11 @@ async def test_a_function_around_a_function_is_one_task(wrap: Any, door: Recordi
         return str(await inner(question)).upper()
 
     assert await outer(ASK) == "21C"
-    once(door)
-    assert tools.runs == [door.session.messages[0].run_id]
+    once(memory)
+    assert tools.runs == [memory.session.messages[0].run_id]
 
 
-async def test_two_agents_in_one_function_are_one_task(wrap: Any, door: RecordingDoor) -> None:
+async def test_two_agents_in_one_function_are_one_task(wrap: Any, memory: MemoryClient) -> None:
     client = wrap(loop.client(Provider("a plan", "a poem"), openai.AsyncOpenAI))
 
     @wrap
@@ -183,12 +183,12 @@ async def test_two_agents_in_one_function_are_one_task(wrap: Any, door: Recordin
         return await loop.chat(client, [{"role": "user", "content": f"write: {plan}"}], None)
 
     assert await handle("a poem") == "a poem"
-    assert door.lines == ["user: plan: a poem", "assistant: a plan", "user: write: a plan", "assistant: a poem"]
-    assert len({message.run_id for message in door.session.messages}) == 1
-    assert [outcome.status for outcome in door.session.outcomes] == ["success"]
+    assert memory.lines == ["user: plan: a poem", "assistant: a plan", "user: write: a plan", "assistant: a poem"]
+    assert len({message.run_id for message in memory.session.messages}) == 1
+    assert [outcome.status for outcome in memory.session.outcomes] == ["success"]
 
 
-async def test_a_call_that_fails_and_is_handled_by_its_function_is_no_failure(wrap: Any, door: RecordingDoor) -> None:
+async def test_a_call_that_fails_and_is_handled_by_its_function_is_no_failure(wrap: Any, memory: MemoryClient) -> None:
     client = wrap(loop.client(Provider(RuntimeError("503"), "ok"), openai.AsyncOpenAI))
 
     @wrap
@@ -201,11 +201,11 @@ async def test_a_call_that_fails_and_is_handled_by_its_function_is_no_failure(wr
         return ""
 
     assert await handle(ASK) == "ok"
-    assert door.lines == ["user: weather in Oslo?", "assistant: ok"]
-    assert [outcome.status for outcome in door.session.outcomes] == ["success"]
+    assert memory.lines == ["user: weather in Oslo?", "assistant: ok"]
+    assert [outcome.status for outcome in memory.session.outcomes] == ["success"]
 
 
-async def test_a_plain_client_in_an_agents_tool_is_part_of_what_the_agent_did(wrap: Any, door: RecordingDoor) -> None:
+async def test_a_plain_client_in_an_agents_tool_is_part_of_what_the_agent_did(wrap: Any, memory: MemoryClient) -> None:
     client = wrap(loop.client(Provider("aside"), openai.AsyncOpenAI))
 
     @agents.function_tool
@@ -216,10 +216,10 @@ async def test_a_plain_client_in_an_agents_tool_is_part_of_what_the_agent_did(wr
     bare = agent(Tools())
     bare.tools = [weather]
     await agents.Runner.run(wrap(bare), ASK)
-    once(door)
+    once(memory)
 
 
-async def test_the_history_that_a_function_goes_on_with_is_kept_once(wrap: Any, door: RecordingDoor) -> None:
+async def test_the_history_that_a_function_goes_on_with_is_kept_once(wrap: Any, memory: MemoryClient) -> None:
     client = wrap(loop.client(Provider("a", "b"), openai.AsyncOpenAI))
     history: list[Json] = []
 
@@ -228,17 +228,17 @@ async def test_the_history_that_a_function_goes_on_with_is_kept_once(wrap: Any, 
         history.append({"role": "user", "content": question})
         return await loop.chat(client, history, None)
 
-    handle = learning(handle, space="s", client=door, strict=True, session="talk", deadline=30)
+    handle = learning(handle, space="s", client=memory, strict=True, session="talk", deadline=30)
     await handle("one")
     await handle("two")
-    assert door.lines == ["user: one", "assistant: a", "user: two", "assistant: b"]
-    assert len({message.run_id for message in door.session.messages}) == 2
-    assert [outcome.status for outcome in door.session.outcomes] == ["success", "success"]
+    assert memory.lines == ["user: one", "assistant: a", "user: two", "assistant: b"]
+    assert len({message.run_id for message in memory.session.messages}) == 2
+    assert [outcome.status for outcome in memory.session.outcomes] == ["success", "success"]
 
 
 # -- the current run, and what is reported about it
 @pytest.mark.parametrize("runner", RUNNERS)
-async def test_a_tool_can_report_on_the_task_around_it(runner: Any, wrap: Any, door: RecordingDoor) -> None:
+async def test_a_tool_can_report_on_the_task_around_it(runner: Any, wrap: Any, memory: MemoryClient) -> None:
     tools = Tools()
     tools.say = ("failed", "the wrong city")
     inner = wrap(agent(tools))
@@ -248,22 +248,22 @@ async def test_a_tool_can_report_on_the_task_around_it(runner: Any, wrap: Any, d
         return str((await runner.run(inner, question)).final_output)
 
     await handle(ASK)
-    told = [(outcome.status, outcome.source, outcome.reason) for outcome in door.session.outcomes]
+    told = [(outcome.status, outcome.source, outcome.reason) for outcome in memory.session.outcomes]
     assert told == [("failed", "report", "the wrong city"), ("success", "framework", "")]
-    assert len({outcome.run_id for outcome in door.session.outcomes}) == 1
+    assert len({outcome.run_id for outcome in memory.session.outcomes}) == 1
 
 
-async def test_outside_of_a_run_there_is_none(wrap: Any, door: RecordingDoor, caplog: Any) -> None:
+async def test_outside_of_a_run_there_is_none(wrap: Any, memory: MemoryClient, caplog: Any) -> None:
     client = wrap(loop.client(provider(), openai.AsyncOpenAI))
     tools = Tools()
     assert await loop.chat(client, [{"role": "user", "content": ASK}], tools) == "21C"
     assert tools.runs == [None], "the host runs its tools between two calls: nobody can know of which run"
-    once(door)
+    once(memory)
     assert current_run() is None
 
 
 # -- generators
-def test_a_generator_is_the_run_inside_and_not_in_its_consumer(wrap: Any, door: RecordingDoor) -> None:
+def test_a_generator_is_the_run_inside_and_not_in_its_consumer(wrap: Any, memory: MemoryClient) -> None:
     client = wrap(loop.client(Provider("one two three"), openai.OpenAI))
     inside: list[Any] = []
 
@@ -279,12 +279,12 @@ def test_a_generator_is_the_run_inside_and_not_in_its_consumer(wrap: Any, door: 
         assert current_run() is None
         words.append(word)
     assert "".join(words) == "one two three"
-    assert {run.id for run in inside} == {door.session.messages[0].run_id}
-    assert door.lines == ["user: count", "assistant: one two three"]
-    assert [outcome.status for outcome in door.session.outcomes] == ["success"]
+    assert {run.id for run in inside} == {memory.session.messages[0].run_id}
+    assert memory.lines == ["user: count", "assistant: one two three"]
+    assert [outcome.status for outcome in memory.session.outcomes] == ["success"]
 
 
-async def test_an_async_generator_that_is_left_takes_its_stream_with_it(wrap: Any, door: RecordingDoor) -> None:
+async def test_an_async_generator_that_is_left_takes_its_stream_with_it(wrap: Any, memory: MemoryClient) -> None:
     client = wrap(loop.client(Provider("one two three"), openai.AsyncOpenAI))
 
     @wrap
@@ -297,11 +297,11 @@ async def test_an_async_generator_that_is_left_takes_its_stream_with_it(wrap: An
     assert await anext(items) == ""
     assert current_run() is None
     await items.aclose()  # type: ignore[attr-defined]
-    assert door.lines == ["user: count"]
-    assert [outcome.status for outcome in door.session.outcomes] == ["cancelled"]
+    assert memory.lines == ["user: count"]
+    assert [outcome.status for outcome in memory.session.outcomes] == ["cancelled"]
 
 
-async def test_many_at_once_stay_apart(wrap: Any, door: RecordingDoor) -> None:
+async def test_many_at_once_stay_apart(wrap: Any, memory: MemoryClient) -> None:
     async def one(number: int) -> None:
         tools = Tools()
         client = wrap(loop.client(provider(), openai.AsyncOpenAI))
@@ -313,8 +313,8 @@ async def test_many_at_once_stay_apart(wrap: Any, door: RecordingDoor) -> None:
         await handle(f"{ASK} {number}")
 
     await asyncio.gather(*(one(number) for number in range(10)))
-    assert len(door.sessions) == 10
-    for session in door.sessions.values():
+    assert len(memory.sessions) == 10
+    for session in memory.sessions.values():
         assert session.lines[1:] == LINES[1:]
         assert len({message.run_id for message in session.messages}) == 1
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from acontext_adapters.testing import SKILLS, RecordingDoor
+from acontext_adapters.testing import SKILLS, MemoryClient
 from acontext_plugins.learning import learning
 
 agents = pytest.importorskip("agents")
@@ -16,7 +16,7 @@ litellm = pytest.importorskip("litellm")
 from agents.extensions.models.litellm_model import LitellmModel  # noqa: E402
 
 from acontext_adapters.litellm import AcontextLogger, functions  # noqa: E402
-from acontext_adapters.model_calls import Calls  # noqa: E402
+from acontext_adapters.model_calls import CallRecorder  # noqa: E402
 from acontext_adapters.testing import Use  # noqa: E402
 
 from .litellm import scripted  # noqa: E402
@@ -25,16 +25,16 @@ LINES = ["user: weather in Oslo?", 'call: weather {"city":"Oslo"}', "result: 21C
 
 
 @pytest.fixture
-def door() -> RecordingDoor:
-    return RecordingDoor(SKILLS)
+def memory() -> MemoryClient:
+    return MemoryClient(SKILLS)
 
 
 @pytest.fixture
-def provider(door: RecordingDoor, monkeypatch: pytest.MonkeyPatch) -> Iterator[scripted.Provider]:
-    monkeypatch.setattr(functions, "calls", Calls())
+def provider(memory: MemoryClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[scripted.Provider]:
+    monkeypatch.setattr(functions, "calls", CallRecorder())
     found = scripted.Provider()
     monkeypatch.setattr(litellm, "custom_provider_map", [{"provider": "scripted", "custom_handler": found}])
-    monkeypatch.setattr(litellm, "callbacks", [AcontextLogger(space="s", client=door)])
+    monkeypatch.setattr(litellm, "callbacks", [AcontextLogger(space="s", client=memory)])
     litellm.utils.custom_llm_setup()
     found.steps = [[Use("weather", "c1", "Oslo")], "21C"]
     yield found
@@ -46,7 +46,7 @@ def provider(door: RecordingDoor, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
 @pytest.mark.parametrize("outermost", ["function", "agent", "litellm"])
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 async def test_an_agent_over_litellm_is_recorded_by_the_outermost_alone(
-    outermost: str, streamed: bool, door: RecordingDoor, provider: scripted.Provider
+    outermost: str, streamed: bool, memory: MemoryClient, provider: scripted.Provider
 ) -> None:
     asked: list[str] = []
 
@@ -55,7 +55,7 @@ async def test_an_agent_over_litellm_is_recorded_by_the_outermost_alone(
         asked.append(city)
         return f"21C in {city}"
 
-    wrap = learning(space="s", client=door, strict=True, deadline=30)
+    wrap = learning(space="s", client=memory, strict=True, deadline=30)
     plain = agents.Agent(
         name="A",
         instructions="Base.",
@@ -76,8 +76,8 @@ async def test_an_agent_over_litellm_is_recorded_by_the_outermost_alone(
     run = wrap(handle) if outermost == "function" else handle
     assert await run("weather in Oslo?") == "21C"
     assert asked == ["Oslo"]
-    assert door.lines == LINES
-    assert len({message.run_id for message in door.session.messages}) == 1
-    assert [outcome.status for outcome in door.session.outcomes] == ["success"]
-    assert len(door.queries) == 1
+    assert memory.lines == LINES
+    assert len({message.run_id for message in memory.session.messages}) == 1
+    assert [outcome.status for outcome in memory.session.outcomes] == ["success"]
+    assert len(memory.queries) == 1
     assert [prompt.count(SKILLS) for prompt in provider.prompts] == [1, 1]

@@ -197,7 +197,7 @@ SLIPS = {
         "in_the_users_newest_turn",
         "but it works: take it off the list",
     ),
-    "nothing is wrapped": ("if door is not None", "if False", "has_the_type_that_it_had", "has not called learning"),
+    "nothing is wrapped": ("if client is not None", "if False", "has_the_type_that_it_had", "has not called learning"),
 }
 WITH_OPTIONS = """
 

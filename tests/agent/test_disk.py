@@ -22,7 +22,7 @@ Call = Callable[..., str]
 
 @pytest.fixture(params=["sync", "async"])
 def call(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Call]:
-    """Calls a tool of an empty disk, by either front door."""
+    """Calls a tool of an empty disk, by either front client."""
     url = f"sqlite:///{tmp_path}/a.db"
     if request.param == "sync":
         with Acontext(url) as client:
@@ -30,11 +30,11 @@ def call(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Call]:
             yield lambda name, **given: DISK_TOOLS.execute_tool(ctx, name, given)
         return
     with asyncio.Runner() as runner:
-        door = AsyncAcontext(url)
-        disk = runner.run(door.disks.create())
-        async_ctx = runner.run(DISK_TOOLS.async_format_context(door, disk.id))
+        memory = AsyncAcontext(url)
+        disk = runner.run(memory.disks.create())
+        async_ctx = runner.run(DISK_TOOLS.async_format_context(memory, disk.id))
         yield lambda name, **given: runner.run(DISK_TOOLS.async_execute_tool(async_ctx, name, given))
-        runner.run(door.aclose())
+        runner.run(memory.aclose())
 
 
 def test_a_model_works_on_a_disk(call: Call) -> None:

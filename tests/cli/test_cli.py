@@ -302,20 +302,20 @@ def test_secrets_in_lines_that_cannot_be_taken_are_not_shown(tmp_path: Path) -> 
 def test_doctor_tries_again_what_has_failed_for_good_and_says_how_it_went(tmp_path: Path) -> None:
     break_it = (
         "import asyncio, sys\n"
-        "from acontext_plugins.engine.embedded import open_home\n"
+        "from acontext_plugins.engine.embedded import open_engine\n"
         "from acontext_plugins.service import SessionRef\n"
         "from acontext_plugins.settings import ObserveSettings, Settings, WorkerSettings\n"
         "from acontext_store.types import Message, Part\n"
         "class Broken:\n"
         "    async def observe(self, observation):\n"
         "        raise RuntimeError('the observer broke')\n"
-        "home = open_home(Settings(url='sqlite:///a.db', observe=ObserveSettings(quiet=0, max_wait=0),\n"
+        "embedded = open_engine(Settings(url='sqlite:///a.db', observe=ObserveSettings(quiet=0, max_wait=0),\n"
         "                          worker=WorkerSettings(enabled=False, max_attempts=1)))\n"
-        "home.engine.worker._observer = Broken()\n"
+        "embedded.engine.worker._observer = Broken()\n"
         "said = Message(role='user', parts=(Part(type='text', text='hello'),))\n"
-        "home.engine.recorder.append(SessionRef('s'), [said]).result()\n"
-        "home.loop.run(home.engine.worker.work_once())\n"
-        "home.close()\n"
+        "embedded.engine.recorder.append(SessionRef('s'), [said]).result()\n"
+        "embedded.loop.run(embedded.engine.worker.work_once())\n"
+        "embedded.close()\n"
     )
     subprocess.run([sys.executable, "-c", break_it], cwd=tmp_path, check=True, capture_output=True, timeout=60)
     sick = acontext("doctor", "--url", "sqlite:///a.db", cwd=tmp_path)

@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from acontext_plugins.engine.embedded import Home
+from acontext_plugins.engine.embedded import EmbeddedEngine
 from acontext_plugins.learn.rules import RulesLearner
 from acontext_plugins.llm import Purpose, Reply, Request, ask_for
 from acontext_plugins.observe.rules import RulesObserver
-from acontext_plugins.protocols import Lesson, Observation
+from acontext_plugins.protocols import LearningInput, Observation
 from acontext_plugins.settings import LearnSettings, WorkerSettings
 from acontext_plugins.testing import ScriptedLLM
 from acontext_plugins.worker.worker import Worker
@@ -39,7 +39,7 @@ class Asking:
         await self._ask(Purpose(job="observe", session_id=observation.session.id))
         return await self._observer.observe(observation)
 
-    async def learn(self, lesson: Lesson) -> SkillOps:
+    async def learn(self, lesson: LearningInput) -> SkillOps:
         await self._ask(Purpose(job="learn", space_id=lesson.space.id))
         return await self._learner.learn(lesson)
 
@@ -81,12 +81,12 @@ NONSENSE: dict[str, Any] = {
 }
 
 
-def worker(home: Home, model: Model, **settings: Any) -> Worker:
+def worker(embedded: EmbeddedEngine, model: Model, **settings: Any) -> Worker:
     """The engine's worker, with a mind that asks the model."""
     chosen = WorkerSettings(**{"backoff": 0.001, "longest_probe": 0.01, "idle": 0.01, **settings})
     mind = Asking(model.llm)
-    home.engine.worker = Worker(home.engine.store, mind, mind, settings=chosen, learn=LearnSettings(quiet=0.0))
-    return home.engine.worker
+    embedded.engine.worker = Worker(embedded.engine.store, mind, mind, settings=chosen, learn=LearnSettings(quiet=0.0))
+    return embedded.engine.worker
 
 
 def until(state: Callable[[], bool], seconds: float = 30.0) -> None:

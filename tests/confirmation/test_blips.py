@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from acontext_plugins import Acontext
-from acontext_plugins.engine.embedded import Home
+from acontext_plugins.engine.embedded import EmbeddedEngine
 from acontext_plugins.llm import Request
 from acontext_plugins.observe.rules import RulesObserver
 from acontext_plugins.protocols import Observation
@@ -22,15 +22,15 @@ from acontext_store.types import TaskOps
 from .scripted import OUTAGES, Model, until, worker
 from .test_outages import learned, record, statuses
 
-Wait = Callable[[Home], Any]
+Wait = Callable[[EmbeddedEngine], Any]
 
 
-def flush(home: Home) -> None:
-    assert home.loop.run(home.engine.flush(60)) is True
+def flush(embedded: EmbeddedEngine) -> None:
+    assert embedded.loop.run(embedded.engine.flush(60)) is True
 
 
-def learn_from_files(home: Home) -> None:
-    home.loop.run(home.engine.work_off())
+def learn_from_files(embedded: EmbeddedEngine) -> None:
+    embedded.loop.run(embedded.engine.work_off())
 
 
 def away_for(calls: int) -> Callable[[Request], Any]:
@@ -46,17 +46,19 @@ def away_for(calls: int) -> Callable[[Request], Any]:
 
 @pytest.mark.parametrize("wait", [flush, learn_from_files])
 @pytest.mark.parametrize("calls", [1, 2])
-def test_a_blip_is_waited_through(home: Home, wait: Wait, calls: int) -> None:
-    worker(home, Model(trouble=away_for(calls)), concurrency=1)
-    record(home, 6)
-    wait(home)
-    assert home.engine.store.lanes().result() == []
-    assert learned(home) == ["issue_refund"]
-    assert all(statuses(home, f"key-{number}") == {"success"} for number in range(6))
+def test_a_blip_is_waited_through(embedded: EmbeddedEngine, wait: Wait, calls: int) -> None:
+    worker(embedded, Model(trouble=away_for(calls)), concurrency=1)
+    record(embedded, 6)
+    wait(embedded)
+    assert embedded.engine.store.lanes().result() == []
+    assert learned(embedded) == ["issue_refund"]
+    assert all(statuses(embedded, f"key-{number}") == {"success"} for number in range(6))
 
 
 @pytest.mark.parametrize("wait", [flush, learn_from_files])
-def test_where_every_third_conversation_fails_at_first_all_is_learned_at_once(home: Home, wait: Wait) -> None:
+def test_where_every_third_conversation_fails_at_first_all_is_learned_at_once(
+    embedded: EmbeddedEngine, wait: Wait
+) -> None:
     seen: dict[str, int] = {}
 
     def trouble(request: Request) -> Any:
@@ -65,36 +67,36 @@ def test_where_every_third_conversation_fails_at_first_all_is_learned_at_once(ho
         first, seen[session_id] = number >= 0, -1
         return OUTAGES["down"] if first and number % 3 == 0 else {"fine": True}
 
-    worker(home, Model(trouble=trouble))
-    record(home, 40)
-    wait(home)
-    assert home.engine.store.lanes().result() == []
-    assert {status for n in range(40) for status in statuses(home, f"key-{n}")} == {"success"}
+    worker(embedded, Model(trouble=trouble))
+    record(embedded, 40)
+    wait(embedded)
+    assert embedded.engine.store.lanes().result() == []
+    assert {status for n in range(40) for status in statuses(embedded, f"key-{n}")} == {"success"}
 
 
 @pytest.mark.parametrize("failing", [True, False])
-def test_an_outage_is_given_up_after_a_few_tries(home: Home, failing: bool) -> None:
+def test_an_outage_is_given_up_after_a_few_tries(embedded: EmbeddedEngine, failing: bool) -> None:
     model = Model(trouble=OUTAGES["down"])
-    worker(home, model, concurrency=1)
-    record(home, 5)
+    worker(embedded, model, concurrency=1)
+    record(embedded, 5)
     if failing:
-        assert home.loop.run(home.engine.flush(60)) is False
+        assert embedded.loop.run(embedded.engine.flush(60)) is False
     else:
-        learn_from_files(home)
+        learn_from_files(embedded)
     assert 1 <= model.asked <= 2 * (BLIPS + 1)
-    assert len(home.engine.store.lanes(dead=False).result()) == 5
+    assert len(embedded.engine.store.lanes(dead=False).result()) == 5
 
 
-def test_a_wait_that_the_model_asks_for_is_not_sat_out(home: Home) -> None:
+def test_a_wait_that_the_model_asks_for_is_not_sat_out(embedded: EmbeddedEngine) -> None:
     model = Model(trouble=LearningUnavailable("too many requests", retry_after=300))
-    worker(home, model, concurrency=1)
-    record(home, 3)
-    learn_from_files(home)
-    assert home.loop.run(home.engine.flush(60)) is False
+    worker(embedded, model, concurrency=1)
+    record(embedded, 3)
+    learn_from_files(embedded)
+    assert embedded.loop.run(embedded.engine.flush(60)) is False
     assert model.asked == 1
 
 
-def test_learning_from_files_asks_as_many_calls_at_a_time_as_the_worker_may(home: Home) -> None:
+def test_learning_from_files_asks_as_many_calls_at_a_time_as_the_worker_may(embedded: EmbeddedEngine) -> None:
     under_way, most = [0], [0]
 
     async def slowly(request: Request) -> Any:
@@ -104,14 +106,14 @@ def test_learning_from_files_asks_as_many_calls_at_a_time_as_the_worker_may(home
         under_way[0] -= 1
         return {"fine": True}
 
-    worker(home, Model(trouble=slowly), concurrency=3)
-    record(home, 9)
-    learn_from_files(home)
+    worker(embedded, Model(trouble=slowly), concurrency=3)
+    record(embedded, 9)
+    learn_from_files(embedded)
     assert most == [3]
-    assert home.engine.store.lanes().result() == []
+    assert embedded.engine.store.lanes().result() == []
 
 
-def test_who_stops_waiting_leaves_no_work_taken(home: Home) -> None:
+def test_who_stops_waiting_leaves_no_work_taken(embedded: EmbeddedEngine) -> None:
     begun = asyncio.Event()
 
     async def never(request: Request) -> Any:
@@ -119,22 +121,24 @@ def test_who_stops_waiting_leaves_no_work_taken(home: Home) -> None:
         await asyncio.Event().wait()
 
     async def stopped() -> None:
-        waiting = asyncio.create_task(home.engine.work_off())
+        waiting = asyncio.create_task(embedded.engine.work_off())
         await begun.wait()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
 
-    worker(home, Model(trouble=never))
-    record(home, 5)
-    home.loop.run(stopped())
-    until(lambda: all(lane.owner is None for lane in home.engine.store.lanes().result()))
-    assert len(home.engine.store.lanes(dead=False).result()) == 5
+    worker(embedded, Model(trouble=never))
+    record(embedded, 5)
+    embedded.loop.run(stopped())
+    until(lambda: all(lane.owner is None for lane in embedded.engine.store.lanes().result()))
+    assert len(embedded.engine.store.lanes(dead=False).result()) == 5
 
 
-def test_what_fails_by_itself_is_not_waited_for_however_soon_it_is_due_again(home: Home) -> None:
-    worker(home, Model(trouble="I would rather not."), backoff=0.000001, longest_backoff=0.000001, max_attempts=10**6)
-    record(home, 2)
-    assert home.loop.run(home.engine.flush(60)) is False
+def test_what_fails_by_itself_is_not_waited_for_however_soon_it_is_due_again(embedded: EmbeddedEngine) -> None:
+    worker(
+        embedded, Model(trouble="I would rather not."), backoff=0.000001, longest_backoff=0.000001, max_attempts=10**6
+    )
+    record(embedded, 2)
+    assert embedded.loop.run(embedded.engine.flush(60)) is False
 
 
 class Slow(RulesObserver):
@@ -148,14 +152,14 @@ class Slow(RulesObserver):
 def test_a_flush_waits_for_what_a_dead_worker_had_taken(database: Path) -> None:
     settings = Settings(url=f"sqlite:///{database}", observe=ObserveSettings(quiet=60, max_wait=60))
     with Acontext(settings=settings) as client:
-        home = client.door.home()
-        home.engine.worker._observer = Slow()
-        record(home, 3)
-        store = home.engine.store
+        embedded = client.connection.opened()
+        embedded.engine.worker._observer = Slow()
+        record(embedded, 3)
+        store = embedded.engine.store
         lanes = store.lanes().result()
         for lane in lanes:
             store.make_due(lane.kind, lane.key)
         assert len(store.claim("dead", kinds=["observe"], lease=0.5, limit=3).result()) == 3
-        flush(home)
+        flush(embedded)
         assert store.lanes().result() == []
-        assert {status for n in range(3) for status in statuses(home, f"key-{n}")} == {"success"}
+        assert {status for n in range(3) for status in statuses(embedded, f"key-{n}")} == {"success"}

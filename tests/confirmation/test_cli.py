@@ -194,13 +194,13 @@ def test_doctor_counts_what_waits_by_space(careful: Path) -> None:
 
 def test_doctor_shows_what_failed_and_retry_does_it_again(tmp_path: Path) -> None:
     with client_of(tmp_path) as client:
-        home = client.door.home()
-        doing = worker(home, Model(trouble="nonsense"), max_attempts=1)
+        embedded = client.connection.opened()
+        doing = worker(embedded, Model(trouble="nonsense"), max_attempts=1)
         for number in range(14):
-            client.door.record(refund(f"u{number}@example.com", f"A-{number}", f"key-{number}"))
-        home.engine.recorder.flush()
+            client.connection.record(refund(f"u{number}@example.com", f"A-{number}", f"key-{number}"))
+        embedded.engine.recorder.flush()
         for _ in range(6):
-            home.loop.run(doing.work_once())
+            embedded.loop.run(doing.work_once())
     sick = acontext("doctor", "--url", URL, cwd=tmp_path)
     assert sick.returncode == 1
     assert sick.stdout.count("to try again: acontext retry --session") == 10

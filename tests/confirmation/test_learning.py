@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from acontext_plugins import Acontext
-from acontext_plugins.engine.embedded import Home
+from acontext_plugins.engine.embedded import EmbeddedEngine
 from acontext_plugins.learn.rules import RulesLearner
-from acontext_plugins.protocols import Lesson
+from acontext_plugins.protocols import LearningInput
 from acontext_plugins.service import Recording, SessionRef
 from acontext_plugins.settings import LearnSettings, ObserveSettings, Settings, WorkerSettings
 from acontext_store.types import Outcome, Proposal, Skill, SkillOps
@@ -30,20 +30,20 @@ def longer(order: str, key: str) -> Recording:
     return Recording(SessionRef(key, space="shop"), messages, [Outcome(status="success", source="report", run_id=run)])
 
 
-def learn(home: Home, *recordings: Recording) -> None:
+def learn(embedded: EmbeddedEngine, *recordings: Recording) -> None:
     for recording in recordings:
-        home.engine.record(recording)
-    assert home.loop.run(home.engine.flush(30))
+        embedded.engine.record(recording)
+    assert embedded.loop.run(embedded.engine.flush(30))
 
 
-def proposals(home: Home) -> list[Proposal]:
-    space = home.engine.store.space_by_name("shop").result()
-    return home.engine.store.proposals(space.id).result()
+def proposals(embedded: EmbeddedEngine) -> list[Proposal]:
+    space = embedded.engine.store.space_by_name("shop").result()
+    return embedded.engine.store.proposals(space.id).result()
 
 
-def active(home: Home) -> list[Skill]:
-    space = home.engine.store.space_by_name("shop").result()
-    return home.engine.store.skills(space.id, statuses=["active"]).result()
+def active(embedded: EmbeddedEngine) -> list[Skill]:
+    space = embedded.engine.store.space_by_name("shop").result()
+    return embedded.engine.store.skills(space.id, statuses=["active"]).result()
 
 
 @pytest.mark.parametrize("asks", [True, False])
@@ -55,9 +55,9 @@ def test_spaces_that_say_nothing_do_as_the_settings_say(tmp_path: Path, asks: bo
         worker=WorkerSettings(idle=0.02),
     )
     with Acontext(settings=settings) as client:
-        home = client.door.home()
-        learn(home, refund("ada@example.com", "A-1", "one"), refund("joan@example.com", "A-2", "two"))
-        assert (len(proposals(home)), len(active(home))) == ((1, 0) if asks else (0, 1))
+        embedded = client.connection.opened()
+        learn(embedded, refund("ada@example.com", "A-1", "one"), refund("joan@example.com", "A-2", "two"))
+        assert (len(proposals(embedded)), len(active(embedded))) == ((1, 0) if asks else (0, 1))
 
 
 class Listening:
@@ -68,37 +68,37 @@ class Listening:
     def __init__(self) -> None:
         self.told: list[list[Skill]] = []
 
-    async def learn(self, lesson: Lesson) -> SkillOps:
+    async def learn(self, lesson: LearningInput) -> SkillOps:
         self.told.append(list(lesson.skills))
         return await RulesLearner().learn(lesson)
 
 
-def test_a_lesson_builds_on_what_waits_and_the_one_in_use_stays(home: Home) -> None:
-    listening = home.engine.worker._learner = Listening()
-    space = home.loop.run(home.engine.create_space(name="shop", configs={"confirm": True}))
-    learn(home, refund("ada@example.com", "A-1", "one"))
-    (first,) = proposals(home)
-    home.loop.run(home.engine.confirm(space.id, first.id, save=True))
-    (used,) = active(home)
-    learn(home, *(longer(f"B-{n}", f"long-{n}") for n in range(4)))
-    (waiting,) = proposals(home)
+def test_a_lesson_builds_on_what_waits_and_the_one_in_use_stays(embedded: EmbeddedEngine) -> None:
+    listening = embedded.engine.worker._learner = Listening()
+    space = embedded.loop.run(embedded.engine.create_space(name="shop", configs={"confirm": True}))
+    learn(embedded, refund("ada@example.com", "A-1", "one"))
+    (first,) = proposals(embedded)
+    embedded.loop.run(embedded.engine.confirm(space.id, first.id, save=True))
+    (used,) = active(embedded)
+    learn(embedded, *(longer(f"B-{n}", f"long-{n}") for n in range(4)))
+    (waiting,) = proposals(embedded)
     assert waiting.current == used
     assert waiting.skill.body != used.body
-    learn(home, longer("C-1", "more"))
+    learn(embedded, longer("C-1", "more"))
     assert [skill.body for skill in listening.told[-1]] == [waiting.skill.body]
-    assert active(home) == [used]
-    assert len(proposals(home)) == 1
+    assert active(embedded) == [used]
+    assert len(proposals(embedded)) == 1
 
 
-def test_a_version_that_was_rejected_is_not_proposed_with_every_conversation(home: Home) -> None:
-    space = home.loop.run(home.engine.create_space(name="shop", configs={"confirm": True}))
-    learn(home, refund("ada@example.com", "A-1", "one"))
-    home.loop.run(home.engine.confirm(space.id, proposals(home)[0].id, save=True))
-    (used,) = active(home)
-    learn(home, *(longer(f"B-{n}", f"long-{n}") for n in range(4)))
-    home.loop.run(home.engine.confirm(space.id, proposals(home)[0].id, save=False))
+def test_a_version_that_was_rejected_is_not_proposed_with_every_conversation(embedded: EmbeddedEngine) -> None:
+    space = embedded.loop.run(embedded.engine.create_space(name="shop", configs={"confirm": True}))
+    learn(embedded, refund("ada@example.com", "A-1", "one"))
+    embedded.loop.run(embedded.engine.confirm(space.id, proposals(embedded)[0].id, save=True))
+    (used,) = active(embedded)
+    learn(embedded, *(longer(f"B-{n}", f"long-{n}") for n in range(4)))
+    embedded.loop.run(embedded.engine.confirm(space.id, proposals(embedded)[0].id, save=False))
     for number in range(5):
-        learn(home, longer(f"C-{number}", f"again-{number}"))
-        assert proposals(home) == []
-    (still,) = active(home)
+        learn(embedded, longer(f"C-{number}", f"again-{number}"))
+        assert proposals(embedded) == []
+    (still,) = active(embedded)
     assert still.body == used.body

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from acontext_plugins.engine.embedded import Home
+from acontext_plugins.engine.embedded import EmbeddedEngine
 from acontext_plugins.settings import WorkerSettings
-from acontext_plugins.worker.retry_policy import Breaker, judge, reason_of
+from acontext_plugins.worker.retry_policy import CircuitBreaker, judge, reason_of
 from acontext_plugins.worker.worker import Worker
 from acontext_store.errors import (
     BudgetSpent,
@@ -26,15 +26,15 @@ from tests.engine.test_worker import refund
 from .scripted import NONSENSE, OUTAGES, Model, until, worker
 
 
-def record(home: Home, count: int) -> None:
+def record(embedded: EmbeddedEngine, count: int) -> None:
     for number in range(count):
-        home.engine.record(refund(f"user{number}@example.com", f"A-{number}", f"key-{number}"))
-    home.engine.recorder.flush()
+        embedded.engine.record(refund(f"user{number}@example.com", f"A-{number}", f"key-{number}"))
+    embedded.engine.recorder.flush()
 
 
-def statuses(home: Home, key: str = "key-0") -> set[str]:
-    session = home.loop.run(home.engine.find_session(key))
-    return {m.session_task_process_status for m in home.engine.store.messages(session.id).result().items}
+def statuses(embedded: EmbeddedEngine, key: str = "key-0") -> set[str]:
+    session = embedded.loop.run(embedded.engine.find_session(key))
+    return {m.session_task_process_status for m in embedded.engine.store.messages(session.id).result().items}
 
 
 async def rounds(doing: Worker, count: int) -> None:
@@ -43,167 +43,169 @@ async def rounds(doing: Worker, count: int) -> None:
         await asyncio.sleep(0.002)
 
 
-def learned(home: Home) -> list[str]:
-    space = home.engine.store.space_by_name("shop").result()
-    return [skill.body.tool_sops[-1].tool_name for skill in home.engine.store.skills(space.id).result()]
+def learned(embedded: EmbeddedEngine) -> list[str]:
+    space = embedded.engine.store.space_by_name("shop").result()
+    return [skill.body.tool_sops[-1].tool_name for skill in embedded.engine.store.skills(space.id).result()]
 
 
 @pytest.mark.parametrize("trouble", OUTAGES.values(), ids=OUTAGES.keys())
-def test_what_was_said_during_an_outage_is_learned_after_it(home: Home, trouble: Any) -> None:
+def test_what_was_said_during_an_outage_is_learned_after_it(embedded: EmbeddedEngine, trouble: Any) -> None:
     model = Model(trouble=trouble)
-    doing = worker(home, model, max_attempts=2)
-    record(home, 3)
-    home.loop.run(rounds(doing, 60))
+    doing = worker(embedded, model, max_attempts=2)
+    record(embedded, 3)
+    embedded.loop.run(rounds(doing, 60))
     assert model.asked > 5  # many times more than a job may fail
-    assert home.engine.store.lanes(dead=True).result() == []
-    assert statuses(home) == {"pending"}
-    assert home.loop.run(home.engine.flush(10)) is False
+    assert embedded.engine.store.lanes(dead=True).result() == []
+    assert statuses(embedded) == {"pending"}
+    assert embedded.loop.run(embedded.engine.flush(10)) is False
     model.trouble = None
-    until(lambda: home.loop.run(home.engine.flush(30)))
-    assert statuses(home) == {"success"}
-    assert learned(home) == ["issue_refund"]
-    assert home.engine.store.lanes().result() == []
+    until(lambda: embedded.loop.run(embedded.engine.flush(30)))
+    assert statuses(embedded) == {"success"}
+    assert learned(embedded) == ["issue_refund"]
+    assert embedded.engine.store.lanes().result() == []
 
 
 @pytest.mark.parametrize("trouble", NONSENSE.values(), ids=NONSENSE.keys())
-def test_work_that_a_model_answers_with_nonsense_waits_for_a_person_who_retries_it(home: Home, trouble: Any) -> None:
+def test_work_that_a_model_answers_with_nonsense_waits_for_a_person_who_retries_it(
+    embedded: EmbeddedEngine, trouble: Any
+) -> None:
     model = Model(trouble=trouble)
-    doing = worker(home, model, max_attempts=3)
-    record(home, 1)
-    home.loop.run(rounds(doing, 60))
-    (lane,) = home.engine.store.lanes(dead=True).result()
+    doing = worker(embedded, model, max_attempts=3)
+    record(embedded, 1)
+    embedded.loop.run(rounds(doing, 60))
+    (lane,) = embedded.engine.store.lanes(dead=True).result()
     assert (lane.attempts, lane.outages) == (3, 0)
-    assert statuses(home) == {"failed"}
+    assert statuses(embedded) == {"failed"}
     asked = model.asked
-    home.loop.run(rounds(doing, 20))
+    embedded.loop.run(rounds(doing, 20))
     assert model.asked == asked
     model.trouble = None
-    assert home.loop.run(home.engine.retry_jobs()) == 1
-    until(lambda: home.loop.run(home.engine.flush(30)))
-    assert statuses(home) == {"success"}
+    assert embedded.loop.run(embedded.engine.retry_jobs()) == 1
+    until(lambda: embedded.loop.run(embedded.engine.flush(30)))
+    assert statuses(embedded) == {"success"}
 
 
-def test_an_outage_does_not_use_up_the_attempts_of_work_that_then_fails(home: Home) -> None:
+def test_an_outage_does_not_use_up_the_attempts_of_work_that_then_fails(embedded: EmbeddedEngine) -> None:
     model = Model(trouble=OUTAGES["down"])
-    doing = worker(home, model, max_attempts=3)
-    record(home, 1)
-    home.loop.run(rounds(doing, 60))
+    doing = worker(embedded, model, max_attempts=3)
+    record(embedded, 1)
+    embedded.loop.run(rounds(doing, 60))
     model.trouble = "nonsense"
     failed = doing.failed
-    home.loop.run(rounds(doing, 60))
+    embedded.loop.run(rounds(doing, 60))
     assert doing.failed == failed + 3
-    assert len(home.engine.store.lanes(dead=True).result()) == 1
+    assert len(embedded.engine.store.lanes(dead=True).result()) == 1
 
 
-def test_a_model_that_is_away_is_not_stormed(home: Home) -> None:
+def test_a_model_that_is_away_is_not_stormed(embedded: EmbeddedEngine) -> None:
     model = Model(trouble=OUTAGES["down"])
-    doing = worker(home, model, backoff=1000.0, longest_probe=1000.0)
-    record(home, 100)
-    home.loop.run(rounds(doing, 50))
+    doing = worker(embedded, model, backoff=1000.0, longest_probe=1000.0)
+    record(embedded, 100)
+    embedded.loop.run(rounds(doing, 50))
     assert model.asked == 1  # whoever was claimed with it is given back untried
-    lanes = home.engine.store.lanes().result()
+    lanes = embedded.engine.store.lanes().result()
     assert sorted(lane.outages for lane in lanes) == [0] * 99 + [1]
     assert all(lane.owner is None and lane.attempts == 0 for lane in lanes)
 
 
-def test_one_piece_of_work_at_a_time_finds_out_whether_the_model_is_back(home: Home) -> None:
+def test_one_piece_of_work_at_a_time_finds_out_whether_the_model_is_back(embedded: EmbeddedEngine) -> None:
     model = Model(trouble=OUTAGES["down"])
-    doing = worker(home, model)
-    record(home, 20)
+    doing = worker(embedded, model)
+    record(embedded, 20)
     asked = []
     for _ in range(50):
         before = model.asked
-        home.loop.run(doing.work_once())
+        embedded.loop.run(doing.work_once())
         asked.append(model.asked - before)
     assert max(asked) == 1
     model.trouble = None
-    until(lambda: home.loop.run(home.engine.flush(30)))
-    assert home.engine.store.lanes().result() == []
+    until(lambda: embedded.loop.run(embedded.engine.flush(30)))
+    assert embedded.engine.store.lanes().result() == []
 
 
-def test_an_outage_is_logged_once_and_so_is_its_end(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_outage_is_logged_once_and_so_is_its_end(embedded: EmbeddedEngine, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="acontext")
     model = Model(trouble=OUTAGES["down"])
-    doing = worker(home, model)
-    record(home, 30)
-    home.loop.run(rounds(doing, 100))
+    doing = worker(embedded, model)
+    record(embedded, 30)
+    embedded.loop.run(rounds(doing, 100))
     assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == [
         "acontext: observing waits: the model cannot be reached; it goes on by itself when this is over "
         "(`acontext doctor` tells)"
     ]
     model.trouble = None
-    until(lambda: home.loop.run(home.engine.flush(30)))
+    until(lambda: embedded.loop.run(embedded.engine.flush(30)))
     ends = [r.getMessage() for r in caplog.records if "goes on, after" in r.getMessage()]
     assert len(ends) == 1
 
 
 def test_a_job_that_fails_is_logged_when_it_begins_and_when_it_ends(
-    home: Home, caplog: pytest.LogCaptureFixture
+    embedded: EmbeddedEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    doing = worker(home, Model(trouble="nonsense"), max_attempts=5)
-    record(home, 1)
-    home.loop.run(rounds(doing, 60))
+    doing = worker(embedded, Model(trouble="nonsense"), max_attempts=5)
+    record(embedded, 1)
+    embedded.loop.run(rounds(doing, 60))
     told = [r.getMessage() for r in caplog.records]
     assert ["attempt 1" in one for one in told] == [True, False]
     assert "attempt 5" in told[1]
     assert "acontext retry" in told[1]
 
 
-def test_no_log_line_holds_what_was_said(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_log_line_holds_what_was_said(embedded: EmbeddedEngine, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="acontext")
 
     def blab(request: Any) -> BaseException:
         return ValueError("Canary-4417 refund my broken cups")
 
-    doing = worker(home, Model(trouble=blab), max_attempts=2)
-    record(home, 2)
-    home.loop.run(rounds(doing, 40))
-    assert home.engine.store.lanes(dead=True).result()
+    doing = worker(embedded, Model(trouble=blab), max_attempts=2)
+    record(embedded, 2)
+    embedded.loop.run(rounds(doing, 40))
+    assert embedded.engine.store.lanes(dead=True).result()
     assert "Canary-4417" not in caplog.text
     assert "ValueError" in caplog.text
 
 
-def test_an_outage_that_lasts_too_long_waits_for_a_person(home: Home) -> None:
+def test_an_outage_that_lasts_too_long_waits_for_a_person(embedded: EmbeddedEngine) -> None:
     model = Model(trouble=OUTAGES["down"])
-    doing = worker(home, model, longest_outage=0.05)
-    record(home, 1)
-    home.loop.run(rounds(doing, 200))
-    (lane,) = home.engine.store.lanes(dead=True).result()
+    doing = worker(embedded, model, longest_outage=0.05)
+    record(embedded, 1)
+    embedded.loop.run(rounds(doing, 200))
+    (lane,) = embedded.engine.store.lanes(dead=True).result()
     assert lane.attempts == 0
     assert lane.outages > 1
     model.trouble = None
-    assert home.loop.run(home.engine.retry_jobs()) == 1
-    until(lambda: home.loop.run(home.engine.flush(30)))
-    assert statuses(home) == {"success"}
+    assert embedded.loop.run(embedded.engine.retry_jobs()) == 1
+    until(lambda: embedded.loop.run(embedded.engine.flush(30)))
+    assert statuses(embedded) == {"success"}
 
 
-def test_what_one_kind_of_work_waits_for_does_not_hold_up_another(home: Home) -> None:
+def test_what_one_kind_of_work_waits_for_does_not_hold_up_another(embedded: EmbeddedEngine) -> None:
     model = Model(trouble=lambda request: OUTAGES["down"] if request.purpose.job == "learn" else {"fine": True})
-    doing = worker(home, model)
-    record(home, 4)
-    home.loop.run(rounds(doing, 60))
-    assert statuses(home) == {"success"}
+    doing = worker(embedded, model)
+    record(embedded, 4)
+    embedded.loop.run(rounds(doing, 60))
+    assert statuses(embedded) == {"success"}
     assert doing.held_up("learn") == "the model cannot be reached"
     assert doing.held_up("observe") == ""
     model.trouble = None
-    until(lambda: home.loop.run(home.engine.flush(30)))
-    assert learned(home) == ["issue_refund"]
+    until(lambda: embedded.loop.run(embedded.engine.flush(30)))
+    assert learned(embedded) == ["issue_refund"]
 
 
-def test_a_flush_during_an_outage_says_why(home: Home) -> None:
-    worker(home, Model(trouble=OUTAGES["down"]), backoff=1000.0, longest_probe=1000.0)
-    record(home, 6)
+def test_a_flush_during_an_outage_says_why(embedded: EmbeddedEngine) -> None:
+    worker(embedded, Model(trouble=OUTAGES["down"]), backoff=1000.0, longest_probe=1000.0)
+    record(embedded, 6)
     for number in range(6):
-        session = home.loop.run(home.engine.find_session(f"key-{number}"))
-        done = home.loop.run(home.engine.flush_session(session.id))
+        session = embedded.loop.run(embedded.engine.find_session(f"key-{number}"))
+        done = embedded.loop.run(embedded.engine.flush_session(session.id))
         assert (done.status, done.errmsg) == (500, "the model cannot be reached")
 
 
-def test_learning_from_files_ends_during_an_outage(home: Home) -> None:
+def test_learning_from_files_ends_during_an_outage(embedded: EmbeddedEngine) -> None:
     model = Model(trouble=OUTAGES["down"])
-    worker(home, model, backoff=1000.0, longest_probe=1000.0)
-    record(home, 30)
-    home.loop.run(home.engine.work_off())
+    worker(embedded, model, backoff=1000.0, longest_probe=1000.0)
+    record(embedded, 30)
+    embedded.loop.run(embedded.engine.work_off())
     assert 1 <= model.asked <= 4  # as many as are under way when it begins
 
 
@@ -277,7 +279,7 @@ class Clock:
 
 def test_a_breaker_opens_probes_ever_less_often_and_closes(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    breaker = Breaker("observe", first=1.0, longest=8.0, clock=clock)
+    breaker = CircuitBreaker("observe", first=1.0, longest=8.0, clock=clock)
     error = LearningUnavailable("away")
     assert (breaker.is_open, breaker.wait, breaker.lets(claim())) == (False, 0.0, True)
     breaker.away(claim(), error)
@@ -314,14 +316,14 @@ def test_a_breaker_opens_probes_ever_less_often_and_closes(caplog: pytest.LogCap
 
 
 def test_a_breaker_waits_as_long_as_it_was_asked_to() -> None:
-    breaker = Breaker("learn", first=1.0, longest=8.0, clock=Clock())
+    breaker = CircuitBreaker("learn", first=1.0, longest=8.0, clock=Clock())
     breaker.away(claim(), LearningUnavailable("slow down", retry_after=100))
     breaker.wish()
     assert 100 <= breaker.wait <= 110
 
 
 def test_a_probe_that_ends_without_telling_lets_another_find_out() -> None:
-    breaker = Breaker("learn", first=1.0, longest=8.0, clock=Clock())
+    breaker = CircuitBreaker("learn", first=1.0, longest=8.0, clock=Clock())
     breaker.away(claim(), LearningUnavailable("away"))
     breaker.hurry()
     breaker.probes_with(claim())

@@ -1,4 +1,4 @@
-"""Disks through the front doors: the seed's snippet with another constructor, and everything that can go wrong."""
+"""Disks through the front clients: the seed's snippet with another constructor, and everything that can go wrong."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def blobs(client: Acontext) -> list[Path]:
 
 @pytest.mark.parametrize("name", ["Artifacts", "Disks"])
 def test_both_doors_have_the_same_methods_with_the_same_signatures(name: str) -> None:
-    def public(door: object) -> dict[str, str]:
+    def public(memory: object) -> dict[str, str]:
         return {
             method: str(inspect.signature(function))
-            for method, function in inspect.getmembers(door, inspect.isfunction)
+            for method, function in inspect.getmembers(memory, inspect.isfunction)
             if not method.startswith("_")
         }
 
@@ -246,7 +246,7 @@ def test_files_are_found_by_path_and_by_text(client: Acontext, disk_id: str) -> 
 
 
 def test_more_files_than_a_page_are_searched(client: Acontext, disk_id: str) -> None:
-    store = client.door.home().engine.store
+    store = client.connection.opened().engine.store
     put(client, disk_id, "/0000.txt", "needle")
     first = store.artifact(disk_id, "/", "0000.txt").result()
     for pending in [store.put_artifact(first.model_copy(update={"filename": f"{n:04}.txt"})) for n in range(1, 1500)]:
@@ -294,7 +294,7 @@ def test_a_sessions_own_disk_goes_with_it(client: Acontext) -> None:
 
 async def test_an_engine_sweeps_now_and_then(tmp_path: Path) -> None:
     async with AsyncAcontext(f"sqlite:///{tmp_path}/a.db") as client:
-        engine = client.door.home().engine
+        engine = client.connection.opened().engine
         disk = await client.disks.create()
         kept = (await client.artifacts.upsert(disk.id, file=("a.txt", b"kept"))).sha256
         await client.artifacts.upsert(disk.id, file=("b.txt", b"old"))
@@ -355,7 +355,7 @@ def test_who_reads_while_a_file_is_replaced_gets_the_new_one(
     client: Acontext, disk_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(client, disk_id, "/a.txt", b"old")
-    engine = client.door.home().engine
+    engine = client.connection.opened().engine
     stale = engine.store.artifact(disk_id, "/", "a.txt")
     stale.result()
     (blob,) = blobs(client)

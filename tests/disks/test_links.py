@@ -114,7 +114,7 @@ def test_the_server_begins_with_the_first_link_and_ends_with_the_client(tmp_path
         assert urlsplit(url).hostname == "127.0.0.1"
         assert int(urlsplit(url).port or 0) < 32_768
         assert threads() == {"acontext-files"}
-        engine = client.door.home().engine
+        engine = client.connection.opened().engine
     assert threads() == set()
     with pytest.raises(httpx.ConnectError):
         httpx.get(url)
@@ -134,7 +134,7 @@ def test_links_outlive_the_client_where_a_server_answers_them(tmp_path: Path) ->
     from urllib.parse import parse_qsl
 
     with Acontext(settings=settings) as client:
-        engine = client.door.home().engine
+        engine = client.connection.opened().engine
         download = engine.files.open_link_here(dict(parse_qsl(urlsplit(url).query)))
         assert isinstance(download, Download)
         assert b"".join(download.read(0, None)) == DATA

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from acontext_plugins.errors import InvalidInput
-from acontext_plugins.files import Place, folder, folder_of, place, placed
+from acontext_plugins.files import ArtifactPath, folder, folder_of, place, placed
 
 
 @pytest.mark.parametrize(
@@ -43,17 +43,17 @@ def test_what_is_listed_has_a_slash_at_both_ends(given: str) -> None:
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
-        ("/todo/todo.md", Place("/todo/", "todo.md")),
-        ("todo.md", Place("/", "todo.md")),
-        ("a/b/c", Place("/a/b/", "c")),
-        ("/.hidden", Place("/", ".hidden")),
-        ("/...", Place("/", "...")),
-        ("/a b/ c ", Place("/a b/", " c ")),
-        ("/👩\u200d💻.md", Place("/", "👩\u200d💻.md")),
-        ("/e\u0301", Place("/", "é")),
+        ("/todo/todo.md", ArtifactPath("/todo/", "todo.md")),
+        ("todo.md", ArtifactPath("/", "todo.md")),
+        ("a/b/c", ArtifactPath("/a/b/", "c")),
+        ("/.hidden", ArtifactPath("/", ".hidden")),
+        ("/...", ArtifactPath("/", "...")),
+        ("/a b/ c ", ArtifactPath("/a b/", " c ")),
+        ("/👩\u200d💻.md", ArtifactPath("/", "👩\u200d💻.md")),
+        ("/e\u0301", ArtifactPath("/", "é")),
     ],
 )
-def test_a_file_is_found_by_its_whole_path(given: str, kept: Place) -> None:
+def test_a_file_is_found_by_its_whole_path(given: str, kept: ArtifactPath) -> None:
     assert place(given) == kept
     assert place(place(given).full) == kept
 
@@ -154,4 +154,4 @@ def test_any_path_is_refused_or_has_one_form_that_is_safe(path: str) -> None:
 def test_ordinary_names_are_kept_as_they_are(names: list[str], filename: str) -> None:
     names = [unicodedata.normalize("NFC", name) for name in names]
     path = "/".join(["", *names, ""])
-    assert placed(folder(path), f"{filename}x") == Place(path, f"{filename}x")
+    assert placed(folder(path), f"{filename}x") == ArtifactPath(path, f"{filename}x")

@@ -12,7 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acontext_plugins.errors import InvalidInput, Unauthorized
-from acontext_plugins.files import LONGEST, MOST_PARSED, Glob, Grep, Link, content_kind, parse_content, sign, verify
+from acontext_plugins.files import (
+    LONGEST,
+    MOST_PARSED,
+    Glob,
+    Grep,
+    LinkTarget,
+    content_kind,
+    parse_content,
+    sign,
+    verify,
+)
 from acontext_plugins.files.signed_urls import expiry
 
 OCTETS = "application/octet-stream"
@@ -149,7 +159,7 @@ def test_an_expression_that_takes_for_ever_is_given_up() -> None:
 KEY = b"k" * 32
 _words = st.text(st.characters(codec="utf-8"), max_size=20)
 _links = st.builds(
-    Link,
+    LinkTarget,
     project=st.text("pq-", min_size=1),
     expires=st.integers(1, 10**10),
     disk=_words,
@@ -161,17 +171,17 @@ _links = st.builds(
 )
 
 
-def _query(link: Link, key: bytes = KEY) -> dict[str, str]:
+def _query(link: LinkTarget, key: bytes = KEY) -> dict[str, str]:
     return dict(parse_qsl(sign(key, link)))
 
 
 @given(_links)
-def test_a_link_comes_back_as_it_was_signed(link: Link) -> None:
+def test_a_link_comes_back_as_it_was_signed(link: LinkTarget) -> None:
     assert verify(KEY, _query(link), now=link.expires) == link
 
 
 @given(_links, st.sampled_from(["project", "expires", "disk", "path", "session", "sha256", "filename", "mime"]), _words)
-def test_a_link_that_was_changed_is_refused(link: Link, field: str, value: str) -> None:
+def test_a_link_that_was_changed_is_refused(link: LinkTarget, field: str, value: str) -> None:
     query = _query(link)
     for changed in (
         {**query, field: value},
@@ -186,14 +196,15 @@ def test_a_link_that_was_changed_is_refused(link: Link, field: str, value: str) 
 
 
 def test_fields_do_not_run_into_each_other() -> None:
-    one = sign(KEY, Link("p", 9, disk="ab", path="c"))
+    one = sign(KEY, LinkTarget("p", 9, disk="ab", path="c"))
     assert (
-        dict(parse_qsl(one))["signature"] != dict(parse_qsl(sign(KEY, Link("p", 9, disk="a", path="bc"))))["signature"]
+        dict(parse_qsl(one))["signature"]
+        != dict(parse_qsl(sign(KEY, LinkTarget("p", 9, disk="a", path="bc"))))["signature"]
     )
 
 
 def test_a_link_ends() -> None:
-    query = _query(Link("p", expiry(60, now=1000), disk="d", path="/a"))
+    query = _query(LinkTarget("p", expiry(60, now=1000), disk="d", path="/a"))
     assert verify(KEY, query, now=1060).path == "/a"
     with pytest.raises(Unauthorized, match="expired"):
         verify(KEY, query, now=1061)
@@ -209,6 +220,6 @@ def test_half_a_link_is_refused(query: dict[str, str]) -> None:
 
 
 def test_the_signature_says_nothing_of_the_key() -> None:
-    query = _query(Link("p", 9))
+    query = _query(LinkTarget("p", 9))
     assert re.fullmatch(r"[0-9a-f]{64}", query["signature"])
     assert KEY.decode() not in json.dumps(query)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from acontext_plugins.engine.embedded import Home, open_home
+from acontext_plugins.engine.embedded import EmbeddedEngine
+from acontext_plugins.engine.embedded import open_engine as open_one_more
 from acontext_plugins.settings import LearnSettings, ObserveSettings, RecorderSettings, Settings, WorkerSettings
 
-OpenHome = Callable[..., Home]
+OpenEngine = Callable[..., EmbeddedEngine]
 
 
 @pytest.fixture
@@ -19,11 +20,13 @@ def database(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open_engine(database: Path) -> Iterator[OpenHome]:
+def open_engine(database: Path) -> Iterator[OpenEngine]:
     """Opens engines on the test's database; all are closed at the end."""
-    opened: list[Home] = []
+    opened: list[EmbeddedEngine] = []
 
-    def open_one(*, worker: bool = False, recorder: RecorderSettings | None = None, **changes: object) -> Home:
+    def open_one(
+        *, worker: bool = False, recorder: RecorderSettings | None = None, **changes: object
+    ) -> EmbeddedEngine:
         settings = Settings(
             url=f"sqlite:///{database}",
             worker=WorkerSettings(enabled=worker, backoff=0.01, idle=0.05),
@@ -32,15 +35,15 @@ def open_engine(database: Path) -> Iterator[OpenHome]:
             recorder=recorder or RecorderSettings(),
             **changes,  # type: ignore[arg-type]
         )
-        home = open_home(settings)
-        opened.append(home)
-        return home
+        embedded = open_one_more(settings)
+        opened.append(embedded)
+        return embedded
 
     yield open_one
-    for home in opened:
-        home.close()
+    for embedded in opened:
+        embedded.close()
 
 
 @pytest.fixture
-def home(open_engine: OpenHome) -> Home:
+def embedded(open_engine: OpenEngine) -> EmbeddedEngine:
     return open_engine()

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from acontext_plugins.concurrency import cooperative
-from acontext_plugins.concurrency.cooperative import CollectorAtRest, breathe, in_background, taking_turns, think
+from acontext_plugins.concurrency.cooperative import PausedGarbageCollector, breathe, in_background, taking_turns, think
 from acontext_plugins.errors import Closed
 from acontext_plugins.service import RecallQuery, Recording, SessionRef
 from acontext_store.types import Message, Part
 
-from .conftest import OpenHome
+from .conftest import OpenEngine
 
 
 @pytest.fixture
@@ -96,34 +96,34 @@ class _Gone(ThreadPoolExecutor):
         raise RuntimeError("cannot schedule new futures after shutdown")
 
 
-def test_conversions_take_turns_on_the_recorders_thread(open_engine: OpenHome) -> None:
-    home = open_engine()
+def test_conversions_take_turns_on_the_recorders_thread(open_engine: OpenEngine) -> None:
+    embedded = open_engine()
     seen: list[tuple[str, bool]] = []
 
     def convert() -> list[Message]:
         seen.append((threading.current_thread().name, cooperative._turn.locked()))
         return [Message(role="user", parts=(Part(type="text", text="hello"),))]
 
-    home.engine.record(Recording(SessionRef("s"), convert))
-    assert home.engine.recorder.flush(20)
+    embedded.engine.record(Recording(SessionRef("s"), convert))
+    assert embedded.engine.recorder.flush(20)
     assert seen == [("acontext-recorder", True)]
 
 
 def test_a_recall_is_one_question_on_a_thread_of_the_store(
-    open_engine: OpenHome, monkeypatch: pytest.MonkeyPatch
+    open_engine: OpenEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = open_engine()
-    home.engine.store.space_by_name("shop", create=True).result()
+    embedded = open_engine()
+    embedded.engine.store.space_by_name("shop", create=True).result()
     asked: list[str] = []
-    answer = home.engine.search._answer
+    answer = embedded.engine.search._answer
 
     def note(query: RecallQuery, moment: object) -> object:
         asked.append(threading.current_thread().name)
         return answer(query, moment)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(home.engine.search, "_answer", note)
-    home.loop.close()  # nothing of it is needed
-    assert home.engine.ask(RecallQuery("shop", "refund my lamp")).result(20).text == ""
+    monkeypatch.setattr(embedded.engine.search, "_answer", note)
+    embedded.loop.close()  # nothing of it is needed
+    assert embedded.engine.ask(RecallQuery("shop", "refund my lamp")).result(20).text == ""
     assert asked == ["acontext-store-reader-0"]
 
 
@@ -132,20 +132,20 @@ def test_a_first_run_imports_the_engine_on_another_thread() -> None:
     code = (
         "import sys, threading\n"
         "from acontext_plugins import learning\n"
-        "from acontext_plugins.client.background import default_door\n"
-        "door = default_door()\n"
-        "door.open = lambda: None\n"
+        "from acontext_plugins.client.background import default_connection\n"
+        "client = default_connection()\n"
+        "client.open = lambda: None\n"
         "learning(lambda word: word * 2, space='s')('a')\n"
         "heavy = {'sqlalchemy', 'alembic', 'pydantic_settings', 'acontext_plugins.engine.engine'}\n"
         "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"
-        "assert len(door._waiting) > 0\n"
+        "assert len(client._waiting) > 0\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
 
 
 async def test_the_collector_rests_inside_of_a_block_and_of_those_within_it() -> None:
-    rest = CollectorAtRest()
+    rest = PausedGarbageCollector()
     with rest:
         with rest:
             assert not gc.isenabled()
@@ -158,7 +158,7 @@ async def test_the_collector_rests_inside_of_a_block_and_of_those_within_it() ->
 
 async def test_the_collector_is_woken_where_a_block_takes_long() -> None:
     woken = asyncio.Event()
-    with CollectorAtRest(most=0.0):
+    with PausedGarbageCollector(most=0.0):
         asyncio.get_running_loop().call_later(0.001, woken.set)
         await woken.wait()
         assert gc.isenabled()
@@ -167,7 +167,7 @@ async def test_the_collector_is_woken_where_a_block_takes_long() -> None:
 async def test_a_collector_that_the_host_has_switched_off_stays_off() -> None:
     gc.disable()
     try:
-        with CollectorAtRest(most=0.0):
+        with PausedGarbageCollector(most=0.0):
             await asyncio.sleep(0.01)
         assert not gc.isenabled()
     finally:

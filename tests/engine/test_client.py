@@ -1,4 +1,4 @@
-"""The two front doors: the seed's snippets with another constructor, equal signatures, clear errors."""
+"""The two front clients: the seed's snippets with another constructor, equal signatures, clear errors."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def test_both_clients_have_the_same_methods_with_the_same_signatures(name: str, 
     with Acontext(f"sqlite:///{tmp_path}/a.db") as client:
         other = AsyncAcontext(f"sqlite:///{tmp_path}/a.db")
         assert public(getattr(client, name)) == public(getattr(other, name)) != {}
-        other.door.close()
+        other.connection.close()
 
 
 def test_the_clients_themselves_differ_only_in_how_they_are_closed() -> None:
-    def public(door: type) -> set[str]:
-        return {name for name in dir(door) if not name.startswith("_")}
+    def public(memory: type) -> set[str]:
+        return {name for name in dir(memory) if not name.startswith("_")}
 
     assert public(Acontext) - {"close"} == public(AsyncAcontext) - {"aclose"}
 
@@ -309,7 +309,7 @@ def test_a_program_that_forgets_to_close_ends_and_loses_nothing(tmp_path: Path) 
         f"client = Acontext('sqlite:///{tmp_path}/a.db')\n"
         "for n in range(200):\n"
         "    message = Message(role='user', parts=(Part(type='text', text=str(n)),))\n"
-        "    client.door.record(Recording(SessionRef('s'), [message]))\n"
+        "    client.connection.record(Recording(SessionRef('s'), [message]))\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
     with Acontext(f"sqlite:///{tmp_path}/a.db") as client:
@@ -397,7 +397,7 @@ def test_tools_are_counted_and_renamed(client: Acontext) -> None:
 def test_what_waits_for_a_person_is_confirmed_or_discarded(client: Acontext) -> None:
     space = client.spaces.create()
     page = client.blocks.create(space.id, block_type="page", title="ops")
-    store = client.door.home().engine.store
+    store = client.connection.opened().engine.store
     for title in ("star a repo", "fork a repo", "drop a repo"):
         props = {"preferences": "", "tool_sops": [{"tool_name": "goto", "action": "go"}]}
         block = client.blocks.create(space.id, block_type="sop", parent_id=page.id, title=title, props=props)

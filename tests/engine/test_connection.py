@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from acontext_plugins import Acontext
-from acontext_plugins.client.background import BackgroundDoor
+from acontext_plugins.client.background import BackgroundConnection
 from acontext_plugins.errors import StoreUnavailable
 from acontext_plugins.service import Recall, RecallQuery, Recording, SessionRef
 from acontext_plugins.settings import Settings, WorkerSettings
@@ -56,27 +56,27 @@ def kept(path: Path) -> list[str]:
 
 
 def test_what_is_recorded_before_the_database_is_open_is_kept_in_order(tmp_path: Path) -> None:
-    door = BackgroundDoor(settings=settings(tmp_path / "a.db"))
+    memory = BackgroundConnection(settings=settings(tmp_path / "a.db"))
     for number in range(50):
-        door.record(said(str(number)))
-    door.connection(20).close()
+        memory.record(said(str(number)))
+    memory.connection(20).close()
     assert kept(tmp_path / "a.db") == [str(number) for number in range(50)]
 
 
 def test_a_recall_that_comes_before_the_database_is_open_is_answered_when_it_is(tmp_path: Path) -> None:
-    door = BackgroundDoor(settings=settings(tmp_path / "a.db"))
-    assert door.recall(RecallQuery("space", "anything")).result(20) == Recall()
-    door.connection(20).close()
+    memory = BackgroundConnection(settings=settings(tmp_path / "a.db"))
+    assert memory.recall(RecallQuery("space", "anything")).result(20) == Recall()
+    memory.connection(20).close()
 
 
 def test_many_threads_open_one_database_once(tmp_path: Path) -> None:
-    door = BackgroundDoor(settings=settings(tmp_path / "a.db"))
-    threads = [threading.Thread(target=door.record, args=(said(str(number)),)) for number in range(20)]
+    memory = BackgroundConnection(settings=settings(tmp_path / "a.db"))
+    threads = [threading.Thread(target=memory.record, args=(said(str(number)),)) for number in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    door.connection(20).close()
+    memory.connection(20).close()
     assert sorted(kept(tmp_path / "a.db"), key=int) == [str(number) for number in range(20)]
 
 
@@ -106,37 +106,37 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 def test_a_door_to_a_database_that_cannot_be_opened_drops_nothing_on_the_host(
     newer: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    door = BackgroundDoor(settings=settings(newer), waiting=5, retry=0.0)
+    memory = BackgroundConnection(settings=settings(newer), waiting=5, retry=0.0)
     with caplog.at_level(logging.WARNING, "acontext"):
         for number in range(10):
-            door.record(said(str(number)))
-        assert door.recall(RecallQuery("space", "anything")).result(20) == Recall()
-        wait_for(lambda: door.error is not None)
-    assert isinstance(door.error, IncompatibleStore)
-    assert door.dropped >= 5
+            memory.record(said(str(number)))
+        assert memory.recall(RecallQuery("space", "anything")).result(20) == Recall()
+        wait_for(lambda: memory.error is not None)
+    assert isinstance(memory.error, IncompatibleStore)
+    assert memory.dropped >= 5
     assert "run without memory" in caplog.text
 
 
 def test_a_database_that_cannot_be_opened_is_said_once_and_not_at_each_try(
     newer: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    door = BackgroundDoor(settings=settings(newer), retry=0.0)
+    memory = BackgroundConnection(settings=settings(newer), retry=0.0)
     with caplog.at_level(logging.WARNING, "acontext"):
         for number in range(5):
-            door.record(said(str(number)))
-            wait_for(lambda: not door.opening and door._opening is None)
+            memory.record(said(str(number)))
+            wait_for(lambda: not memory.opening and memory._opening is None)
     assert caplog.text.count("run without memory") == 1
 
 
 def test_a_door_opens_when_the_trouble_is_over(tmp_path: Path) -> None:
     blocked = tmp_path / "folder"
     blocked.write_text("a file in the way")
-    door = BackgroundDoor(settings=settings(blocked / "a.db"), retry=0.0)
-    door.record(said("first"))
-    wait_for(lambda: door.error is not None)
+    memory = BackgroundConnection(settings=settings(blocked / "a.db"), retry=0.0)
+    memory.record(said("first"))
+    wait_for(lambda: memory.error is not None)
     blocked.unlink()
-    door.record(said("second"))
-    door.connection(20).close()
+    memory.record(said("second"))
+    memory.connection(20).close()
     assert kept(blocked / "a.db") == ["first", "second"]
 
 
@@ -212,23 +212,23 @@ def test_a_disk_that_is_full_is_a_clear_error_for_one_who_asks(tmp_path: Path) -
     assert "full.db" in done.stdout
 
 
-def test_a_forked_child_opens_a_door_of_its_own_in_the_background(
+def test_a_forked_child_opens_a_connection_of_its_own_in_the_background(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    door = BackgroundDoor(settings=settings(tmp_path / "a.db"))
-    monkeypatch.setattr("acontext_plugins.client.background._default", door)
-    door.record(said("parent"))
-    assert door.connection(20).home().engine.recorder.flush(20)
+    memory = BackgroundConnection(settings=settings(tmp_path / "a.db"))
+    monkeypatch.setattr("acontext_plugins.client.background._default", memory)
+    memory.record(said("parent"))
+    assert memory.connection(20).opened().engine.recorder.flush(20)
     pid = os.fork()
     if pid == 0:
         try:
-            door.record(said("child"))
+            memory.record(said("child"))
             threads = {thread.name for thread in threading.enumerate()}
-            door.connection(20).close()
+            memory.connection(20).close()
             os._exit(0 if "acontext-open" in threads else 3)
         except BaseException:
             os._exit(4)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
-    door.connection(20).close()
+    memory.connection(20).close()
     assert kept(tmp_path / "a.db") == ["parent", "child"]

@@ -42,7 +42,7 @@ def teach(client, number):
                 *call("find_order", '{"order": "A-%d"}' % number, '{"order": "A-%d"}' % number, run),
                 *call("issue_refund", '{"order": "A-%d"}' % number, '{"status": "ok"}', run)]
     outcome = Outcome(status="success", source="report", run_id=run)
-    client.door.record(Recording(SessionRef(run, space="shop"), messages, [outcome]))
+    client.connection.record(Recording(SessionRef(run, space="shop"), messages, [outcome]))
 
 async def talk(client, session_id, name):
     number = 0

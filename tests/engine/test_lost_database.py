@@ -46,7 +46,7 @@ def alone(database: Path) -> Acontext:
 
 def record(client: Acontext, key: str, text: str, *, space: str | None = None) -> None:
     message = Message(role="user", parts=(Part(type="text", text=text),))
-    client.door.record(Recording(SessionRef(key, space=space), [message]))
+    client.connection.record(Recording(SessionRef(key, space=space), [message]))
 
 
 def contents(database: Path) -> list[str]:

@@ -12,214 +12,220 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from acontext_plugins.engine.embedded import Home
+from acontext_plugins.engine.embedded import EmbeddedEngine
 from acontext_plugins.errors import Closed, NotFound, StoreUnavailable
 from acontext_plugins.service import Recording, SessionRef
 from acontext_plugins.settings import RecorderSettings
 from acontext_store.protocols import Pending, Store
 from acontext_store.types import Appended, Message, Outcome, Part, StoredMessage, new_id, stable_id
 
-from .conftest import OpenHome
+from .conftest import OpenEngine
 
 
 def said(text: str, *, id: str | None = None) -> Message:
     return Message(id=id or new_id(), role="user", parts=(Part(type="text", text=text),))
 
 
-def stored(home: Home, key: str) -> list[StoredMessage]:
-    session_id = stable_id(home.engine.store.project_id, "session", key)
-    return home.engine.store.messages(session_id).result().items
+def stored(embedded: EmbeddedEngine, key: str) -> list[StoredMessage]:
+    session_id = stable_id(embedded.engine.store.project_id, "session", key)
+    return embedded.engine.store.messages(session_id).result().items
 
 
-def test_what_is_recorded_is_there_after_a_flush_in_order(home: Home) -> None:
+def test_what_is_recorded_is_there_after_a_flush_in_order(embedded: EmbeddedEngine) -> None:
     for number in range(500):
-        home.engine.record(Recording(SessionRef("s"), [said(str(number))]))
-    assert home.engine.recorder.flush(10)
-    assert [message.text for message in stored(home, "s")] == [str(number) for number in range(500)]
-    assert [message.seq for message in stored(home, "s")] == list(range(1, 501))
+        embedded.engine.record(Recording(SessionRef("s"), [said(str(number))]))
+    assert embedded.engine.recorder.flush(10)
+    assert [message.text for message in stored(embedded, "s")] == [str(number) for number in range(500)]
+    assert [message.seq for message in stored(embedded, "s")] == list(range(1, 501))
 
 
-def test_a_message_id_is_kept_once_however_often_it_is_recorded(home: Home) -> None:
+def test_a_message_id_is_kept_once_however_often_it_is_recorded(embedded: EmbeddedEngine) -> None:
     turn = said("book a table for two", id="turn-1")
     for _ in range(3):
-        home.engine.record(Recording(SessionRef("s"), [turn]))
-    home.engine.recorder.flush()
-    assert [message.id for message in stored(home, "s")] == ["turn-1"]
+        embedded.engine.record(Recording(SessionRef("s"), [turn]))
+    embedded.engine.recorder.flush()
+    assert [message.id for message in stored(embedded, "s")] == ["turn-1"]
 
 
-def test_what_the_garbage_collector_closes_in_the_middle_of_a_recording_is_recorded_too(home: Home) -> None:
+def test_what_the_garbage_collector_closes_in_the_middle_of_a_recording_is_recorded_too(
+    embedded: EmbeddedEngine,
+) -> None:
     class Interrupting(int):
         """A size, the counting of which is when a stream happens to be collected."""
 
         def __radd__(self, other: int) -> int:
             if not done:
                 done.append(True)
-                home.engine.record(Recording(SessionRef("s"), [said("of the stream")]))
+                embedded.engine.record(Recording(SessionRef("s"), [said("of the stream")]))
             return int(other) + int(self)
 
     done: list[bool] = []
-    home.engine.record(Recording(SessionRef("s"), [said("of the host")], size=Interrupting(1)))
+    embedded.engine.record(Recording(SessionRef("s"), [said("of the host")], size=Interrupting(1)))
     assert done
-    assert home.engine.recorder.flush(10)
-    assert sorted(message.text for message in stored(home, "s")) == ["of the host", "of the stream"]
+    assert embedded.engine.recorder.flush(10)
+    assert sorted(message.text for message in stored(embedded, "s")) == ["of the host", "of the stream"]
 
 
-def test_many_threads_record_into_one_session_and_each_keeps_its_order(home: Home) -> None:
+def test_many_threads_record_into_one_session_and_each_keeps_its_order(embedded: EmbeddedEngine) -> None:
     def record(name: str) -> None:
         for number in range(100):
-            home.engine.record(Recording(SessionRef("s"), [said(f"{name} {number}")]))
+            embedded.engine.record(Recording(SessionRef("s"), [said(f"{name} {number}")]))
 
     threads = [threading.Thread(target=record, args=(name,)) for name in "abcd"]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    home.engine.recorder.flush()
-    texts = [message.text for message in stored(home, "s")]
+    embedded.engine.recorder.flush()
+    texts = [message.text for message in stored(embedded, "s")]
     assert len(texts) == 400
     for name in "abcd":
         assert [text for text in texts if text.startswith(name)] == [f"{name} {number}" for number in range(100)]
 
 
-def test_messages_may_be_made_on_the_recorders_thread(home: Home) -> None:
+def test_messages_may_be_made_on_the_recorders_thread(embedded: EmbeddedEngine) -> None:
     makers: list[str] = []
 
     def make() -> list[Message]:
         makers.append(threading.current_thread().name)
         return [said("made later")]
 
-    home.engine.record(Recording(SessionRef("s"), make))
-    home.engine.recorder.flush()
+    embedded.engine.record(Recording(SessionRef("s"), make))
+    embedded.engine.recorder.flush()
     assert makers == ["acontext-recorder"]
-    assert [message.text for message in stored(home, "s")] == ["made later"]
+    assert [message.text for message in stored(embedded, "s")] == ["made later"]
 
 
-def test_a_maker_that_raises_loses_only_its_own_recording(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_maker_that_raises_loses_only_its_own_recording(
+    embedded: EmbeddedEngine, caplog: pytest.LogCaptureFixture
+) -> None:
     def make() -> list[Message]:
         raise ValueError("no such field")
 
     with caplog.at_level(logging.WARNING, "acontext"):
-        home.engine.record(Recording(SessionRef("s"), make))
-        home.engine.record(Recording(SessionRef("s"), [said("fine")]))
-        home.engine.recorder.flush()
-    assert [message.text for message in stored(home, "s")] == ["fine"]
-    assert home.engine.recorder.stats.failed == 1
+        embedded.engine.record(Recording(SessionRef("s"), make))
+        embedded.engine.record(Recording(SessionRef("s"), [said("fine")]))
+        embedded.engine.recorder.flush()
+    assert [message.text for message in stored(embedded, "s")] == ["fine"]
+    assert embedded.engine.recorder.stats.failed == 1
     assert "no such field" in caplog.text
 
 
 def test_past_its_bound_it_drops_counts_and_logs_and_never_blocks(
-    open_engine: OpenHome, database: Path, caplog: pytest.LogCaptureFixture
+    open_engine: OpenEngine, database: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    home = open_engine(recorder=RecorderSettings(max_pending=10))
-    home.engine.record(Recording(SessionRef("s"), [said("first")]))
-    home.engine.recorder.flush()
+    embedded = open_engine(recorder=RecorderSettings(max_pending=10))
+    embedded.engine.record(Recording(SessionRef("s"), [said("first")]))
+    embedded.engine.recorder.flush()
     other = sqlite3.connect(database, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with caplog.at_level(logging.WARNING, "acontext"):
         for number in range(50):
-            home.engine.record(Recording(SessionRef("s"), [said(str(number))]))
+            embedded.engine.record(Recording(SessionRef("s"), [said(str(number))]))
     other.execute("ROLLBACK")
     other.close()
-    assert home.engine.recorder.flush(30)
-    assert home.engine.recorder.stats.dropped == 40
+    assert embedded.engine.recorder.flush(30)
+    assert embedded.engine.recorder.stats.dropped == 40
     assert "dropped" in caplog.text
-    assert [message.text for message in stored(home, "s")] == ["first", *[str(number) for number in range(10)]]
+    assert [message.text for message in stored(embedded, "s")] == ["first", *[str(number) for number in range(10)]]
 
 
-def test_what_is_recorded_while_the_database_is_locked_is_kept_when_it_is_free(home: Home, database: Path) -> None:
-    home.engine.record(Recording(SessionRef("s"), [said("before")]))
-    home.engine.recorder.flush()
+def test_what_is_recorded_while_the_database_is_locked_is_kept_when_it_is_free(
+    embedded: EmbeddedEngine, database: Path
+) -> None:
+    embedded.engine.record(Recording(SessionRef("s"), [said("before")]))
+    embedded.engine.recorder.flush()
     other = sqlite3.connect(database, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     for number in range(20):
-        home.engine.record(Recording(SessionRef("s"), [said(str(number))]))
-    assert not home.engine.recorder.flush(0.2)
-    assert home.engine.recorder.pending > 0
+        embedded.engine.record(Recording(SessionRef("s"), [said(str(number))]))
+    assert not embedded.engine.recorder.flush(0.2)
+    assert embedded.engine.recorder.pending > 0
     other.execute("ROLLBACK")
     other.close()
-    assert home.engine.recorder.flush(30)
-    assert [message.text for message in stored(home, "s")] == ["before", *[str(number) for number in range(20)]]
-    assert home.engine.recorder.pending == 0
+    assert embedded.engine.recorder.flush(30)
+    assert [message.text for message in stored(embedded, "s")] == ["before", *[str(number) for number in range(20)]]
+    assert embedded.engine.recorder.pending == 0
 
 
-def test_secrets_are_scrubbed_before_the_disk(home: Home, database: Path) -> None:
+def test_secrets_are_scrubbed_before_the_disk(embedded: EmbeddedEngine, database: Path) -> None:
     secret = "gh" + "p_" + "a1B2c3D4" * 4 + "e5F6"
-    home.engine.record(Recording(SessionRef("s"), [said(f"use {secret} for the push")]))
-    home.engine.record(
+    embedded.engine.record(Recording(SessionRef("s"), [said(f"use {secret} for the push")]))
+    embedded.engine.record(
         Recording(SessionRef("s"), outcomes=[Outcome(status="failed", source="framework", reason=f"denied: {secret}")])
     )
-    home.engine.recorder.flush()
-    home.close()
+    embedded.engine.recorder.flush()
+    embedded.close()
     for file in database.parent.iterdir():
         if file.is_file():
             assert secret.encode() not in file.read_bytes(), file
     assert b"for the push" in database.read_bytes()
 
 
-def test_long_texts_go_to_the_blob_store_and_come_back_whole(home: Home) -> None:
+def test_long_texts_go_to_the_blob_store_and_come_back_whole(embedded: EmbeddedEngine) -> None:
     text = "result line\n" * 400_000
     result = Message(role="tool", parts=(Part(type="tool-result", text=text, meta={"tool_call_id": "c1"}),))
-    home.engine.record(Recording(SessionRef("s"), [result]))
-    home.engine.recorder.flush()
-    (row,) = stored(home, "s")
+    embedded.engine.record(Recording(SessionRef("s"), [result]))
+    embedded.engine.recorder.flush()
+    (row,) = stored(embedded, "s")
     assert row.parts[0].asset is not None
     assert len(row.parts[0].text or "") < 10_000
-    page = home.loop.run(home.engine.messages(row.session_id))
+    page = embedded.loop.run(embedded.engine.messages(row.session_id))
     assert page.items[0].parts[0].text == text
 
 
-def test_appending_to_an_unknown_session_raises_not_found(home: Home) -> None:
+def test_appending_to_an_unknown_session_raises_not_found(embedded: EmbeddedEngine) -> None:
     with pytest.raises(NotFound, match=r"session"):
-        home.engine.recorder.append(new_id(), [said("hello")]).result(10)
+        embedded.engine.recorder.append(new_id(), [said("hello")]).result(10)
 
 
-def test_a_session_that_was_deleted_is_made_again_by_the_next_recording(home: Home) -> None:
-    home.engine.record(Recording(SessionRef("s", space="support"), [said("one")]))
-    home.engine.recorder.flush()
-    home.engine.store.delete_session(stored(home, "s")[0].session_id).result()
-    home.engine.record(Recording(SessionRef("s", space="support"), [said("two")]))
-    home.engine.recorder.flush()
-    assert [message.text for message in stored(home, "s")] == ["two"]
+def test_a_session_that_was_deleted_is_made_again_by_the_next_recording(embedded: EmbeddedEngine) -> None:
+    embedded.engine.record(Recording(SessionRef("s", space="support"), [said("one")]))
+    embedded.engine.recorder.flush()
+    embedded.engine.store.delete_session(stored(embedded, "s")[0].session_id).result()
+    embedded.engine.record(Recording(SessionRef("s", space="support"), [said("two")]))
+    embedded.engine.recorder.flush()
+    assert [message.text for message in stored(embedded, "s")] == ["two"]
 
 
-def test_a_session_without_a_space_joins_the_space_of_its_first_recording(home: Home) -> None:
-    session = home.loop.run(home.engine.create_session())
-    home.engine.record(Recording(SessionRef(session.id, space="support"), [said("one")]))
-    home.engine.recorder.flush()
-    space = home.engine.store.space_by_name("support").result()
-    assert home.engine.store.session(session.id).result().space_id == space.id
+def test_a_session_without_a_space_joins_the_space_of_its_first_recording(embedded: EmbeddedEngine) -> None:
+    session = embedded.loop.run(embedded.engine.create_session())
+    embedded.engine.record(Recording(SessionRef(session.id, space="support"), [said("one")]))
+    embedded.engine.recorder.flush()
+    space = embedded.engine.store.space_by_name("support").result()
+    assert embedded.engine.store.session(session.id).result().space_id == space.id
 
 
-def test_after_closing_it_refuses_and_says_so(home: Home) -> None:
-    home.engine.recorder.close()
-    home.engine.record(Recording(SessionRef("s"), [said("too late")]))
-    assert home.engine.recorder.stats.dropped == 1
+def test_after_closing_it_refuses_and_says_so(embedded: EmbeddedEngine) -> None:
+    embedded.engine.recorder.close()
+    embedded.engine.record(Recording(SessionRef("s"), [said("too late")]))
+    assert embedded.engine.recorder.stats.dropped == 1
     with pytest.raises(Closed):
-        home.engine.recorder.append("s", [said("too late")]).result(1)
+        embedded.engine.recorder.append("s", [said("too late")]).result(1)
 
 
-def test_closing_writes_what_is_enqueued(open_engine: OpenHome) -> None:
-    home = open_engine()
+def test_closing_writes_what_is_enqueued(open_engine: OpenEngine) -> None:
+    embedded = open_engine()
     for number in range(300):
-        home.engine.record(Recording(SessionRef("s"), [said(str(number))]))
-    home.close()
+        embedded.engine.record(Recording(SessionRef("s"), [said(str(number))]))
+    embedded.close()
     assert len(stored(open_engine(), "s")) == 300
 
 
-def test_a_forked_child_neither_hangs_nor_writes_through_its_parents_recorder(home: Home) -> None:
-    home.engine.record(Recording(SessionRef("s"), [said("parent")]))
-    home.engine.recorder.flush()
+def test_a_forked_child_neither_hangs_nor_writes_through_its_parents_recorder(embedded: EmbeddedEngine) -> None:
+    embedded.engine.record(Recording(SessionRef("s"), [said("parent")]))
+    embedded.engine.recorder.flush()
     pid = os.fork()
     if pid == 0:
         try:
-            home.engine.record(Recording(SessionRef("s"), [said("child")]))
-            refused = home.engine.recorder.append("s", [said("child")]).exception(1)
+            embedded.engine.record(Recording(SessionRef("s"), [said("child")]))
+            refused = embedded.engine.recorder.append("s", [said("child")]).exception(1)
             os._exit(0 if isinstance(refused, Closed) else 3)
         except BaseException:
             os._exit(4)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
-    assert [message.text for message in stored(home, "s")] == ["parent"]
+    assert [message.text for message in stored(embedded, "s")] == ["parent"]
 
 
 class Refusing:
@@ -248,10 +254,10 @@ class Refusing:
 )
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_order_is_kept_whichever_appends_are_refused_for_a_while(
-    home: Home, sessions: list[tuple[str, bool]], failures: int
+    embedded: EmbeddedEngine, sessions: list[tuple[str, bool]], failures: int
 ) -> None:
-    recorder = home.engine.recorder
-    store = home.engine.store
+    recorder = embedded.engine.recorder
+    store = embedded.engine.store
     prefix = new_id()
     recorder._store = Refusing(store, failures)  # type: ignore[assignment]
     try:
@@ -263,7 +269,7 @@ def test_order_is_kept_whichever_appends_are_refused_for_a_while(
         recorder._store = store
     for name in {name for name, _ in sessions}:
         expected = [str(number) for number, (other, _) in enumerate(sessions) if other == name]
-        assert [message.text for message in stored(home, f"{prefix}-{name}")] == expected
+        assert [message.text for message in stored(embedded, f"{prefix}-{name}")] == expected
         session_id = stable_id(store.project_id, "session", f"{prefix}-{name}")
         for outcome in store.outcomes(session_id).result():
             assert expected[outcome.after_seq - 1] == outcome.run_id

@@ -7,10 +7,10 @@ import pytest
 from acontext_plugins.service import Service
 from acontext_plugins.testing import ServiceContract
 
-from .conftest import OpenHome
+from .conftest import OpenEngine
 
 
 class TestEngine(ServiceContract):
     @pytest.fixture
-    async def service(self, open_engine: OpenHome) -> Service:
+    async def service(self, open_engine: OpenEngine) -> Service:
         return open_engine(worker=True).engine

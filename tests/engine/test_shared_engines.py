@@ -27,9 +27,9 @@ def url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def default(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[background.BackgroundDoor]:
+def default(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[background.BackgroundConnection]:
     """What agents that are given no client have."""
-    made = background.BackgroundDoor(settings=Settings(url=url))
+    made = background.BackgroundConnection(settings=Settings(url=url))
     monkeypatch.setattr(background, "_default", made)
     yield made
     if made._connection is not None:
@@ -37,7 +37,7 @@ def default(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[background.Ba
 
 
 def record(client: Acontext | AsyncAcontext, key: str, text: str = "hello") -> None:
-    client.door.record(Recording(SessionRef(key), [Message(role="user", parts=(Part(type="text", text=text),))]))
+    client.connection.record(Recording(SessionRef(key), [Message(role="user", parts=(Part(type="text", text=text),))]))
 
 
 def keys(client: Acontext) -> list[str | None]:
@@ -50,7 +50,7 @@ def statuses(client: Acontext) -> list[str]:
 
 @pytest.mark.parametrize("client_first", [True, False])
 def test_a_flush_waits_for_what_an_agent_without_a_client_recorded(
-    client_first: bool, url: str, default: background.BackgroundDoor
+    client_first: bool, url: str, default: background.BackgroundConnection
 ) -> None:
     @learning(space="shop")
     def run(what: str) -> str:
@@ -84,9 +84,9 @@ def test_clients_of_one_database_have_one_engine_however_its_url_is_spelled(
     with Acontext(url) as first:
         for spelling in spellings:
             with Acontext(spelling) as other:
-                assert other.door.home() is first.door.home(), spelling
+                assert other.connection.opened() is first.connection.opened(), spelling
         with Acontext("sqlite:///other.db") as other:
-            assert other.door.home() is not first.door.home()
+            assert other.connection.opened() is not first.connection.opened()
 
 
 def test_closing_one_client_keeps_what_it_recorded_and_leaves_the_others_alive(url: str) -> None:
@@ -149,7 +149,7 @@ def test_threads_that_open_and_close_clients_at_once_lose_nothing(url: str) -> N
 def test_the_worker_begins_with_the_first_client_that_wants_one(url: str) -> None:
     looking = Settings(url=url, worker=WorkerSettings(enabled=False))
     with Acontext(settings=looking) as viewer:
-        engine: Any = viewer.door.home().engine
+        engine: Any = viewer.connection.opened().engine
         assert not engine.working
         with Acontext(url):
             assert engine.working
@@ -204,13 +204,15 @@ def test_a_client_that_asks_for_another_engine_is_told_what_both_want(change: st
 def test_a_client_that_states_nothing_takes_what_is_open_if_it_keeps_data_as_safe(url: str) -> None:
     stated = Settings(url=url, redaction=RedactionSettings(pii=True), observe=ObserveSettings(quiet=0.25))
     with Acontext(settings=stated) as first, Acontext(url) as other:
-        assert other.door.home() is first.door.home()
+        assert other.connection.opened() is first.connection.opened()
         again = Settings(url=url, redaction=RedactionSettings(pii=True), observe=ObserveSettings(quiet=0.5))
         with pytest.raises(InvalidInput, match=r"with observe.quiet=0.25, and this client asks for observe.quiet=0.5"):
             Acontext(settings=again)
 
 
-def test_nobody_is_given_less_redaction_than_the_environment_says(url: str, default: background.BackgroundDoor) -> None:
+def test_nobody_is_given_less_redaction_than_the_environment_says(
+    url: str, default: background.BackgroundConnection
+) -> None:
     settings = Settings(url=url, redaction=RedactionSettings(enabled=False))
     with Acontext(settings=settings):
         with pytest.raises(InvalidInput, match=r"with redaction.enabled=False, and this client asks for .*=True"):
@@ -224,18 +226,18 @@ def test_a_model_that_is_made_anew_from_the_same_values_is_the_same(url: str) ->
     model: Any = Plain
     with Acontext(url, llm=model("small")) as first:
         with Acontext(url, llm=model("small")) as again, Acontext(url) as plain:  # one that asks for none has it, too
-            assert again.door.home() is plain.door.home() is first.door.home()
+            assert again.connection.opened() is plain.connection.opened() is first.connection.opened()
         with pytest.raises(InvalidInput, match=r"llm=<Plain at .* asks for llm=<Plain at"):
             Acontext(url, llm=model("large"))
 
 
 def test_agents_without_a_client_take_the_engine_that_is_open(
-    url: str, default: background.BackgroundDoor, caplog: pytest.LogCaptureFixture
+    url: str, default: background.BackgroundConnection, caplog: pytest.LogCaptureFixture
 ) -> None:
     """They have no wishes of their own: a client's settings are the program's."""
     settings = Settings(url=url, redaction=RedactionSettings(pii=True))
     with caplog.at_level(logging.WARNING, "acontext"), Acontext(settings=settings) as client:
-        assert default.connection(30).home() is client.door.home()
+        assert default.connection(30).opened() is client.connection.opened()
     assert caplog.records == []
 
 
@@ -248,7 +250,7 @@ def test_a_forked_child_has_an_engine_of_its_own_and_its_parents_goes_on(url: st
         try:
             record(first, "child one")
             record(second, "child two")
-            shared = first.door.home() is second.door.home()
+            shared = first.connection.opened() is second.connection.opened()
             first.close()
             done = 0 if shared and second.flush(30) and len(keys(second)) >= 2 else 1
             second.close()

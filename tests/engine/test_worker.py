@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from acontext_plugins.engine.embedded import Home
-from acontext_plugins.protocols import Lesson, Observation
+from acontext_plugins.engine.embedded import EmbeddedEngine
+from acontext_plugins.protocols import LearningInput, Observation
 from acontext_plugins.service import RecallQuery, Recording, SessionRef
 from acontext_plugins.settings import WorkerSettings
 from acontext_plugins.worker.worker import Worker
 from acontext_store.types import Message, Outcome, Part, SkillOps, TaskOps, new_id
 
-from .conftest import OpenHome
+from .conftest import OpenEngine
 
 
 def said(text: str, run_id: str) -> Message:
@@ -48,9 +48,9 @@ def refund(email: str, order: str, key: str, *, status: str = "success") -> Reco
     )
 
 
-def teach(home: Home) -> None:
-    home.engine.record(refund("ada@example.com", "A-1001", "one"))
-    home.engine.record(refund("joan@example.com", "A-2077", "two"))
+def teach(embedded: EmbeddedEngine) -> None:
+    embedded.engine.record(refund("ada@example.com", "A-1001", "one"))
+    embedded.engine.record(refund("joan@example.com", "A-2077", "two"))
 
 
 def wait_for(state: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -60,52 +60,52 @@ def wait_for(state: Callable[[], bool], seconds: float = 20.0) -> None:
         time.sleep(0.01)
 
 
-def test_what_is_recorded_becomes_a_skill_in_the_background(open_engine: OpenHome) -> None:
-    home = open_engine(worker=True)
-    teach(home)
-    home.engine.recorder.flush()
+def test_what_is_recorded_becomes_a_skill_in_the_background(open_engine: OpenEngine) -> None:
+    embedded = open_engine(worker=True)
+    teach(embedded)
+    embedded.engine.recorder.flush()
 
     def learned() -> bool:
-        recall = home.loop.run(home.engine.recall(RecallQuery("shop", "refund my broken lamp please")))
+        recall = embedded.loop.run(embedded.engine.recall(RecallQuery("shop", "refund my broken lamp please")))
         return "issue_refund" in recall.text
 
     wait_for(learned)
 
 
-def test_flush_returns_when_everything_is_learned(open_engine: OpenHome) -> None:
-    home = open_engine(worker=True)
-    teach(home)
-    assert home.loop.run(home.engine.flush(30))
-    space = home.engine.store.space_by_name("shop").result()
-    (skill,) = home.engine.store.skills(space.id).result()
+def test_flush_returns_when_everything_is_learned(open_engine: OpenEngine) -> None:
+    embedded = open_engine(worker=True)
+    teach(embedded)
+    assert embedded.loop.run(embedded.engine.flush(30))
+    space = embedded.engine.store.space_by_name("shop").result()
+    (skill,) = embedded.engine.store.skills(space.id).result()
     assert skill.status == "active"
     assert [step.tool_name for step in skill.body.tool_sops] == ["find_order", "issue_refund"]
-    assert home.engine.store.lanes(dead=False).result() == []
+    assert embedded.engine.store.lanes(dead=False).result() == []
 
 
-def test_recall_leaves_out_skills_whose_tools_the_run_does_not_have(open_engine: OpenHome) -> None:
-    home = open_engine()
-    teach(home)
-    assert home.loop.run(home.engine.flush(30))
+def test_recall_leaves_out_skills_whose_tools_the_run_does_not_have(open_engine: OpenEngine) -> None:
+    embedded = open_engine()
+    teach(embedded)
+    assert embedded.loop.run(embedded.engine.flush(30))
 
     def recall(tools: list[str] | None) -> str:
         query = RecallQuery("shop", "refund my broken lamp please", tools=tools)
-        return home.loop.run(home.engine.recall(query)).text
+        return embedded.loop.run(embedded.engine.recall(query)).text
 
     assert "issue_refund" in recall(None)
     assert "issue_refund" in recall(["find_order", "issue_refund", "other"])
     assert recall(["find_order"]) == ""
 
 
-def test_an_injection_is_logged_with_the_skill_and_its_version(open_engine: OpenHome) -> None:
-    home = open_engine()
-    teach(home)
-    home.loop.run(home.engine.flush(30))
+def test_an_injection_is_logged_with_the_skill_and_its_version(open_engine: OpenEngine) -> None:
+    embedded = open_engine()
+    teach(embedded)
+    embedded.loop.run(embedded.engine.flush(30))
     query = RecallQuery("shop", "refund my broken lamp please", session_key="three", run_id="run-3")
-    recall = home.loop.run(home.engine.recall(query))
-    home.engine.store.flush().result()
-    space = home.engine.store.space_by_name("shop").result()
-    (row,) = home.engine.store.injections(space.id).result()
+    recall = embedded.loop.run(embedded.engine.recall(query))
+    embedded.engine.store.flush().result()
+    space = embedded.engine.store.space_by_name("shop").result()
+    (row,) = embedded.engine.store.injections(space.id).result()
     assert row.skill_ids == (recall.skills[0].id,)
     assert row.versions == (1,)
     assert row.run_id == "run-3"
@@ -127,13 +127,13 @@ class Scripted:
         last = observation.messages[-1].seq
         return TaskOps(session_id=observation.session.id, observed_seq=last, resume_seq=last + 1)
 
-    async def learn(self, lesson: Lesson) -> SkillOps:
+    async def learn(self, lesson: LearningInput) -> SkillOps:
         return SkillOps(space_id=lesson.space.id)
 
 
-def worker(home: Home, script: Scripted, *, attempts: int = 5) -> Worker:
+def worker(embedded: EmbeddedEngine, script: Scripted, *, attempts: int = 5) -> Worker:
     settings = WorkerSettings(max_attempts=attempts, backoff=0.001, idle=0.01)
-    return Worker(home.engine.store, script, script, settings=settings)
+    return Worker(embedded.engine.store, script, script, settings=settings)
 
 
 async def work_until(worker: Worker, state: Callable[[], bool]) -> None:
@@ -143,32 +143,32 @@ async def work_until(worker: Worker, state: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-def test_work_that_fails_is_tried_again_until_it_succeeds(home: Home) -> None:
+def test_work_that_fails_is_tried_again_until_it_succeeds(embedded: EmbeddedEngine) -> None:
     script = Scripted(failures=3)
-    doing = worker(home, script)
-    home.engine.record(refund("ada@example.com", "A-1", "one"))
-    home.engine.recorder.flush()
-    home.loop.run(work_until(doing, lambda: doing.done == 1))
+    doing = worker(embedded, script)
+    embedded.engine.record(refund("ada@example.com", "A-1", "one"))
+    embedded.engine.recorder.flush()
+    embedded.loop.run(work_until(doing, lambda: doing.done == 1))
     assert script.observed == 4
-    assert home.engine.store.lanes().result() == []
+    assert embedded.engine.store.lanes().result() == []
 
 
-def test_work_that_always_fails_waits_for_a_person_and_comes_back_on_request(home: Home) -> None:
+def test_work_that_always_fails_waits_for_a_person_and_comes_back_on_request(embedded: EmbeddedEngine) -> None:
     script = Scripted(failures=3)
-    doing = worker(home, script, attempts=3)
-    home.engine.record(refund("ada@example.com", "A-1", "one"))
-    home.engine.recorder.flush()
-    home.loop.run(work_until(doing, lambda: doing.failed == 3))
-    (lane,) = home.engine.store.lanes(dead=True).result()
+    doing = worker(embedded, script, attempts=3)
+    embedded.engine.record(refund("ada@example.com", "A-1", "one"))
+    embedded.engine.recorder.flush()
+    embedded.loop.run(work_until(doing, lambda: doing.failed == 3))
+    (lane,) = embedded.engine.store.lanes(dead=True).result()
     assert "the model is odd" in (lane.last_error or "")
     assert lane.attempts == 3
-    assert home.engine.store.claim("x", kinds=("observe",), lease=1).result() == []
-    home.engine.store.make_due(lane.kind, lane.key).result()
-    home.loop.run(work_until(doing, lambda: doing.done == 1))
-    assert home.engine.store.lanes(dead=True).result() == []
+    assert embedded.engine.store.claim("x", kinds=("observe",), lease=1).result() == []
+    embedded.engine.store.make_due(lane.kind, lane.key).result()
+    embedded.loop.run(work_until(doing, lambda: doing.done == 1))
+    assert embedded.engine.store.lanes(dead=True).result() == []
 
 
-def test_two_workers_on_one_database_do_each_lane_once(open_engine: OpenHome) -> None:
+def test_two_workers_on_one_database_do_each_lane_once(open_engine: OpenEngine) -> None:
     first, second = open_engine(), open_engine()
     for number in range(40):
         first.engine.record(refund("ada@example.com", f"A-{number}", f"key-{number}"))
@@ -186,34 +186,34 @@ def test_two_workers_on_one_database_do_each_lane_once(open_engine: OpenHome) ->
     assert left.done + right.done == 40
 
 
-def test_a_session_that_was_deleted_before_its_turn_is_no_failure(home: Home) -> None:
-    home.engine.record(refund("ada@example.com", "A-1", "one"))
-    home.engine.recorder.flush()
-    (claim,) = home.engine.store.claim("other", kinds=("observe",), lease=60).result()
-    home.engine.store.delete_session(claim.key).result()
-    doing = worker(home, Scripted(0))
-    home.loop.run(doing.work_once())
+def test_a_session_that_was_deleted_before_its_turn_is_no_failure(embedded: EmbeddedEngine) -> None:
+    embedded.engine.record(refund("ada@example.com", "A-1", "one"))
+    embedded.engine.recorder.flush()
+    (claim,) = embedded.engine.store.claim("other", kinds=("observe",), lease=60).result()
+    embedded.engine.store.delete_session(claim.key).result()
+    doing = worker(embedded, Scripted(0))
+    embedded.loop.run(doing.work_once())
     assert doing.failed == 0
 
 
 @pytest.mark.parametrize("worker_runs", [True, False])
-def test_flush_of_an_idle_engine_is_immediate(open_engine: OpenHome, worker_runs: bool) -> None:
+def test_flush_of_an_idle_engine_is_immediate(open_engine: OpenEngine, worker_runs: bool) -> None:
     assert open_engine(worker=worker_runs).loop.run(open_engine(worker=worker_runs).engine.flush(5))
 
 
-def test_a_failed_run_teaches_no_steps(open_engine: OpenHome) -> None:
-    home = open_engine()
-    home.engine.record(refund("ada@example.com", "A-1001", "one", status="failed"))
-    home.engine.record(refund("joan@example.com", "A-2077", "two", status="failed"))
-    assert home.loop.run(home.engine.flush(30))
-    space = home.engine.store.space_by_name("shop").result()
-    assert [skill for skill in home.engine.store.skills(space.id).result() if skill.status == "active"] == []
+def test_a_failed_run_teaches_no_steps(open_engine: OpenEngine) -> None:
+    embedded = open_engine()
+    embedded.engine.record(refund("ada@example.com", "A-1001", "one", status="failed"))
+    embedded.engine.record(refund("joan@example.com", "A-2077", "two", status="failed"))
+    assert embedded.loop.run(embedded.engine.flush(30))
+    space = embedded.engine.store.space_by_name("shop").result()
+    assert [skill for skill in embedded.engine.store.skills(space.id).result() if skill.status == "active"] == []
 
 
-def test_a_database_that_moves_on_without_us_is_not_needed_to_close(open_engine: OpenHome, database: Path) -> None:
-    home = open_engine(worker=True)
-    teach(home)
-    home.close()
+def test_a_database_that_moves_on_without_us_is_not_needed_to_close(open_engine: OpenEngine, database: Path) -> None:
+    embedded = open_engine(worker=True)
+    teach(embedded)
+    embedded.close()
     again = open_engine()
     assert again.loop.run(again.engine.flush(30))
     assert again.engine.store.space_by_name("shop").result()
@@ -232,17 +232,17 @@ class Thinking:
 
 
 @pytest.mark.parametrize("background", [True, False])
-def test_what_a_worker_leaves_undone_can_be_done_by_another_at_once(open_engine: OpenHome, background: bool) -> None:
-    home = open_engine(worker=background)
-    observer = home.engine.worker._observer = Thinking()
-    teach(home)
-    home.engine.recorder.flush()
+def test_what_a_worker_leaves_undone_can_be_done_by_another_at_once(open_engine: OpenEngine, background: bool) -> None:
+    embedded = open_engine(worker=background)
+    observer = embedded.engine.worker._observer = Thinking()
+    teach(embedded)
+    embedded.engine.recorder.flush()
     if not background:
-        working = home.loop.submit(home.engine.worker.work_once())
+        working = embedded.loop.submit(embedded.engine.worker.work_once())
     wait_for(lambda: observer.asked > 0)
     if not background:
         working.cancel()
-    home.close()
+    embedded.close()
     other = open_engine()
     for lane in other.engine.store.lanes().result():
         assert (lane.owner, lane.attempts) == (None, 0)

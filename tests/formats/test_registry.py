@@ -1,4 +1,4 @@
-"""Formats of third parties: packages that are really installed, read and written at every door."""
+"""Formats of third parties: packages that are really installed, read and written at every client."""
 
 from __future__ import annotations
 

@@ -11,22 +11,22 @@ import litellm
 import pytest
 
 from acontext_plugins.llm import Reply, Usage, ask_for
-from acontext_plugins.llm.litellm_client import LiteLLM
+from acontext_plugins.llm.litellm_client import LiteLLMClient
 from acontext_plugins.testing.scripted_server import Asked, Hang, Raw, ScriptedServer, Status, Step
 from acontext_store.errors import InvalidInput, LearningUnavailable
 
 from .asking import FIND, City, Sleeper, asks, asks_for_a_city, settings
 
-Make = Callable[..., LiteLLM]
+Make = Callable[..., LiteLLMClient]
 
 
 @pytest.fixture
 async def make(server: ScriptedServer) -> AsyncIterator[Make]:
-    made: list[LiteLLM] = []
+    made: list[LiteLLMClient] = []
 
-    def make_one(**fields: Any) -> LiteLLM:
+    def make_one(**fields: Any) -> LiteLLMClient:
         sleep = fields.pop("sleep", asyncio.sleep)
-        made.append(LiteLLM(settings(server, **fields), sleep=sleep))
+        made.append(LiteLLMClient(settings(server, **fields), sleep=sleep))
         return made[-1]
 
     yield make_one
@@ -160,7 +160,7 @@ async def test_an_endpoint_that_counts_nothing_is_not_free(server: ScriptedServe
 @pytest.mark.parametrize("ways", [["json_schema"], ["json_object"], []])
 async def test_a_schema_is_told_in_the_words_that_an_endpoint_takes(ways: list[str]) -> None:
     with ScriptedServer(taking(*ways)) as server:
-        llm = LiteLLM(settings(server, model="openai/mine"))
+        llm = LiteLLMClient(settings(server, model="openai/mine"))
         for _ in range(2):
             assert await ask_for(llm, asks(), City) == City(name="Oslo", people=700_000)
         await llm.aclose()
@@ -176,7 +176,7 @@ async def test_an_endpoint_that_ignores_the_schema_is_told_it_in_the_prompt() ->
         return {"name": "Oslo"} if "JSON schema" in asked.prompt else "Oslo is a fine city."
 
     with ScriptedServer(answer) as server:
-        llm = LiteLLM(settings(server, model="openai/mine"))
+        llm = LiteLLMClient(settings(server, model="openai/mine"))
         assert (await ask_for(llm, asks(), City)).name == "Oslo"
         assert len(server.seen) == 2
         await ask_for(llm, asks(), City)
@@ -213,7 +213,7 @@ async def test_tools_are_told_in_the_prompt_where_an_endpoint_has_none() -> None
         return "found it" if found else '```json\n{"calls": [{"name": "find", "arguments": {"what": "x"}}]}\n```'
 
     with ScriptedServer(answer) as server:
-        llm = LiteLLM(settings(server, model="openai/mine"))
+        llm = LiteLLMClient(settings(server, model="openai/mine"))
         request = asks(tools=(FIND,))
         called = await llm.complete(request)
         assert [(call.name, call.arguments) for call in called.tool_calls] == [("find", '{"what":"x"}')]
@@ -274,7 +274,7 @@ async def test_a_long_wait_that_is_asked_for_is_the_jobs(server: ScriptedServer,
 async def test_no_more_calls_at_a_time_than_are_allowed(make: Make) -> None:
     waiting = [Hang() for _ in range(5)]
     with ScriptedServer(list(waiting)) as server:
-        llm = LiteLLM(settings(server, concurrency=2))
+        llm = LiteLLMClient(settings(server, concurrency=2))
         calls = [asyncio.create_task(llm.complete(asks())) for _ in waiting]
         for at, hang in enumerate(waiting):
             await asyncio.to_thread(waiting[min(at + 1, 4)].begun.wait, 30)
@@ -304,7 +304,7 @@ async def test_many_calls_at_once_are_all_answered() -> None:
         return str(asked.messages[0]["content"])
 
     with ScriptedServer(answer) as server:
-        llm = LiteLLM(settings(server, concurrency=8))
+        llm = LiteLLMClient(settings(server, concurrency=8))
         replies = await asyncio.gather(*(llm.complete(asks(f"number {n}")) for n in range(40)))
         assert [reply.text for reply in replies] == [f"number {n}" for n in range(40)]
         await llm.aclose()

@@ -15,10 +15,10 @@ import pytest
 from litellm.integrations.custom_logger import CustomLogger
 
 from acontext_adapters.litellm import AcontextLogger
-from acontext_adapters.testing import SKILLS, RecordingDoor
-from acontext_plugins.concurrency.event_loop import HomeLoop
+from acontext_adapters.testing import SKILLS, MemoryClient
+from acontext_plugins.concurrency.event_loop import BackgroundEventLoop
 from acontext_plugins.learning import learning
-from acontext_plugins.llm.litellm_client import LiteLLM
+from acontext_plugins.llm.litellm_client import LiteLLMClient
 from acontext_plugins.testing.scripted_server import Hang, ScriptedServer, Status
 from acontext_store.errors import LearningUnavailable
 
@@ -77,7 +77,7 @@ async def hosts_call(server: ScriptedServer, text: str) -> None:
 async def test_our_calls_are_nobodys_log_events(server: ScriptedServer) -> None:
     host = Host()
     litellm.callbacks.append(host)
-    llm = LiteLLM(settings(server))
+    llm = LiteLLMClient(settings(server))
     server.say("fine", Status(500), "theirs")
     await llm.complete(asks())
     with pytest.raises(LearningUnavailable):
@@ -91,9 +91,9 @@ async def test_our_calls_are_nobodys_log_events(server: ScriptedServer) -> None:
 
 async def test_the_hosts_events_stay_on_its_loop(server: ScriptedServer) -> None:
     """LiteLLM's log worker belongs to the loop that used it last: ours must not be that."""
-    host, loop = Host(), HomeLoop()
+    host, loop = Host(), BackgroundEventLoop()
     litellm.callbacks.append(host)
-    llm = LiteLLM(settings(server))
+    llm = LiteLLMClient(settings(server))
     hang = Hang()
     server.say(hang, "theirs", "ours")
     try:
@@ -128,7 +128,7 @@ async def test_what_the_host_has_set_stays_set(server: ScriptedServer, monkeypat
 
     monkeypatch.setattr(litellm, "num_retries", 3)
     monkeypatch.setattr(litellm, "api_key", "sk-of-the-host")
-    llm = LiteLLM(settings(server))
+    llm = LiteLLMClient(settings(server))
     server.say("warm", "fine", Status(500))
     await llm.complete(asks())
     before = state()
@@ -145,7 +145,7 @@ async def test_our_calls_are_not_kept_in_the_hosts_cache(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(litellm, "cache", litellm.Cache(type="local"))
-    llm = LiteLLM(settings(server))
+    llm = LiteLLMClient(settings(server))
     server.say("first", "second")
     assert [(await llm.complete(asks())).text for _ in range(2)] == ["first", "second"]
     assert litellm.cache is not None
@@ -157,17 +157,17 @@ async def test_our_calls_are_not_kept_in_the_hosts_cache(
 async def test_our_own_adapter_takes_them_for_no_run(
     server: ScriptedServer, wrapped: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    door = RecordingDoor(SKILLS)
+    memory = MemoryClient(SKILLS)
     if wrapped:
-        monkeypatch.setattr(litellm, "acompletion", learning(litellm.acompletion, space="s", client=door))
+        monkeypatch.setattr(litellm, "acompletion", learning(litellm.acompletion, space="s", client=memory))
     else:
-        litellm.callbacks.append(AcontextLogger(space="s", client=door))
-    llm = LiteLLM(settings(server))
+        litellm.callbacks.append(AcontextLogger(space="s", client=memory))
+    llm = LiteLLMClient(settings(server))
     server.say("fine", Status(500), "theirs")
     await llm.complete(asks())
     with pytest.raises(LearningUnavailable):
         await llm.complete(asks())
-    assert door.sessions == {}
+    assert memory.sessions == {}
     assert not any("<acontext-skills" in asked.prompt for asked in server.seen)
     await hosts_call(server, "of the host")
     assert "<acontext-skills" in server.seen[-1].prompt
@@ -214,10 +214,10 @@ def test_nothing_stays_open(model: str) -> None:
         "from acontext_plugins.llm import Purpose, Request\n"
         "from acontext_plugins.llm.litellm_client import LiteLLM\n"
         "from acontext_plugins.testing.scripted_server import ScriptedServer, Status\n"
-        "from acontext_plugins.concurrency.event_loop import HomeLoop\n"
+        "from acontext_plugins.concurrency.event_loop import BackgroundEventLoop\n"
         "from acontext_plugins.settings import LLMSettings\n"
         "ask = Request(messages=({'role': 'user', 'content': 'x'},), purpose=Purpose(job='learn'))\n"
-        "loop = HomeLoop()\n"
+        "loop = BackgroundEventLoop()\n"
         "with ScriptedServer(['a', Status(500), 'b', 'c']) as server:\n"
         f"    llm = LiteLLM(LLMSettings(model='{model}', api_key='x', base_url=server.url, retries=3))\n"
         "    said = [loop.run(llm.complete(ask)).text for _ in range(3)]\n"

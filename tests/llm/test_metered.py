@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from acontext_plugins.llm import Purpose, Reply, Request, Usage
 from acontext_plugins.llm import budget as budgets
 from acontext_plugins.llm.budget import Budget, budget_of
-from acontext_plugins.llm.usage_metering import Ledger, Metered, MeteredEmbedder
+from acontext_plugins.llm.usage_metering import Metered, MeteredEmbedder, UsageLedger
 from acontext_plugins.testing import ScriptedEmbedder, ScriptedLLM
 from acontext_store.errors import BudgetSpent, InvalidInput, LearningUnavailable, StoreUnavailable
 from acontext_store.ledger import Cost, ModelCall
@@ -46,7 +46,7 @@ def _fair_guesses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def metered(store: Store, *steps: Any, budget: Budget | None = None) -> Metered:
     script: Any = list(steps) or (lambda request: Reply(text="hi", usage=TOOK))
-    return Metered(ScriptedLLM(script, model="m"), Ledger(store, budget))
+    return Metered(ScriptedLLM(script, model="m"), UsageLedger(store, budget))
 
 
 async def rows(store: Store) -> list[ModelCall]:
@@ -85,7 +85,7 @@ async def test_a_call_that_is_cancelled_is_a_row_too(store: Store) -> None:
         await asyncio.Event().wait()
         return ""
 
-    call = asyncio.create_task(Metered(ScriptedLLM(never), Ledger(store)).complete(asks()))
+    call = asyncio.create_task(Metered(ScriptedLLM(never), UsageLedger(store)).complete(asks()))
     await begun.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -121,13 +121,13 @@ async def test_after_the_store_is_closed_an_answer_is_still_an_answer(store: Sto
         store.close()
         return Reply(text="last words", usage=TOOK)
 
-    llm = Metered(ScriptedLLM(closing), Ledger(store))
+    llm = Metered(ScriptedLLM(closing), UsageLedger(store))
     assert (await llm.complete(asks())).text == "last words"
 
 
 # -- vectors
 async def test_vectors_are_rows_too(store: Store) -> None:
-    embedder = MeteredEmbedder(ScriptedEmbedder(), Ledger(store))
+    embedder = MeteredEmbedder(ScriptedEmbedder(), UsageLedger(store))
     assert len(await embedder.embed(["x" * 400, "y" * 400], purpose=LEARN)) == 2
     assert await embedder.embed([], purpose=LEARN) == []
     (row,) = await rows(store)
@@ -139,12 +139,12 @@ async def test_vectors_of_an_embedder_that_counts(store: Store) -> None:
         async def embed_with_usage(self, texts: Sequence[str], *, purpose: Purpose) -> tuple[list[list[float]], Usage]:
             return await self.embed(texts, purpose=purpose), Usage(prompt_tokens=7, cost=0.5)
 
-    await MeteredEmbedder(Counting(), Ledger(store)).embed(["x"], purpose=LEARN)
+    await MeteredEmbedder(Counting(), UsageLedger(store)).embed(["x"], purpose=LEARN)
     assert [(row.prompt_tokens, row.cost) for row in await rows(store)] == [(7, 0.5)]
 
 
 async def test_vectors_are_within_the_budget(store: Store) -> None:
-    embedder = MeteredEmbedder(ScriptedEmbedder(), Ledger(store, Budget(daily_tokens=150)))
+    embedder = MeteredEmbedder(ScriptedEmbedder(), UsageLedger(store, Budget(daily_tokens=150)))
     await embedder.embed(["x" * 400], purpose=LEARN)
     with pytest.raises(BudgetSpent):
         await embedder.embed(["x" * 400], purpose=LEARN)
@@ -245,7 +245,7 @@ async def test_calls_at_the_same_time_do_not_spend_more_than_there_is(store: Sto
         await go.wait()
         return LearningUnavailable("away") if fails else Reply(text="x", usage=TOOK)
 
-    llm = Metered(ScriptedLLM(when_all_have_asked), Ledger(store, Budget(daily_tokens=10_500)))
+    llm = Metered(ScriptedLLM(when_all_have_asked), UsageLedger(store, Budget(daily_tokens=10_500)))
     calls = {asyncio.create_task(llm.complete(asks())) for _ in range(40)}
     refused: set[asyncio.Task[Reply]] = set()
     while len(refused) < 30:

@@ -64,7 +64,7 @@ def test_a_search_by_meaning_and_one_in_steps(tmp_path: Path) -> None:
         found = client.spaces.experience_search(space_id, query="I want a reimbursement", mode="agentic")
         assert [block.block_id for block in found.cited_blocks] == [skill_id]
         assert (found.final_answer, found.fallback) == ("Refund the order [1].", None)
-        store = client.door.home().engine.store
+        store = client.connection.opened().engine.store
         calls = store.calls(space_id=space_id).result(20)
         assert {call.job for call in calls} == {"search", "embed"}
         assert {call.prompt for call in calls if call.job == "search"} == {"search_agent@1"}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from acontext_plugins import Acontext
-from acontext_plugins.engine.embedded import open_home, thinkers_of
+from acontext_plugins.engine.embedded import open_engine, thinkers_of
 from acontext_plugins.learn.answer import Learned
 from acontext_plugins.learn.model import ModelLearner
 from acontext_plugins.llm import Purpose, Request
@@ -158,45 +158,49 @@ def test_an_endpoint_that_is_away_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_without_a_model_rules_think(tmp_path: Path) -> None:
-    home = open_home(the_settings(tmp_path))
+    embedded = open_engine(the_settings(tmp_path))
     try:
-        assert (home.models.llm, home.models.embedder, home.engine.settings.worker.concurrency) == (None, None, 2)
-        assert isinstance(thinkers_of(home.engine.settings, None)[0], RulesObserver)
+        assert (embedded.models.llm, embedded.models.embedder, embedded.engine.settings.worker.concurrency) == (
+            None,
+            None,
+            2,
+        )
+        assert isinstance(thinkers_of(embedded.engine.settings, None)[0], RulesObserver)
     finally:
-        home.close()
+        embedded.close()
 
 
 def test_a_model_has_as_many_lanes_as_calls(tmp_path: Path) -> None:
     llm = LLMSettings(model="openai/mine", concurrency=9)
-    home = open_home(the_settings(tmp_path, llm=llm, embedding=EmbeddingSettings(model="openai/vectors")))
+    embedded = open_engine(the_settings(tmp_path, llm=llm, embedding=EmbeddingSettings(model="openai/vectors")))
     try:
-        assert home.engine.settings.worker.concurrency == 9
-        assert home.models.llm is not None
-        assert home.models.embedder is not None
-        assert (home.models.llm.model, home.models.embedder.model) == ("openai/mine", "openai/vectors")
-        observer, learner = thinkers_of(home.engine.settings, home.models.llm)
+        assert embedded.engine.settings.worker.concurrency == 9
+        assert embedded.models.llm is not None
+        assert embedded.models.embedder is not None
+        assert (embedded.models.llm.model, embedded.models.embedder.model) == ("openai/mine", "openai/vectors")
+        observer, learner = thinkers_of(embedded.engine.settings, embedded.models.llm)
         assert isinstance(observer, ModelObserver)
         assert isinstance(learner, ModelLearner)
     finally:
-        home.close()
+        embedded.close()
 
 
 def test_models_of_ones_own_stand_in_for_those_of_the_settings(tmp_path: Path) -> None:
     llm, embedder = ScriptedLLM([], model="mine"), ScriptedEmbedder(model="vectors")
-    home = open_home(the_settings(tmp_path, llm=LLMSettings(model="openai/x")), llm=llm, embedder=embedder)
+    embedded = open_engine(the_settings(tmp_path, llm=LLMSettings(model="openai/x")), llm=llm, embedder=embedder)
     try:
-        assert home.models.llm is not None
-        assert home.models.embedder is not None
-        assert (home.models.llm.model, home.models.embedder.model) == ("mine", "vectors")
-        assert home.models.opened == ()
+        assert embedded.models.llm is not None
+        assert embedded.models.embedder is not None
+        assert (embedded.models.llm.model, embedded.models.embedder.model) == ("mine", "vectors")
+        assert embedded.models.opened == ()
     finally:
-        home.close()
+        embedded.close()
 
 
 def test_a_model_without_litellm_is_refused_when_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("acontext_plugins.llm.lazy_import.check_installed", _missing)
     with pytest.raises(InvalidInput, match="pip install"):
-        open_home(the_settings(tmp_path, llm=LLMSettings(model="openai/x")))
+        open_engine(the_settings(tmp_path, llm=LLMSettings(model="openai/x")))
 
 
 def _missing() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acontext_plugins.llm.errors import Endpoint, retry_after, trouble
-from acontext_plugins.llm.litellm_client import LiteLLM, LiteLLMEmbedder
+from acontext_plugins.llm.litellm_client import LiteLLMClient, LiteLLMEmbedder
 from acontext_plugins.settings import EmbeddingSettings, LLMSettings
 from acontext_plugins.testing.scripted_server import Cut, Hang, Raw, Refusal, ScriptedServer, Status, Step
 from acontext_store.errors import InvalidInput, LearningUnavailable, PromptTooLong, Refused
@@ -53,7 +53,7 @@ async def test_each_trouble_is_one_sentence(
         step = Hang()
     caplog.set_level(logging.INFO)
     with ScriptedServer(lambda asked: step) as server:
-        llm = LiteLLM(settings(server, model=model, timeout=0.5 if name == "slow" else 20.0))
+        llm = LiteLLMClient(settings(server, model=model, timeout=0.5 if name == "slow" else 20.0))
         with pytest.raises(kind) as caught:
             await llm.complete(asks_for_a_city())
         await llm.aclose()
@@ -69,7 +69,7 @@ async def test_each_trouble_is_one_sentence(
 
 
 async def test_an_endpoint_that_is_not_there(server: ScriptedServer) -> None:
-    llm = LiteLLM(settings(server, base_url="http://127.0.0.1:9/v1"))
+    llm = LiteLLMClient(settings(server, base_url="http://127.0.0.1:9/v1"))
     with pytest.raises(LearningUnavailable, match=r"cannot be reached at 127\.0\.0\.1:9:"):
         await llm.complete(asks())
     await llm.aclose()
@@ -80,7 +80,7 @@ def test_a_password_in_an_address_is_not_said() -> None:
 
 
 async def test_a_provider_that_nobody_knows(server: ScriptedServer) -> None:
-    llm = LiteLLM(settings(server, model="mine", base_url=""))
+    llm = LiteLLMClient(settings(server, model="mine", base_url=""))
     with pytest.raises(LearningUnavailable, match=r'put it before the name, like "openai/mine"'):
         await llm.complete(asks())
 
@@ -90,7 +90,7 @@ async def test_without_litellm_it_is_said_how_to_install_it(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InvalidInput, match=r'pip install "acontext-plugins\[litellm\]"'):
-        LiteLLM(settings(server))
+        LiteLLMClient(settings(server))
 
 
 async def test_a_call_that_does_not_end_is_left_at_the_timeout(server: ScriptedServer) -> None:
@@ -99,9 +99,9 @@ async def test_a_call_that_does_not_end_is_left_at_the_timeout(server: ScriptedS
     async def never(**given: Any) -> None:
         await asyncio.Event().wait()
 
-    llm = LiteLLM(settings(server, timeout=0.1))
+    llm = LiteLLMClient(settings(server, timeout=0.1))
     with pytest.raises(LearningUnavailable, match="did not answer within"):
-        await llm._door.ask(never, "learn", 1)
+        await llm._memory.ask(never, "learn", 1)
 
 
 class _Error(Exception):
@@ -131,7 +131,7 @@ def test_whatever_is_raised_becomes_one_of_ours(status: object, words: str, code
 )
 def test_a_base_url_that_is_none_is_said_at_once_without_what_it_holds(url: str) -> None:
     with pytest.raises(InvalidInput, match=r"^llm\.base_url is no URL of an endpoint"):
-        LiteLLM(LLMSettings(model="openai/m", base_url=url))
+        LiteLLMClient(LLMSettings(model="openai/m", base_url=url))
     with pytest.raises(InvalidInput, match=r"^embedding\.base_url is no URL of an endpoint"):
         LiteLLMEmbedder(EmbeddingSettings(model="openai/m", base_url=url), LLMSettings())
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from acontext_plugins.engine.embedded import Home, open_home
+from acontext_plugins.engine.embedded import EmbeddedEngine, open_engine
 from acontext_plugins.llm import LLM, Embedder, Purpose, Request
 from acontext_plugins.service import SpaceSearchResult
 from acontext_plugins.settings import (
@@ -30,10 +30,10 @@ SAME = [("refund", "reimbursement"), ("deliv", "shipment"), ("gift", "present")]
 class Library:
     """An engine over a database of its own, with one space."""
 
-    def __init__(self, home: Home, space: str = "shop") -> None:
-        self.home = home
-        self.engine = home.engine
-        self.store = home.engine.store
+    def __init__(self, embedded: EmbeddedEngine, space: str = "shop") -> None:
+        self.home = embedded
+        self.engine = embedded.engine
+        self.store = embedded.engine.store
         self.space_id = self.store.space_by_name(space, create=True).result(20).id
 
     def teach(
@@ -100,11 +100,11 @@ def a_library(
         "embedding": EmbeddingSettings(),
         "search": SearchSettings(),
     }
-    home = open_home(Settings(url=f"sqlite:///{database}", **(given | changes)), llm=llm, embedder=embedder)
+    embedded = open_engine(Settings(url=f"sqlite:///{database}", **(given | changes)), llm=llm, embedder=embedder)
     try:
-        yield Library(home)
+        yield Library(embedded)
     finally:
-        home.close()
+        embedded.close()
 
 
 class Fickle:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from acontext_plugins.learn.answer import Learned
-from acontext_plugins.learn.grounding import Ground, Grounds
+from acontext_plugins.learn.grounding import Grounding, RunEvidence
 from acontext_plugins.llm import Request
 from acontext_plugins.settings import ScoringRule
 from acontext_store.types import Json
@@ -148,7 +148,7 @@ def test_no_piece_of_what_a_tool_said_passes_however_it_is_cut(
     payload: str, start: int, length: int, before: str
 ) -> None:
     talk = hijacked("a", payload)
-    grounds = Grounds([Ground(talk.messages)])
+    grounds = Grounding([RunEvidence(talk.messages)])
     for told in (payload, PLAIN, SECRET):
         text = grounds.text(before + told[start : start + length], 200, share=0.0)
         assert text is None or shares_run_of(12, [told], text) is None
@@ -157,7 +157,7 @@ def test_no_piece_of_what_a_tool_said_passes_however_it_is_cut(
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=200), st.floats(0, 1))
 def test_any_text_is_taken_or_refused(text: str, share: float) -> None:
-    grounds = Grounds([Ground(hijacked("a", "7Q" * 8).messages)])
+    grounds = Grounding([RunEvidence(hijacked("a", "7Q" * 8).messages)])
     found = grounds.text(text, 80, share=share)
     assert found is None or (len(found) <= 80 and not set("<>`|\n\r\x00") & set(found))
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acontext_plugins.learn.distil import distil
-from acontext_plugins.learn.grounding import Ground
-from acontext_plugins.learn.prompt_view import Numbers, Shown, cut, show
-from acontext_plugins.learn.templates import Run
+from acontext_plugins.learn.grounding import RunEvidence
+from acontext_plugins.learn.prompt_view import CitableRun, Numbers, cut, show
+from acontext_plugins.learn.templates import EpisodeRun
 from acontext_plugins.llm import Request
 from acontext_plugins.prompts import load_prompt
 from acontext_store.errors import InvalidInput, PromptTooLong
@@ -24,10 +24,12 @@ from .school import learned, read, says, school
 from .test_learner import order, refunds
 
 
-def shown(talk: Talk, budget: int = 48_000) -> tuple[str, Shown]:
+def shown(talk: Talk, budget: int = 48_000) -> tuple[str, CitableRun]:
     (done,) = talk.finished()
     episode = distil(done, space_id="space")
-    run = Shown("r1", done, Run(done.task.id, done.session.id, "", episode.body), Ground(done.messages))
+    run = CitableRun(
+        "r1", done, EpisodeRun(done.task.id, done.session.id, "", episode.body), RunEvidence(done.messages)
+    )
     return show(run, Numbers(), budget), run
 
 

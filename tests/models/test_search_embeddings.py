@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from acontext_plugins.engine.embedded import open_home
+from acontext_plugins.engine.embedded import open_engine
 from acontext_plugins.retrieve import embedding_index
 from acontext_plugins.retrieve.matrix import Matrix
 from acontext_plugins.runs import RunOptions
@@ -450,10 +450,10 @@ def test_an_embedder_without_numpy_is_refused_with_the_way_out(database: Path, m
     monkeypatch.setitem(sys.modules, "numpy", None)
     settings = Settings(url=f"sqlite:///{database}", worker=WorkerSettings(enabled=False))
     with pytest.raises(InvalidInput, match=r"acontext-plugins\[embeddings\]"):
-        open_home(settings, embedder=ScriptedEmbedder())
-    home = open_home(settings)
-    assert Library(home).find("refund") == []
-    home.close()
+        open_engine(settings, embedder=ScriptedEmbedder())
+    embedded = open_engine(settings)
+    assert Library(embedded).find("refund") == []
+    embedded.close()
 
 
 def test_vectors_of_a_database_that_a_backup_has_replaced_are_forgotten(database: Path) -> None:

@@ -58,13 +58,13 @@ def test_no_secret_reaches_a_file_a_log_line_or_an_answer(tmp_path: Path, caplog
                 parts=(Part(type="text", text=f"done with {secret['answer']}", meta={"by": secret["part meta"]}),),
             ),
         ]
-        client.door.record(Recording(ref, messages))
-        client.door.record(
+        client.connection.record(Recording(ref, messages))
+        client.connection.record(
             Recording(ref, outcomes=(Outcome(status="failed", source="framework", reason=secret["outcome"]),))
         )
         query = RecallQuery("support", f"fetch with {secret['recall']}", session_key=ref.key, run_id="r")
-        client.door.recall(query).result(10)
-        run = Runtime(RunOptions(space="support"), lambda: client.door).start(label="l", session_key="other")
+        client.connection.recall(query).result(10)
+        run = Runtime(RunOptions(space="support"), lambda: client.connection).start(label="l", session_key="other")
         run.record(_said("user", "what now?"))
         run.report("failed", secret["report"])
         run.record_tool("look", {"authorization": secret["user turn"]}, secret["tool result"], error=True)
@@ -89,7 +89,7 @@ def test_no_secret_reaches_a_file_a_log_line_or_an_answer(tmp_path: Path, caplog
 def test_a_session_key_that_is_a_secret_still_tells_its_session_from_others(tmp_path: Path) -> None:
     with Acontext(f"sqlite:///{tmp_path}/memory.db") as client:
         for key in (one := _key(), two := _key(), one):
-            client.door.record(Recording(SessionRef(key), [_said("user", f"hello {key == two}")]))
+            client.connection.record(Recording(SessionRef(key), [_said("user", f"hello {key == two}")]))
         client.flush()
         sessions = client.sessions.list().items
         assert len(sessions) == 2

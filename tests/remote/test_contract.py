@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="the server is not installed here")
 
-from acontext_plugins.concurrency.event_loop import HomeLoop
+from acontext_plugins.concurrency.event_loop import BackgroundEventLoop
 from acontext_plugins.record.redaction import Redactor
 from acontext_plugins.remote.service import RemoteService
 from acontext_plugins.server.auth import make_key
@@ -36,7 +36,7 @@ class TestRemoteService(ServiceContract):
         text, key = make_key(f"p{new_id()}", open_secret(url), name="test")
         open_keys(url).add(key)
         settings = Settings(url=server.url, api_key=text, remote=RemoteSettings(spool=str(tmp_path / "spool")))
-        loop = HomeLoop()
+        loop = BackgroundEventLoop()
         made = RemoteService(settings, Redactor(), loop)
         yield made
         await made.aclose()

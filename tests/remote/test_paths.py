@@ -17,7 +17,7 @@ pytest.importorskip("uvicorn", reason="the server is not installed here")
 
 from fastapi.routing import APIRoute
 
-from acontext_plugins.concurrency.event_loop import HomeLoop
+from acontext_plugins.concurrency.event_loop import BackgroundEventLoop
 from acontext_plugins.errors import InvalidInput, NotFound
 from acontext_plugins.files.service import FileUpload
 from acontext_plugins.record.redaction import Redactor
@@ -55,7 +55,7 @@ class Told:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
-        self.loop = HomeLoop()
+        self.loop = BackgroundEventLoop()
         transport = httpx.MockTransport(self._answer)
         options: Any = {"transport": transport, "recording_transport": transport}
         settings = Settings(url="http://server.test/api/v1", api_key="a key of 16 letters")

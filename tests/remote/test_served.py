@@ -186,7 +186,7 @@ def test_nothing_is_lost_when_the_server_is_killed_in_mid_run(tmp_path: Path) ->
     with Acontext(settings=settings(server, tmp_path)) as client:
         for number in range(300):
             text = Part(type="text", text=str(number))
-            client.door.record(Recording(SessionRef("thread"), [Message(role="user", parts=(text,))]))
+            client.connection.record(Recording(SessionRef("thread"), [Message(role="user", parts=(text,))]))
             if number == 100:
                 server.stop(signal.SIGKILL)
             if number == 200:
@@ -236,8 +236,10 @@ def test_a_forked_child_sends_or_spools_what_it_recorded_before_it_is_gone(away:
 def test_a_message_that_is_larger_than_a_request_may_be_arrives_whole(client: Acontext) -> None:
     text = "0123456789abcdef" * (20 * 1024 * 1024 // 16)
     key = "a big one"
-    client.door.record(Recording(SessionRef(key), [Message(role="user", parts=(Part(type="text", text=text),))]))
-    client.door.record(Recording(SessionRef(key), [Message(role="user", parts=(Part(type="text", text="next"),))]))
+    client.connection.record(Recording(SessionRef(key), [Message(role="user", parts=(Part(type="text", text=text),))]))
+    client.connection.record(
+        Recording(SessionRef(key), [Message(role="user", parts=(Part(type="text", text="next"),))])
+    )
     assert client.flush(timeout=120)
     session = next(one for one in client.sessions.list(limit=200).items if one.key == key)
     items = client.sessions.get_messages(session.id).items

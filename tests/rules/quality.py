@@ -23,7 +23,7 @@ from typing import Any
 
 from acontext_plugins.learn.rules import RulesLearner
 from acontext_plugins.observe.rules import RulesObserver
-from acontext_plugins.protocols import FinishedTask, Lesson, Observation
+from acontext_plugins.protocols import FinishedTask, LearningInput, Observation
 from acontext_plugins.retrieve.bm25 import MemoryIndex
 from acontext_plugins.retrieve.ranking import query_terms, rank
 from acontext_store.types import (
@@ -185,7 +185,7 @@ class Shelf:
 def learn(finished: Sequence[FinishedTask], shelf: Shelf | None = None) -> Shelf:
     shelf = shelf or Shelf()
     space = Space(id="space", project_id="p", created_at=T0, updated_at=T0)
-    lesson = Lesson(space, finished, list(shelf.episodes.values()), list(shelf.skills.values()))
+    lesson = LearningInput(space, finished, list(shelf.episodes.values()), list(shelf.skills.values()))
     shelf.apply(asyncio.run(RulesLearner().learn(lesson)))
     return shelf
 

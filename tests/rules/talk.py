@@ -9,7 +9,7 @@ from typing import Any
 
 from acontext_plugins.learn.rules import RulesLearner
 from acontext_plugins.observe.rules import observe
-from acontext_plugins.protocols import FinishedTask, Lesson, Observation
+from acontext_plugins.protocols import FinishedTask, LearningInput, Observation
 from acontext_store.types import (
     Episode,
     Outcome,
@@ -138,7 +138,7 @@ class Memory:
         return self.learn_tasks(finished)
 
     def learn_tasks(self, finished: Sequence[FinishedTask]) -> Memory:
-        lesson = Lesson(SPACE, finished, list(self.episodes.values()), list(self.skills.values()))
+        lesson = LearningInput(SPACE, finished, list(self.episodes.values()), list(self.skills.values()))
         self.last = asyncio.run(RulesLearner().learn(lesson))
         for episode in self.last.episodes:
             self.episodes[episode.task_id] = episode

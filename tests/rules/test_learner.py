@@ -10,8 +10,8 @@ from acontext_plugins.learn.contrast import contrast, order_rules
 from acontext_plugins.learn.distil import distil
 from acontext_plugins.learn.rules import learn
 from acontext_plugins.learn.statistics import benjamini_hochberg, fisher_exact, log_odds
-from acontext_plugins.learn.templates import Run
-from acontext_plugins.protocols import Lesson
+from acontext_plugins.learn.templates import EpisodeRun
+from acontext_plugins.protocols import LearningInput
 from acontext_store.types import Episode, Skill
 
 from .talk import SPACE, T0, Memory, Talk
@@ -189,14 +189,14 @@ def test_ten_thousand_episodes_make_three_hundred_skills_once() -> None:
             "key": f"k{i}",
         }
         episodes.append(Episode(task_id=f"t{i}", session_id=f"s{i}", space_id="space", body=mine, created_at=T0))
-    ops = learn(Lesson(SPACE, [], episodes, []))
+    ops = learn(LearningInput(SPACE, [], episodes, []))
     assert len(ops.edits) == 300
     skills = [
         Skill(id=e.skill_id, project_id="p", space_id="space", block_id="b", status=e.status, origin="rules", version=1,
               body=e.body, evidence=e.evidence, score=e.score, score_reasons=e.score_reasons)
         for e in ops.edits
     ]  # fmt: skip
-    assert learn(Lesson(SPACE, [], episodes, skills)).edits == ()
+    assert learn(LearningInput(SPACE, [], episodes, skills)).edits == ()
 
 
 # ------------------------------------------------------------------------------------------- statistics
@@ -236,11 +236,11 @@ def test_log_odds_have_a_sign_and_no_infinity() -> None:
 
 
 def test_two_few_runs_contrast_nothing() -> None:
-    def run(i: int, *tools: str) -> Run:
+    def run(i: int, *tools: str) -> EpisodeRun:
         steps = [
             {"tool": tool, "write": tool == "pay", "args": {}, "n": 1, "calls": [], "messages": []} for tool in tools
         ]
-        return Run(f"t{i}", f"s{i}", T0, {"tools": list(tools), "steps": steps})
+        return EpisodeRun(f"t{i}", f"s{i}", T0, {"tools": list(tools), "steps": steps})
 
     good, bad = [run(i, "check", "pay") for i in range(6)], [run(i + 9, "pay") for i in range(6)]
     assert contrast(good[:4], bad) == []

@@ -11,9 +11,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from acontext_plugins.engine.embedded import Home, open_home
+from acontext_plugins.engine.embedded import EmbeddedEngine, open_engine
 from acontext_plugins.server.app import create_app
-from acontext_plugins.server.auth import Doorkeeper, make_key
+from acontext_plugins.server.auth import Authenticator, make_key
 from acontext_plugins.server.projects import Projects
 from acontext_plugins.settings import LearnSettings, ObserveSettings, ServerSettings, Settings, WorkerSettings
 from acontext_store.open import open_keys, open_secret
@@ -52,8 +52,8 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
     url = f"sqlite:///{tmp_path}/served.db"
     keys, secret = open_keys(url), open_secret(url)
 
-    def open_project(project_id: str) -> Home:
-        return open_home(
+    def open_project(project_id: str) -> EmbeddedEngine:
+        return open_engine(
             Settings(
                 url=url,
                 project=project_id,
@@ -65,7 +65,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         )
 
     projects = Projects(open_project)
-    doorkeeper = Doorkeeper(keys, secret, project_id="default", well_known=True, memory=0.0)
+    doorkeeper = Authenticator(keys, secret, project_id="default", well_known=True, memory=0.0)
     app = create_app(projects, doorkeeper, settings=SMALL)
     async with app.router.lifespan_context(app):
         served = Server(app, projects, keys, secret)

@@ -59,8 +59,8 @@ async def _served(server: Server) -> AsyncIterator[Keep]:
 async def keep(request: pytest.FixtureRequest, tmp_path: Path, server: Server) -> AsyncIterator[Keep]:
     """Keeps a file of a name, bytes and a type, and gives what asks for it."""
     opened = _embedded(tmp_path) if request.param == "embedded" else _served(server)
-    async for door in opened:
-        yield door
+    async for memory in opened:
+        yield memory
 
 
 #: A Range header, and the bytes that it is answered with; None for all of them, b"" for none (416).

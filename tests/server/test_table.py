@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from acontext_plugins.server.app import _ROUTERS
 from acontext_plugins.server.middleware import API
-from acontext_plugins.server.routing import Table
+from acontext_plugins.server.routing import Router
 from acontext_store.types import new_id
 
 from .conftest import Server, a_session, data, words
@@ -29,12 +29,12 @@ async def _nothing(request: object, error: Exception) -> None:
 
 
 @pytest.fixture
-def table() -> Table:
+def table() -> Router:
     routes = [route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute)]
-    return Table(_rest, prefix=API, routes=routes, explain=_nothing)
+    return Router(_rest, prefix=API, routes=routes, explain=_nothing)
 
 
-def test_every_route_is_found_with_what_stands_in_its_path(server: Server, table: Table) -> None:
+def test_every_route_is_found_with_what_stands_in_its_path(server: Server, table: Router) -> None:
     left: list[str] = []
     for path, methods in server.app.openapi()["paths"].items():
         for method in methods:
@@ -49,11 +49,11 @@ def test_every_route_is_found_with_what_stands_in_its_path(server: Server, table
 
 
 @pytest.mark.parametrize("path", ["", "/", "//", "/session", "/api", "/api/v1", "/api/v1/", "/api/v1/session/", "x"])
-def test_what_is_no_route_is_left(table: Table, path: str) -> None:
+def test_what_is_no_route_is_left(table: Router, path: str) -> None:
     assert table.find({"type": "http", "method": "GET", "path": path}) is None
 
 
-def test_a_slash_that_is_encoded_is_part_of_a_name(table: Table) -> None:
+def test_a_slash_that_is_encoded_is_part_of_a_name(table: Router) -> None:
     """So a name is one step of a path, whatever it holds, and leads to no other route."""
     id, scope = new_id(), {"type": "http", "method": "PATCH"}
     for said, meant in (("a%2Fb%3Fc", "a/b?c"), ("%2e%2e", ".."), ("100%25", "100%"), ("%C3%A9", "é"), ("x", "x")):

@@ -1,4 +1,4 @@
-"""Storage backends of third parties: packages that are really installed, used through every door."""
+"""Storage backends of third parties: packages that are really installed, used through every client."""
 
 from __future__ import annotations
 
@@ -130,9 +130,9 @@ def test_a_client_and_learning_use_it_like_our_own(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("site")
 def test_clients_of_one_place_share_an_engine_however_they_spell_it(tmp_path: Path) -> None:
     with Acontext(f"other:///{tmp_path}/data") as first, Acontext(f"other:///{tmp_path}/./data") as second:
-        assert first.door.home() is second.door.home()
+        assert first.connection.opened() is second.connection.opened()
         with Acontext(f"other:///{tmp_path}/elsewhere") as third:
-            assert third.door.home() is not first.door.home()
+            assert third.connection.opened() is not first.connection.opened()
 
 
 @pytest.mark.usefixtures("site")

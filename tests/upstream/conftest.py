@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.engine.conftest import database, home, open_engine
+from tests.engine.conftest import database, embedded, open_engine
 from tests.server.conftest import ann, bob, server
 
-__all__ = ["ann", "bob", "database", "home", "open_engine", "server"]
+__all__ = ["ann", "bob", "database", "embedded", "open_engine", "server"]

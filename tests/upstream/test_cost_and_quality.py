@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from acontext_plugins.engine.embedded import Home
+from acontext_plugins.engine.embedded import EmbeddedEngine
 from acontext_plugins.learn.model import ModelLearner
 from acontext_plugins.learn.rules import RulesLearner
 from acontext_plugins.llm import Request
@@ -47,25 +47,25 @@ def run(code: str, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def learned(home: Home) -> list[str]:
+def learned(embedded: EmbeddedEngine) -> list[str]:
     """The tools of all skills of the shop, in the order of their steps."""
-    assert home.loop.run(home.engine.flush(30))
-    space = home.engine.store.space_by_name("shop").result()
-    skills = home.engine.store.skills(space.id).result()
+    assert embedded.loop.run(embedded.engine.flush(30))
+    space = embedded.engine.store.space_by_name("shop").result()
+    skills = embedded.engine.store.skills(space.id).result()
     return [step.tool_name for skill in skills for step in skill.body.tool_sops]
 
 
-def test_w18_one_conversation_costs_at_most_two_calls(home: Home) -> None:
+def test_w18_one_conversation_costs_at_most_two_calls(embedded: EmbeddedEngine) -> None:
     def answer(request: Request) -> Json:
         return one_task(request) if request.purpose.job == "observe" else {"experiences": []}
 
     llm = ScriptedLLM(answer)
     mind = ModelLearner(llm, RulesLearner(), LearnSettings(tasks="all"))
-    home.engine.worker = Worker(
-        home.engine.store, ModelObserver(llm), mind, settings=WorkerSettings(), learn=LearnSettings(quiet=0.0)
+    embedded.engine.worker = Worker(
+        embedded.engine.store, ModelObserver(llm), mind, settings=WorkerSettings(), learn=LearnSettings(quiet=0.0)
     )
-    home.engine.record(refund("ada@example.com", "A-1001", "one"))
-    assert home.loop.run(home.engine.flush(30))
+    embedded.engine.record(refund("ada@example.com", "A-1001", "one"))
+    assert embedded.loop.run(embedded.engine.flush(30))
     assert [request.purpose.job for request in llm.requests] == ["observe", "learn"]
 
 
@@ -78,10 +78,10 @@ def test_w19_a_key_is_looked_up_and_not_stretched() -> None:
     assert loaded == "[]"
 
 
-def test_w22_a_tool_keeps_the_case_of_its_name(home: Home) -> None:
+def test_w22_a_tool_keeps_the_case_of_its_name(embedded: EmbeddedEngine) -> None:
     for number in range(2):
         run_id = f"r{number}"
-        home.engine.record(
+        embedded.engine.record(
             Recording(
                 SessionRef(run_id, space="shop"),
                 [
@@ -93,13 +93,13 @@ def test_w22_a_tool_keeps_the_case_of_its_name(home: Home) -> None:
                 [Outcome(status="success", source="report", run_id=run_id)],
             )
         )
-    assert learned(home) == ["Find_Order", "issueRefund"]
-    assert [tool.name for tool in home.loop.run(home.engine.tool_names())] == ["Find_Order", "issueRefund"]
+    assert learned(embedded) == ["Find_Order", "issueRefund"]
+    assert [tool.name for tool in embedded.loop.run(embedded.engine.tool_names())] == ["Find_Order", "issueRefund"]
 
 
-def test_w23_what_stands_after_the_first_thousand_characters_counts(home: Home) -> None:
+def test_w23_what_stands_after_the_first_thousand_characters_counts(embedded: EmbeddedEngine) -> None:
     arguments = json.dumps({"note": "n " * 3_000, "order_id": "A-1001"})
-    home.engine.record(
+    embedded.engine.record(
         Recording(
             SessionRef("one", space="shop"),
             [
@@ -111,20 +111,20 @@ def test_w23_what_stands_after_the_first_thousand_characters_counts(home: Home) 
             [Outcome(status="success", source="report", run_id="r1")],
         )
     )
-    assert learned(home) == ["find_order", "issue_refund"]
-    space = home.engine.store.space_by_name("shop").result()
-    (skill,) = home.engine.store.skills(space.id).result()
+    assert learned(embedded) == ["find_order", "issue_refund"]
+    space = embedded.engine.store.space_by_name("shop").result()
+    (skill,) = embedded.engine.store.skills(space.id).result()
     assert "order_id" in skill.body.tool_sops[1].action
     assert "issue_refund" in "".join(skill.body.pitfalls) or skill.score_reasons
 
 
-def test_w23_a_picture_is_kept_with_its_conversation(home: Home) -> None:
+def test_w23_a_picture_is_kept_with_its_conversation(embedded: EmbeddedEngine) -> None:
     part = Part(type="image", meta={"url": "https://example.org/cup.png"})
     shown = Message(role="user", parts=(Part(type="text", text="Please refund this broken cup."), part))
-    home.engine.record(Recording(SessionRef("one", space="shop"), [shown]))
-    assert home.loop.run(home.engine.flush(30))
-    session = home.loop.run(home.engine.find_session("one"))
-    page = home.loop.run(home.engine.conversation(session.id))
+    embedded.engine.record(Recording(SessionRef("one", space="shop"), [shown]))
+    assert embedded.loop.run(embedded.engine.flush(30))
+    session = embedded.loop.run(embedded.engine.find_session("one"))
+    page = embedded.loop.run(embedded.engine.conversation(session.id))
     assert "https://example.org/cup.png" in json.dumps(page.items)
-    (task,) = home.loop.run(home.engine.all_tasks(session.id))
+    (task,) = embedded.loop.run(embedded.engine.all_tasks(session.id))
     assert "broken cup" in task.data["task_description"]

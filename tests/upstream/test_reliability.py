@@ -11,14 +11,14 @@ from typing import Any
 import httpx
 
 from acontext_plugins import Acontext
-from acontext_plugins.engine.embedded import Home
+from acontext_plugins.engine.embedded import EmbeddedEngine
 from acontext_plugins.observe.rules import RulesObserver
 from acontext_plugins.protocols import Observation
 from acontext_plugins.service import Recording, SessionRef
 from acontext_plugins.settings import LearnSettings, ObserveSettings, Settings, WorkerSettings
 from acontext_plugins.worker.worker import Worker
 from acontext_store.types import Message, Part, TaskOps
-from tests.engine.conftest import OpenHome
+from tests.engine.conftest import OpenEngine
 from tests.engine.test_worker import called, refund, said
 from tests.server.conftest import Server, data
 
@@ -41,8 +41,8 @@ def is_observed(client: Acontext, session_id: str) -> bool:
 
 
 def stored(client: Acontext, session_id: str) -> list[Any]:
-    home = client.door.home()
-    return list(home.loop.run(home.engine.messages(session_id)).items)
+    embedded = client.connection.opened()
+    return list(embedded.loop.run(embedded.engine.messages(session_id)).items)
 
 
 def test_w01_a_message_is_kept_together_with_the_work_that_it_causes(database: Path) -> None:
@@ -65,7 +65,7 @@ class Hanging:
         await asyncio.Event().wait()
 
 client = opened()
-client.door.home().engine.worker._observer = Hanging()
+client.connection.opened().engine.worker._observer = Hanging()
 tell(say(client).id)
 time.sleep(600)
 """
@@ -77,32 +77,32 @@ time.sleep(600)
 class Long:
     """An observer that thinks for longer than its lease was at first."""
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
+    def __init__(self, embedded: EmbeddedEngine) -> None:
+        self._embedded = embedded
         self.asked = 0
 
     async def observe(self, observation: Observation) -> TaskOps:
         self.asked += 1
-        (first,) = await self._home.engine.store.lanes(dead=False)
+        (first,) = await self._embedded.engine.store.lanes(dead=False)
         while True:
-            (lane,) = await self._home.engine.store.lanes(dead=False)
+            (lane,) = await self._embedded.engine.store.lanes(dead=False)
             if lane.lease_until > first.lease_until and time.time() > first.lease_until:
                 return await RulesObserver().observe(observation)
             await asyncio.sleep(0.01)
 
 
-def test_w05_work_that_takes_longer_than_its_lease_stays_with_who_has_it(open_engine: OpenHome) -> None:
-    home, other = open_engine(), open_engine()
-    minds = Long(home), Long(other)
+def test_w05_work_that_takes_longer_than_its_lease_stays_with_who_has_it(open_engine: OpenEngine) -> None:
+    embedded, other = open_engine(), open_engine()
+    minds = Long(embedded), Long(other)
     settings = WorkerSettings(lease=0.3, idle=0.01)
-    learner = home.engine.worker._learner
+    learner = embedded.engine.worker._learner
     first, second = (
-        Worker(h.engine.store, m, learner, settings=settings) for h, m in zip((home, other), minds, strict=True)
+        Worker(h.engine.store, m, learner, settings=settings) for h, m in zip((embedded, other), minds, strict=True)
     )
-    home.engine.record(refund("ada@example.com", "A-1", "one"))
-    home.engine.recorder.flush()
+    embedded.engine.record(refund("ada@example.com", "A-1", "one"))
+    embedded.engine.recorder.flush()
 
-    running = [home.loop.submit(worker.run()) for worker in (first, second)]
+    running = [embedded.loop.submit(worker.run()) for worker in (first, second)]
     until(lambda: first.done + second.done > 0)
     for one in running:
         one.cancel()
@@ -122,36 +122,36 @@ class Counting:
         return await RulesObserver().observe(observation)
 
 
-def test_w06_under_load_each_message_is_handled_once_and_none_is_left_out(home: Home) -> None:
+def test_w06_under_load_each_message_is_handled_once_and_none_is_left_out(embedded: EmbeddedEngine) -> None:
     mind = Counting()
     doing = Worker(
-        home.engine.store, mind, home.engine.worker._learner, settings=WorkerSettings(concurrency=16, idle=0.01)
+        embedded.engine.store, mind, embedded.engine.worker._learner, settings=WorkerSettings(concurrency=16, idle=0.01)
     )
     for number in range(200):
-        home.engine.record(refund(f"u{number}@example.com", f"A-{number}", f"key-{number}"))
-    home.engine.recorder.flush()
+        embedded.engine.record(refund(f"u{number}@example.com", f"A-{number}", f"key-{number}"))
+    embedded.engine.recorder.flush()
 
-    running = home.loop.submit(doing.run())
-    until(lambda: len(mind.seen) == 200 and not home.engine.store.lanes(dead=False).result(), 60)
+    running = embedded.loop.submit(doing.run())
+    until(lambda: len(mind.seen) == 200 and not embedded.engine.store.lanes(dead=False).result(), 60)
     running.cancel()
     assert len(mind.seen) == 200
     assert set(mind.seen.values()) == {1}
 
 
-def test_w08_a_batch_that_ends_between_a_call_and_its_result_cuts_nothing(home: Home) -> None:
+def test_w08_a_batch_that_ends_between_a_call_and_its_result_cuts_nothing(embedded: EmbeddedEngine) -> None:
     messages = refund("ada@example.com", "A-1", "one").messages
     assert not callable(messages)
     ref = SessionRef("one", space="shop")
     for message in messages:  # one batch each
-        home.engine.record(Recording(ref, [message]))
-        assert home.loop.run(home.engine.flush(30))
-    session = home.loop.run(home.engine.find_session("one"))
-    (task,) = home.loop.run(home.engine.all_tasks(session.id))
+        embedded.engine.record(Recording(ref, [message]))
+        assert embedded.loop.run(embedded.engine.flush(30))
+    session = embedded.loop.run(embedded.engine.find_session("one"))
+    (task,) = embedded.loop.run(embedded.engine.all_tasks(session.id))
     assert (task.first_seq, task.last_seq) == (1, len(messages))
-    home.loop.run(home.engine.append(session.id, (), [refund("", "", "one").outcomes[0]]))
-    assert home.loop.run(home.engine.flush(30))
-    space = home.engine.store.space_by_name("shop").result()
-    (skill,) = home.engine.store.skills(space.id).result()
+    embedded.loop.run(embedded.engine.append(session.id, (), [refund("", "", "one").outcomes[0]]))
+    assert embedded.loop.run(embedded.engine.flush(30))
+    space = embedded.engine.store.space_by_name("shop").result()
+    (skill,) = embedded.engine.store.skills(space.id).result()
     assert [step.tool_name for step in skill.body.tool_sops] == ["find_order", "issue_refund"]
     assert skill.body.pitfalls
 
@@ -173,8 +173,8 @@ def test_w08_there_is_no_setting_that_nothing_reads() -> None:
     assert unread == []
 
 
-def test_w11_an_outdated_skill_is_replaced_moved_and_deleted(home: Home) -> None:
-    engine, run = home.engine, home.loop.run
+def test_w11_an_outdated_skill_is_replaced_moved_and_deleted(embedded: EmbeddedEngine) -> None:
+    engine, run = embedded.engine, embedded.loop.run
     space = run(engine.create_space(name="ops"))
     folder = run(engine.create_block(space.id, block_type="folder", title="old"))
     page = run(engine.create_block(space.id, block_type="page", parent_id=folder.id, title="ops"))
@@ -191,9 +191,9 @@ def test_w11_an_outdated_skill_is_replaced_moved_and_deleted(home: Home) -> None
     assert run(engine.experience_search(space.id, query="star a repo")).cited_blocks == []
 
 
-def test_w13_a_text_that_is_lost_does_not_take_the_batch_with_it(home: Home) -> None:
-    long = "x " * home.engine.settings.recorder.inline_bytes
-    home.engine.record(
+def test_w13_a_text_that_is_lost_does_not_take_the_batch_with_it(embedded: EmbeddedEngine) -> None:
+    long = "x " * embedded.engine.settings.recorder.inline_bytes
+    embedded.engine.record(
         Recording(
             SessionRef("one", space="shop"),
             [
@@ -204,14 +204,14 @@ def test_w13_a_text_that_is_lost_does_not_take_the_batch_with_it(home: Home) -> 
             ],
         )
     )
-    home.engine.recorder.flush()
-    session = home.loop.run(home.engine.find_session("one"))
+    embedded.engine.recorder.flush()
+    session = embedded.loop.run(embedded.engine.find_session("one"))
     (sha256,) = [
-        part.asset for m in home.engine.store.messages(session.id).result().items for part in m.parts if part.asset
+        part.asset for m in embedded.engine.store.messages(session.id).result().items for part in m.parts if part.asset
     ]
-    assert home.engine.blobs.delete(sha256)
-    assert home.loop.run(home.engine.flush(30))
-    tasks = home.loop.run(home.engine.all_tasks(session.id))
+    assert embedded.engine.blobs.delete(sha256)
+    assert embedded.loop.run(embedded.engine.flush(30))
+    tasks = embedded.loop.run(embedded.engine.all_tasks(session.id))
     assert ["apollo" in tasks[0].data["task_description"], "gemini" in tasks[1].data["task_description"]] == [
         True,
         True,
@@ -231,8 +231,8 @@ async def test_w14_a_flush_works_off_the_whole_backlog_and_returns_when_it_is_do
     assert (status["observed"], status["pending"], status["in_process"]) == (120, 0, 0)
 
 
-def test_w15_a_task_that_was_easy_is_done_with_at_once(home: Home) -> None:
-    home.engine.record(
+def test_w15_a_task_that_was_easy_is_done_with_at_once(embedded: EmbeddedEngine) -> None:
+    embedded.engine.record(
         Recording(
             SessionRef("one", space="shop"),
             [
@@ -242,13 +242,13 @@ def test_w15_a_task_that_was_easy_is_done_with_at_once(home: Home) -> None:
             ],
         )
     )
-    assert home.loop.run(home.engine.flush(30))
-    session = home.loop.run(home.engine.find_session("one"))
-    status = home.loop.run(home.engine.learning_status(session.id))
+    assert embedded.loop.run(embedded.engine.flush(30))
+    session = embedded.loop.run(embedded.engine.find_session("one"))
+    status = embedded.loop.run(embedded.engine.learning_status(session.id))
     assert (status.space_digested_count, status.not_space_digested_count, status.failed_count) == (1, 0, 0)
-    assert home.engine.worker.failed == 0
-    space = home.engine.store.space_by_name("shop").result()
-    assert [skill.status for skill in home.engine.store.skills(space.id).result()] == ["candidate"]
+    assert embedded.engine.worker.failed == 0
+    space = embedded.engine.store.space_by_name("shop").result()
+    assert [skill.status for skill in embedded.engine.store.skills(space.id).result()] == ["candidate"]
 
 
 def test_w17_after_a_crash_nothing_stays_running(database: Path) -> None:
@@ -260,7 +260,7 @@ class Hanging:
         await asyncio.Event().wait()
 
 client = opened()
-client.door.home().engine.worker._learner = Hanging()
+client.connection.opened().engine.worker._learner = Hanging()
 session = say(client)
 client.sessions.report(session.id, status="success")
 tell(session.id)

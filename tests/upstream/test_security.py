@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from acontext_plugins import Acontext
-from acontext_plugins.engine.embedded import Home
+from acontext_plugins.engine.embedded import EmbeddedEngine
 from acontext_plugins.files.service import FileUpload
 from tests.confirmation.scripted import Model, worker
 from tests.confirmation.test_served import teach, until, with_model
@@ -67,8 +67,8 @@ def test_w27_the_server_fetches_no_picture_for_anybody(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 
 
-def test_w28_the_same_bytes_are_kept_once_and_each_file_says_what_it_is(home: Home) -> None:
-    engine, run = home.engine, home.loop.run
+def test_w28_the_same_bytes_are_kept_once_and_each_file_says_what_it_is(embedded: EmbeddedEngine) -> None:
+    engine, run = embedded.engine, embedded.loop.run
     disk = run(engine.create_disk())
     for name, mime in (("a.txt", "text/plain"), ("a.csv", "text/csv")):
         run(engine.upsert_artifact(disk.id, file=FileUpload(name, b"a,b", mime)))
@@ -111,15 +111,15 @@ def test_w29_what_is_said_and_what_is_secret_reaches_no_output(tmp_path: Path) -
 
 
 def test_w29_work_that_fails_logs_nothing_of_the_conversation(
-    home: Home, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    embedded: EmbeddedEngine, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(request: object) -> BaseException:
         return ValueError("could not read 'refund my broken cups'")
 
-    doing = worker(home, Model(trouble=broken), max_attempts=1)
-    home.engine.record(refund("ada@example.com", "A-1", "one"))
-    home.engine.recorder.flush()
-    home.loop.run(doing.work_once())
+    doing = worker(embedded, Model(trouble=broken), max_attempts=1)
+    embedded.engine.record(refund("ada@example.com", "A-1", "one"))
+    embedded.engine.recorder.flush()
+    embedded.loop.run(doing.work_once())
     assert doing.failed == 1
     assert "broken cups" not in caplog.text
     assert "broken cups" not in "".join(capfd.readouterr())

@@ -14,8 +14,8 @@ from ...files.service import ArtifactResult, FileUpload
 from ...service import Service
 from .. import schemas
 from ..downloads import sent
-from ..parameters import Body, Caller, Cursor, Limit, PathId, StrictRoute, TimeDesc, strict_json
-from ..responses import Answer, Nothing, answer
+from ..parameters import Caller, Cursor, Limit, PathId, RequestModel, StrictRoute, TimeDesc, strict_json
+from ..responses import ApiResponse, EmptyResponse, answer
 from ..uploads import Form
 
 router = APIRouter(tags=["disks"], route_class=StrictRoute)
@@ -43,21 +43,21 @@ _UPLOAD = {
 }
 
 
-class NewDisk(Body):
+class NewDisk(RequestModel):
     user: str | None = None
 
 
-class Meta(Body):
+class ArtifactMeta(RequestModel):
     file_path: str
     #: JSON as text, as the SDK sends it, or the object itself.
     meta: str | Json
 
 
-class Changed(Body):
+class Changed(RequestModel):
     artifact: Artifact
 
 
-@router.get("/disk", response_model=Answer[Page[schemas.DiskOut]])
+@router.get("/disk", response_model=ApiResponse[Page[schemas.DiskOut]])
 async def list_disks(
     service: Caller,
     user: Annotated[str | None, Query()] = None,
@@ -69,19 +69,19 @@ async def list_disks(
     return answer(schemas.page(await service.disks(limit=limit, cursor=cursor, time_desc=time_desc), schemas.disk))
 
 
-@router.post("/disk", status_code=201, response_model=Answer[schemas.DiskOut])
+@router.post("/disk", status_code=201, response_model=ApiResponse[schemas.DiskOut])
 async def create_disk(service: Caller, body: NewDisk | None = None) -> Response:
     schemas.nobodys(body.user if body is not None else None, "disks")
     return answer(schemas.disk(await service.create_disk()), status=201)
 
 
-@router.delete("/disk/{disk_id}", response_model=Nothing)
+@router.delete("/disk/{disk_id}", response_model=EmptyResponse)
 async def delete_disk(service: Caller, disk_id: PathId) -> Response:
     await service.delete_disk(disk_id)
     return answer()
 
 
-@router.post(_ARTIFACT, status_code=201, response_model=Answer[Artifact], openapi_extra=_UPLOAD)
+@router.post(_ARTIFACT, status_code=201, response_model=ApiResponse[Artifact], openapi_extra=_UPLOAD)
 async def upsert_artifact(service: Caller, request: Request, disk_id: PathId) -> Response:
     """In place of the file of that name there; where it fails, the old one is still there."""
     await service.disk(disk_id)
@@ -98,7 +98,7 @@ async def upsert_artifact(service: Caller, request: Request, disk_id: PathId) ->
     return answer(schemas.noun(made), status=201)
 
 
-@router.get(_ARTIFACT, response_model=Answer[ArtifactResult])
+@router.get(_ARTIFACT, response_model=ApiResponse[ArtifactResult])
 async def get_artifact(
     service: Caller,
     disk_id: PathId,
@@ -118,20 +118,20 @@ async def get_artifact(
     return answer(said)
 
 
-@router.put(_ARTIFACT, response_model=Answer[Changed])
-async def update_artifact(service: Caller, disk_id: PathId, body: Meta) -> Response:
+@router.put(_ARTIFACT, response_model=ApiResponse[Changed])
+async def update_artifact(service: Caller, disk_id: PathId, body: ArtifactMeta) -> Response:
     meta = _meta(body.meta) if isinstance(body.meta, str) else body.meta
     changed = await service.update_artifact(disk_id, body.file_path, meta=meta)
     return answer({"artifact": schemas.noun(changed)})
 
 
-@router.delete(_ARTIFACT, response_model=Nothing)
+@router.delete(_ARTIFACT, response_model=EmptyResponse)
 async def delete_artifact(service: Caller, disk_id: PathId, file_path: _FilePath) -> Response:
     await service.delete_artifact(disk_id, file_path)
     return answer()
 
 
-@router.get(_ARTIFACT + "/ls", response_model=Answer[ArtifactListing])
+@router.get(_ARTIFACT + "/ls", response_model=ApiResponse[ArtifactListing])
 async def list_artifacts(
     service: Caller, disk_id: PathId, path: Annotated[str, Query(max_length=4_096)] = "/"
 ) -> Response:
@@ -139,14 +139,14 @@ async def list_artifacts(
     return answer({"artifacts": [schemas.noun(one) for one in found.artifacts], "directories": found.directories})
 
 
-@router.get(_ARTIFACT + "/grep", response_model=Answer[list[Artifact]])
+@router.get(_ARTIFACT + "/grep", response_model=ApiResponse[list[Artifact]])
 async def grep_artifacts(service: Caller, disk_id: PathId, query: _Pattern, limit: _Many = 100) -> Response:
     """Text files in which the regular expression occurs."""
     found = await service.grep_artifacts(disk_id, query=query, limit=limit)
     return answer([schemas.noun(one) for one in found])
 
 
-@router.get(_ARTIFACT + "/glob", response_model=Answer[list[Artifact]])
+@router.get(_ARTIFACT + "/glob", response_model=ApiResponse[list[Artifact]])
 async def glob_artifacts(service: Caller, disk_id: PathId, query: _Pattern, limit: _Many = 100) -> Response:
     """Files whose path fits the pattern."""
     found = await service.glob_artifacts(disk_id, query=query, limit=limit)

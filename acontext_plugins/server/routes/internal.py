@@ -32,8 +32,8 @@ from acontext_store.types import (
 from ...files.service import PublicUrl
 from ...service import Job, RecallQuery, Recording, SessionRef
 from .. import schemas
-from ..parameters import Body, Caller, Cursor, Id, PathId, QueryId, StrictRoute, TimeDesc
-from ..responses import Answer, answer, plain
+from ..parameters import Caller, Cursor, Id, PathId, QueryId, RequestModel, StrictRoute, TimeDesc
+from ..responses import ApiResponse, answer, plain
 from ..uploads import Form, bodies_of, said
 
 router = APIRouter(prefix="/_acontext", tags=["our own clients"], route_class=StrictRoute)
@@ -42,7 +42,7 @@ _Moment = Annotated[str | None, Query(max_length=64, description="2026-01-31, or
 _Name = Annotated[str, Field(min_length=1, max_length=1_024)]
 
 
-class Ref(Body):
+class Ref(RequestModel):
     """A session by the host's own name for it; made, with its space, where there is none."""
 
     key: _Name
@@ -53,23 +53,23 @@ class Ref(Body):
     configs: Json | None = None
 
 
-class OneRecording(Body):
+class OneRecording(RequestModel):
     session: Ref
     messages: list[Message] = Field(default_factory=list)
     outcomes: list[Outcome] = Field(default_factory=list)
 
 
-class Recordings(Body):
+class Recordings(RequestModel):
     recordings: Annotated[list[OneRecording], Field(max_length=_MOST_RECORDINGS)]
 
 
-class Kept(Body):
+class KeptRecordings(RequestModel):
     """For each recording, in order: what was kept, or why not."""
 
     kept: list[Appended | Json]
 
 
-class Question(Body):
+class RecallRequest(RequestModel):
     """See `RecallQuery`."""
 
     space: _Name
@@ -84,59 +84,59 @@ class Question(Body):
     deadline: Annotated[float, Field(ge=0, le=60)] = 0.3
 
 
-class Recalled(Body):
+class RecallResponse(RequestModel):
     text: str
     skills: list[Skill]
     scores: list[float]
 
 
-class Flush(Body):
+class Flush(RequestModel):
     timeout: Annotated[float, Field(ge=0)] | None = None
 
 
-class Flushed(Body):
+class Flushed(RequestModel):
     done: bool
 
 
-class Name(Body):
+class Name(RequestModel):
     name: _Name
     create: bool = False
 
 
-class Addition(Body):
+class Addition(RequestModel):
     messages: list[Message] = Field(default_factory=list)
     outcomes: list[Outcome] = Field(default_factory=list)
 
 
-class Assets(Body):
+class Assets(RequestModel):
     assets: list[Asset]
     expire: Annotated[int, Field(gt=0)] = 24 * 3600
 
 
-class Uploaded(Body):
+class Uploaded(RequestModel):
     sha256: str
     size: int
 
 
-class Retry(Body):
+class Retry(RequestModel):
     space_id: Id | None = None
     session_id: Id | None = None
 
 
-class Retried(Body):
+class Retried(RequestModel):
     retried: int
 
 
-class Who(Body):
+class UserRequest(RequestModel):
     project: str
 
 
-@router.get("/whoami", response_model=Answer[Who])
+@router.get("/whoami", response_model=ApiResponse[UserRequest])
 async def whoami(service: Caller) -> Response:
     return answer({"project": service.project_id})
 
 
-@router.post("/record", response_model=Answer[Kept], openapi_extra=bodies_of(Recordings))
+@router.post("/record", response_model=ApiResponse[KeptRecordings], openapi_extra=bodies_of(Recordings))
 async def record(service: Caller, request: Request) -> Response:
     """Durable when it is answered, in the order given. One that cannot be kept does not hold up the others."""
     body = await said(request, Recordings)
@@ -152,13 +152,13 @@ async def record(service: Caller, request: Request) -> Response:
     return answer({"kept": [_kept(one) for one in done]})
 
 
-@router.post("/recall", response_model=Answer[Recalled])
-async def recall(service: Caller, body: Question) -> Response:
+@router.post("/recall", response_model=ApiResponse[RecallResponse])
+async def recall(service: Caller, body: RecallRequest) -> Response:
     found = await service.recall(RecallQuery(**body.model_dump()))
     return answer({"text": found.text, "skills": plain(found.skills), "scores": found.scores})
 
 
-@router.post("/flush", response_model=Answer[Flushed])
+@router.post("/flush", response_model=ApiResponse[Flushed])
 async def flush(service: Caller, request: Request, body: Flush | None = None) -> Response:
     """Waits for at most as long as a request may take: ask again where it was not done."""
     most: float = request.app.state.settings.flush_timeout
@@ -166,22 +166,22 @@ async def flush(service: Caller, request: Request, body: Flush | None = None) ->
     return answer({"done": await service.flush(most if asked is None else min(asked, most))})
 
 
-@router.put("/space", response_model=Answer[Space])
+@router.put("/space", response_model=ApiResponse[Space])
 async def space_by_name(service: Caller, body: Name) -> Response:
     return answer(await service.space_by_name(body.name, create=body.create))
 
 
-@router.get("/session/{session_id}", response_model=Answer[Session])
+@router.get("/session/{session_id}", response_model=ApiResponse[Session])
 async def session(service: Caller, session_id: PathId) -> Response:
     return answer(await service.session(session_id))
 
 
-@router.post("/session/{session_id}/messages", status_code=201, response_model=Answer[Appended])
+@router.post("/session/{session_id}/messages", status_code=201, response_model=ApiResponse[Appended])
 async def append(service: Caller, session_id: PathId, body: Addition) -> Response:
     return answer(await service.append(session_id, body.messages, body.outcomes), status=201)
 
 
-@router.get("/session/{session_id}/messages", response_model=Answer[Page[StoredMessage]])
+@router.get("/session/{session_id}/messages", response_model=ApiResponse[Page[StoredMessage]])
 async def messages(
     service: Caller,
     session_id: PathId,
@@ -193,19 +193,19 @@ async def messages(
     return answer(schemas.page(found, schemas.noun))
 
 
-@router.get("/session/{session_id}/messages/{message_id}", response_model=Answer[StoredMessage])
+@router.get("/session/{session_id}/messages/{message_id}", response_model=ApiResponse[StoredMessage])
 async def message(service: Caller, session_id: PathId, message_id: Annotated[str, Path(max_length=512)]) -> Response:
     return answer(await service.message(session_id, message_id))
 
 
-@router.get("/space/{space_id}/skills", response_model=Answer[list[Skill]])
+@router.get("/space/{space_id}/skills", response_model=ApiResponse[list[Skill]])
 async def skills(
     service: Caller, space_id: PathId, status: Annotated[list[SkillStatus] | None, Query()] = None
 ) -> Response:
     return answer(await service.skills(space_id, statuses=status))
 
 
-@router.get("/costs", response_model=Answer[list[Cost]])
+@router.get("/costs", response_model=ApiResponse[list[Cost]])
 async def costs(
     service: Caller,
     by: Annotated[list[CostBy] | None, Query()] = None,
@@ -217,7 +217,7 @@ async def costs(
     return answer(await service.costs(by=by or (), space_id=space_id, since=since, until=until))
 
 
-@router.get("/jobs", response_model=Answer[list[Job]])
+@router.get("/jobs", response_model=ApiResponse[list[Job]])
 async def jobs(
     service: Caller,
     dead: Annotated[bool | None, Query()] = None,
@@ -229,7 +229,7 @@ async def jobs(
     return answer(await service.jobs(dead=dead, space_id=space_id, session_id=session_id, limit=limit))
 
 
-@router.post("/jobs/retry", response_model=Answer[Retried])
+@router.post("/jobs/retry", response_model=ApiResponse[Retried])
 async def retry_jobs(service: Caller, body: Retry | None = None) -> Response:
     """All that failed is done again now: of the space, of the session, or of the project."""
     given = body or Retry()
@@ -237,19 +237,19 @@ async def retry_jobs(service: Caller, body: Retry | None = None) -> Response:
     return answer({"retried": retried})
 
 
-@router.put("/session/{session_id}/disk", response_model=Answer[Disk])
+@router.put("/session/{session_id}/disk", response_model=ApiResponse[Disk])
 async def disk_of_session(service: Caller, session_id: PathId) -> Response:
     """The session's own disk, made on first use."""
     return answer(await service.disk_of_session(session_id))
 
 
-@router.post("/session/{session_id}/asset_urls", response_model=Answer[dict[str, PublicUrl]])
+@router.post("/session/{session_id}/asset_urls", response_model=ApiResponse[dict[str, PublicUrl]])
 async def asset_urls(service: Caller, session_id: PathId, body: Assets) -> Response:
     found = await service.asset_urls(session_id, body.assets, expire=body.expire)
     return answer({sha256: plain(one) for sha256, one in found.items()})
 
 
-@router.post("/asset", status_code=201, response_model=Answer[Uploaded])
+@router.post("/asset", status_code=201, response_model=ApiResponse[Uploaded])
 async def upload(service: Caller, request: Request) -> Response:
     """Bytes that a message is going to name, as the field `file` of a multipart body."""
     async with Form(request) as form:
@@ -257,12 +257,12 @@ async def upload(service: Caller, request: Request) -> Response:
     return answer({"sha256": kept.sha256, "size": kept.size}, status=201)
 
 
-@router.get("/disk/{disk_id}", response_model=Answer[Disk])
+@router.get("/disk/{disk_id}", response_model=ApiResponse[Disk])
 async def disk(service: Caller, disk_id: PathId) -> Response:
     return answer(await service.disk(disk_id))
 
 
-@router.get("/skill/{skill_id}/versions", response_model=Answer[list[SkillVersion]])
+@router.get("/skill/{skill_id}/versions", response_model=ApiResponse[list[SkillVersion]])
 async def skill_versions(service: Caller, skill_id: PathId) -> Response:
     return answer(await service.skill_versions(skill_id))
 

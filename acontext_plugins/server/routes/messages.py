@@ -14,11 +14,11 @@ from ...formats import to_message
 from ...formats.stored import to_stored
 from ...service import MessagesPage
 from ..parameters import (
-    Body,
     Caller,
     Cursor,
     FormatName,
     PathId,
+    RequestModel,
     StrictRoute,
     TimeDesc,
     checked,
@@ -26,14 +26,14 @@ from ..parameters import (
     media_type,
     strict_json,
 )
-from ..responses import Answer, answer
+from ..responses import ApiResponse, answer
 from ..uploads import Form, with_files
 
 router = APIRouter(tags=["messages"], route_class=StrictRoute)
 _PATH = "/session/{session_id}/messages"
 
 
-class NewMessage(Body):
+class NewMessage(RequestModel):
     #: A message of that format.
     blob: Json
     format: FormatName | None = None
@@ -41,12 +41,12 @@ class NewMessage(Body):
     meta: Json | None = None
 
 
-class Meta(Body):
+class MessageMeta(RequestModel):
     #: Names given as null are removed.
     meta: Json
 
 
-class Part(Body):
+class PartOut(RequestModel):
     type: str
     text: str | None = None
     asset: Json | None = None
@@ -54,7 +54,7 @@ class Part(Body):
     meta: Json | None = None
 
 
-class Message(Body):
+class MessageOut(RequestModel):
     """A message as it is kept."""
 
     id: str
@@ -62,7 +62,7 @@ class Message(Body):
     parent_id: str | None = None
     role: str
     meta: Json
-    parts: list[Part]
+    parts: list[PartOut]
     task_id: str | None = None
     session_task_process_status: str
     created_at: str
@@ -87,7 +87,7 @@ _BODIES: Any = {
 }
 
 
-@router.post(_PATH, status_code=201, response_model=Answer[Message], openapi_extra=_BODIES)
+@router.post(_PATH, status_code=201, response_model=ApiResponse[MessageOut], openapi_extra=_BODIES)
 async def store_message(service: Caller, request: Request, session_id: PathId) -> Response:
     """Durable when it is answered. Files go with a message of the acontext format, each under its `file_field`."""
     kind = media_type(request)
@@ -109,7 +109,7 @@ async def _store(service: Caller, session_id: str, given: NewMessage, blob: Json
     return answer(to_stored(await service.message(session_id, message.id)), status=201)
 
 
-@router.get(_PATH, response_model=Answer[MessagesPage])
+@router.get(_PATH, response_model=ApiResponse[MessagesPage])
 async def get_messages(
     service: Caller,
     session_id: PathId,
@@ -135,9 +135,9 @@ async def get_messages(
     return answer(found)
 
 
-@router.patch(_PATH + "/{message_id}/meta", response_model=Answer[Meta])
+@router.patch(_PATH + "/{message_id}/meta", response_model=ApiResponse[MessageMeta])
 async def update_message_meta(
-    service: Caller, session_id: PathId, message_id: Annotated[str, Path(max_length=512)], body: Meta
+    service: Caller, session_id: PathId, message_id: Annotated[str, Path(max_length=512)], body: MessageMeta
 ) -> Response:
     changed = await service.update_message(session_id, message_id, meta=body.meta)
     return answer({"meta": changed.meta})

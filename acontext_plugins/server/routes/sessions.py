@@ -12,14 +12,14 @@ from acontext_store.types import Json, LearningStatus, ObservingStatus, Page, Ta
 
 from ...service import FlushResult, TokenCounts
 from .. import schemas
-from ..parameters import Body, Caller, Cursor, Id, Limit, PathId, QueryId, StrictRoute, TimeDesc, strict_json
-from ..responses import Answer, Nothing, answer
+from ..parameters import Caller, Cursor, Id, Limit, PathId, QueryId, RequestModel, StrictRoute, TimeDesc, strict_json
+from ..responses import ApiResponse, EmptyResponse, answer
 
 router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 _User = Annotated[str | None, Query(max_length=512)]
 
 
-class NewSession(Body):
+class NewSession(RequestModel):
     space_id: Id | None = None
     disable_task_tracking: bool | None = None
     configs: Json | None = None
@@ -33,15 +33,15 @@ class NewSession(Body):
     use_uuid: Id | None = None
 
 
-class Configs(Body):
+class SessionConfigs(RequestModel):
     configs: Json
 
 
-class Connection(Body):
+class SpaceConnection(RequestModel):
     space_id: Id
 
 
-@router.get("/session", response_model=Answer[Page[schemas.SessionOut]])
+@router.get("/session", response_model=ApiResponse[Page[schemas.SessionOut]])
 async def list_sessions(
     service: Caller,
     space_id: QueryId = None,
@@ -64,7 +64,7 @@ async def list_sessions(
     return answer(schemas.page(found, schemas.session))
 
 
-@router.post("/session", status_code=201, response_model=Answer[schemas.SessionOut])
+@router.post("/session", status_code=201, response_model=ApiResponse[schemas.SessionOut])
 async def create_session(service: Caller, body: NewSession | None = None) -> Response:
     given = body or NewSession()
     made = await service.create_session(
@@ -78,36 +78,36 @@ async def create_session(service: Caller, body: NewSession | None = None) -> Res
     return answer(schemas.session(made), status=201)
 
 
-@router.delete("/session/{session_id}", response_model=Nothing)
+@router.delete("/session/{session_id}", response_model=EmptyResponse)
 async def delete_session(service: Caller, session_id: PathId) -> Response:
     await service.delete_session(session_id)
     return answer()
 
 
-@router.put("/session/{session_id}/configs", response_model=Answer[schemas.SessionOut])
-async def update_session_configs(service: Caller, session_id: PathId, body: Configs) -> Response:
+@router.put("/session/{session_id}/configs", response_model=ApiResponse[schemas.SessionOut])
+async def update_session_configs(service: Caller, session_id: PathId, body: SessionConfigs) -> Response:
     return answer(schemas.session(await service.update_session(session_id, configs=body.configs)))
 
 
-@router.patch("/session/{session_id}/configs", response_model=Answer[schemas.SessionOut])
-async def patch_session_configs(service: Caller, session_id: PathId, body: Configs) -> Response:
+@router.patch("/session/{session_id}/configs", response_model=ApiResponse[schemas.SessionOut])
+async def patch_session_configs(service: Caller, session_id: PathId, body: SessionConfigs) -> Response:
     """Given names replace what is there, names given as null are removed. Of two at the same moment the later wins."""
     there = (await service.session(session_id)).configs or {}
     kept = {name: value for name, value in {**there, **body.configs}.items() if value is not None}
     return answer(schemas.session(await service.update_session(session_id, configs=kept)))
 
 
-@router.get("/session/{session_id}/configs", response_model=Answer[schemas.SessionOut])
+@router.get("/session/{session_id}/configs", response_model=ApiResponse[schemas.SessionOut])
 async def get_session_configs(service: Caller, session_id: PathId) -> Response:
     return answer(schemas.session(await service.session(session_id)))
 
 
-@router.post("/session/{session_id}/connect_to_space", response_model=Answer[schemas.SessionOut])
-async def connect_to_space(service: Caller, session_id: PathId, body: Connection) -> Response:
+@router.post("/session/{session_id}/connect_to_space", response_model=ApiResponse[schemas.SessionOut])
+async def connect_to_space(service: Caller, session_id: PathId, body: SpaceConnection) -> Response:
     return answer(schemas.session(await service.update_session(session_id, space_id=body.space_id)))
 
 
-@router.post("/session/{session_id}/flush", response_model=Answer[FlushResult])
+@router.post("/session/{session_id}/flush", response_model=ApiResponse[FlushResult])
 async def flush_session(service: Caller, request: Request, session_id: PathId) -> Response:
     """Within the time that clients wait; work that takes longer goes on."""
     seconds: float = request.app.state.settings.flush_timeout
@@ -119,7 +119,7 @@ async def flush_session(service: Caller, request: Request, session_id: PathId) -
     return answer(work.result())
 
 
-@router.get("/session/{session_id}/task", response_model=Answer[Page[Task]])
+@router.get("/session/{session_id}/task", response_model=ApiResponse[Page[Task]])
 async def list_tasks(
     service: Caller, session_id: PathId, limit: Limit = 20, cursor: Cursor = None, time_desc: TimeDesc = False
 ) -> Response:
@@ -127,17 +127,17 @@ async def list_tasks(
     return answer(schemas.page(found, schemas.noun))
 
 
-@router.get("/session/{session_id}/get_learning_status", response_model=Answer[LearningStatus])
+@router.get("/session/{session_id}/get_learning_status", response_model=ApiResponse[LearningStatus])
 async def get_learning_status(service: Caller, session_id: PathId) -> Response:
     return answer(await service.learning_status(session_id))
 
 
-@router.get("/session/{session_id}/token_counts", response_model=Answer[TokenCounts])
+@router.get("/session/{session_id}/token_counts", response_model=ApiResponse[TokenCounts])
 async def get_token_counts(service: Caller, session_id: PathId) -> Response:
     return answer(await service.token_counts(session_id))
 
 
-@router.get("/session/{session_id}/observing_status", response_model=Answer[ObservingStatus])
+@router.get("/session/{session_id}/observing_status", response_model=ApiResponse[ObservingStatus])
 async def get_observing_status(service: Caller, session_id: PathId) -> Response:
     return answer(await service.observing_status(session_id))
 

@@ -13,14 +13,14 @@ from acontext_store.types import Page, Session, stable_id
 
 from ...service import Service
 from .. import schemas
-from ..parameters import Body, Caller, Cursor, StrictRoute, TimeDesc
-from ..responses import Answer, Nothing, answer
+from ..parameters import Caller, Cursor, RequestModel, StrictRoute, TimeDesc
+from ..responses import ApiResponse, EmptyResponse, answer
 
 router = APIRouter(tags=["users"], route_class=StrictRoute)
 _Identifier = Annotated[str, Path(max_length=512)]
 
 
-class User(Body):
+class User(RequestModel):
     """Made by the first session that names them; they go with their last one."""
 
     id: str
@@ -30,7 +30,7 @@ class User(Body):
     updated_at: str
 
 
-class Counts(Body):
+class Counts(RequestModel):
     sessions_count: int
     #: Spaces, disks and skills belong to the whole project.
     spaces_count: int = 0
@@ -38,11 +38,11 @@ class Counts(Body):
     skills_count: int = 0
 
 
-class Resources(Body):
+class Resources(RequestModel):
     counts: Counts
 
 
-@router.get("/user/ls", response_model=Answer[Page[User]])
+@router.get("/user/ls", response_model=ApiResponse[Page[User]])
 async def list_users(
     service: Caller,
     limit: Annotated[int, Query(ge=0, le=200, description="0 = all")] = 0,
@@ -70,7 +70,7 @@ async def list_users(
     return answer(schemas.page(Page(items=shown, next_cursor=following, has_more=following is not None), schemas.noun))
 
 
-@router.get("/user/{identifier:path}/resources", response_model=Answer[Resources])
+@router.get("/user/{identifier:path}/resources", response_model=ApiResponse[Resources])
 async def user_resources(service: Caller, identifier: _Identifier) -> Response:
     count = len([session async for session in _sessions(service, identifier)])
     if not count:
@@ -78,7 +78,7 @@ async def user_resources(service: Caller, identifier: _Identifier) -> Response:
     return answer(Resources(counts=Counts(sessions_count=count)))
 
 
-@router.delete("/user/{identifier:path}", response_model=Nothing)
+@router.delete("/user/{identifier:path}", response_model=EmptyResponse)
 async def delete_user(service: Caller, identifier: _Identifier) -> Response:
     """With all of their sessions. What was learned from these stays, without the evidence."""
     ids = [session.id async for session in _sessions(service, identifier)]

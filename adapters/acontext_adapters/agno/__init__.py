@@ -19,7 +19,7 @@ __all__ = ["AcontextStore", "adapter"]
 _HOMES = {"AcontextStore": "store"}
 
 
-class Agno:
+class AgnoAdapter:
     """The adapter: `learning` gives it agents and teams."""
 
     name = "agno"
@@ -37,9 +37,9 @@ class Agno:
         return wrap(target, runtime)
 
 
-def adapter() -> Agno:
+def adapter() -> AgnoAdapter:
     """The entry point."""
-    return Agno()
+    return AgnoAdapter()
 
 
 def __getattr__(name: str) -> object:

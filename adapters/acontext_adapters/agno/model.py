@@ -15,7 +15,7 @@ from typing import Any
 
 from agno.models.base import Model
 
-from .run_tracker import Watch, current_watch
+from .run_tracker import AgnoRunTracker, current_watch
 
 _SLOT = "_acontext_owner"
 #: The subclass for each class of models, as long as there is a model of it.
@@ -85,7 +85,7 @@ class Seen:
 class _Stream:
     """The model's stream. An iterator and no generator: it ends exactly when the one inside of it does."""
 
-    def __init__(self, stream: Any, watch: Watch, call: dict[str, Any]) -> None:
+    def __init__(self, stream: Any, watch: AgnoRunTracker, call: dict[str, Any]) -> None:
         self._stream = stream
         self._watch = watch
         self._call: dict[str, Any] | None = call
@@ -175,7 +175,7 @@ def _class_for(kind: type) -> type:
         return made
 
 
-def _watch_of(model: Any, call: dict[str, Any]) -> Watch | None:
+def _watch_of(model: Any, call: dict[str, Any]) -> AgnoRunTracker | None:
     """The run that a call belongs to. A model serves others, too: summaries, memories, reasoning, the host's tools."""
     watch, output = current_watch.get(), call.get("run_response")
     if watch is None or output is None or watch.owner is not owner_of(model):

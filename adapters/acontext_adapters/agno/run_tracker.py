@@ -23,7 +23,7 @@ _PAUSED = 1024
 _ENDS = {"Completed": "COMPLETED", "Error": "ERROR", "Cancelled": "CANCELLED", "Paused": "PAUSED"}
 _EVENTS = {f"{owner}{end}": status for owner in ("Run", "TeamRun") for end, status in _ENDS.items()}
 
-current_watch: ContextVar[Watch | None] = ContextVar("acontext_agno_watch", default=None)
+current_watch: ContextVar[AgnoRunTracker | None] = ContextVar("acontext_agno_watch", default=None)
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class PausedRuns:
 paused_runs = PausedRuns()
 
 
-class Watch:
+class AgnoRunTracker:
     """One run: what has been recorded of it, what is still awaited. Its public methods never raise, unless strict.
 
     `owner` is what wrapped the agent: model calls of another owner are none of this run's.
@@ -93,7 +93,7 @@ class Watch:
         #: Calls that wait for a member that waits for a human: what stands for their results now is none.
         self._waiting: set[str] = set()
         #: Whose call this run answers, where it runs inside of another.
-        self._parent: tuple[Watch, str] | None = None
+        self._parent: tuple[AgnoRunTracker, str] | None = None
         #: Messages of the user are still to come.
         self._users = True
         self._said = False
@@ -264,7 +264,7 @@ class Watch:
                 return found[0]
         return None
 
-    def answers(self, around: Watch, call_id: str | None) -> None:
+    def answers(self, around: AgnoRunTracker, call_id: str | None) -> None:
         """This run answers a call of the one around it."""
         if call_id is not None:
             self._parent = around, call_id
@@ -403,10 +403,10 @@ class Active:
 
     __slots__ = ("_run", "_watch", "watch")
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: AgnoRunTracker) -> None:
         self.watch = watch
         self._run: Token[Run | None] | None = None
-        self._watch: Token[Watch | None] | None = None
+        self._watch: Token[AgnoRunTracker | None] | None = None
 
     def __enter__(self) -> None:
         self._run = self.watch.run.enter()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from acontext_plugins.learning import HasDoor, door_of
-from acontext_plugins.runs import Door, RunOptions, Runtime
+from acontext_plugins.learning import HasConnection, connection_of
+from acontext_plugins.runs import RecordingClient, RunOptions, Runtime
 
 from .run_tracker import current_watch
 
@@ -24,13 +24,13 @@ class AcontextStore:
         self,
         *,
         space: str,
-        client: HasDoor | Door | None = None,
+        client: HasConnection | RecordingClient | None = None,
         limit: int = 3,
         token_budget: int = 400,
         deadline: float = 0.3,
     ) -> None:
         options = RunOptions(space=space, limit=limit, token_budget=token_budget, deadline=deadline)
-        self._runtime = Runtime(options, door_of(client))
+        self._runtime = Runtime(options, connection_of(client))
 
     @property
     def learning_type(self) -> str:

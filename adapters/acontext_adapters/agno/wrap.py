@@ -15,7 +15,7 @@ from acontext_plugins.learning import loaded
 from acontext_plugins.runs import Runtime, current_run
 
 from .model import bare_model, learning_model, owner_of
-from .run_tracker import Watch, current_watch, paused_runs
+from .run_tracker import AgnoRunTracker, current_watch, paused_runs
 
 _MARK = "__acontext__"
 _RUNS = ("run", "arun")
@@ -30,19 +30,19 @@ def wrap(target: Any, runtime: Runtime) -> Any:
     """The clone of an agent or a team that records, and is given skills."""
     known = wrapped_of(target)
     if known is None:
-        return _Wrapping(runtime).clone(target)
+        return _TeamCloner(runtime).clone(target)
     if known.runtime.same_as(runtime):
         return target
-    return _Wrapping(runtime).clone(known.original)
+    return _TeamCloner(runtime).clone(known.original)
 
 
-def wrapped_of(target: Any) -> Wrapped | None:
+def wrapped_of(target: Any) -> WrappedAgent | None:
     """How an agent or a team is wrapped; None where it is not."""
     found = getattr(vars(target).get("run"), _MARK, None)
-    return found if isinstance(found, Wrapped) else None
+    return found if isinstance(found, WrappedAgent) else None
 
 
-class Wrapped:
+class WrappedAgent:
     """What a wrapped agent or team remembers of itself."""
 
     def __init__(self, runtime: Runtime, original: Any, clone: Any, *, implicit: bool) -> None:
@@ -64,7 +64,7 @@ class Wrapped:
         return hasattr(output, kind) and getattr(output, kind) == self.clone.id
 
     # -- runs
-    def starts(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Watch | None:
+    def starts(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AgnoRunTracker | None:
         """A run begins; None where we had trouble with it."""
         with self.runtime.guard("run start"):
             self.own_models()
@@ -76,7 +76,7 @@ class Wrapped:
             return watch
         return None
 
-    def resumes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Watch | None:
+    def resumes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AgnoRunTracker | None:
         """A run goes on; None where we had trouble with it."""
         with self.runtime.guard("run resume"):
             self.own_models()
@@ -91,14 +91,14 @@ class Wrapped:
             return watch
         return None
 
-    def _watch(self, key: str, session_id: str, *, run_id: str | None) -> Watch:
+    def _watch(self, key: str, session_id: str, *, run_id: str | None) -> AgnoRunTracker:
         around = current_watch.get()
         call_id = None
         if around is not None and around.run is current_run():
             call_id = around.call_of(self.clone, team=_is_team(getattr(around.owner, "clone", None)))
         label = self.clone.name or self.clone.id or type(self.clone).__name__
         run = self.runtime.start(label=label, session_key=key, run_id=run_id, parent_call_id=call_id)
-        watch = Watch(self, self.runtime, run, session_id)
+        watch = AgnoRunTracker(self, self.runtime, run, session_id)
         if around is not None:
             watch.answers(around, call_id)
         return watch
@@ -124,7 +124,7 @@ class Wrapped:
             clone.fallback_config = _with_models(config, lambda model: learning_model(model, self))
 
 
-class _Wrapping:
+class _TeamCloner:
     """One `learning(...)`: each member of a team is cloned once, wherever it stands."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -140,7 +140,7 @@ class _Wrapping:
             if type(value) in (list, dict, set):
                 setattr(clone, name, value.copy())
         self._clones[id(original)] = original, clone
-        wrapped = Wrapped(self.runtime, original, clone, implicit=implicit)
+        wrapped = WrappedAgent(self.runtime, original, clone, implicit=implicit)
         if _is_team(clone):
             clone.members = self._members(clone.members)
         for name in (*_RUNS, *_RESUMES):
@@ -163,7 +163,7 @@ class _Wrapping:
             if inspect.isawaitable(made):
                 return self._awaited(made)
             with self.runtime.guard("members"):
-                return _Wrapping(self.runtime)._members(made)
+                return _TeamCloner(self.runtime)._members(made)
             return made
 
         return factory
@@ -171,7 +171,7 @@ class _Wrapping:
     async def _awaited(self, made: Any) -> Any:
         members = await made
         with self.runtime.guard("members"):
-            return _Wrapping(self.runtime)._members(members)
+            return _TeamCloner(self.runtime)._members(members)
         return members
 
     def _member(self, member: Any) -> Any:
@@ -215,7 +215,7 @@ def _plain(member: Any) -> Any:
 _OURS = frozenset({*_RUNS, *_RESUMES, "deep_copy", "__getstate__"})
 
 
-def _deep_copy(method: Callable[..., Any], wrapped: Wrapped) -> Callable[..., Any]:
+def _deep_copy(method: Callable[..., Any], wrapped: WrappedAgent) -> Callable[..., Any]:
     """`deep_copy()` of what is wrapped is wrapped in the same way."""
 
     @functools.wraps(method)
@@ -225,13 +225,15 @@ def _deep_copy(method: Callable[..., Any], wrapped: Wrapped) -> Callable[..., An
             if wrapped_of(made) is None:
                 if owner_of(made.model) is not None:
                     made.model = bare_model(made.model)
-                return _Wrapping(wrapped.runtime).clone(made, implicit=wrapped.implicit)
+                return _TeamCloner(wrapped.runtime).clone(made, implicit=wrapped.implicit)
         return made
 
     return deep_copy
 
 
-def _watched(method: Callable[..., Any], wrapped: Wrapped, begin: Callable[..., Watch | None]) -> Callable[..., Any]:
+def _watched(
+    method: Callable[..., Any], wrapped: WrappedAgent, begin: Callable[..., AgnoRunTracker | None]
+) -> Callable[..., Any]:
     """A method that runs the agent, and a watch over each run."""
 
     @functools.wraps(method)
@@ -252,7 +254,7 @@ def _watched(method: Callable[..., Any], wrapped: Wrapped, begin: Callable[..., 
 
 
 # -- following a run to its end
-def _followed(result: Any, watch: Watch) -> Any:
+def _followed(result: Any, watch: AgnoRunTracker) -> Any:
     """`result`, or something of its kind that tells when it ends."""
     if inspect.iscoroutine(result):
         return _awaited(result, watch)
@@ -265,7 +267,7 @@ def _followed(result: Any, watch: Watch) -> Any:
     return result
 
 
-async def _awaited(coroutine: Any, watch: Watch) -> Any:
+async def _awaited(coroutine: Any, watch: AgnoRunTracker) -> Any:
     try:
         with watch.active():
             result = await coroutine
@@ -275,7 +277,7 @@ async def _awaited(coroutine: Any, watch: Watch) -> Any:
     return _followed(result, watch)
 
 
-def _steps(generator: Any, watch: Watch) -> Any:
+def _steps(generator: Any, watch: AgnoRunTracker) -> Any:
     """Run a stream step by step: the run is current inside of it, never in its consumer."""
     step, argument = generator.send, None
     while True:
@@ -301,7 +303,7 @@ def _steps(generator: Any, watch: Watch) -> Any:
             step, argument = generator.throw, error
 
 
-async def _async_steps(generator: Any, watch: Watch) -> Any:
+async def _async_steps(generator: Any, watch: AgnoRunTracker) -> Any:
     """The same for an async stream."""
     step, argument = generator.asend, None
     while True:

@@ -21,7 +21,7 @@ __all__ = ["AcontextCallbackHandler", "AcontextMiddleware", "adapter"]
 _HOMES = {"AcontextCallbackHandler": "handler", "AcontextMiddleware": "middleware"}
 
 
-class LangChain:
+class LangChainAdapter:
     """The adapter: `learning` gives it graphs, chat models and other runnables."""
 
     name = "langchain"
@@ -39,9 +39,9 @@ class LangChain:
         return wrap_runnable(target, runtime)
 
 
-def adapter() -> LangChain:
+def adapter() -> LangChainAdapter:
     """The entry point."""
-    return LangChain()
+    return LangChainAdapter()
 
 
 def __getattr__(name: str) -> object:

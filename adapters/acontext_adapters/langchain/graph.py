@@ -21,9 +21,9 @@ from langgraph.types import Command
 from acontext_plugins.runs import Run, Runtime
 
 from .convert import messages_in
-from .handler import AsyncTell, AsyncWitness, Tell, Witness
+from .handler import AsyncInterruptListener, AsyncTell, InterruptListener, Tell
 from .placement import in_turn, restored
-from .run_tracker import Scope, Watch, found, scope
+from .run_tracker import LangChainRunTracker, Scope, found, scope
 from .subclass import Mark, learned, mark_of
 
 _AGENT = "langchain_create_agent"
@@ -92,7 +92,7 @@ class LearnedGraph:
 class _Play:
     """One run of a learned graph."""
 
-    def __init__(self, watch: Watch, run: Run, owner: Mark, config: RunnableConfig | None) -> None:
+    def __init__(self, watch: LangChainRunTracker, run: Run, owner: Mark, config: RunnableConfig | None) -> None:
         self.watch = watch
         self.run = run
         self.config = config
@@ -123,7 +123,7 @@ def _begin(
         around = found(config)
         if around is not None and around.call_id is None and around.watch.run is not None:
             return None
-        watch = Watch(mark.runtime, graph.get_name())
+        watch = LangChainRunTracker(mark.runtime, graph.get_name())
         watch.tools = tool_names(graph)
         run = watch.begin(
             messages_in(input) if not isinstance(input, Command) else (),
@@ -136,7 +136,7 @@ def _begin(
         if not is_agent(graph):
             handler = AsyncTell(watch) if asynchronous else Tell(watch)
         elif _has_breakpoints(graph, options):
-            handler = AsyncWitness(watch) if asynchronous else Witness(watch)
+            handler = AsyncInterruptListener(watch) if asynchronous else InterruptListener(watch)
         return _Play(watch, run, mark, with_handler(graph, config, handler) if handler is not None else config)
     return None
 
@@ -204,7 +204,7 @@ def wrap_graph(graph: Any, runtime: Runtime) -> Any:
 
 
 def _node(name: str, node: Any, mark: Mark) -> Any:
-    kind = Node
+    kind = WrappedNode
     if name == START:
         return node
     if name == "model":
@@ -214,7 +214,7 @@ def _node(name: str, node: Any, mark: Mark) -> Any:
     return node.copy({"bound": kind(node.bound, mark)})
 
 
-class Node(Runnable[Any, Any]):
+class WrappedNode(Runnable[Any, Any]):
     """A node of an agent: when it waits for somebody, so does the run. What else is asked of it, it answers itself."""
 
     def __init__(self, inner: Runnable[Any, Any], mark: Mark) -> None:
@@ -248,25 +248,25 @@ def _waits() -> None:
         around.watch.interrupted = True
 
 
-class ModelNode(Node):
+class ModelNode(WrappedNode):
     """The node of an agent that calls its model: what goes in is heard, what comes out is the answer."""
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
-        step = _Step(input, self.mark)
+        step = _ModelStep(input, self.mark)
         if step.asks:
             with step.watch.runtime.guard("skills"):
                 step.text = step.watch.skills(self.mark.runtime, step.messages, None)
         return step.given_by(super().invoke(step.prompt(), config, **options))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
-        step = _Step(input, self.mark)
+        step = _ModelStep(input, self.mark)
         if step.asks:
             with step.watch.runtime.guard("skills"):
                 step.text = await step.watch.askills(self.mark.runtime, step.messages, None)
         return step.given_by(await super().ainvoke(step.prompt(), config, **options))
 
 
-class _Step:
+class _ModelStep:
     """One call of an agent's model, as its node sees it."""
 
     def __init__(self, input: Any, mark: Mark) -> None:
@@ -285,7 +285,7 @@ class _Step:
             self.asks = True
 
     @property
-    def watch(self) -> Watch:
+    def watch(self) -> LangChainRunTracker:
         assert self.around is not None
         return self.around.watch
 
@@ -316,7 +316,7 @@ class _Step:
         return output
 
 
-class ToolsNode(Node):
+class ToolsNode(WrappedNode):
     """The node of an agent that calls its tools: what runs in there knows in which call it is."""
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:

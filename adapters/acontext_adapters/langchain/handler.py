@@ -11,18 +11,18 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent
 from langgraph.types import Command
 
-from acontext_plugins.learning import HasDoor, door_of
-from acontext_plugins.runs import Door, RunKind, RunOptions, Runtime
+from acontext_plugins.learning import HasConnection, connection_of
+from acontext_plugins.runs import RecordingClient, RunKind, RunOptions, Runtime
 
 from .convert import messages_in
-from .run_tracker import Scope, Watch, scope
+from .run_tracker import LangChainRunTracker, Scope, scope
 
 
 @dataclass(slots=True)
 class _Root:
     """A run that a handler has seen begin, and all that goes on inside of it."""
 
-    watch: Watch
+    watch: LangChainRunTracker
     inside: set[UUID] = field(default_factory=set)
 
 
@@ -31,7 +31,7 @@ class _Span:
     """Something that goes on: part of which run, and in which call of a tool (None = in none)."""
 
     root: UUID
-    watch: Watch | None
+    watch: LangChainRunTracker | None
     call_id: str | None = None
 
 
@@ -46,13 +46,13 @@ class AcontextCallbackHandler(GraphCallbackHandler):
         self,
         *,
         space: str | None,
-        client: HasDoor | Door | None = None,
+        client: HasConnection | RecordingClient | None = None,
         session: str | None = None,
         principal: str | None = None,
         strict: bool = False,
     ) -> None:
         options = RunOptions(space=space, session=session, principal=principal, inject=False, strict=strict)
-        self._setup(Runtime(options, door_of(client)))
+        self._setup(Runtime(options, connection_of(client)))
 
     def _setup(self, runtime: Runtime) -> None:
         self.runtime = runtime
@@ -82,7 +82,7 @@ class AcontextCallbackHandler(GraphCallbackHandler):
         if parent is None:
             watch = self._watch(label, given, metadata, kind, goes_on=goes_on)
             parent = _Span(run_id, watch)
-            self._roots[run_id] = _Root(watch) if watch is not None else _Root(Watch(self.runtime, label))
+            self._roots[run_id] = _Root(watch) if watch is not None else _Root(LangChainRunTracker(self.runtime, label))
         span = _Span(parent.root, parent.watch, parent.call_id)
         self._place(run_id, span)
         return span
@@ -101,11 +101,11 @@ class AcontextCallbackHandler(GraphCallbackHandler):
         kind: RunKind,
         *,
         goes_on: bool,
-    ) -> Watch | None:
+    ) -> LangChainRunTracker | None:
         around = scope.get()
         if around is not None and around.call_id is None:
             return None  # a learned object records this run
-        watch = Watch(self.runtime, label, kind=kind)
+        watch = LangChainRunTracker(self.runtime, label, kind=kind)
         thread = (metadata or {}).get("thread_id")
         parent = around.watch.run if around is not None else None
         watch.begin(
@@ -219,7 +219,7 @@ class AcontextCallbackHandler(GraphCallbackHandler):
             finally:
                 self._closed(run_id)
 
-    def _answer(self, watch: Watch, response: Any) -> None:
+    def _answer(self, watch: LangChainRunTracker, response: Any) -> None:
         for generations in response.generations:
             if not generations:
                 continue
@@ -273,7 +273,7 @@ class AcontextCallbackHandler(GraphCallbackHandler):
 class Tell(AcontextCallbackHandler):
     """Tells the watch of one run, whose beginning and end are seen by somebody else."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: LangChainRunTracker) -> None:
         self.watch = watch
         watch.tell = self
         self._setup(watch.runtime)
@@ -286,7 +286,7 @@ class Tell(AcontextCallbackHandler):
         kind: RunKind,
         *,
         goes_on: bool,
-    ) -> Watch | None:
+    ) -> LangChainRunTracker | None:
         return self.watch
 
     def _over(self, span: _Span, error: BaseException | None) -> None:
@@ -345,13 +345,13 @@ class AsyncRunnableHandler(_Async, RunnableHandler):
     """The same, in an event loop."""
 
 
-class Witness(GraphCallbackHandler):
+class InterruptListener(GraphCallbackHandler):
     """Hears of interruptions, and of nothing else."""
 
     ignore_llm = ignore_chat_model = ignore_chain = ignore_agent = ignore_retriever = True
     ignore_retry = ignore_custom_event = True
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: LangChainRunTracker) -> None:
         self.watch = watch
 
     def on_interrupt(self, event: GraphInterruptEvent) -> Any:
@@ -360,7 +360,7 @@ class Witness(GraphCallbackHandler):
             self.watch.interrupted = True
 
 
-class AsyncWitness(Witness):
+class AsyncInterruptListener(InterruptListener):
     """The same, in an event loop."""
 
     async def on_interrupt(self, event: GraphInterruptEvent) -> Any:

@@ -9,15 +9,15 @@ from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResp
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config
 
-from acontext_plugins.learning import HasDoor, door_of
-from acontext_plugins.runs import Door, RunOptions, Runtime
+from acontext_plugins.learning import HasConnection, connection_of
+from acontext_plugins.runs import RecordingClient, RunOptions, Runtime
 from acontext_plugins.service import InjectAs
 
 from .convert import messages_in
 from .graph import thread_of
 from .placement import in_system, in_turn, taken_out
-from .run_tracker import Scope, Watch, found, scope
-from .turns import Talk, join, tool_names
+from .run_tracker import LangChainRunTracker, Scope, found, scope
+from .turns import ConversationTurn, join, tool_names
 
 
 class AcontextMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -34,7 +34,7 @@ class AcontextMiddleware(AgentMiddleware[Any, Any, Any]):
         self,
         *,
         space: str | None,
-        client: HasDoor | Door | None = None,
+        client: HasConnection | RecordingClient | None = None,
         session: str | None = None,
         principal: str | None = None,
         inject: bool = True,
@@ -58,12 +58,12 @@ class AcontextMiddleware(AgentMiddleware[Any, Any, Any]):
             deadline=deadline,
             strict=strict,
         )
-        self.runtime = Runtime(options, door_of(client))
+        self.runtime = Runtime(options, connection_of(client))
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> Any:
-        call = _Call(self.runtime, request)
+        call = _AgentModelCall(self.runtime, request)
         if call.watch is not None:
             with self.runtime.guard("skills"):
                 call.text = call.watch.skills(self.runtime, request.messages, call.tools)
@@ -81,7 +81,7 @@ class AcontextMiddleware(AgentMiddleware[Any, Any, Any]):
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> Any:
-        call = _Call(self.runtime, request)
+        call = _AgentModelCall(self.runtime, request)
         if call.watch is not None:
             with self.runtime.guard("skills"):
                 call.text = await call.watch.askills(self.runtime, request.messages, call.tools)
@@ -97,22 +97,22 @@ class AcontextMiddleware(AgentMiddleware[Any, Any, Any]):
         return response
 
 
-class _Call:
+class _AgentModelCall:
     """One call of an agent's model."""
 
     def __init__(self, runtime: Runtime, request: ModelRequest[Any]) -> None:
         self.runtime = runtime
         self.text = ""
-        self.watch: Watch | None = None
+        self.watch: LangChainRunTracker | None = None
         self.tools: Sequence[str] | None = None
         self._request = request
-        self._talk: Talk | None = None
+        self._talk: ConversationTurn | None = None
         with runtime.guard("model step"):
             self._join(request)
 
     def _join(self, request: ModelRequest[Any]) -> None:
         around = found()
-        watch: Watch
+        watch: LangChainRunTracker
         if around is not None and around.call_id is None:
             watch = around.watch
         else:

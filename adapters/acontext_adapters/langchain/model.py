@@ -12,9 +12,9 @@ from acontext_plugins.runs import Runtime
 
 from .graph import thread_of
 from .placement import in_prompt, in_turn
-from .run_tracker import Scope, Watch, foreign_agent, found, scope
+from .run_tracker import LangChainRunTracker, Scope, foreign_agent, found, scope
 from .subclass import Mark, learned, mark_of
-from .turns import Talk, join, tool_names
+from .turns import ConversationTurn, join, tool_names
 
 
 class LearnedModel:
@@ -22,7 +22,7 @@ class LearnedModel:
 
     def generate(self, messages: list[list[BaseMessage]], *args: Any, **options: Any) -> Any:
         around: Any = super()
-        calls = [_Call(self, prompt, options) for prompt in messages]
+        calls = [_ModelCall(self, prompt, options) for prompt in messages]
         for call in calls:
             call.ask()
         token = calls[0].enter() if calls else None
@@ -35,7 +35,7 @@ class LearnedModel:
 
     async def agenerate(self, messages: list[list[BaseMessage]], *args: Any, **options: Any) -> Any:
         around: Any = super()
-        calls = [_Call(self, prompt, options) for prompt in messages]
+        calls = [_ModelCall(self, prompt, options) for prompt in messages]
         for call in calls:
             await call.aask()
         token = calls[0].enter() if calls else None
@@ -48,7 +48,7 @@ class LearnedModel:
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
         around: Any = super()
-        call = _Call(self, input, {"callbacks": (config or {}).get("callbacks"), **options})
+        call = _ModelCall(self, input, {"callbacks": (config or {}).get("callbacks"), **options})
         call.ask()
         chunks: list[Any] = []
         steps = around.stream(call.prompt(), config, **options)
@@ -69,7 +69,7 @@ class LearnedModel:
 
     async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         around: Any = super()
-        call = _Call(self, input, {"callbacks": (config or {}).get("callbacks"), **options})
+        call = _ModelCall(self, input, {"callbacks": (config or {}).get("callbacks"), **options})
         await call.aask()
         chunks: list[Any] = []
         steps = around.astream(call.prompt(), config, **options)
@@ -89,15 +89,15 @@ class LearnedModel:
         call.streamed(chunks)
 
 
-class _Call:
+class _ModelCall:
     """One call of a learned model."""
 
     def __init__(self, model: Any, given: Any, options: dict[str, Any]) -> None:
         self._given = given
         self._text = ""
         self._messages: list[BaseMessage] = []
-        self._watch: Watch | None = None
-        self._talk: Talk | None = None
+        self._watch: LangChainRunTracker | None = None
+        self._talk: ConversationTurn | None = None
         self._tools = None
         mark = mark_of(model)
         if mark is None:
@@ -162,7 +162,7 @@ def _leave(token: Any) -> None:
         scope.reset(token)
 
 
-def _gave(calls: Sequence[_Call], result: Any) -> None:
+def _gave(calls: Sequence[_ModelCall], result: Any) -> None:
     for call, generations in zip(calls, getattr(result, "generations", ()), strict=False):
         if generations:
             call.answered(getattr(generations[0], "message", None))

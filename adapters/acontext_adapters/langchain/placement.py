@@ -13,7 +13,7 @@ from .convert import by_user
 
 
 def stands_in(messages: Sequence[BaseMessage], text: str) -> bool:
-    """Whether the text is there already: an outer door of ours has placed it."""
+    """Whether the text is there already: an outer hook of ours has placed it."""
     return any(
         isinstance(message, SystemMessage | HumanMessage) and _stands(message.content, text) for message in messages
     )

@@ -1,4 +1,4 @@
-"""Run tracker: one run, as the doors of this adapter tell of it; what two of them tell is recorded once.
+"""Run tracker: one run, as the hooks of this adapter tell of it; what two of them tell is recorded once.
 
 Doors are a learned graph (around the run, and its nodes), a learned chat model, the middleware and the callback
 handler. Whichever is outermost makes the watch; those inside of it find it with `found`.
@@ -45,7 +45,7 @@ unfinished: SharedCache[tuple[str, ...], Unfinished] = SharedCache(4096)
 class Scope:
     """Where code is: in which run, and in which call of a tool ("" = in one, nobody knows which; None = in none)."""
 
-    watch: Watch
+    watch: LangChainRunTracker
     #: The learned object that the run belongs to: others inside of it take part in its run.
     owner: object = None
     call_id: str | None = None
@@ -54,7 +54,7 @@ class Scope:
 scope: ContextVar[Scope | None] = ContextVar("acontext_langchain", default=None)
 
 
-class Watch:
+class LangChainRunTracker:
     """One run: what has been recorded of it, what is still awaited."""
 
     def __init__(self, runtime: Runtime, label: str, *, kind: RunKind = "agent") -> None:
@@ -136,7 +136,7 @@ class Watch:
         rest = messages[_behind_last_answer(messages) :]
         return any(by_user(message) and message.id not in self._heard for message in rest)
 
-    # -- what doors tell
+    # -- what hooks tell
     def heard(self, messages: Sequence[BaseMessage], *, turns: bool = True) -> None:
         """The model is about to be called with these: record what is new behind its last answer.
 
@@ -212,7 +212,7 @@ class Watch:
             return await self._asker(runtime, messages).arecall(self.query(messages), self.tools or tools)
 
     def _asker(self, runtime: Runtime, messages: Sequence[BaseMessage]) -> Run:
-        """The run; one in its name where it was made by who only records, and another door injects."""
+        """The run; one in its name where it was made by who only records, and another hook injects."""
         run = self.begun(messages)
         options = self.runtime.options
         if options.inject and options.space is not None:
@@ -291,6 +291,6 @@ def found(config: Any = None) -> Scope | None:
 
 
 def foreign_agent() -> bool:
-    """Whether this code is part of an agent's run that no door of this adapter knows: it is recorded there."""
+    """Whether this code is part of an agent's run that no hook of this adapter knows: it is recorded there."""
     run = current_run()
     return run is not None and run.kind == "agent"

@@ -24,10 +24,10 @@ class Mark:
     handlers: tuple[Any, ...] = ()
 
 
-def class_of(door: type, kind: type) -> type:
-    """`kind` with what `door` overrides. Made once for each."""
+def class_of(mixin: type, kind: type) -> type:
+    """`kind` with what `mixin` overrides. Made once for each."""
     made = _classes.setdefault(kind, {})
-    if door not in made:
+    if mixin not in made:
         namespace: dict[str, Any] = {
             "__module__": kind.__module__,
             "__qualname__": kind.__qualname__,
@@ -35,13 +35,13 @@ def class_of(door: type, kind: type) -> type:
         }
         if issubclass(kind, BaseModel):
             namespace["_acontext"] = PrivateAttr(default=None)
-        made[door] = type(kind)(kind.__name__, (door, kind), namespace)
-    return made[door]
+        made[mixin] = type(kind)(kind.__name__, (mixin, kind), namespace)
+    return made[mixin]
 
 
-def learned(door: type, target: Any, mark: Mark) -> Any:
-    """A shallow copy of `target` that goes through `door`."""
-    kind = class_of(door, type(target))
+def learned(mixin: type, target: Any, mark: Mark) -> Any:
+    """A shallow copy of `target` that goes through `mixin`."""
+    kind = class_of(mixin, type(target))
     clone: Any = object.__new__(kind)
     if isinstance(target, BaseModel):
         private = {**(target.__pydantic_private__ or {}), "_acontext": mark}

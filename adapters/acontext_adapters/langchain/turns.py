@@ -15,19 +15,19 @@ from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.runs import Run, RunKind, Runtime
 
 from .convert import by_user
-from .run_tracker import Scope, Watch
+from .run_tracker import LangChainRunTracker, Scope
 
 _OPEN = 256
 #: Turns of which a call of tools is still to be answered, by scope and session.
-_open: SharedCache[tuple[str, str], Watch] = SharedCache(_OPEN)
+_open: SharedCache[tuple[str, str], LangChainRunTracker] = SharedCache(_OPEN)
 #: Sessions by scope and the id of a user's message: a call that is made again is known by it.
 _turns: SharedCache[tuple[str, str], str] = SharedCache(4096)
 
 
-class Talk:
+class ConversationTurn:
     """One call of a model, in the run that it belongs to."""
 
-    def __init__(self, watch: Watch, place: tuple[str, str]) -> None:
+    def __init__(self, watch: LangChainRunTracker, place: tuple[str, str]) -> None:
         self.watch = watch
         self._place = place
 
@@ -56,12 +56,12 @@ def join(
     messages: Sequence[BaseMessage],
     thread: str | None,
     around: Scope | None = None,
-) -> Talk:
+) -> ConversationTurn:
     """The run that a call with these messages belongs to: one that is open, or a new one."""
     scope = runtime.scope
     newest = next((message.id for message in reversed(messages) if by_user(message)), None)
     parent: Run | None = around.watch.run if around is not None else None
-    watch = Watch(runtime, label, kind=kind)
+    watch = LangChainRunTracker(runtime, label, kind=kind)
     key = thread or runtime.options.session
     if around is not None and parent is not None:
         key = f"{parent.session.key}/{around.call_id or newest or watch.id}"
@@ -71,7 +71,7 @@ def join(
     place = scope, key
     before = _open.get(place)
     if before is not None and not before.new_turn_in(messages):
-        return Talk(before, place)
+        return ConversationTurn(before, place)
     watch.begin(
         thread=key,
         goes_on=known == key,
@@ -80,7 +80,7 @@ def join(
     )
     if newest is not None:
         _turns[scope, newest] = key
-    return Talk(watch, place)
+    return ConversationTurn(watch, place)
 
 
 def tool_names(tools: Any) -> list[str] | None:

@@ -43,7 +43,7 @@ _HOMES = {
 }
 
 
-class LiteLLM:
+class LiteLLMAdapter:
     """The adapter: `learning` gives it routers, and LiteLLM's functions."""
 
     name = "litellm"
@@ -75,9 +75,9 @@ class LiteLLM:
         return wrapped(target, target.__name__, runtime)
 
 
-def adapter() -> LiteLLM:
+def adapter() -> LiteLLMAdapter:
     """The entry point."""
-    return LiteLLM()
+    return LiteLLMAdapter()
 
 
 def __getattr__(name: str) -> object:

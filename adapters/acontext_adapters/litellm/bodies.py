@@ -10,7 +10,7 @@ from typing import Any
 from acontext_plugins.settings import load_settings
 from acontext_store.types import Json
 
-from ..model_calls import Call
+from ..model_calls import RecordedCall
 from .streams import as_json
 
 log = logging.getLogger("acontext")
@@ -28,7 +28,7 @@ def body_of(given: Mapping[str, Any]) -> Json:
     return {name: _plain(given[name]) for name in READ if given.get(name) is not None}
 
 
-def injected(call: Call, given: Mapping[str, Any]) -> Json:
+def injected(call: RecordedCall, given: Mapping[str, Any]) -> Json:
     """The fields of a request that are others with the skills that its call was given, whatever objects they hold."""
     run = call.run
     if run is None or not run.skills_text:

@@ -13,12 +13,12 @@ from contextvars import ContextVar
 from typing import Any
 
 from acontext_plugins.extras import naming_the_extra
-from acontext_plugins.learning import door_of
+from acontext_plugins.learning import connection_of
 from acontext_plugins.llm.own_calls import asking
 from acontext_plugins.runs import RunOptions, Runtime, reason_of
 from acontext_store.types import Json
 
-from ..model_calls import Call, Calls, Wire
+from ..model_calls import CallRecorder, RecordedCall, WireFormat
 from .bodies import body_of, default_space, injected
 from .identity import session_of
 from .streaming_calls import watched
@@ -28,12 +28,12 @@ from .streams import as_json, wire_of
 NAMES = ("completion", "acompletion", "responses", "aresponses", "anthropic_messages")
 MARK = "__acontext__"
 #: Conversations are known across functions, routers and callbacks; what must be kept apart is, by its scope.
-calls = Calls()
+calls = CallRecorder()
 #: Whether a call is being made here: callbacks leave it alone.
 inside: ContextVar[bool] = ContextVar("acontext_litellm", default=False)
 
 
-class Wrapped:
+class WrappedTarget:
     """What is remembered of a function or a router that is wrapped."""
 
     __slots__ = ("original", "runtime")
@@ -43,10 +43,10 @@ class Wrapped:
         self.runtime = runtime
 
 
-def mark_of(target: object) -> Wrapped | None:
+def mark_of(target: object) -> WrappedTarget | None:
     """How it is wrapped; None where it is not, also where `functools.wraps` has put the mark on somebody's own."""
     mark = getattr(target, MARK, None)
-    if not isinstance(mark, Wrapped) or getattr(target, "__wrapped__", mark.original) is not mark.original:
+    if not isinstance(mark, WrappedTarget) or getattr(target, "__wrapped__", mark.original) is not mark.original:
         return None
     return mark
 
@@ -75,7 +75,7 @@ def wrapped(function: Any, name: str, runtime: Runtime) -> Any:
             return attempt.gave(result)
 
     functools.update_wrapper(wrapper, function)
-    setattr(wrapper, MARK, Wrapped(function, runtime))
+    setattr(wrapper, MARK, WrappedTarget(function, runtime))
     return wrapper
 
 
@@ -83,13 +83,13 @@ class Attempt:
     """One call: what it is made with, and what is known of it. Never raises of its own."""
 
     def __init__(
-        self, runtime: Runtime, wire: Wire, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, runtime: Runtime, wire: WireFormat, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         self.runtime = runtime
         self.args = args
         self.kwargs = kwargs
         self._names: Sequence[str] = ()
-        self._call: Call | None = None
+        self._call: RecordedCall | None = None
         with runtime.guard("call"):
             self._names = _positions(function)
             self._call = begin(runtime, wire, self._given)
@@ -150,7 +150,7 @@ class Attempt:
         return result
 
 
-def begin(runtime: Runtime, wire: Wire, given: Json, call_id: str | None = None) -> Call | None:
+def begin(runtime: Runtime, wire: WireFormat, given: Json, call_id: str | None = None) -> RecordedCall | None:
     """The call that is made with these fields; None where it is part of another adapter's run, or our own."""
     if inside.get() or asking.get():
         return None
@@ -190,7 +190,7 @@ def _made(name: str, space: str | None, session: str | None, principal: str | No
         import litellm
 
     options = RunOptions(space=space or default_space(), session=session, principal=principal)
-    made: Callable[..., Any] = wrapped(getattr(litellm, name), name, Runtime(options, door_of(None)))
+    made: Callable[..., Any] = wrapped(getattr(litellm, name), name, Runtime(options, connection_of(None)))
     return made
 
 

@@ -14,13 +14,13 @@ import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
 from acontext_plugins.concurrency.caches import SharedCache
-from acontext_plugins.learning import HasDoor, door_of
+from acontext_plugins.learning import HasConnection, connection_of
 from acontext_plugins.llm.own_calls import asking
-from acontext_plugins.runs import Door, RunOptions, Runtime, reason_of
+from acontext_plugins.runs import RecordingClient, RunOptions, Runtime, reason_of
 from acontext_plugins.service import InjectAs
 from acontext_store.types import Json
 
-from ..model_calls import ANTHROPIC, CHAT, RESPONSES, Call
+from ..model_calls import ANTHROPIC, CHAT, RESPONSES, RecordedCall
 from .bodies import default_space, injected
 from .functions import begin
 from .streams import as_json, wire_of
@@ -41,7 +41,7 @@ class AcontextLogger(CustomLogger):
         self,
         *,
         space: str | None = None,
-        client: HasDoor | Door | None = None,
+        client: HasConnection | RecordingClient | None = None,
         session: str | None = None,
         principal: str | None = None,
         inject: bool = True,
@@ -67,9 +67,9 @@ class AcontextLogger(CustomLogger):
         )
         #: LiteLLM takes two callbacks of one class for the same, unless they have such a value in them that differs.
         self.number = next(_numbers)
-        self.runtime = Runtime(options, door_of(client))
+        self.runtime = Runtime(options, connection_of(client))
         #: Calls by LiteLLM's id; None where somebody else records them. What was seen longest ago is forgotten first.
-        self._going: SharedCache[str, Call | None] = SharedCache(_MOST)
+        self._going: SharedCache[str, RecordedCall | None] = SharedCache(_MOST)
 
     def __len__(self) -> int:
         """How many calls are going on."""
@@ -98,11 +98,11 @@ class AcontextLogger(CustomLogger):
             given["metadata"] = (kwargs.get("litellm_params") or {}).get("metadata")
             self._begun(id, begin(self.runtime, wire, given))
 
-    def _begun(self, id: str, call: Call | None) -> Call | None:
+    def _begun(self, id: str, call: RecordedCall | None) -> RecordedCall | None:
         self._going[id] = call
         return call
 
-    def _taken(self, id: object) -> Call | None:
+    def _taken(self, id: object) -> RecordedCall | None:
         return self._going.pop(str(id), None)
 
     # -- after it
@@ -180,7 +180,7 @@ def _spoken(answer: Json) -> Json:
 def install(
     *,
     space: str | None = None,
-    client: HasDoor | Door | None = None,
+    client: HasConnection | RecordingClient | None = None,
     session: str | None = None,
     principal: str | None = None,
     inject: bool = True,

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from litellm.integrations.custom_logger import CustomLogger
 
 from acontext_plugins.concurrency.caches import SharedCache
-from acontext_plugins.learning import HasDoor, door_of
-from acontext_plugins.runs import Door, RunOptions, Runtime, reason_of
+from acontext_plugins.learning import HasConnection, connection_of
+from acontext_plugins.runs import RecordingClient, RunOptions, Runtime, reason_of
 from acontext_plugins.service import InjectAs
 
-from ..model_calls import Call, Calls
+from ..model_calls import CallRecorder, RecordedCall
 from .bodies import body_of, default_space, injected
 from .identity import Caller, caller_of, caller_scope
-from .streams import Stream, as_json, wire_of
+from .streams import StreamRecorder, as_json, wire_of
 
 if TYPE_CHECKING:
     from litellm.proxy._types import UserAPIKeyAuth
@@ -41,7 +41,7 @@ class ProxyHandler(CustomLogger):
         self,
         *,
         space: str | None = None,
-        client: HasDoor | Door | None = None,
+        client: HasConnection | RecordingClient | None = None,
         inject: bool = True,
         inject_as: InjectAs = "system",
         limit: int = 3,
@@ -61,13 +61,13 @@ class ProxyHandler(CustomLogger):
             "deadline": deadline,
             "strict": strict,
         }
-        self._door = door_of(client)
+        self._door = connection_of(client)
         self.runtime = Runtime(RunOptions(space=self._space, **self._given), self._door)
         #: One for each space and principal, so that none is taken for another.
         self._runtimes: SharedCache[tuple[str | None, str | None], Runtime] = SharedCache(_MOST)
-        self._calls = Calls()
+        self._calls = CallRecorder()
         #: Calls that have not ended, and the skills that they were given, by the key's scope and the call's id.
-        self._going: SharedCache[tuple[str, str], Call] = SharedCache(_MOST)
+        self._going: SharedCache[tuple[str, str], RecordedCall] = SharedCache(_MOST)
         self._skills: SharedCache[tuple[str, str], str] = SharedCache(_MOST)
 
     def __len__(self) -> int:
@@ -96,10 +96,10 @@ class ProxyHandler(CustomLogger):
     async def async_post_call_streaming_iterator_hook(
         self, user_api_key_dict: UserAPIKeyAuth, response: Any, request_data: dict[str, Any]
     ) -> AsyncGenerator[Any, None]:
-        stream: Stream | None = None
+        stream: StreamRecorder | None = None
         with self.runtime.guard("stream"):
             call = self._taken(request_data, user_api_key_dict)
-            stream = Stream(call) if call is not None else None
+            stream = StreamRecorder(call) if call is not None else None
         if stream is None:
             async for chunk in response:
                 yield chunk
@@ -179,7 +179,7 @@ class ProxyHandler(CustomLogger):
         self._runtimes[name] = runtime
         return runtime
 
-    def _taken(self, data: dict[str, Any], key: UserAPIKeyAuth) -> Call | None:
+    def _taken(self, data: dict[str, Any], key: UserAPIKeyAuth) -> RecordedCall | None:
         return self._going.pop(_name(data, caller_scope(key)), None)
 
 

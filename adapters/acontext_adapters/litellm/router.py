@@ -18,14 +18,14 @@ from typing import Any
 from acontext_plugins.runs import Runtime
 
 from ..model_calls import CHAT
-from .functions import MARK, Attempt, Wrapped, by_name, mark_of, wrapped
+from .functions import MARK, Attempt, WrappedTarget, by_name, mark_of, wrapped
 
 #: What is given out in place of an attribute, made of the face, its name and its value.
-Doors = Mapping[str, Callable[["Face", str, Any], Any]]
+RecordedMethods = Mapping[str, Callable[["RouterProxy", str, Any], Any]]
 
 
-class Face:
-    """Passes for another object, whose attributes it has; for those that call a model it has doors."""
+class RouterProxy:
+    """Passes for another object, whose attributes it has; those that call a model are recorded."""
 
     __slots__ = (MARK, "__weakref__")
 
@@ -34,9 +34,9 @@ class Face:
             return object.__getattribute__(self, name)
         known = _behind(self)
         value = getattr(known.original, name)
-        door = known.doors.get(name)
-        if door is not None:
-            return door(self, name, value)
+        method = known.recorded.get(name)
+        if method is not None:
+            return method(self, name, value)
         if isinstance(value, MethodType) and value.__self__ is known.original and not _litellms(value):
             return MethodType(value.__func__, self)  # a host's subclass: what its methods call has memory, too
         return value
@@ -55,23 +55,23 @@ class Face:
     def __repr__(self) -> str:
         return repr(_behind(self).original)
 
-    def __copy__(self) -> Face:
+    def __copy__(self) -> RouterProxy:
         known = _behind(self)
-        return _face(copy.copy(known.original), known.runtime, known.doors)
+        return _face(copy.copy(known.original), known.runtime, known.recorded)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Face:
+    def __deepcopy__(self, memo: dict[int, Any]) -> RouterProxy:
         known = _behind(self)
-        return _face(copy.deepcopy(known.original, memo), known.runtime, known.doors)
+        return _face(copy.deepcopy(known.original, memo), known.runtime, known.recorded)
 
 
-class _Behind(Wrapped):
+class _Behind(WrappedTarget):
     """What a face is the face of."""
 
-    __slots__ = ("doors",)
+    __slots__ = ("recorded",)
 
-    def __init__(self, original: Any, runtime: Runtime, doors: Doors) -> None:
+    def __init__(self, original: Any, runtime: Runtime, recorded: RecordedMethods) -> None:
         super().__init__(original, runtime)
-        self.doors = doors
+        self.recorded = recorded
 
 
 def with_memory(router: Any, runtime: Runtime) -> Any:
@@ -79,13 +79,13 @@ def with_memory(router: Any, runtime: Runtime) -> Any:
     return _face(router, runtime, _ROUTER)
 
 
-def _face(original: Any, runtime: Runtime, doors: Doors) -> Face:
-    face = object.__new__(Face)
-    object.__setattr__(face, MARK, _Behind(original, runtime, doors))
+def _face(original: Any, runtime: Runtime, recorded: RecordedMethods) -> RouterProxy:
+    face = object.__new__(RouterProxy)
+    object.__setattr__(face, MARK, _Behind(original, runtime, recorded))
     return face
 
 
-def _behind(face: Face) -> _Behind:
+def _behind(face: RouterProxy) -> _Behind:
     known: _Behind = object.__getattribute__(face, MARK)
     return known
 
@@ -94,21 +94,21 @@ def _litellms(method: MethodType) -> bool:
     return str(getattr(method, "__module__", "")).partition(".")[0] == "litellm"
 
 
-# -- the doors. What is no function there is a host's stand-in, and stays what it is
-def _call(face: Face, name: str, value: Any) -> Any:
+# -- the recorded. What is no function there is a host's stand-in, and stays what it is
+def _call(face: RouterProxy, name: str, value: Any) -> Any:
     return wrapped(value, name, _behind(face).runtime) if _is_function(value) else value
 
 
-def _create(face: Face, name: str, value: Any) -> Any:
+def _create(face: RouterProxy, name: str, value: Any) -> Any:
     """`router.chat.completions.create`, of either kind."""
     return _call(face, "acompletion" if inspect.iscoroutinefunction(value) else "completion", value)
 
 
-def _completions(face: Face, name: str, value: Any) -> Any:
+def _completions(face: RouterProxy, name: str, value: Any) -> Any:
     return _face(value, _behind(face).runtime, {"create": _create})
 
 
-def _chat(face: Face, name: str, value: Any) -> Any:
+def _chat(face: RouterProxy, name: str, value: Any) -> Any:
     return _face(value, _behind(face).runtime, {"completions": _completions})
 
 
@@ -116,7 +116,7 @@ def _is_function(value: object) -> bool:
     return isinstance(value, FunctionType | MethodType)
 
 
-def _by_name(face: Face, name: str, value: Any) -> Any:
+def _by_name(face: RouterProxy, name: str, value: Any) -> Any:
     """`router.call("acompletion", {...})`."""
 
     async def call(op: str, request: Mapping[str, Any]) -> Any:
@@ -128,7 +128,7 @@ def _by_name(face: Face, name: str, value: Any) -> Any:
     return call if _is_function(value) else value
 
 
-def _many(face: Face, name: str, value: Any) -> Any:
+def _many(face: RouterProxy, name: str, value: Any) -> Any:
     """What asks several things at once, or several models. Each thing is a turn; its answer is the first model's."""
     runtime = _behind(face).runtime
 
@@ -171,7 +171,7 @@ def _answered(turn: Attempt, answers: list[Any], places: Sequence[int]) -> None:
         turn.failed(answers[places[0]])
 
 
-_ROUTER: Doors = {
+_ROUTER: RecordedMethods = {
     "completion": _call,
     "acompletion": _call,
     "responses": _call,

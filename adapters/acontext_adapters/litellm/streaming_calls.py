@@ -9,17 +9,17 @@ import weakref
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from ..model_calls import Call
-from ..model_calls.delayed_failures import Hold
-from .streams import Stream
+from ..model_calls import RecordedCall
+from ..model_calls.delayed_failures import DelayedFailures
+from .streams import StreamRecorder
 
 _STATE = "__acontext__"
-_hold = Hold()
+_hold = DelayedFailures()
 
 
-def watched(result: Any, call: Call) -> Any:
+def watched(result: Any, call: RecordedCall) -> Any:
     """The stream that LiteLLM has given, whose reading is told to the call from now on."""
-    stream = Stream(call)
+    stream = StreamRecorder(call)
     if isinstance(result, types.AsyncGeneratorType):
         return _generated(result, stream)
     with call.runtime.guard("stream"):
@@ -31,7 +31,7 @@ def watched(result: Any, call: Call) -> Any:
     return result
 
 
-async def _generated(chunks: AsyncGenerator[Any, None], stream: Stream) -> AsyncGenerator[Any, None]:
+async def _generated(chunks: AsyncGenerator[Any, None], stream: StreamRecorder) -> AsyncGenerator[Any, None]:
     try:
         async for chunk in chunks:
             stream.feed(chunk)
@@ -47,7 +47,7 @@ def _watching(kind: type) -> type:
     """A class like this one that tells its stream what is read of it."""
 
     def __next__(self: Any) -> Any:  # noqa: N807
-        stream: Stream = getattr(self, _STATE)
+        stream: StreamRecorder = getattr(self, _STATE)
         try:
             chunk = kind.__next__(self)  # type: ignore[attr-defined]
         except StopIteration:
@@ -60,7 +60,7 @@ def _watching(kind: type) -> type:
         return chunk
 
     async def __anext__(self: Any) -> Any:  # noqa: N807
-        stream: Stream = getattr(self, _STATE)
+        stream: StreamRecorder = getattr(self, _STATE)
         stream.reader = asyncio.current_task()
         try:
             chunk = await kind.__anext__(self)  # type: ignore[attr-defined]
@@ -76,7 +76,7 @@ def _watching(kind: type) -> type:
         return chunk
 
     async def aclose(self: Any) -> None:
-        stream: Stream = getattr(self, _STATE)
+        stream: StreamRecorder = getattr(self, _STATE)
         if stream.reader is None or stream.reader is not asyncio.current_task():
             stream.call.cancelled()  # else it closes itself, at its end or because it broke
         await kind.aclose(self)  # type: ignore[attr-defined]

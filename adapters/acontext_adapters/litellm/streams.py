@@ -7,7 +7,7 @@ from typing import Any
 from acontext_plugins.runs import reason_of
 from acontext_store.types import Json
 
-from ..model_calls import ANTHROPIC, CHAT, RESPONSES, Assembler, Call, Events, Wire
+from ..model_calls import ANTHROPIC, CHAT, RESPONSES, Assembler, Events, RecordedCall, WireFormat
 
 _TEXTS = ("content", "refusal", "reasoning_content")
 #: Events of a streamed response that the assembler looks at; the rest are pieces of what comes whole.
@@ -22,10 +22,10 @@ _WHOLE = (
 )
 
 
-class Stream:
+class StreamRecorder:
     """An answer that is being streamed: put together from chunks, and said to its call when it ends."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: RecordedCall) -> None:
         self.call = call
         #: The task that is reading it now.
         self.reader: object = None
@@ -83,7 +83,7 @@ class Stream:
         return bool(answer.pieces) or answer.status != "success"
 
 
-def wire_of(call_type: object) -> Wire | None:
+def wire_of(call_type: object) -> WireFormat | None:
     """The wire of a kind of call; None for kinds that are no conversation."""
     return _WIRES.get(str(getattr(call_type, "value", call_type)))
 
@@ -110,7 +110,7 @@ def as_json(response: object) -> Json | None:
     return made if isinstance(made, dict) else None
 
 
-def _events(wire: Wire, pending: Events, chunk: object) -> list[Json]:
+def _events(wire: WireFormat, pending: Events, chunk: object) -> list[Json]:
     if isinstance(chunk, bytes | str):
         return pending.feed(chunk.encode() if isinstance(chunk, str) else chunk)
     if wire is RESPONSES:

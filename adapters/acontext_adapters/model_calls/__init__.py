@@ -1,19 +1,30 @@
-"""The core of doors that see single calls of a model: clients, callbacks, proxies.
+"""What adapters share that see single calls of a model: those of clients, callbacks, proxies.
 
-`Calls` is where a door begins; `CHAT`, `RESPONSES` and `ANTHROPIC` are the formats it can speak.
+`CallRecorder` is where such an adapter begins; `CHAT`, `RESPONSES` and `ANTHROPIC` are the formats it can speak.
 """
 
 from __future__ import annotations
 
 from .anthropic import Anthropic
 from .chat import Chat
-from .format import Answer, Assembler, Piece, Wire
+from .format import Assembler, ModelAnswer, Piece, WireFormat
 from .responses import Responses
 from .sse import Events
-from .turns import Call, Calls
+from .turns import CallRecorder, RecordedCall
 
-__all__ = ["ANTHROPIC", "CHAT", "RESPONSES", "Answer", "Assembler", "Call", "Calls", "Events", "Piece", "Wire"]
+__all__ = [
+    "ANTHROPIC",
+    "CHAT",
+    "RESPONSES",
+    "Assembler",
+    "CallRecorder",
+    "Events",
+    "ModelAnswer",
+    "Piece",
+    "RecordedCall",
+    "WireFormat",
+]
 
-CHAT: Wire = Chat()
-RESPONSES: Wire = Responses()
-ANTHROPIC: Wire = Anthropic()
+CHAT: WireFormat = Chat()
+RESPONSES: WireFormat = Responses()
+ANTHROPIC: WireFormat = Anthropic()

@@ -13,10 +13,10 @@ from acontext_store.types import Json, Message
 from ..shared.left_out import left_out
 from ..shared.resent_history import item
 from .format import (
-    Answer,
     Assembler,
+    ModelAnswer,
     Piece,
-    Wire,
+    WireFormat,
     appended,
     dicts,
     error_of,
@@ -29,7 +29,7 @@ from .format import (
 )
 
 
-class Anthropic(Wire):
+class Anthropic(WireFormat):
     """`/v1/messages`. Results stand in turns of the user there; here they are items of their own."""
 
     name = "anthropic"
@@ -59,25 +59,25 @@ class Anthropic(Wire):
         changed = {**messages[place], "content": appended(messages[place].get("content"), text)}
         return {**body, "messages": replaced(messages, place, changed)}
 
-    def answer(self, response: Json, body: Json) -> Answer:
+    def answer(self, response: Json, body: Json) -> ModelAnswer:
         id, stop = text_at(response, "id"), response.get("stop_reason")
         content, error = response.get("content"), error_of(response)
         if error is not None:
-            return Answer("failed", error, id=id)
+            return ModelAnswer("failed", error, id=id)
         pieces = tuple(_pieces({"role": "assistant", "content": content})) if content else ()
         calls = tuple(id for piece in pieces for id in piece.call_ids)
         if stop == "refusal":
-            return Answer("failed", "refusal: the model refused", pieces, id=id)
+            return ModelAnswer("failed", "refusal: the model refused", pieces, id=id)
         if stop in ("max_tokens", "model_context_window_exceeded"):
-            return Answer("unknown", f"the answer was cut off: {stop}", pieces, id=id)
+            return ModelAnswer("unknown", f"the answer was cut off: {stop}", pieces, id=id)
         if stop == "pause_turn":
-            return Answer("calls", pieces=pieces, call_ids=calls, id=id)
+            return ModelAnswer("calls", pieces=pieces, call_ids=calls, id=id)
         if calls:
             forced = text_at(body.get("tool_choice"), "type") == "tool"
-            return Answer("success" if forced else "calls", pieces=pieces, call_ids=calls, id=id)
+            return ModelAnswer("success" if forced else "calls", pieces=pieces, call_ids=calls, id=id)
         if not pieces and stop is None:
-            return Answer("unknown", "the response holds no message", id=id)
-        return Answer("success", pieces=pieces, id=id)
+            return ModelAnswer("unknown", "the response holds no message", id=id)
+        return ModelAnswer("success", pieces=pieces, id=id)
 
     def messages(self, blobs: Sequence[Json]) -> list[list[Message]]:
         made: list[list[Message]] = []
@@ -90,7 +90,7 @@ class Anthropic(Wire):
         return made
 
     def assembler(self) -> Assembler:
-        return _Assembler()
+        return _AnthropicAssembler()
 
     def session_key(self, body: Json) -> str | None:
         key = super().session_key(body)
@@ -139,7 +139,7 @@ def _newest_turn(messages: Sequence[Any]) -> int:
     return -1
 
 
-class _Assembler:
+class _AnthropicAssembler:
     def __init__(self) -> None:
         self.finished = False
         self._message: Json = {}

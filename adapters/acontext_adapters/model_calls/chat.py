@@ -12,11 +12,11 @@ from acontext_store.types import Json, Message
 from ..shared.left_out import left_out
 from ..shared.resent_history import item
 from .format import (
-    Answer,
     AnswerStatus,
     Assembler,
+    ModelAnswer,
     Piece,
-    Wire,
+    WireFormat,
     appended,
     dicts,
     error_of,
@@ -32,7 +32,7 @@ from .format import (
 _HOST = ("system", "developer")
 
 
-class Chat(Wire):
+class Chat(WireFormat):
     """`/chat/completions`. Of several choices the first counts."""
 
     name = "chat"
@@ -72,21 +72,21 @@ class Chat(Wire):
         changed = {**message, "content": appended(message.get("content"), text)}
         return {**body, "messages": replaced(messages, place, changed)}
 
-    def answer(self, response: Json, body: Json) -> Answer:
+    def answer(self, response: Json, body: Json) -> ModelAnswer:
         choices = dicts(response.get("choices"))
         choice = min(choices, key=lambda one: one.get("index") or 0) if choices else {}
         message, finish, id = choice.get("message"), choice.get("finish_reason"), text_at(response, "id")
         error = error_of(response)
         if error is not None:
-            return Answer("failed", error, id=id)
+            return ModelAnswer("failed", error, id=id)
         if not isinstance(message, dict):
-            return Answer("unknown", "the response holds no message", id=id)
+            return ModelAnswer("unknown", "the response holds no message", id=id)
         piece = _piece({**message, "role": "assistant"})
         pieces = (piece,) if _says(message) else ()
         status, reason = _status(message, finish)
         if piece.item.kind == "call" and status == "success":
-            return Answer("success" if _forced(body) else "calls", pieces=pieces, call_ids=piece.call_ids, id=id)
-        return Answer(status, reason, pieces, id=id)
+            return ModelAnswer("success" if _forced(body) else "calls", pieces=pieces, call_ids=piece.call_ids, id=id)
+        return ModelAnswer(status, reason, pieces, id=id)
 
     def messages(self, blobs: Sequence[Json]) -> list[list[Message]]:
         made: list[list[Message]] = []
@@ -99,7 +99,7 @@ class Chat(Wire):
         return made
 
     def assembler(self) -> Assembler:
-        return _Assembler()
+        return _ChatAssembler()
 
 
 def _piece(message: Json) -> Piece:
@@ -165,7 +165,7 @@ def _known(message: Json) -> Json:
     return {**kept, "content": None} if nothing_said or "content" not in kept else kept
 
 
-class _Assembler:
+class _ChatAssembler:
     def __init__(self) -> None:
         self.finished = False
         self._id = ""

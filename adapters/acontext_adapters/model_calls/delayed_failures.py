@@ -13,10 +13,10 @@ from collections.abc import Callable
 from acontext_store.ending import HELD, at_end
 
 _MOST = 4096
-_holds: weakref.WeakSet[Hold] = weakref.WeakSet()
+_holds: weakref.WeakSet[DelayedFailures] = weakref.WeakSet()
 
 
-class Hold:
+class DelayedFailures:
     """Calls each function when its time has come (at the latest when the process ends), unless it is taken back."""
 
     def __init__(self) -> None:

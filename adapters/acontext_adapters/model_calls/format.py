@@ -32,7 +32,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ModelAnswer:
     """What a model answered, and what that means for the turn.
 
     `calls`: it waits for results. `open`: it is not there yet (a response in the background). `unknown`: it was cut
@@ -61,7 +61,7 @@ class Assembler(Protocol):
         """What there is so far, as the response would have it that is not streamed."""
 
 
-class Wire(abc.ABC):
+class WireFormat(abc.ABC):
     """A format of requests and answers."""
 
     name: str
@@ -86,7 +86,7 @@ class Wire(abc.ABC):
         """
 
     @abc.abstractmethod
-    def answer(self, response: Json, body: Json) -> Answer:
+    def answer(self, response: Json, body: Json) -> ModelAnswer:
         """What the response to this request means."""
 
     @abc.abstractmethod

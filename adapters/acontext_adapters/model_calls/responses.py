@@ -11,10 +11,10 @@ from acontext_store.types import Json, Message
 from ..shared.left_out import left_out
 from ..shared.resent_history import item
 from .format import (
-    Answer,
     Assembler,
+    ModelAnswer,
     Piece,
-    Wire,
+    WireFormat,
     appended,
     dicts,
     error_of,
@@ -37,7 +37,7 @@ _SILENT = frozenset({"reasoning", "item_reference", "compaction"})
 _FINAL = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 
 
-class Responses(Wire):
+class Responses(WireFormat):
     """`/responses`. With `previous_response_id` or `conversation` a request carries only what is new."""
 
     name = "responses"
@@ -94,28 +94,28 @@ class Responses(Wire):
                 return {**body, "input": replaced(given, place, changed)}
         return body
 
-    def answer(self, response: Json, body: Json) -> Answer:
+    def answer(self, response: Json, body: Json) -> ModelAnswer:
         id, status = text_at(response, "id"), response.get("status")
         pieces = tuple(_piece(one) for one in dicts(response.get("output")))
         if status in ("queued", "in_progress"):
-            return Answer("open", id=id)
+            return ModelAnswer("open", id=id)
         if status == "cancelled":
-            return Answer("cancelled", pieces=pieces, id=id)
+            return ModelAnswer("cancelled", pieces=pieces, id=id)
         if status == "failed":
-            return Answer("failed", error_of(response) or "error", pieces, id=id)
+            return ModelAnswer("failed", error_of(response) or "error", pieces, id=id)
         if status == "incomplete":
             why = text_at(response.get("incomplete_details"), "reason")
             if why == "content_filter":
-                return Answer("failed", "content_filter: the provider's filter stopped the answer", pieces, id=id)
-            return Answer("unknown", f"the answer was cut off: {why}", pieces, id=id)
+                return ModelAnswer("failed", "content_filter: the provider's filter stopped the answer", pieces, id=id)
+            return ModelAnswer("unknown", f"the answer was cut off: {why}", pieces, id=id)
         calls = tuple(id for piece in pieces if piece.item.kind == "call" for id in piece.call_ids)
         if calls:
-            return Answer("success" if _forced(body) else "calls", pieces=pieces, call_ids=calls, id=id)
+            return ModelAnswer("success" if _forced(body) else "calls", pieces=pieces, call_ids=calls, id=id)
         refusals = [text_at(part, "refusal") for piece in pieces for part in dicts(piece.blob.get("content"))]
         refusal = "".join(refusals)
         if refusal:
-            return Answer("failed", f"refusal: {refusal}", pieces, id=id)
-        return Answer("success", pieces=pieces, id=id)
+            return ModelAnswer("failed", f"refusal: {refusal}", pieces, id=id)
+        return ModelAnswer("success", pieces=pieces, id=id)
 
     def messages(self, blobs: Sequence[Json]) -> list[list[Message]]:
         made: list[list[Message]] = [[] for _ in blobs]
@@ -143,7 +143,7 @@ class Responses(Wire):
         return made
 
     def assembler(self) -> Assembler:
-        return _Assembler()
+        return _ResponsesAssembler()
 
     def after(self, body: Json) -> str | None:
         previous = text_at(body, "previous_response_id")
@@ -182,7 +182,7 @@ def _forced(body: Json) -> bool:
     return isinstance(choice, dict) and choice.get("type") in ("function", "custom")
 
 
-class _Assembler:
+class _ResponsesAssembler:
     def __init__(self) -> None:
         self.finished = False
         self._response: Json = {}

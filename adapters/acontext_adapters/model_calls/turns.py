@@ -20,8 +20,8 @@ from acontext_plugins.service import Recall, Recording
 from acontext_store.types import Json, Message, Outcome, OutcomeStatus, new_id, stable_id
 
 from ..shared.resent_history import Conversations, Sent
-from .delayed_failures import Hold
-from .format import Answer, Piece, Wire
+from .delayed_failures import DelayedFailures
+from .format import ModelAnswer, Piece, WireFormat
 
 _MOST = 4096
 
@@ -43,13 +43,13 @@ class _Turn:
         self.waiting: frozenset[str] = frozenset()
 
 
-class Call:
+class RecordedCall:
     """One call of a model. Say how it ends with `answered`, `failed` or `cancelled`: the first one counts.
 
     A call inside an agent's run of another adapter is silent: `run` is None, nothing is recorded nor injected.
     """
 
-    def __init__(self, calls: Calls, runtime: Runtime, wire: Wire, body: Json) -> None:
+    def __init__(self, calls: CallRecorder, runtime: Runtime, wire: WireFormat, body: Json) -> None:
         self._calls = calls
         self.runtime = runtime
         self.wire = wire
@@ -149,13 +149,13 @@ class Call:
                 return
             run_id = stable_id(sent.session_key, "turn", sent.ids[sent.before])
             outcome = Outcome(status=status, source="report", reason=reason[:2000], run_id=run_id)
-            self.runtime.door.record(Recording(run.session, outcomes=(outcome,)))
+            self.runtime.client.record(Recording(run.session, outcomes=(outcome,)))
 
 
-class Calls:
-    """What is known of conversations and turns that go on; one for each door of the process. Thread safe, bounded.
+class CallRecorder:
+    """What is known of conversations and turns that go on; one for each adapter of the process. Thread safe, bounded.
 
-    How a door uses it:
+    How an adapter uses it:
 
         call = calls.begin(runtime, CHAT, body, session_key=..., scope=..., call_id=...)
         body = await call.aprepared()       # or call.prepared() where nothing else waits
@@ -174,12 +174,12 @@ class Calls:
         #: Which of them wait for a result, by scope, session and the id of the call.
         self._waiting: FIFOCache[tuple[str, str, str], _Turn] = FIFOCache(turns)
         #: Failures that are none yet, by scope and call: several where the same was asked more than once.
-        self._failed: dict[str, list[Call]] = {}
-        self._hold = Hold()
+        self._failed: dict[str, list[RecordedCall]] = {}
+        self._hold = DelayedFailures()
         #: Sessions by the id of an answer, for requests that only go on from it.
         self._sessions: SharedCache[tuple[str, str], str] = SharedCache(_MOST)
         #: Calls whose answer is being made in the background.
-        self._open: FIFOCache[str, Call] = FIFOCache(turns)
+        self._open: FIFOCache[str, RecordedCall] = FIFOCache(turns)
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
@@ -189,7 +189,7 @@ class Calls:
     def begin(
         self,
         runtime: Runtime,
-        wire: Wire,
+        wire: WireFormat,
         body: Json,
         *,
         session_key: str | None = None,
@@ -198,7 +198,7 @@ class Calls:
         attempt: int = 0,
         label: str | None = None,
         retry: bool = False,
-    ) -> Call:
+    ) -> RecordedCall:
         """A call is about to be made. Records what is new in its request. Never raises, unless `strict`.
 
         `session_key` is the host's own name for the conversation (what the request's metadata say comes after it);
@@ -207,7 +207,7 @@ class Calls:
         attempt of one call: a later `attempt` than 0 goes on with the one whose failure is held. `label` names the
         agent. `retry`: the client says that it has sent this request before, perhaps without waiting for an answer.
         """
-        call = Call(self, runtime, wire, body)
+        call = RecordedCall(self, runtime, wire, body)
         with runtime.guard("call"):
             around = current_run()
             if around is None or around.kind == "container":
@@ -216,7 +216,7 @@ class Calls:
                     self._begin(call, around, session_key, scope, label, retry or attempt > 0)
         return call
 
-    def opened(self, response_id: str) -> Call | None:
+    def opened(self, response_id: str) -> RecordedCall | None:
         """The call whose answer was not there yet, now that somebody asks for it."""
         with self._lock:
             return self._open.get(response_id)
@@ -228,7 +228,7 @@ class Calls:
     # -- beginning
     def _begin(
         self,
-        call: Call,
+        call: RecordedCall,
         around: Run | None,
         session_key: str | None,
         scope: str,
@@ -265,7 +265,7 @@ class Calls:
             shown = len(sent.context)  # they come first
             _record(call.run, wire, new, [sent.ids[place] for place in sent.new], taken, shown=shown)
 
-    def _again(self, call: Call) -> bool:
+    def _again(self, call: RecordedCall) -> bool:
         """Another attempt of a call whose failure is held: it goes on."""
         while call._id:
             with self._lock:
@@ -295,7 +295,7 @@ class Calls:
         return turn if turn is not None and turn.around == (around.id if around is not None else "") else None
 
     # -- ending
-    def _answered(self, call: Call, answer: Answer) -> None:
+    def _answered(self, call: RecordedCall, answer: ModelAnswer) -> None:
         run, turn, sent = call.run, call._turn, call._sent
         assert run is not None
         assert turn is not None
@@ -318,11 +318,11 @@ class Calls:
         status: OutcomeStatus = "unknown" if answer.status == "open" else answer.status
         self._ended(call, status, answer.reason, keep=bool(answer.call_ids))
 
-    def _unanswered(self, call: Call) -> None:
+    def _unanswered(self, call: RecordedCall) -> None:
         if call._sent is not None:
             self.conversations.unanswered(call._scope, call._sent)
 
-    def _ended(self, call: Call, status: OutcomeStatus, reason: str, *, keep: bool = False) -> None:
+    def _ended(self, call: RecordedCall, status: OutcomeStatus, reason: str, *, keep: bool = False) -> None:
         run, turn = call.run, call._turn
         if run is None or turn is None:
             return
@@ -342,7 +342,7 @@ class Calls:
             for id in call_ids:
                 self._waiting[(scope, session_key, id)] = turn
 
-    def _held(self, call: Call, reason: str, seconds: float) -> None:
+    def _held(self, call: RecordedCall, reason: str, seconds: float) -> None:
         def fail() -> None:
             with self._lock:
                 held = self._failed.get(call._id, [])
@@ -357,13 +357,13 @@ class Calls:
             self._failed.setdefault(call._id, []).append(call)
         self._hold.put(call, seconds, fail)
 
-    def _opened(self, call: Call, response_id: str) -> None:
+    def _opened(self, call: RecordedCall, response_id: str) -> None:
         with self._lock:
             self._open[response_id] = call
             if call._sent is not None:
                 self._sessions[(call._scope, response_id)] = call._sent.session_key
 
-    def _forget(self, call: Call) -> None:
+    def _forget(self, call: RecordedCall) -> None:
         with self._lock:
             for id in [id for id, known in self._open.items() if known is call]:
                 del self._open[id]
@@ -376,7 +376,7 @@ def _run_id(sent: Sent) -> str:
 
 
 def _record(
-    run: Run, wire: Wire, pieces: Sequence[Piece], ids: Sequence[str], taken: Sequence[str], *, shown: int = 0
+    run: Run, wire: WireFormat, pieces: Sequence[Piece], ids: Sequence[str], taken: Sequence[str], *, shown: int = 0
 ) -> None:
     """`taken`: an id for each piece whose own one may be another's, "" for the others.
 

@@ -13,7 +13,7 @@ from acontext_plugins.runs import Runtime
 __all__ = ["adapter"]
 
 
-class OpenAIClients:
+class OpenAIClientsAdapter:
     """The adapter: `learning` gives it clients."""
 
     name = "openai"
@@ -31,6 +31,6 @@ class OpenAIClients:
         return wrap_client(target, runtime)
 
 
-def adapter() -> OpenAIClients:
+def adapter() -> OpenAIClientsAdapter:
     """The entry point."""
-    return OpenAIClients()
+    return OpenAIClientsAdapter()

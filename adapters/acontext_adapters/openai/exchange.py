@@ -12,10 +12,10 @@ from typing import Any
 from acontext_plugins.runs import Runtime, reason_of
 from acontext_store.types import Json
 
-from ..model_calls import CHAT, RESPONSES, Call, Calls, Events, Wire
+from ..model_calls import CHAT, RESPONSES, CallRecorder, Events, RecordedCall, WireFormat
 
-calls = Calls()
-_WIRES: dict[str, Wire] = {"/chat/completions": CHAT, "/responses": RESPONSES}
+calls = CallRecorder()
+_WIRES: dict[str, WireFormat] = {"/chat/completions": CHAT, "/responses": RESPONSES}
 #: A response in the background is asked for, or stopped.
 _LATER = re.compile(r"/responses/([^/]+)(?:/cancel)?$")
 #: The SDK waits 8 seconds at most before it tries again, or as long as the provider says, up to a minute.
@@ -23,10 +23,10 @@ _LONGEST_WAIT, _LONGEST_SAID = 10.0, 60.0
 _ERROR_BYTES = 65_536
 
 
-class Exchange:
+class RecordedRequest:
     """Once it is there nothing of it raises, unless `strict`: the request goes out, and the answer in, as they came."""
 
-    def __init__(self, client: Any, request: Any, call: Call, attempt: int) -> None:
+    def __init__(self, client: Any, request: Any, call: RecordedCall, attempt: int) -> None:
         self.runtime: Runtime = client.acontext_runtime
         self._client = client
         self._request = request
@@ -34,19 +34,19 @@ class Exchange:
         self._final = attempt >= client.acontext_max_retries
 
     @staticmethod
-    def of(client: Any, request: Any) -> Exchange | None:
+    def of(client: Any, request: Any) -> RecordedRequest | None:
         """The exchange that this request begins; None for requests that are no call of a model. May raise."""
         path, method = request.url.path, request.method
         attempt = int(request.headers.get("x-stainless-retry-count") or 0)
         wire = next((wire for end, wire in _WIRES.items() if path.endswith(end)), None)
         if method == "POST" and wire is not None:
-            return Exchange._of_call(client, request, wire, attempt)
+            return RecordedRequest._of_call(client, request, wire, attempt)
         later = _LATER.search(path) if method in ("GET", "POST") else None
         call = calls.opened(later[1]) if later is not None else None
-        return Exchange(client, request, call, attempt) if call is not None else None
+        return RecordedRequest(client, request, call, attempt) if call is not None else None
 
     @staticmethod
-    def _of_call(client: Any, request: Any, wire: Wire, attempt: int) -> Exchange | None:
+    def _of_call(client: Any, request: Any, wire: WireFormat, attempt: int) -> RecordedRequest | None:
         if "json" not in request.headers.get("content-type", "") or "content-encoding" in request.headers:
             return None
         content = request.content
@@ -61,7 +61,7 @@ class Exchange:
             call_id=hashlib.blake2b(content, digest_size=16).hexdigest(),
             attempt=attempt,
         )
-        return Exchange(client, request, call, attempt)
+        return RecordedRequest(client, request, call, attempt)
 
     # -- the request
     def prepared(self) -> Any:
@@ -105,7 +105,7 @@ class Exchange:
         """The response, watched while the host reads it."""
         with self.runtime.guard("response"):
             response.request = self._request
-            watch = _Watch(self, response)
+            watch = _StreamWatch(self, response)
             if response.is_stream_consumed or response.is_closed:
                 watch.whole(response.content)
             else:
@@ -128,10 +128,10 @@ class Exchange:
 _LENGTHS = frozenset({b"content-length", b"transfer-encoding"})
 
 
-class _Watch:
+class _StreamWatch:
     """Reads along, and says how the call ends. Its parts may be called in any order and often; the first end counts."""
 
-    def __init__(self, exchange: Exchange, response: Any) -> None:
+    def __init__(self, exchange: RecordedRequest, response: Any) -> None:
         self._exchange = exchange
         self.call = exchange.call
         self.runtime = exchange.runtime
@@ -236,7 +236,7 @@ def _reason(response: Any, content: bytes) -> str:
 def tee_class(library: Any, is_async: bool) -> type[Any]:
     """A stream of this library that lets a watch read along."""
 
-    def start(self: Any, stream: Any, watch: _Watch) -> None:
+    def start(self: Any, stream: Any, watch: _StreamWatch) -> None:
         self.stream = stream
         self.watch = watch
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from acontext_plugins.runs import Runtime
 
-from .exchange import Exchange, tee_class
+from .exchange import RecordedRequest, tee_class
 
 _ROOTS = ("httpx", "httpx2")
 
@@ -63,9 +63,9 @@ def _learning_class(base: type[Any]) -> type[Any]:
         return self.acontext_inner.build_request(*args, **options)
 
     def send(self: Any, request: Any, **options: Any) -> Any:
-        exchange: Exchange | None = None
+        exchange: RecordedRequest | None = None
         with self.acontext_runtime.guard("request"):
-            exchange = Exchange.of(self, request)
+            exchange = RecordedRequest.of(self, request)
         if exchange is None:
             return self.acontext_inner.send(request, **options)
         try:
@@ -76,9 +76,9 @@ def _learning_class(base: type[Any]) -> type[Any]:
         return exchange.answered(response)
 
     async def asend(self: Any, request: Any, **options: Any) -> Any:
-        exchange: Exchange | None = None
+        exchange: RecordedRequest | None = None
         with self.acontext_runtime.guard("request"):
-            exchange = Exchange.of(self, request)
+            exchange = RecordedRequest.of(self, request)
         if exchange is None:
             return await self.acontext_inner.send(request, **options)
         try:

@@ -20,7 +20,7 @@ __all__ = ["Runner", "adapter", "hooks"]
 _HOMES = {"Runner": "runner", "hooks": "wrap"}
 
 
-class OpenAIAgents:
+class OpenAIAgentsAdapter:
     """The adapter: `learning` gives it agents."""
 
     name = "openai-agents"
@@ -38,9 +38,9 @@ class OpenAIAgents:
         return wrap_agent(target, runtime)
 
 
-def adapter() -> OpenAIAgents:
+def adapter() -> OpenAIAgentsAdapter:
     """The entry point."""
-    return OpenAIAgents()
+    return OpenAIAgentsAdapter()
 
 
 def __getattr__(name: str) -> object:

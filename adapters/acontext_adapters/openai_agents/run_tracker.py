@@ -30,12 +30,12 @@ _FAILED_TOOL = "An error occurred while running the tool"
 _INTERRUPTED = 1024
 
 
-class Call:
+class RunnerCall:
     """A call that our `Runner` makes: what it knows of the run and the hooks don't."""
 
     def __init__(self, agent: Agent[Any]) -> None:
         self.agent = agent
-        self.watch: Watch | None = None
+        self.watch: AgentsRunTracker | None = None
         #: A run goes on that this process has not seen being interrupted: whichever agent is heard of first is its own.
         self.unknown = False
 
@@ -45,10 +45,10 @@ class Call:
         return watch is not None and watch.usage is None and (self.unknown or watch.expected is agent)
 
 
-current_call: ContextVar[Call | None] = ContextVar("acontext_openai_agents_call", default=None)
+current_call: ContextVar[RunnerCall | None] = ContextVar("acontext_openai_agents_call", default=None)
 
 
-class Watch:
+class AgentsRunTracker:
     """One run: what has been recorded of it, what is still awaited."""
 
     def __init__(self, runtime: Runtime, agent: Agent[Any], turn_input: Sequence[Any] = ()) -> None:
@@ -57,7 +57,7 @@ class Watch:
         self.agent = agent
         self.turn_input = list(turn_input)
         self.run: Run | None = None
-        self.parent: Watch | None = None
+        self.parent: AgentsRunTracker | None = None
         self.parent_call_id: str | None = None
         #: The agent whose start belongs to this run, after a handoff or a resume.
         self.expected: Agent[Any] | None = None
@@ -67,7 +67,7 @@ class Watch:
         self.usage: int | None = None
         #: Somebody else says how it ends: the trace, or our Runner.
         self.traced = False
-        self.call: Call | None = None
+        self.call: RunnerCall | None = None
         #: A hook has been heard of: an input that never reached the agent is not recorded.
         self.started = False
         #: The user's turn is recorded.
@@ -273,7 +273,7 @@ class Watch:
             conversations.answered(self._scope, self._sent, self._added)
 
 
-class Desk:
+class RunRegistry:
     """Finds the watch that a hook speaks of.
 
     The contexts that hooks are given differ, but those of one run share their `usage`; so do those of an agent run
@@ -284,13 +284,15 @@ class Desk:
         self.conversations = Conversations()
         #: Sessions by the id of a response, for hosts that go on from one (`previous_response_id`).
         self.responses: SharedCache[str, str] = SharedCache(4096)
-        self._by_context: weakref.WeakKeyDictionary[RunContextWrapper[Any], Watch] = weakref.WeakKeyDictionary()
-        self._by_usage: dict[int, list[Watch]] = {}
-        self._interrupted: SharedCache[str, Watch] = SharedCache(_INTERRUPTED)
+        self._by_context: weakref.WeakKeyDictionary[RunContextWrapper[Any], AgentsRunTracker] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._by_usage: dict[int, list[AgentsRunTracker]] = {}
+        self._interrupted: SharedCache[str, AgentsRunTracker] = SharedCache(_INTERRUPTED)
         self._lock = threading.RLock()
 
     # -- finding
-    def started(self, context: RunContextWrapper[Any], agent: Agent[Any], runtime: Runtime) -> Watch:
+    def started(self, context: RunContextWrapper[Any], agent: Agent[Any], runtime: Runtime) -> AgentsRunTracker:
         """An agent starts: a new run, or one that goes on after a handoff or a resume."""
         there = self._by_usage.get(id(context.usage), [])
         for watch in reversed(there):
@@ -302,7 +304,7 @@ class Desk:
         if call is not None and call.watch is not None and not there and call.awaits(agent):
             watch = call.watch
         else:
-            watch = Watch(runtime, agent, context.turn_input)
+            watch = AgentsRunTracker(runtime, agent, context.turn_input)
             around = current_run()
             watch.parent = next((one for one in there if one.run is around), there[0] if there else None)
         watch.agent, watch.started, watch.expected = agent, True, None
@@ -310,7 +312,7 @@ class Desk:
         self._place(watch, context.usage)
         return watch
 
-    def speaking(self, context: RunContextWrapper[Any], agent: Agent[Any], runtime: Runtime) -> Watch:
+    def speaking(self, context: RunContextWrapper[Any], agent: Agent[Any], runtime: Runtime) -> AgentsRunTracker:
         """The model is about to be called, or has been: the run's own context tells exactly."""
         bound = self._by_context.get(context)
         if bound is not None:
@@ -329,7 +331,7 @@ class Desk:
         self._by_context[context] = watch
         return watch
 
-    def working(self, context: RunContextWrapper[Any], agent: Agent[Any]) -> Watch | None:
+    def working(self, context: RunContextWrapper[Any], agent: Agent[Any]) -> AgentsRunTracker | None:
         """A tool starts or ends."""
         call_id = getattr(context, "tool_call_id", None)
         there = self._by_usage.get(id(context.usage), [])
@@ -347,7 +349,7 @@ class Desk:
             return call.watch
         return there[-1] if there and call_id is None else None
 
-    def ending(self, context: RunContextWrapper[Any], agent: Agent[Any]) -> Watch | None:
+    def ending(self, context: RunContextWrapper[Any], agent: Agent[Any]) -> AgentsRunTracker | None:
         """The final output is there."""
         there = self._by_usage.get(id(context.usage), [])
         for watch in there:
@@ -356,11 +358,11 @@ class Desk:
                 return watch
         return next((watch for watch in reversed(there) if watch.agent is agent), None)
 
-    def interrupted(self, call_ids: Iterable[str]) -> Watch | None:
+    def interrupted(self, call_ids: Iterable[str]) -> AgentsRunTracker | None:
         """The run that waits for approval of one of these calls."""
         return next((watch for call_id in call_ids if (watch := self._interrupted.get(call_id))), None)
 
-    def interrupted_in(self, trace_id: str) -> Watch | None:
+    def interrupted_in(self, trace_id: str) -> AgentsRunTracker | None:
         """The run that waits for approval, by its trace: a run that goes on goes on in the same one."""
         if not trace_id:
             return None
@@ -373,7 +375,7 @@ class Desk:
         self.responses[response_id] = session_key if known == session_key else ""
 
     # -- placing
-    def _place(self, watch: Watch, usage: Any) -> None:
+    def _place(self, watch: AgentsRunTracker, usage: Any) -> None:
         key = id(usage)
         watch.usage = key
         watches = self._by_usage.get(key)
@@ -382,7 +384,7 @@ class Desk:
             weakref.finalize(usage, self._by_usage.pop, key, None).atexit = False
         watches.append(watch)
 
-    def resume(self, watch: Watch, usage: Any | None) -> None:
+    def resume(self, watch: AgentsRunTracker, usage: Any | None) -> None:
         """An interrupted run goes on, with a context of its own."""
         self._remove(watch)
         if watch.run is not None:
@@ -393,7 +395,9 @@ class Desk:
         if usage is not None:
             self._place(watch, usage)
 
-    def replace(self, watch: Watch, by: Watch, context: RunContextWrapper[Any]) -> Watch:
+    def replace(
+        self, watch: AgentsRunTracker, by: AgentsRunTracker, context: RunContextWrapper[Any]
+    ) -> AgentsRunTracker:
         """What looked like a new run is an interrupted one that goes on."""
         call, traced = watch.call, watch.traced
         self._remove(watch)
@@ -403,7 +407,7 @@ class Desk:
         self._by_context[context] = by
         return by
 
-    def _remove(self, watch: Watch) -> None:
+    def _remove(self, watch: AgentsRunTracker) -> None:
         if watch.usage is not None:
             watches = self._by_usage.get(watch.usage, [])
             if watch in watches:
@@ -415,7 +419,12 @@ class Desk:
 
     # -- ending
     def end(
-        self, watch: Watch, error: BaseException | None = None, *, reason: str | None = None, interrupted: bool = False
+        self,
+        watch: AgentsRunTracker,
+        error: BaseException | None = None,
+        *,
+        reason: str | None = None,
+        interrupted: bool = False,
     ) -> None:
         """Say how a run ended, and forget it (unless it is going to be resumed)."""
         with watch.runtime.guard("end"):
@@ -436,7 +445,7 @@ class Desk:
         return len(self._by_context) + sum(map(len, self._by_usage.values()))
 
 
-desk = Desk()
+desk = RunRegistry()
 
 
 def _same(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:

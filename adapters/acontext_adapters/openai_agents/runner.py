@@ -14,7 +14,7 @@ from agents import Agent, ItemHelpers, RunConfig, RunResult, RunResultStreaming,
 from agents.run_config import CallModelData, ModelInputData
 from typing_extensions import Unpack
 
-from .run_tracker import Call, Watch, current_call, desk
+from .run_tracker import AgentsRunTracker, RunnerCall, current_call, desk
 from .wrap import runtime_of
 
 if TYPE_CHECKING:
@@ -66,12 +66,12 @@ class Runner(agents.Runner):
             return result
 
 
-class _Call(Call):
+class _RunCall(RunnerCall):
     """One call of our `Runner` on a wrapped agent."""
 
-    def __init__(self, agent: Agent[Any], watch: Watch) -> None:
+    def __init__(self, agent: Agent[Any], watch: AgentsRunTracker) -> None:
         super().__init__(agent)
-        self.watch: Watch = watch
+        self.watch: AgentsRunTracker = watch
         self.open = True
 
     def returned(self, result: RunResult) -> None:
@@ -118,9 +118,9 @@ class _Call(Call):
 
 
 @contextlib.contextmanager
-def _call(agent: Agent[Any], input: Input, options: Any) -> Iterator[_Call | None]:
+def _call(agent: Agent[Any], input: Input, options: Any) -> Iterator[_RunCall | None]:
     """What our runner does around the SDK's. `options` are changed where skills or error handlers need it."""
-    call: _Call | None = None
+    call: _RunCall | None = None
     runtime = runtime_of(agent)
     if runtime is not None:
         with runtime.guard("run start"):
@@ -143,10 +143,10 @@ def _call(agent: Agent[Any], input: Input, options: Any) -> Iterator[_Call | Non
         current_call.reset(token)
 
 
-def _prepare(agent: Agent[Any], input: Input, options: Any) -> _Call:
+def _prepare(agent: Agent[Any], input: Input, options: Any) -> _RunCall:
     runtime = runtime_of(agent)
     assert runtime is not None
-    watch: Watch | None = None
+    watch: AgentsRunTracker | None = None
     items: list[Any] = []
     if isinstance(input, RunState):
         call_ids = [getattr(item.raw_item, "call_id", None) for item in input.get_interruptions()]
@@ -156,12 +156,12 @@ def _prepare(agent: Agent[Any], input: Input, options: Any) -> _Call:
     else:
         items = list(ItemHelpers.input_to_new_input_list(input))
     if watch is None:
-        watch = Watch(runtime, agent, items)
+        watch = AgentsRunTracker(runtime, agent, items)
         key, chained = _session_key(options)
         watch.begin(desk.conversations, session_key=key, new=items if chained else None)
         watch.said = isinstance(input, RunState)  # another process has recorded the user's turn
         watch.expected = agent
-    call = _Call(agent, watch)
+    call = _RunCall(agent, watch)
     call.unknown = isinstance(input, RunState) and not watch.started
     watch.call = call
     handlers = options.get("error_handlers")
@@ -187,7 +187,7 @@ def _session_key(options: Any) -> tuple[str | None, bool]:
     return group, False
 
 
-def _noting(handler: Callable[[Any], Any], watch: Watch) -> Callable[[Any], Any]:
+def _noting(handler: Callable[[Any], Any], watch: AgentsRunTracker) -> Callable[[Any], Any]:
     """The user's error handler; when it gives an output, the run has failed all the same."""
 
     def note(data: Any, outcome: Any) -> Any:
@@ -209,7 +209,7 @@ def _noting(handler: Callable[[Any], Any], watch: Watch) -> Callable[[Any], Any]
     return handle
 
 
-def _with_filter(config: RunConfig | dict[str, Any] | None, watch: Watch) -> RunConfig | dict[str, Any]:
+def _with_filter(config: RunConfig | dict[str, Any] | None, watch: AgentsRunTracker) -> RunConfig | dict[str, Any]:
     """The run's configuration with a filter that puts the skills into the newest turn of the user."""
     before = config.get("call_model_input_filter") if isinstance(config, dict) else None
     if isinstance(config, RunConfig):

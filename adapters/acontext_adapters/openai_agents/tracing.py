@@ -15,7 +15,7 @@ from agents.tracing import get_current_span
 
 from acontext_plugins.runs import Run
 
-from .run_tracker import Desk, Watch
+from .run_tracker import AgentsRunTracker, RunRegistry
 
 #: Spans around tools and calls of the model: code in there (a wrapped client, too) is part of the run.
 _INSIDE = ("function", "generation", "response")
@@ -24,23 +24,23 @@ _INSIDE = ("function", "generation", "response")
 class _AgentSpan:
     __slots__ = ("handed_off", "span", "watch")
 
-    def __init__(self, span: Span[Any], watch: Watch | None) -> None:
+    def __init__(self, span: Span[Any], watch: AgentsRunTracker | None) -> None:
         self.span = span
         self.watch = watch
         #: The run goes on in another agent's span.
         self.handed_off = False
 
 
-class Witness:
+class SpanListener:
     """Links agent spans to watches; nothing of a trace is kept beyond its end, nothing is exported."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: RunRegistry) -> None:
         self._desk = desk
         #: Spans that are open, and the agent span that each is inside of.
         self._owners: dict[str, _AgentSpan | None] = {}
         self._tokens: dict[str, tuple[Run, Token[Run | None]]] = {}
         #: Runs between two agents, by the trace and the span around both.
-        self._between: dict[tuple[str, str | None], Watch] = {}
+        self._between: dict[tuple[str, str | None], AgentsRunTracker] = {}
         self.relay: _Relay | None = None
 
     def attach(self) -> None:
@@ -49,7 +49,7 @@ class Witness:
             self.relay = _Relay(self)
             add_trace_processor(self.relay)
 
-    def link(self, watch: Watch) -> None:
+    def link(self, watch: AgentsRunTracker) -> None:
         """Called in a hook: the agent span around it is this run's."""
         span = get_current_span()
         if span is None or span.started_at is None:
@@ -64,14 +64,14 @@ class Witness:
             owner.watch = watch
             watch.traced = True
 
-    def handed_off(self, watch: Watch) -> None:
+    def handed_off(self, watch: AgentsRunTracker) -> None:
         """Called in a hook: the agent span around it will end, and the run not."""
         span = get_current_span()
         owner = self._owners.get(span.span_id) if span is not None else None
         if owner is not None and owner.watch is watch:
             owner.handed_off = True
 
-    def error_at(self, watch: Watch) -> dict[str, Any] | None:
+    def error_at(self, watch: AgentsRunTracker) -> dict[str, Any] | None:
         """What the agent span of this run has noted by now."""
         span = get_current_span()
         owner = self._owners.get(span.span_id) if span is not None else None
@@ -114,7 +114,7 @@ class Witness:
 class _Relay(TracingProcessor):
     """What the SDK knows of the witness. Processors cannot be taken away, so an old relay is deaf instead."""
 
-    def __init__(self, witness: Witness) -> None:
+    def __init__(self, witness: SpanListener) -> None:
         self._witness = witness
 
     def on_trace_start(self, trace: Trace) -> None:

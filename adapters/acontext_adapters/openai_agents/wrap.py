@@ -10,20 +10,20 @@ from typing import Any, TypeVar
 from agents import Agent, AgentHooks, Handoff, ModelResponse, RunContextWrapper, RunHooks, Tool
 
 from acontext_plugins.concurrency.caches import SharedCache
-from acontext_plugins.learning import HasDoor, door_of
-from acontext_plugins.runs import Door, RunOptions, Runtime
+from acontext_plugins.learning import HasConnection, connection_of
+from acontext_plugins.runs import RecordingClient, RunOptions, Runtime
 
-from .run_tracker import Watch, desk
-from .tracing import Witness, reason_of
+from .run_tracker import AgentsRunTracker, desk
+from .tracing import SpanListener, reason_of
 
 log = logging.getLogger("acontext")
-witness = Witness(desk)
+witness = SpanListener(desk)
 AnyAgent = TypeVar("AnyAgent", bound="Agent[Any]")
 _MARK = "__acontext__"
 _TARGETS = 64
 
 
-class Recorder:
+class HookRecorder:
     """What our hooks do, whoever they are attached by. Never raises into the run."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -46,7 +46,9 @@ class Recorder:
             watch.say()
             watch.results_in(items)
 
-    def _speaking(self, context: RunContextWrapper[Any], agent: Agent[Any], items: list[Any] | None = None) -> Watch:
+    def _speaking(
+        self, context: RunContextWrapper[Any], agent: Agent[Any], items: list[Any] | None = None
+    ) -> AgentsRunTracker:
         watch = desk.speaking(context, agent, self.runtime)
         if items is not None and not watch.said and watch.call is None:
             made = [item for item in items[len(watch.turn_input) :] if isinstance(item, dict)]
@@ -106,7 +108,7 @@ class LearningHooks(AgentHooks[Any]):
     """An agent's hooks: ours, then those that the user had set."""
 
     def __init__(self, runtime: Runtime, inner: AgentHooks[Any] | None, *, implicit: bool = False) -> None:
-        self.recorder = Recorder(runtime)
+        self.recorder = HookRecorder(runtime)
         self.runtime = runtime
         self.inner = inner
         #: The user has not wrapped this agent: one that hands off to it was.
@@ -156,7 +158,7 @@ class LearningHooks(AgentHooks[Any]):
 
 class _RecordingHooks(RunHooks[Any]):
     def __init__(self, runtime: Runtime, inner: RunHooks[Any] | None) -> None:
-        self.recorder = Recorder(runtime)
+        self.recorder = HookRecorder(runtime)
         self.inner = inner
 
     async def on_agent_start(self, context: Any, agent: Any) -> None:
@@ -200,7 +202,7 @@ def hooks(
     /,
     *,
     space: str | None,
-    client: HasDoor | Door | None = None,
+    client: HasConnection | RecordingClient | None = None,
     session: str | None = None,
     principal: str | None = None,
 ) -> RunHooks[Any]:
@@ -211,7 +213,7 @@ def hooks(
     """
     options = RunOptions(space=space, session=session, principal=principal, inject=False)
     witness.attach()
-    return _RecordingHooks(Runtime(options, door_of(client)), inner)
+    return _RecordingHooks(Runtime(options, connection_of(client)), inner)
 
 
 # -- agents
@@ -221,7 +223,7 @@ def wrap_agent(agent: AnyAgent, runtime: Runtime) -> AnyAgent:
     known = agent.hooks
     if isinstance(known, LearningHooks) and known.runtime.same_as(runtime):
         return agent
-    return _Wrapping(runtime).agent(agent)
+    return _HandoffCloner(runtime).agent(agent)
 
 
 def runtime_of(agent: Agent[Any]) -> Runtime | None:
@@ -229,7 +231,7 @@ def runtime_of(agent: Agent[Any]) -> Runtime | None:
     return agent.hooks.runtime if isinstance(agent.hooks, LearningHooks) else None
 
 
-class _Wrapping:
+class _HandoffCloner:
     """One `learning(agent)`: each agent that can be reached by handoffs is cloned once, so cycles stay cycles."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -283,7 +285,7 @@ class _Wrapping:
             return base
         if callable(base) and len(inspect.signature(base).parameters) != 2:
             return base  # the SDK says what is wrong with it
-        recorder = Recorder(self.runtime)
+        recorder = HookRecorder(self.runtime)
 
         async def instructions(context: RunContextWrapper[Any], agent: Agent[Any]) -> Any:
             text = base(context, agent) if callable(base) else base

@@ -84,7 +84,7 @@ class Sent:
     context: frozenset[int] = frozenset()
 
 
-class _Ledger:
+class _SentHistory:
     """The keys of one conversation, in order, and which requests have been seen."""
 
     __slots__ = ("asked", "keyed", "lone", "loose", "settled", "whole")
@@ -134,7 +134,7 @@ class Conversations:
         self._sessions = sessions
         self._most = keys
         self._most_of_one = keys_of_one
-        self._ledgers: LRUCache[tuple[str, str], _Ledger] = LRUCache(math.inf)
+        self._ledgers: LRUCache[tuple[str, str], _SentHistory] = LRUCache(math.inf)
         self._size = 0
         #: Sessions by the fingerprint of the whole conversation up to some answer, or of its last two items.
         self._ends: FIFOCache[tuple[str, bytes], str] = FIFOCache(4 * sessions)
@@ -187,7 +187,7 @@ class Conversations:
             behind = max((at for at, key in enumerate(keys) if key[0] in _MODEL), default=-1)
             context: set[int] = set()
             if ledger is None:
-                ledger = self._ledgers[name] = _Ledger(session_key is not None)
+                ledger = self._ledgers[name] = _SentHistory(session_key is not None)
                 fresh = _unseen(items, order, turn) if after is None else list(range(len(keys)))
                 if unsure:
                     context = {order[at] for at in fresh if at <= behind}
@@ -237,7 +237,7 @@ class Conversations:
             name = scope, sent.session_key
             ledger = self._ledgers.get(name)
             if ledger is None:
-                ledger = self._ledgers[name] = _Ledger(True)
+                ledger = self._ledgers[name] = _SentHistory(True)
             repeated = not set(keys).isdisjoint(ledger.settled)
             counts = Counter(_pairs(ledger)) if repeated else Counter()
             ids = _ids(sent.session_key, keys, set(range(len(keys))), counts, anchor=sent.anchor)
@@ -281,7 +281,7 @@ class Conversations:
         self._ends[scope, print_] = session_key if known == session_key else _AMBIGUOUS
 
     # -- keeping
-    def _extend(self, name: tuple[str, str], ledger: _Ledger, keys: Sequence[bytes]) -> None:
+    def _extend(self, name: tuple[str, str], ledger: _SentHistory, keys: Sequence[bytes]) -> None:
         self._size -= len(ledger)
         ledger.extend(keys, self._most_of_one)
         self._size += len(ledger)
@@ -336,7 +336,7 @@ def _unseen(items: Sequence[Item], order: Sequence[int], turn: int) -> list[int]
     return [at for at, place in enumerate(order) if place >= start]
 
 
-def _fresh(ledger: _Ledger, keys: Sequence[bytes], digest: bytes) -> tuple[list[int], bool]:
+def _fresh(ledger: _SentHistory, keys: Sequence[bytes], digest: bytes) -> tuple[list[int], bool]:
     """What is new in the next request of a known conversation, and whether all that is known is its beginning."""
     size = len(ledger.settled)
     models = [at for at, key in enumerate(keys) if key[0] in _MODEL]

@@ -1,10 +1,10 @@
-"""For tests of adapters: doors that keep what they are given, and the contract that every adapter keeps.
+"""For tests of adapters: clients that keep what they are given, and the contract that every adapter keeps.
 
     class TestMyFramework(AdapterContract):
         steps = [(my_adapter.Hooks, "before_model"), (my_adapter, "to_message")]
 
-        async def play(self, turns, tools, door, *, streamed=False, **options):
-            ...  # build an agent of your framework with `tools`, wrap it where there is a door, say the turns
+        async def play(self, turns, tools, client, *, streamed=False, **options):
+            ...  # build an agent of your framework with `tools`, wrap it where there is a client, say the turns
 
 `docs/extend/adapter.md` shows it for a whole adapter.
 """
@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from .capabilities import CAPABILITIES
 from .contract import AdapterContract
-from .doors import ClientDoor, RecordedSession, RecordingDoor, UnopenedClient, lines_of, made
 from .engine import RealEngine, real_engine
-from .fault_contract import doors_in_trouble
+from .fault_contract import clients_in_trouble
 from .faults import InjectedFault, broken_step, full_disk, locked
 from .leaks import Census, alive, census
+from .memory_clients import ForwardingClient, MemoryClient, RecordedSession, UnopenedClient, lines_of, made
 from .script import (
     ASKING_TALK,
     CANCELLED_LINES,
@@ -33,9 +33,9 @@ from .script import (
     TALK_LINES,
     TASKS,
     TAUGHT_TALK,
+    HostTools,
     Played,
     ToldTask,
-    Tools,
     Turn,
     Use,
     failing_talk,
@@ -59,21 +59,21 @@ __all__ = [
     "TAUGHT_TALK",
     "AdapterContract",
     "Census",
-    "ClientDoor",
+    "ForwardingClient",
+    "HostTools",
     "InjectedFault",
+    "MemoryClient",
     "Played",
     "RealEngine",
     "RecordedSession",
-    "RecordingDoor",
     "ToldTask",
-    "Tools",
     "Turn",
     "UnopenedClient",
     "Use",
     "alive",
     "broken_step",
     "census",
-    "doors_in_trouble",
+    "clients_in_trouble",
     "failing_talk",
     "full_disk",
     "lines_of",

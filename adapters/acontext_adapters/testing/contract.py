@@ -16,11 +16,11 @@ from typing import Any
 from acontext_plugins.runs import current_run
 
 from .capabilities import needs
-from .doors import ClientDoor, RecordingDoor, made
 from .engine import RealEngine, real_engine
 from .fault_contract import FaultContract
 from .faults import InjectedFault
 from .leak_contract import LeakContract
+from .memory_clients import ForwardingClient, MemoryClient, made
 from .option_contract import OptionContract, WrappingContract
 from .playing import Playing
 from .script import (
@@ -38,8 +38,8 @@ from .script import (
     TALK_LINES,
     TASKS,
     TAUGHT_TALK,
+    HostTools,
     ToldTask,
-    Tools,
     failing_talk,
 )
 
@@ -48,9 +48,9 @@ class RecordingContract(Playing):
     """What is kept of a conversation."""
 
     async def test_each_turn_call_and_result_is_kept_once_in_one_session(self) -> None:
-        door = RecordingDoor()
-        await self.played(TALK, door)
-        assert self.lines(door) == self.expected(TALK_LINES)
+        memory = MemoryClient()
+        await self.played(TALK, memory)
+        assert self.lines(memory) == self.expected(TALK_LINES)
 
     async def test_what_a_bare_host_sees_and_asks_is_the_same_each_time(self) -> None:
         """All comparisons stand on it: `seen` and `prompts` hold no times, and no ids that are made anew."""
@@ -64,9 +64,9 @@ class RecordingContract(Playing):
                 )
 
     async def test_results_name_their_calls(self) -> None:
-        door = RecordingDoor()
-        await self.played(TALK, door)
-        parts = [part for message in door.session.messages for part in message.parts]
+        memory = MemoryClient()
+        await self.played(TALK, memory)
+        parts = [part for message in memory.session.messages for part in message.parts]
         calls = {(part.meta or {})["id"] for part in parts if part.type == "tool-call"}
         results = [(part.meta or {})["tool_call_id"] for part in parts if part.type == "tool-result"]
         assert calls == set(results)
@@ -74,63 +74,63 @@ class RecordingContract(Playing):
 
     @needs("calls_before_results")
     async def test_calls_that_are_made_at_once_come_before_their_results(self) -> None:
-        door = RecordingDoor()
-        await self.played(TALK, door)
-        assert self.lines(door) == list(TALK_LINES)
+        memory = MemoryClient()
+        await self.played(TALK, memory)
+        assert self.lines(memory) == list(TALK_LINES)
 
     async def test_a_call_with_arguments_that_the_tool_does_not_take_is_kept_with_its_failure(self) -> None:
         for streamed in self.ways:
-            door = RecordingDoor()
-            await self.played(INVALID_TALK, door, streamed=streamed)
-            assert self.lines(door) == self.expected(INVALID_LINES)
+            memory = MemoryClient()
+            await self.played(INVALID_TALK, memory, streamed=streamed)
+            assert self.lines(memory) == self.expected(INVALID_LINES)
 
     async def test_each_turn_is_a_run_with_its_outcome(self) -> None:
-        door = RecordingDoor()
-        await self.played(TALK, door)
-        runs = list(dict.fromkeys(message.run_id for message in door.session.messages))
+        memory = MemoryClient()
+        await self.played(TALK, memory)
+        runs = list(dict.fromkeys(message.run_id for message in memory.session.messages))
         assert len(runs) == 2
-        outcomes = [(outcome.run_id, outcome.status) for outcome in door.session.outcomes]
+        outcomes = [(outcome.run_id, outcome.status) for outcome in memory.session.outcomes]
         assert outcomes == [(run, "success") for run in runs]
 
     @needs("streaming")
     async def test_a_stream_records_what_a_call_does(self) -> None:
-        door = RecordingDoor()
-        await self.played(TALK, door, streamed=True)
-        assert self.lines(door) == self.expected(TALK_LINES)
-        assert [outcome.status for outcome in door.session.outcomes] == ["success", "success"]
+        memory = MemoryClient()
+        await self.played(TALK, memory, streamed=True)
+        assert self.lines(memory) == self.expected(TALK_LINES)
+        assert [outcome.status for outcome in memory.session.outcomes] == ["success", "success"]
 
     async def test_a_failure_is_the_outcome_and_the_hosts_own_exception(self) -> None:
         for streamed in self.ways:
-            door = RecordingDoor()
+            memory = MemoryClient()
             error = RuntimeError(FAILURE)
             seen: list[BaseException | None] = []
             try:
-                await self.played(failing_talk(error), door, streamed=streamed)
+                await self.played(failing_talk(error), memory, streamed=streamed)
             except Exception as raised:
                 seen = [raised, raised.__cause__, raised.__context__]
             # some frameworks only quote it, in an exception of their own
             assert error in seen or FAILURE in str(seen[:1]), "the host did not see its exception"
-            assert self.lines(door) == self.expected(FAILING_LINES)
-            assert door.outcome is not None
-            assert door.outcome[0] == "failed"
-            assert FAILURE in door.outcome[1]
+            assert self.lines(memory) == self.expected(FAILING_LINES)
+            assert memory.outcome is not None
+            assert memory.outcome[0] == "failed"
+            assert FAILURE in memory.outcome[1]
 
     async def test_what_was_said_before_a_run_is_cancelled_is_kept(self) -> None:
-        door = RecordingDoor()
-        await self.cancelled(door)
-        assert self.lines(door) == self.expected(CANCELLED_LINES)
+        memory = MemoryClient()
+        await self.cancelled(memory)
+        assert self.lines(memory) == self.expected(CANCELLED_LINES)
 
     @needs("cancellation")
     async def test_a_cancelled_run_is_cancelled(self) -> None:
-        door = RecordingDoor()
-        await self.cancelled(door)
-        assert self.lines(door) == self.expected(CANCELLED_LINES)
-        assert door.outcome == ("cancelled", "")
+        memory = MemoryClient()
+        await self.cancelled(memory)
+        assert self.lines(memory) == self.expected(CANCELLED_LINES)
+        assert memory.outcome == ("cancelled", "")
 
     async def test_message_ids_are_unique(self) -> None:
-        door = RecordingDoor()
-        await self.played(TALK, door)
-        ids = [message.id for recording in door.recordings for message in made(recording)]
+        memory = MemoryClient()
+        await self.played(TALK, memory)
+        ids = [message.id for recording in memory.recordings for message in made(recording)]
         assert len(ids) == len(set(ids))
 
 
@@ -141,16 +141,16 @@ class ResumingContract(Playing):
     async def test_a_run_that_waits_for_a_person_goes_on_as_the_same_run(self) -> None:
         for streamed in self.ways:
             bare = await self.played(RESUMED_TALK, streamed=streamed)
-            door = RecordingDoor(SKILLS)
-            played = await self.played(RESUMED_TALK, door, streamed=streamed)
-            assert self.lines(door) == self.expected(RESUMED_LINES)
-            assert len({message.run_id for message in door.session.messages}) == 1
-            outcomes = [(outcome.status, outcome.run_id) for outcome in door.session.outcomes]
-            run = door.session.messages[0].run_id
+            memory = MemoryClient(SKILLS)
+            played = await self.played(RESUMED_TALK, memory, streamed=streamed)
+            assert self.lines(memory) == self.expected(RESUMED_LINES)
+            assert len({message.run_id for message in memory.session.messages}) == 1
+            outcomes = [(outcome.status, outcome.run_id) for outcome in memory.session.outcomes]
+            run = memory.session.messages[0].run_id
             assert outcomes == [("interrupted", run), ("success", run)]
             assert played.seen == bare.seen
             assert [prompt.count(SKILLS) for prompt in played.prompts] == [1, 1]
-            assert len(door.queries) == 1, "skills are asked for once a run, however often it waits"
+            assert len(memory.queries) == 1, "skills are asked for once a run, however often it waits"
 
 
 class InjectingContract(Playing):
@@ -158,23 +158,23 @@ class InjectingContract(Playing):
 
     async def test_skills_are_in_every_prompt_once_and_in_nothing_that_is_kept(self) -> None:
         for streamed in self.ways:
-            door = RecordingDoor(SKILLS)
-            played = await self.played(TALK, door, streamed=streamed)  # which searches what the host keeps
+            memory = MemoryClient(SKILLS)
+            played = await self.played(TALK, memory, streamed=streamed)  # which searches what the host keeps
             assert len(played.prompts) == 4
             assert [prompt.count(SKILLS) for prompt in played.prompts] == [1, 1, 1, 1]
-            kept = "".join(message.model_dump_json() for message in door.session.messages)
+            kept = "".join(message.model_dump_json() for message in memory.session.messages)
             assert "acontext-skills" not in kept
 
     async def test_skills_are_asked_for_once_a_run_with_the_users_newest_words(self) -> None:
-        door = RecordingDoor(SKILLS)
-        await self.played(TALK, door)
-        assert [query.text for query in door.queries] == [turn.says for turn in TALK]
-        assert all({"weather", "broken", "slow"} <= set(query.tools or ()) for query in door.queries)
+        memory = MemoryClient(SKILLS)
+        await self.played(TALK, memory)
+        assert [query.text for query in memory.queries] == [turn.says for turn in TALK]
+        assert all({"weather", "broken", "slow"} <= set(query.tools or ()) for query in memory.queries)
 
     async def test_the_host_sees_what_it_sees_without_us(self) -> None:
         for streamed in self.ways:
             bare = await self.played(TALK, streamed=streamed)
-            wrapped = await self.played(TALK, RecordingDoor(SKILLS), streamed=streamed)
+            wrapped = await self.played(TALK, MemoryClient(SKILLS), streamed=streamed)
             assert wrapped.seen == bare.seen
 
 
@@ -184,18 +184,18 @@ class ContextContract(Playing):
     @needs("current_run_in_tools")
     async def test_tools_are_called_inside_of_their_run(self) -> None:
         for streamed in self.ways:
-            door, tools = RecordingDoor(), Tools()
-            await self.played(TALK, door, tools=tools, streamed=streamed)
-            first, second = dict.fromkeys(message.run_id for message in door.session.messages)
+            memory, tools = MemoryClient(), HostTools()
+            await self.played(TALK, memory, tools=tools, streamed=streamed)
+            first, second = dict.fromkeys(message.run_id for message in memory.session.messages)
             assert tools.runs == [first, first, second]
 
     async def test_a_run_is_not_current_in_the_code_that_asked_for_it(self) -> None:
         for streamed in self.ways:
-            played = await self.played(TALK, RecordingDoor(SKILLS), streamed=streamed)
+            played = await self.played(TALK, MemoryClient(SKILLS), streamed=streamed)
             assert played.leaked == []
             assert current_run() is None
             with contextlib.suppress(Exception):
-                await self.played(failing_talk(RuntimeError(FAILURE)), RecordingDoor(SKILLS), streamed=streamed)
+                await self.played(failing_talk(RuntimeError(FAILURE)), MemoryClient(SKILLS), streamed=streamed)
             assert current_run() is None
 
 
@@ -204,22 +204,22 @@ class StrictContract(Playing):
 
     async def test_strict_changes_nothing_where_all_is_well(self) -> None:
         for streamed in self.ways:
-            door = RecordingDoor(SKILLS)
+            memory = MemoryClient(SKILLS)
             bare = await self.played(TALK, streamed=streamed)
-            played = await self.played(TALK, door, streamed=streamed, strict=True)
+            played = await self.played(TALK, memory, streamed=streamed, strict=True)
             assert played.seen == bare.seen
-            assert self.lines(door) == self.expected(TALK_LINES)
+            assert self.lines(memory) == self.expected(TALK_LINES)
 
     @needs("strict")
     async def test_strict_raises_what_goes_wrong_with_the_memory(self) -> None:
         for streamed in self.ways:
-            for door in (
-                RecordingDoor(SKILLS, record_error=InjectedFault("the memory fails")),
-                RecordingDoor(SKILLS, recall_error=InjectedFault("the memory fails")),
+            for memory in (
+                MemoryClient(SKILLS, record_error=InjectedFault("the memory fails")),
+                MemoryClient(SKILLS, recall_error=InjectedFault("the memory fails")),
             ):
                 raised = None
                 try:
-                    await self.play(TALK, Tools(), door, streamed=streamed, strict=True)
+                    await self.play(TALK, HostTools(), memory, streamed=streamed, strict=True)
                 except Exception as error:
                     raised = error
                 assert raised is not None, "strict=True hid what went wrong with the memory"
@@ -231,11 +231,11 @@ class EngineContract(Playing):
     async def test_the_tasks_are_those_of_every_other_framework(self) -> None:
         for streamed in self.ways:
             async with real_engine() as engine:
-                door = ClientDoor(engine.client)
-                await self.played(TALK, door, streamed=streamed)
+                memory = ForwardingClient(engine.client)
+                await self.played(TALK, memory, streamed=streamed)
                 with contextlib.suppress(Exception):
-                    await self.played(failing_talk(RuntimeError(FAILURE)), door, streamed=streamed)
-                await self.cancelled(door)
+                    await self.played(failing_talk(RuntimeError(FAILURE)), memory, streamed=streamed)
+                await self.cancelled(memory)
                 await engine.flush()
                 assert self.told(engine) == self.tasks()
 
@@ -276,9 +276,9 @@ class EngineContract(Playing):
     async def test_what_one_user_taught_is_injected_for_the_next_to_the_byte(self) -> None:
         for streamed in self.ways:
             async with real_engine() as engine:
-                await self.played(TAUGHT_TALK, ClientDoor(engine.client), streamed=streamed)
+                await self.played(TAUGHT_TALK, ForwardingClient(engine.client), streamed=streamed)
                 await engine.flush()
-                played = await self.played(ASKING_TALK, ClientDoor(engine.client), streamed=streamed)
+                played = await self.played(ASKING_TALK, ForwardingClient(engine.client), streamed=streamed)
                 for prompt in played.prompts:
                     assert LEARNED in prompt
                     assert prompt.count("acontext-skills") == 2

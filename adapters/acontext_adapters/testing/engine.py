@@ -34,8 +34,8 @@ class RealEngine:
         return list(self.client.sessions.get_tasks(session.id, limit=200).items)
 
     def messages(self, session: Session) -> Sequence[StoredMessage]:
-        home = self.client.door.home()
-        return home.loop.run(home.engine.messages(session.id)).items
+        embedded = self.client.connection.opened()
+        return embedded.loop.run(embedded.engine.messages(session.id)).items
 
 
 @asynccontextmanager

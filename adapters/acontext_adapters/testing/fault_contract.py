@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .doors import ClientDoor, RecordingDoor, UnopenedClient
 from .engine import real_engine
 from .faults import broken_step, full_disk, locked
+from .memory_clients import ForwardingClient, MemoryClient, UnopenedClient
 from .playing import Playing
-from .script import FAILURE, SKILLS, TALK, TALK_LINES, Tools, Turn, failing_talk
+from .script import FAILURE, SKILLS, TALK, TALK_LINES, HostTools, Turn, failing_talk
 
 #: Made anew for each playback: an exception that is raised again grows by all that it has been through.
 TALKS: dict[str, Callable[[], Sequence[Turn]]] = {
@@ -20,13 +20,13 @@ TALKS: dict[str, Callable[[], Sequence[Turn]]] = {
 }
 
 
-def doors_in_trouble() -> dict[str, RecordingDoor]:
+def clients_in_trouble() -> dict[str, MemoryClient]:
     """A memory that fails in each way in which it can, by what goes wrong."""
     return {
-        "record raises": RecordingDoor(record_error=RuntimeError("disk")),
-        "recall raises": RecordingDoor(recall_error=RuntimeError("index")),
-        "recall hangs": RecordingDoor(hang=True),
-        "recall is late": RecordingDoor(SKILLS, delay=0.05),
+        "record raises": MemoryClient(record_error=RuntimeError("disk")),
+        "recall raises": MemoryClient(recall_error=RuntimeError("index")),
+        "recall hangs": MemoryClient(hang=True),
+        "recall is late": MemoryClient(SKILLS, delay=0.05),
         "the client cannot be opened": UnopenedClient(),
     }
 
@@ -61,7 +61,7 @@ class FaultContract(Playing):
 
     async def test_a_memory_in_trouble_changes_nothing_for_the_host(self) -> None:
         expected = await self._expected()
-        changed = {name: await self._differences(expected, door) for name, door in doors_in_trouble().items()}
+        changed = {name: await self._differences(expected, memory) for name, memory in clients_in_trouble().items()}
         assert {name: found for name, found in changed.items() if found} == {}
 
     async def test_a_database_that_is_locked_changes_nothing_and_loses_nothing(self) -> None:
@@ -69,8 +69,8 @@ class FaultContract(Playing):
         async with real_engine() as engine:
             with locked(engine.database):
                 for streamed in self.ways:
-                    door = ClientDoor(engine.client, patient=False)
-                    assert await self._difference(expected, "talk", door, streamed=streamed) == ""
+                    memory = ForwardingClient(engine.client, patient=False)
+                    assert await self._difference(expected, "talk", memory, streamed=streamed) == ""
             await engine.flush()
             kept = [self.canonical(engine.messages(session)) for session in engine.sessions()]
             assert kept == [self.expected(TALK_LINES)] * len(self.ways)
@@ -80,16 +80,16 @@ class FaultContract(Playing):
         async with real_engine() as engine:
             for streamed in self.ways:
                 with full_disk():
-                    door = ClientDoor(engine.client, patient=False)
-                    found = await self._difference(expected, "talk", door, streamed=streamed)
+                    memory = ForwardingClient(engine.client, patient=False)
+                    found = await self._difference(expected, "talk", memory, streamed=streamed)
                 assert found == ""
 
     async def test_a_client_that_is_closed_while_a_run_goes_on_changes_nothing(self) -> None:
         expected = await self._expected()
         for streamed in self.ways:
             async with real_engine() as engine:
-                door, tools = ClientDoor(engine.client, patient=False), Tools(engine.client.close)
-                assert await self._difference(expected, "talk", door, streamed=streamed, tools=tools) == ""
+                memory, tools = ForwardingClient(engine.client, patient=False), HostTools(engine.client.close)
+                assert await self._difference(expected, "talk", memory, streamed=streamed, tools=tools) == ""
 
     async def _expected(self) -> _Expected:
         """What the host sees of each talk, called and streamed: bare, and with skills in its prompts."""
@@ -97,26 +97,26 @@ class FaultContract(Playing):
         for streamed in self.ways:
             for name, make in TALKS.items():
                 bare = await self._seen(make(), None, streamed=streamed)
-                found[name, streamed] = bare, await self._seen(make(), RecordingDoor(SKILLS), streamed=streamed)
+                found[name, streamed] = bare, await self._seen(make(), MemoryClient(SKILLS), streamed=streamed)
         return found
 
-    async def _differences(self, expected: _Expected, door: str | RecordingDoor) -> list[str]:
-        """What the host sees of all talks that is not as expected. Text stands for a door of its own each time."""
+    async def _differences(self, expected: _Expected, memory: str | MemoryClient) -> list[str]:
+        """What the host sees of all talks that is not as expected. Text stands for a client of its own each time."""
         found = []
         for name, streamed in expected:
-            one = RecordingDoor(door) if isinstance(door, str) else door
+            one = MemoryClient(memory) if isinstance(memory, str) else memory
             found.append(await self._difference(expected, name, one, streamed=streamed))
             with contextlib.suppress(Exception):
                 assert one.sessions is not None  # makes the messages, as the recorder's thread does
-        await self.cancelled(RecordingDoor(door) if isinstance(door, str) else door)
+        await self.cancelled(MemoryClient(memory) if isinstance(memory, str) else memory)
         return [words for words in found if words]
 
     async def _difference(
-        self, expected: _Expected, name: str, door: RecordingDoor, *, streamed: bool, tools: Tools | None = None
+        self, expected: _Expected, name: str, memory: MemoryClient, *, streamed: bool, tools: HostTools | None = None
     ) -> str:
         """How a playback differs from what is expected of it; "" where it does not."""
         bare, skilled = expected[name, streamed]
-        now = await self._seen(TALKS[name](), door, streamed=streamed, tools=tools)
+        now = await self._seen(TALKS[name](), memory, streamed=streamed, tools=tools)
         how = f"{name}, {'streamed' if streamed else 'called'}"
         if now.seen != bare.seen:
             return f"{how}: the host sees {now.seen}, bare {bare.seen}"
@@ -130,10 +130,10 @@ class FaultContract(Playing):
         return ""
 
     async def _seen(
-        self, turns: Sequence[Turn], door: RecordingDoor | None, *, streamed: bool, tools: Tools | None = None
+        self, turns: Sequence[Turn], memory: MemoryClient | None, *, streamed: bool, tools: HostTools | None = None
     ) -> _Seen:
         try:
-            played = await self.played(turns, door, tools=tools, streamed=streamed)
+            played = await self.played(turns, memory, tools=tools, streamed=streamed)
         except Exception as error:
             return _Seen([], f"{type(error).__qualname__}: {error}", [])
         return _Seen(played.seen, "", played.prompts)

@@ -11,10 +11,10 @@ from typing import Any
 from acontext_plugins.runs import Run
 from acontext_plugins.service import Recording
 
-from .doors import RecordingDoor
 from .leaks import alive, census
+from .memory_clients import MemoryClient
 from .playing import Playing
-from .script import FAILURE, SKILLS, TALK, Tools, Turn, Use, failing_talk
+from .script import FAILURE, SKILLS, TALK, HostTools, Turn, Use, failing_talk
 
 #: Runs in a round of the leak test: a talk of two turns, called and streamed, one that fails, one that is cancelled.
 RUNS_A_ROUND = 6
@@ -30,7 +30,7 @@ def slow(test: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[No
     return marked
 
 
-class _Forgetful(RecordingDoor):
+class _Forgetful(MemoryClient):
     """What it is given is over at once, as with a recorder that has nothing else to do."""
 
     def record(self, recording: Recording) -> None:
@@ -43,7 +43,7 @@ class LeakContract(Playing):
     async def test_in_a_long_conversation_only_the_run_that_goes_on_is_kept(self) -> None:
         """Counted inside of a tool, of which every turn of one agent calls one."""
         days, counts = 20, {}
-        tools = Tools(lambda: counts.update({len(tools.runs): alive(Run)} if len(tools.runs) in (3, days) else {}))
+        tools = HostTools(lambda: counts.update({len(tools.runs): alive(Run)} if len(tools.runs) in (3, days) else {}))
         turns = [Turn(f"and on day {day}?", ((Use("weather", f"c{day}"),), "21C")) for day in range(days)]
         await self.play(turns, tools, _Forgetful(SKILLS))
         assert counts[days] - counts[3] <= 2, f"runs that are kept, by turn: {counts}"
@@ -65,18 +65,18 @@ class LeakContract(Playing):
         refs = [await self._round(wrapped=True) for _ in range(rounds)]
         after = await census(packages)
         assert after.grown_since(before, allowed=allowed) == {}
-        assert _alive(refs) <= alive_bare + allowed, "tools of the host, or doors, are kept"
+        assert _alive(refs) <= alive_bare + allowed, "tools of the host, or clients, are kept"
 
     async def _round(self, *, wrapped: bool) -> list[weakref.ref[Any]]:
-        """A talk, called and streamed, one that fails and one that is cancelled; their tools and doors."""
+        """A talk, called and streamed, one that fails and one that is cancelled; their tools and clients."""
         refs: list[weakref.ref[Any]] = []
         talks = [(TALK, streamed) for streamed in self.ways]
         for turns, streamed in (*talks, (failing_talk(RuntimeError(FAILURE)), False)):
-            tools, door = Tools(), RecordingDoor(SKILLS) if wrapped else None
+            tools, memory = HostTools(), MemoryClient(SKILLS) if wrapped else None
             with contextlib.suppress(RuntimeError):
-                await self.play(turns, tools, door, streamed=streamed)
-            refs += [weakref.ref(one) for one in (tools, door) if one is not None]
-        await self.cancelled(RecordingDoor(SKILLS) if wrapped else None)
+                await self.play(turns, tools, memory, streamed=streamed)
+            refs += [weakref.ref(one) for one in (tools, memory) if one is not None]
+        await self.cancelled(MemoryClient(SKILLS) if wrapped else None)
         return refs
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from acontext_plugins.learning import door_of
+from acontext_plugins.learning import connection_of
 from acontext_plugins.runs import RunOptions, Runtime
 
 from .capabilities import needs
-from .doors import RecordingDoor
+from .memory_clients import MemoryClient
 from .playing import Playing
 from .script import SKILLS, TALK, TALK_LINES, Played
 from .wrapping import Wrap, watched_learning
@@ -34,34 +34,34 @@ class OptionContract(Playing):
     async def _only_recorded(self, **options: Any) -> None:
         for streamed in self.ways:
             bare = await self.played(TALK, streamed=streamed)
-            door = RecordingDoor(SKILLS)
-            played = await self.played(TALK, door, streamed=streamed, **options)
-            assert door.queries == [], f"skills are asked for, with {options}"
+            memory = MemoryClient(SKILLS)
+            played = await self.played(TALK, memory, streamed=streamed, **options)
+            assert memory.queries == [], f"skills are asked for, with {options}"
             assert (played.prompts, played.seen) == (bare.prompts, bare.seen)
-            assert self.lines(door) == self.expected(TALK_LINES)
-            assert door.session.ref.space == options.get("space", "s")
+            assert self.lines(memory) == self.expected(TALK_LINES)
+            assert memory.session.ref.space == options.get("space", "s")
 
     async def test_space_and_user_are_those_that_were_named(self) -> None:
         for streamed in self.ways:
-            door = RecordingDoor(SKILLS)
-            await self.played(TALK, door, streamed=streamed, space="another", principal="ann")
-            assert (door.session.ref.space, door.session.ref.principal) == ("another", "ann")
-            assert {query.space for query in door.queries} == {"another"}
+            memory = MemoryClient(SKILLS)
+            await self.played(TALK, memory, streamed=streamed, space="another", principal="ann")
+            assert (memory.session.ref.space, memory.session.ref.principal) == ("another", "ann")
+            assert {query.space for query in memory.queries} == {"another"}
 
     async def test_limits_reach_the_search(self) -> None:
-        door = RecordingDoor(SKILLS)
-        await self.played(TALK, door, **SEARCH)
-        assert len(door.queries) == len(TALK)
-        for query in door.queries:
+        memory = MemoryClient(SKILLS)
+        await self.played(TALK, memory, **SEARCH)
+        assert len(memory.queries) == len(TALK)
+        for query in memory.queries:
             assert {name: getattr(query, name) for name in SEARCH} == SEARCH
 
     @needs("session")
     async def test_a_session_that_was_named_is_the_conversation(self) -> None:
         for streamed in self.ways:
-            door = RecordingDoor(SKILLS)
-            await self.played(TALK, door, streamed=streamed, session="a named talk")
-            assert door.session.ref.key == "a named talk"
-            assert self.lines(door) == self.expected(TALK_LINES)
+            memory = MemoryClient(SKILLS)
+            await self.played(TALK, memory, streamed=streamed, session="a named talk")
+            assert memory.session.ref.key == "a named talk"
+            assert self.lines(memory) == self.expected(TALK_LINES)
 
     @needs("inject_as_system")
     async def test_skills_stand_behind_the_instructions(self) -> None:
@@ -86,11 +86,11 @@ class OptionContract(Playing):
     async def _injected(self, where: str, *, streamed: bool) -> Played:
         """A talk with skills in each of its prompts, of which the host and the record know nothing."""
         bare = await self.played(TALK, streamed=streamed)
-        door = RecordingDoor(SKILLS)
-        played = await self.played(TALK, door, streamed=streamed, inject_as=where)
+        memory = MemoryClient(SKILLS)
+        played = await self.played(TALK, memory, streamed=streamed, inject_as=where)
         assert [prompt.count(SKILLS) for prompt in played.prompts] == [1] * len(TURNS)
         assert played.seen == bare.seen
-        assert self.lines(door) == self.expected(TALK_LINES)
+        assert self.lines(memory) == self.expected(TALK_LINES)
         return played
 
 
@@ -100,7 +100,7 @@ class WrappingContract(Playing):
     @needs("wrapping")
     async def test_what_is_wrapped_has_the_type_that_it_had(self) -> None:
         with watched_learning() as calls:
-            await self.played(TALK[:1], RecordingDoor(SKILLS))
+            await self.played(TALK[:1], MemoryClient(SKILLS))
         assert calls, "`play` has not called learning()"
         for call in calls:
             kind, result = type(call.target), type(call.result)
@@ -113,11 +113,11 @@ class WrappingContract(Playing):
             return target
 
         bare = await self.played(TALK)
-        door = RecordingDoor(SKILLS)
+        memory = MemoryClient(SKILLS)
         with watched_learning(give_the_original) as calls:
-            played = await self.played(TALK, door)
+            played = await self.played(TALK, memory)
         assert calls, "`play` has not called learning()"
-        assert (door.recordings, door.queries) == ([], []), "the original is recorded, too"
+        assert (memory.recordings, memory.queries) == ([], []), "the original is recorded, too"
         assert (played.prompts, played.seen) == (bare.prompts, bare.seen)
 
     @needs("wrapping")
@@ -130,28 +130,28 @@ class WrappingContract(Playing):
             same.append(twice is once)
             return twice
 
-        door = RecordingDoor(SKILLS)
+        memory = MemoryClient(SKILLS)
         with watched_learning(wrap_twice):
-            played = await self.played(TALK, door)
+            played = await self.played(TALK, memory)
         assert same, "`play` has not called learning()"
         assert all(same), "wrapped again with the same options, an object comes back as it is"
-        assert self.lines(door) == self.expected(TALK_LINES)
+        assert self.lines(memory) == self.expected(TALK_LINES)
         assert [prompt.count(SKILLS) for prompt in played.prompts] == [1] * len(TURNS)
 
     @needs("wrapping")
     async def test_wrapped_again_with_other_options_the_newest_count(self) -> None:
-        before = RecordingDoor("skills of before")
-        others = Runtime(RunOptions(space="before", principal="bob", deadline=0.01), door_of(before))
+        before = MemoryClient("skills of before")
+        others = Runtime(RunOptions(space="before", principal="bob", deadline=0.01), connection_of(before))
 
         def wrap_again(target: Any, runtime: Runtime, wrap: Wrap) -> Any:
             return wrap(wrap(target, others), runtime)
 
         for streamed in self.ways:
-            door = RecordingDoor(SKILLS)
+            memory = MemoryClient(SKILLS)
             with watched_learning(wrap_again) as calls:
-                played = await self.played(TALK, door, streamed=streamed, principal="ann")
+                played = await self.played(TALK, memory, streamed=streamed, principal="ann")
             assert calls, "`play` has not called learning()"
             assert (before.recordings, before.queries) == ([], []), "what it was wrapped with before counts, too"
-            assert (door.session.ref.space, door.session.ref.principal) == ("s", "ann")
-            assert self.lines(door) == self.expected(TALK_LINES)
+            assert (memory.session.ref.space, memory.session.ref.principal) == ("s", "ann")
+            assert self.lines(memory) == self.expected(TALK_LINES)
             assert [prompt.count(SKILLS) for prompt in played.prompts] == [1] * len(TURNS)

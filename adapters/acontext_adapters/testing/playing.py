@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from acontext_store.types import Message
 
 from .capabilities import check_unsupported
-from .doors import RecordingDoor, lines_of
-from .script import CANCELLED_TALK, SKILL_WORDS, Played, Tools, Turn
+from .memory_clients import MemoryClient, lines_of
+from .script import CANCELLED_TALK, SKILL_WORDS, HostTools, Played, Turn
 from .wrapping import watched_learning
 
 
@@ -33,29 +33,35 @@ class Playing(abc.ABC):
 
     @abc.abstractmethod
     async def play(
-        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False, **options: Any
+        self,
+        turns: Sequence[Turn],
+        tools: HostTools,
+        memory: MemoryClient | None,
+        *,
+        streamed: bool = False,
+        **options: Any,
     ) -> Played:
-        """One agent, one conversation, turn by turn. With a door the agent is wrapped, else it is bare.
+        """One agent, one conversation, turn by turn. With a client the agent is wrapped, else it is bare.
 
-        The agent is wrapped by `learning(agent, **{"space": "s", "client": door, "deadline": 0.01} | options)`: what
+        The agent is wrapped by `learning(agent, **{"space": "s", "client": client, "deadline": 0.01} | options)`: what
         is in `options` goes before what `play` says itself. A conversation's own id (a thread, a session) is left to
         `learning` where `options` hold a `session`. `played.history` is JSON of all that the host keeps afterwards.
-        Where a run waits for a person (`Tools.guarded`), the host approves and lets it go on. Exceptions of the run
+        Where a run waits for a person (`HostTools.guarded`), the host approves and lets it go on. Exceptions of the run
         are raised, once they are in `seen` or not.
         """
 
     async def played(
         self,
         turns: Sequence[Turn],
-        door: RecordingDoor | None = None,
+        memory: MemoryClient | None = None,
         *,
-        tools: Tools | None = None,
+        tools: HostTools | None = None,
         streamed: bool = False,
         **options: Any,
     ) -> Played:
         """`play`, with new tools where none are given; what it passes on and what it gives is looked at."""
         with watched_learning() as wrapped:
-            played = await self.play(turns, tools or Tools(), door, streamed=streamed, **options)
+            played = await self.play(turns, tools or HostTools(), memory, streamed=streamed, **options)
         for call in wrapped:
             given = {name: getattr(call.options, name) for name in options}
             assert given == options, f"`play` must pass its options on to learning(): it was given {given}"
@@ -73,9 +79,9 @@ class Playing(abc.ABC):
         """A line of a session in the contract's words; for frameworks that put theirs around the text of errors."""
         return "error" if line.startswith("error: ") else line
 
-    def lines(self, door: RecordingDoor) -> list[str]:
-        """What the only session of a door holds, in the contract's words."""
-        return self.canonical(door.session.messages)
+    def lines(self, memory: MemoryClient) -> list[str]:
+        """What the only session of a client holds, in the contract's words."""
+        return self.canonical(memory.session.messages)
 
     def expected(self, lines: Sequence[str]) -> list[str]:
         """Lines of the contract as this adapter records them: calls first, or a call when it has its result."""
@@ -116,10 +122,10 @@ class Playing(abc.ABC):
                     lines.append((block, 0, words))
         return [line for _, _, line in sorted(lines, key=lambda item: item[:2])]
 
-    async def cancelled(self, door: RecordingDoor | None) -> None:
+    async def cancelled(self, memory: MemoryClient | None) -> None:
         """Play a run and cancel it while its tool is at work."""
-        tools = Tools()
-        playing = asyncio.create_task(self.play(CANCELLED_TALK, tools, door))
+        tools = HostTools()
+        playing = asyncio.create_task(self.play(CANCELLED_TALK, tools, memory))
         started = asyncio.create_task(tools.started.wait())
         await asyncio.wait((playing, started), return_when=asyncio.FIRST_COMPLETED)
         started.cancel()

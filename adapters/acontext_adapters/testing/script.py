@@ -60,7 +60,7 @@ class Played:
             self.leaked.append(run.id)
 
 
-class Tools:
+class HostTools:
     """The host's tools, as plain functions: an adapter's test makes its framework's tools of them."""
 
     def __init__(self, meanwhile: Callable[[], object] | None = None) -> None:
@@ -99,7 +99,7 @@ class Tools:
         return "late"
 
 
-#: What a door gives where the contract is not about learning.
+#: What a client gives where the contract is not about learning.
 SKILLS = '<acontext-skills id="c0ffee01">\nUse when: weather\n1. weather: ask for the city\n</acontext-skills>'
 
 #: Words that stand in skills and nowhere else in a script.

@@ -27,7 +27,7 @@ CONTAINS = "json_contains"
 BUSY_TIMEOUT = 5.0
 
 
-class Link:
+class SqliteConnection:
     """One connection, for one thread at a time: as SQLAlchemy sees it, and bare for the hot paths.
 
     SQLAlchemy never begins or ends a transaction on it; whoever holds the link does, with SQL.
@@ -56,7 +56,7 @@ class Link:
             self.raw.close()
 
 
-def writing(path: Path, *, durability: Durability = "normal", busy_timeout: float = BUSY_TIMEOUT) -> Link:
+def writing(path: Path, *, durability: Durability = "normal", busy_timeout: float = BUSY_TIMEOUT) -> SqliteConnection:
     """The connection that writes; the file and its directories are made where they are missing.
 
     Raises StoreUnavailable.
@@ -75,19 +75,19 @@ def writing(path: Path, *, durability: Durability = "normal", busy_timeout: floa
             raw.execute("PRAGMA journal_size_limit=67108864")
             # pages that change often are then moved from the log to the database less often
             raw.execute("PRAGMA wal_autocheckpoint=10000")
-            return Link(path, raw, names)
+            return SqliteConnection(path, raw, names)
         except BaseException:
             raw.close()
             raise
 
 
-def reading(path: Path, *, busy_timeout: float = BUSY_TIMEOUT) -> Link:
+def reading(path: Path, *, busy_timeout: float = BUSY_TIMEOUT) -> SqliteConnection:
     """A connection that cannot write. Raises StoreUnavailable."""
     names = Names(path, file_id(path))
     with translated(path):
         raw = _connect(path, "ro", busy_timeout)
         try:
-            return Link(path, raw, names)
+            return SqliteConnection(path, raw, names)
         except BaseException:
             raw.close()
             raise

@@ -15,7 +15,7 @@ from ..errors import NotFound
 from ..project import check_project_id
 from ..types import ApiKey, now
 from . import schema
-from .connect import BUSY_TIMEOUT, Link, clean, translated, writing
+from .connect import BUSY_TIMEOUT, SqliteConnection, clean, translated, writing
 from .tables import api_keys
 
 
@@ -62,7 +62,7 @@ class SqliteKeys:
         return _key(row)
 
     @contextmanager
-    def _link(self) -> Iterator[Link]:
+    def _link(self) -> Iterator[SqliteConnection]:
         with self._one_at_a_time, translated(self.path):
             link = writing(self.path, busy_timeout=self._busy_timeout)
             try:

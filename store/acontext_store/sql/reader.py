@@ -10,9 +10,9 @@ from typing import Any
 from ..errors import Closed, StoreReplaced
 from ..protocols import Pending
 from . import conversations
-from .connect import Link, is_busy, reading, replaced, translate
+from .connect import SqliteConnection, is_busy, reading, replaced, translate
 from .tx import Tx, Work
-from .writer import Job, Writer, nothing
+from .writer import WriteJob, Writer, nothing
 
 _THREADS = 2
 #: How often the writer is asked to find out what has the database's name: it loses one, and opens another.
@@ -34,7 +34,7 @@ class _Seat:
     __slots__ = ("link", "quiet")
 
     def __init__(self) -> None:
-        self.link: Link | None = None
+        self.link: SqliteConnection | None = None
         #: Held while it reads; see `Writer.quiet`.
         self.quiet = threading.Lock()
 
@@ -57,7 +57,7 @@ class Readers:
         self._path = writer.path
         self._project_id = project_id
         self._busy_timeout = busy_timeout
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[WriteJob | None] = queue.SimpleQueue()
         self._door = threading.Lock()
         self._closing = False
         self._threads: list[threading.Thread] = []
@@ -67,14 +67,14 @@ class Readers:
 
     def submit(self, work: Work, arguments: tuple[Any, ...], options: dict[str, Any]) -> Pending[Any]:
         pending: Pending[Any] = Pending()
-        if _is_short(work, options) and self._done_here(Job(pending, work, arguments, options)):
+        if _is_short(work, options) and self._done_here(WriteJob(pending, work, arguments, options)):
             return pending
         with self._door:
             if self._closing:
                 raise Closed("the store is closed: open it again")
             if len(self._threads) < _THREADS and (not self._threads or self._queue.qsize() > 0):
                 self._start()
-            self._queue.put(Job(pending, work, arguments, options))
+            self._queue.put(WriteJob(pending, work, arguments, options))
         return pending
 
     def close(self, *, wait: bool = True) -> None:
@@ -94,12 +94,12 @@ class Readers:
             with seat.quiet:
                 seat.leave()
 
-    def _done_here(self, job: Job) -> bool:
+    def _done_here(self, job: WriteJob) -> bool:
         """Read it now, unless somebody else does so at the moment or the database is locked or another one."""
         seat = self.seats[0]
         if not seat.quiet.acquire(blocking=False):
             return False
-        link: Link | None = None
+        link: SqliteConnection | None = None
         try:
             if self._closing:
                 return False
@@ -117,7 +117,7 @@ class Readers:
             seat.quiet.release()
         return True
 
-    def _link(self, seat: _Seat, *, busy_timeout: float) -> Link | None:
+    def _link(self, seat: _Seat, *, busy_timeout: float) -> SqliteConnection | None:
         """A connection to the file that has the database's name, if that is the writer's. With `quiet` held."""
         link = seat.link
         if link is not None and link.names.lead_here:
@@ -158,7 +158,7 @@ class Readers:
             with seat.quiet:
                 seat.leave()
 
-    def _answer(self, seat: _Seat, job: Job) -> Any:
+    def _answer(self, seat: _Seat, job: WriteJob) -> Any:
         for _ in range(_LOOKS):
             with seat.quiet:
                 link = self._link(seat, busy_timeout=self._busy_timeout)
@@ -170,7 +170,7 @@ class Readers:
                 self._writer.submit(nothing, (), {}).result()
         raise replaced(self._path)
 
-    def _read(self, link: Link, job: Job) -> Any:
+    def _read(self, link: SqliteConnection, job: WriteJob) -> Any:
         link.raw.execute("BEGIN")
         try:
             return job.work(Tx.on(link, self._project_id), *job.arguments, **job.options)

@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 from ..errors import IncompatibleStore, StoreUnavailable
-from .connect import BUSY_TIMEOUT, Link, is_busy, translated
+from .connect import BUSY_TIMEOUT, SqliteConnection, is_busy, translated
 from .migrations import HEAD, REVISIONS, VERSION_TABLE
 from .tables import metadata
 
 
-def ensure(link: Link, *, busy_timeout: float = BUSY_TIMEOUT) -> None:
+def ensure(link: SqliteConnection, *, busy_timeout: float = BUSY_TIMEOUT) -> None:
     """Make or migrate the tables. Any number of processes may do so at once: one does, the others wait.
 
     Raises IncompatibleStore where a newer version of this library wrote the database.
@@ -79,7 +79,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _create(link: Link) -> None:
+def _create(link: SqliteConnection) -> None:
     """All tables at once, as the migrations would have made them: loading what runs those takes 0.2 s."""
     metadata.create_all(link.sql, checkfirst=False)
     link.raw.execute(_VERSION_TABLE)
@@ -94,7 +94,7 @@ CREATE TABLE {VERSION_TABLE} (
 """
 
 
-def _migrate(link: Link) -> None:
+def _migrate(link: SqliteConnection) -> None:
     from alembic import command
     from alembic.config import Config
 

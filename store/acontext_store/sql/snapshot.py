@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from ..embedding import VectorChanges
 from ..errors import NotFound
-from ..protocols import Moment
+from ..protocols import ReadSnapshot
 from ..types import Outcome, SearchHit, Session, Skill, SkillStatus, Space, StoredMessage, Task
 from . import conversations, learned, search, skills, spaces, tasks, vectors
 from .tables import spaces as spaces_table
@@ -16,7 +16,7 @@ from .tx import Tx
 T = TypeVar("T")
 
 
-class OneMoment:
+class SqliteSnapshot:
     """What a transaction that reads can be asked."""
 
     def __init__(self, tx: Tx) -> None:
@@ -114,5 +114,5 @@ class OneMoment:
         return vectors.embedded_skills(self._tx, space_id, model=model, dimensions=dimensions)
 
 
-def ask(tx: Tx, question: Callable[[Moment], T]) -> T:
-    return question(OneMoment(tx))
+def ask(tx: Tx, question: Callable[[ReadSnapshot], T]) -> T:
+    return question(SqliteSnapshot(tx))

@@ -18,7 +18,7 @@ from ..ending import STORES, at_end
 from ..errors import Closed
 from ..ledger import Cost, CostBy, ModelCall
 from ..project import check_project_id
-from ..protocols import Moment, Pending
+from ..protocols import Pending, ReadSnapshot
 from ..types import (
     Appended,
     Artifact,
@@ -71,7 +71,7 @@ from . import (
     tool_names,
     vectors,
 )
-from .connect import BUSY_TIMEOUT, Link, writing
+from .connect import BUSY_TIMEOUT, SqliteConnection, writing
 from .migrations import HEAD
 from .reader import Readers
 from .tx import Tx
@@ -267,8 +267,8 @@ class SqliteStore:
         return self._read(spaces.space, space_id)
 
     def space_by_name(self, name: str, *, create: bool = False) -> Pending[Space]:
-        door = self._write if create else self._read
-        return door(spaces.space_by_name, name, create=create)
+        submit = self._write if create else self._read
+        return submit(spaces.space_by_name, name, create=create)
 
     def spaces(self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False) -> Pending[Page[Space]]:
         return self._read(spaces.list_spaces, limit=limit, cursor=cursor, time_desc=time_desc)
@@ -361,7 +361,7 @@ class SqliteStore:
     ) -> Pending[list[SearchHit]]:
         return self._read(search.search, space_id, tuple(terms), statuses=statuses, limit=limit)
 
-    def together(self, question: Callable[[Moment], T]) -> Pending[T]:
+    def together(self, question: Callable[[ReadSnapshot], T]) -> Pending[T]:
         return self._read(snapshot.ask, question)
 
     # -- vectors
@@ -519,7 +519,7 @@ class SqliteStore:
         self._door = threading.Lock()
 
 
-def _open_link(path: Path, *, durability: Durability, busy_timeout: float) -> Link:
+def _open_link(path: Path, *, durability: Durability, busy_timeout: float) -> SqliteConnection:
     link = writing(path, durability=durability, busy_timeout=busy_timeout)
     try:
         schema.ensure(link, busy_timeout=busy_timeout)

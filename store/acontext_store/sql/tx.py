@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 
 from ..errors import NotFound
-from .connect import Link
+from .connect import SqliteConnection
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class Tx:
     purged: bool = False
 
     @classmethod
-    def on(cls, link: Link, project_id: str) -> Tx:
+    def on(cls, link: SqliteConnection, project_id: str) -> Tx:
         return cls(link.sql, link.raw, project_id)
 
     # -- columns that equal values, of this project

@@ -16,7 +16,7 @@ from ..errors import Closed, StoreReplaced, StoreUnavailable
 from ..protocols import Pending
 from . import conversations
 from . import jobs as lanes
-from .connect import Link, is_busy, replaced, translate, use_wal
+from .connect import SqliteConnection, is_busy, replaced, translate, use_wal
 from .names import Names, file_id
 from .tx import Memory, Tx, Work
 
@@ -32,7 +32,7 @@ def nothing(tx: Tx) -> None:
     """A write that is only waited for."""
 
 
-class Job(NamedTuple):
+class WriteJob(NamedTuple):
     """Something to write, and who waits for it."""
 
     pending: Pending[Any]
@@ -54,13 +54,13 @@ class Writer:
     the file that has the name then, or into a new one.
     """
 
-    def __init__(self, open_link: Callable[[], Link], project_id: str, *, busy_timeout: float) -> None:
+    def __init__(self, open_link: Callable[[], SqliteConnection], project_id: str, *, busy_timeout: float) -> None:
         """`open_link` opens the database, or makes it. Raises what it raises."""
         self._open_link = open_link
-        self._link: Link | None = None
+        self._link: SqliteConnection | None = None
         self._project_id = project_id
         self._busy_timeout = busy_timeout
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[WriteJob | None] = queue.SimpleQueue()
         self._door = threading.Lock()
         self._closing = False
         self._leaving = False
@@ -87,7 +87,7 @@ class Writer:
         with self._door:
             if self._closing:
                 raise Closed("the store is closed: open it again")
-            self._queue.put(Job(pending, work, arguments, options))
+            self._queue.put(WriteJob(pending, work, arguments, options))
         return pending
 
     def drain(self, *, leaving: bool) -> None:
@@ -122,9 +122,9 @@ class Writer:
                 if self._link is not None:
                     self._link.close()
 
-    def _next(self) -> list[Job]:
+    def _next(self) -> list[WriteJob]:
         """Wait for a job, and take with it those that are queued behind it; nothing = the end."""
-        batch: list[Job] = []
+        batch: list[WriteJob] = []
         job = self._queue.get()
         while job is not None:
             batch.append(job)
@@ -138,7 +138,7 @@ class Writer:
             self._queue.put(None)  # the end comes after this batch
         return batch
 
-    def _run(self, batch: list[Job]) -> None:
+    def _run(self, batch: list[WriteJob]) -> None:
         jobs = [job for job in batch if job.pending.set_running_or_notify_cancel()]
         try:
             tx = self._tx(jobs)
@@ -160,7 +160,7 @@ class Writer:
             self._empty_log(tx)
 
     # -- the file
-    def _open(self) -> Link:
+    def _open(self) -> SqliteConnection:
         with self.quiet:
             link = self._open_link()
             link.raw.execute("PRAGMA busy_timeout=0")  # waiting is done here, with `quiet` let go
@@ -169,7 +169,7 @@ class Writer:
             self._link = link
         return link
 
-    def _tx(self, jobs: list[Job]) -> Tx:
+    def _tx(self, jobs: list[WriteJob]) -> Tx:
         """To write with, into what has the database's name now. Raises StoreReplaced, StoreUnavailable."""
         link, trouble = self._link, self._untold
         if any(job.work not in _KEEP_NOTHING for job in jobs):
@@ -183,11 +183,11 @@ class Writer:
             self._is_new_here = True
         if self._is_new_here and self.greeting is not None:
             work, arguments = self.greeting
-            self._commit(Tx.on(link, self._project_id), [Job(Pending(), work, arguments, {})])
+            self._commit(Tx.on(link, self._project_id), [WriteJob(Pending(), work, arguments, {})])
         self._is_new_here = False
         return Tx(link.sql, link.raw, self._project_id, self._memory)
 
-    def _commit(self, tx: Tx, jobs: list[Job]) -> list[tuple[Any, BaseException | None]]:
+    def _commit(self, tx: Tx, jobs: list[WriteJob]) -> list[tuple[Any, BaseException | None]]:
         """Write them, and look whether that is to be found again."""
         link = self._link
         assert link is not None
@@ -203,7 +203,7 @@ class Writer:
             self._begin_log(link)
         return done
 
-    def _lose(self, link: Link, jobs: list[Job]) -> StoreReplaced:
+    def _lose(self, link: SqliteConnection, jobs: list[WriteJob]) -> StoreReplaced:
         """Let go of a file without a name; nothing of what was to be written is acknowledged."""
         trouble = replaced(self.path)
         if all(job.work in _KEEP_NOTHING for job in jobs):
@@ -219,7 +219,7 @@ class Writer:
         log.warning("acontext: %s%s", trouble, f"; the log of the old one is kept in {kept}" if kept else "")
         return trouble
 
-    def _begin_log(self, link: Link) -> None:
+    def _begin_log(self, link: SqliteConnection) -> None:
         """What is in a log without a name is moved to the database, and another log is begun.
 
         Where other connections are in the way of that, the log is moved after each commit, until they are gone.
@@ -262,7 +262,7 @@ class Writer:
             )
 
     # -- a transaction
-    def _transact(self, tx: Tx, jobs: list[Job]) -> list[tuple[Any, BaseException | None]]:
+    def _transact(self, tx: Tx, jobs: list[WriteJob]) -> list[tuple[Any, BaseException | None]]:
         self._begin(tx)
         try:
             self._check_memory(tx)
@@ -284,7 +284,7 @@ class Writer:
             self._memory.forget()
             self._memory.data_version = seen
 
-    def _perform(self, tx: Tx, job: Job) -> tuple[Any, BaseException | None]:
+    def _perform(self, tx: Tx, job: WriteJob) -> tuple[Any, BaseException | None]:
         raw = tx.raw
         if job.work is not conversations.append:
             conversations.settle(tx)

@@ -47,7 +47,7 @@ def in_the_tree(store: Store, space_id: str) -> list[str]:
     return [child.id for page in pages for child in page.children or ()]
 
 
-class ConfirmContract:
+class ApprovalContract:
     @pytest.fixture
     def asking_id(self, store: Store) -> str:
         return asking(store)

@@ -17,11 +17,11 @@ from collections.abc import Callable
 import pytest
 
 from ..protocols import Store
-from .approval import ConfirmContract, OutageContract, ProgressContract
+from .approval import ApprovalContract, OutageContract, ProgressContract
 from .blobs import BlobContract
 from .conversations import MessageContract, SessionContract
 from .disks import ArtifactContract, BlobUseContract, DiskContract
-from .durability import LastingContract
+from .durability import DurabilityContract
 from .embedding import EmbedContract
 from .jobs import ClaimContract, DueContract, ReleaseContract
 from .learning import DigestContract, HumanContract, SearchContract, SkillContract, TaskContract
@@ -47,7 +47,7 @@ class StoreContract(
     DigestContract,
     SkillContract,
     HumanContract,
-    ConfirmContract,
+    ApprovalContract,
     ProgressContract,
     SearchContract,
     EmbedContract,
@@ -62,7 +62,7 @@ class StoreContract(
     ToolContract,
     LedgerContract,
     TenancyContract,
-    LastingContract,
+    DurabilityContract,
 ):
     """What every `Store` promises."""
 

@@ -10,12 +10,12 @@ import pytest
 from ..errors import Closed
 from ..protocols import Store
 from .factories import a_session, done, said, texts
-from .tenancy import Household
+from .tenancy import TenantFixture
 
 
-class LastingContract:
+class DurabilityContract:
     def test_all_of_it_is_there_after_reopening(self, store: Store, open_store_again: Callable[[str], Store]) -> None:
-        household = Household(store)
+        household = TenantFixture(store)
         before = household.everything()
         store.close()
         household.store = open_store_again("p1")
@@ -37,7 +37,7 @@ class LastingContract:
         assert len(texts(open_store_again("p1"), "s1")) == 1000
 
     def test_a_closed_store_says_so(self, store: Store) -> None:
-        household = Household(store)
+        household = TenantFixture(store)
         calls = household.calls(store)
         store.close()
         store.close()
@@ -82,7 +82,7 @@ class LastingContract:
     def test_the_numbers_of_what_is_kept(self, store: Store) -> None:
         empty = done(store.stats())
         assert (empty.sessions, empty.messages, empty.skills, empty.bytes) == (0, 0, {}, 0)
-        Household(store)
+        TenantFixture(store)
         stats = done(store.stats())
         assert (stats.sessions, stats.messages, stats.tasks, stats.spaces) == (2, 4, 1, 1)
         assert stats.skills == {"active": 2}

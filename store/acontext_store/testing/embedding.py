@@ -8,7 +8,7 @@ import pytest
 
 from ..embedding import SkillVectors, TextVector, VectorChanges, VectorOps
 from ..errors import InvalidInput, LeaseLost, NotFound
-from ..protocols import Moment, Store
+from ..protocols import ReadSnapshot, Store
 from ..types import Claim
 from .factories import a_body, a_space, an_edit, claimed, done, learned
 
@@ -165,7 +165,7 @@ class EmbedContract:
             seen, after, more = [], 0, True
             while more:
 
-                def ask(moment: Moment, after: int = after, limit: int = limit) -> VectorChanges:
+                def ask(moment: ReadSnapshot, after: int = after, limit: int = limit) -> VectorChanges:
                     return moment.vectors(space_id, model="m1", dimensions=2, after=after, limit=limit)
 
                 piece = done(store.together(ask))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ..errors import Conflict, InvalidInput, NotFound
-from ..protocols import Moment, Store
+from ..protocols import ReadSnapshot, Store
 from ..tokenizer import words
 from ..types import (
     Block,
@@ -67,7 +67,7 @@ class TaskContract:
         several = [a_task(f"t{n:03}", order=n, first_seq=0, last_seq=0) for n in range(1, 230)]
         observed(store, [a_task("t0", order=230, first_seq=1, last_seq=2), *several], observed_seq=4, resume_seq=3)
 
-        def ask(moment: Moment) -> tuple[object, ...]:
+        def ask(moment: ReadSnapshot) -> tuple[object, ...]:
             messages = moment.messages("s1", after_seq=1, limit=3)
             rest = moment.session("s1"), moment.outcomes("s1", after_seq=2), moment.resume_seq("s1")
             return len(moment.tasks("s1")), moment.tasks("s1")[:200], messages, *rest
@@ -493,7 +493,7 @@ class SearchContract:
     def test_what_is_asked_together_is_of_one_moment(self, store: Store, space_id: str) -> None:
         learned(store, space_id, an_edit("k1", body=a_body("hotel"), requests=["hotel"]))
 
-        def ask(moment: Moment) -> tuple[list[SearchHit], int, list[str]]:
+        def ask(moment: ReadSnapshot) -> tuple[list[SearchHit], int, list[str]]:
             before = moment.search(space_id, ["hotel"])
             done(store.delete_block(space_id, "k1"))
             skills = [skill.id for skill in moment.skills_by_id(["k1"], evidence=False)]

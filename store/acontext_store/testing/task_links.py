@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ..errors import InvalidInput
-from ..protocols import Moment, Store
+from ..protocols import ReadSnapshot, Store
 from ..types import MessageLink, Task, TaskOps
 from .factories import PROJECT, a_session, a_space, a_task, claimed, done, learned, said, talk
 
@@ -87,7 +87,7 @@ class LinkContract:
         tasks = [a_task("t1", first_seq=1, last_seq=5), a_task("t2", order=2, first_seq=2, last_seq=2)]
         link(store, [plan, *tasks], {1: "t1", 3: "t1", 5: "t1", 2: "t2", 4: "t0"}, observed_seq=5)
 
-        def ask(moment: Moment) -> tuple[object, ...]:
+        def ask(moment: ReadSnapshot) -> tuple[object, ...]:
             all_of_it = [message.seq for message in moment.task_messages(tasks[0])]
             newest = [message.seq for message in moment.task_messages(tasks[0], last=2)]
             runs = [moment.tasks_of_run("s1", run) for run in ("r0", "r1", "r2")]

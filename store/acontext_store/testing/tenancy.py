@@ -20,7 +20,7 @@ from .factories import a_session, a_space, a_task, an_edit, an_outcome, claimed,
 _KINDS: tuple[LaneKind, ...] = ("observe", "learn", "embed")
 
 
-class Household:
+class TenantFixture:
     """A project with something of everything, and the names under which to ask for it."""
 
     def __init__(self, store: Store) -> None:
@@ -212,14 +212,14 @@ def _answer(call: Callable[[], Pending[Any]]) -> str:
 
 class TenancyContract:
     def test_every_method_is_asked(self, store: Store) -> None:
-        asked = set(Household(store).calls(store))
+        asked = set(TenantFixture(store).calls(store))
         assert asked == {name for name in vars(Store) if not name.startswith("_")} - {"project_id"}
 
     def test_a_neighbour_is_answered_as_if_it_lived_alone(
         self, store: Store, open_store_again: Callable[[str], Store]
     ) -> None:
         """The same questions, put beside a full project and beside an empty one, have the same answers."""
-        full = Household(store)
+        full = TenantFixture(store)
         before = full.everything()
         beside_full = self._answers(full, open_store_again("p2"))
         assert full.everything() == before
@@ -230,11 +230,11 @@ class TenancyContract:
         assert {name for name, _ in beside_full} == {name for name, calls in full.calls(store).items() if calls}
 
     @staticmethod
-    def _answers(full: Household, neighbour: Store) -> list[tuple[str, str]]:
+    def _answers(full: TenantFixture, neighbour: Store) -> list[tuple[str, str]]:
         return [(name, _answer(call)) for name, calls in full.calls(neighbour).items() for call in calls]
 
     def test_two_projects_may_use_the_same_names(self, store: Store, open_store_again: Callable[[str], Store]) -> None:
-        first = Household(store)
+        first = TenantFixture(store)
         before = first.everything()
         other = open_store_again("p2")
         space = Space(id=first.space_id, project_id="p2", name="travel")

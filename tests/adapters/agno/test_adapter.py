@@ -14,7 +14,7 @@ from agno.agent import Agent
 from agno.team import Team
 
 from acontext_adapters.agno import adapter
-from acontext_adapters.testing import RecordingDoor
+from acontext_adapters.testing import MemoryClient
 from acontext_plugins.learning import Adapter, learning
 
 from .host import SKILLS, weather
@@ -25,8 +25,8 @@ def bare(*steps: Any, **changes: Any) -> Agent:
     return Agent(name="A", model=scripted(*steps), tools=[weather], telemetry=False, **changes)
 
 
-def of(door: RecordingDoor, target: Any, **options: Any) -> Any:
-    return learning(target, space="s", client=door, strict=True, deadline=30, **options)
+def of(memory: MemoryClient, target: Any, **options: Any) -> Any:
+    return learning(target, space="s", client=memory, strict=True, deadline=30, **options)
 
 
 def test_importing_the_adapter_loads_nothing_of_the_framework() -> None:
@@ -46,7 +46,7 @@ def test_it_knows_agents_and_teams_and_nothing_else() -> None:
 def test_the_same_class_comes_back_and_the_original_stays_as_it_is() -> None:
     original = bare("one", metadata={"shop": "cups"})
     before = dict(vars(original))
-    wrapped = of(RecordingDoor(SKILLS), original)
+    wrapped = of(MemoryClient(SKILLS), original)
     assert type(wrapped) is Agent
     wrapped.add_tool(lambda: "new")
     wrapped.metadata["shop"] = "plates"
@@ -59,14 +59,14 @@ def test_the_same_class_comes_back_and_the_original_stays_as_it_is() -> None:
 
 
 def test_wrapped_again_it_is_the_same_and_with_other_options_another() -> None:
-    door = RecordingDoor()
-    wrapped = of(door, bare())
-    assert of(door, wrapped) is wrapped
-    other = of(door, wrapped, limit=5)
+    memory = MemoryClient()
+    wrapped = of(memory, bare())
+    assert of(memory, wrapped) is wrapped
+    other = of(memory, wrapped, limit=5)
     assert other is not wrapped
     other.model.script = ["one"]
     other.run("hi")
-    assert door.lines == ["user: hi", "assistant: one"]
+    assert memory.lines == ["user: hi", "assistant: one"]
 
 
 @dataclass(init=False)
@@ -81,12 +81,12 @@ class Clerk(Agent):
 
 
 def test_a_subclass_keeps_what_is_its_own() -> None:
-    door = RecordingDoor(SKILLS)
-    clerk = of(door, Clerk(7))
+    memory = MemoryClient(SKILLS)
+    clerk = of(memory, Clerk(7))
     assert type(clerk) is Clerk
     assert clerk.counter == 7
     clerk.run("hi")
-    assert door.lines == ["user: hi", "assistant: one"]
+    assert memory.lines == ["user: hi", "assistant: one"]
 
 
 def test_a_subclass_that_runs_in_its_own_way_is_called_as_it_wants() -> None:
@@ -94,9 +94,9 @@ def test_a_subclass_that_runs_in_its_own_way_is_called_as_it_wants() -> None:
         def run(self, input: str) -> Any:  # type: ignore[override]
             return super().run(input.upper())
 
-    door = RecordingDoor()
-    of(door, Loud(model=scripted("one"), telemetry=False)).run("hi")
-    assert door.lines == ["user: HI", "assistant: one"]
+    memory = MemoryClient()
+    of(memory, Loud(model=scripted("one"), telemetry=False)).run("hi")
+    assert memory.lines == ["user: HI", "assistant: one"]
 
 
 def test_the_tools_and_the_model_are_the_hosts_own() -> None:
@@ -110,7 +110,7 @@ def test_the_tools_and_the_model_are_the_hosts_own() -> None:
             return "yes"
 
     desk, model = Desk(), scripted(("ask", "c1"), "one")
-    wrapped = of(RecordingDoor(SKILLS), Agent(model=model, tools=[desk.ask], telemetry=False))
+    wrapped = of(MemoryClient(SKILLS), Agent(model=model, tools=[desk.ask], telemetry=False))
     wrapped.run("hi")
     assert desk.asked == ["Oslo"]
     assert model.script == []
@@ -123,14 +123,14 @@ def test_the_tools_and_the_model_are_the_hosts_own() -> None:
 
 
 def test_methods_look_as_they_did() -> None:
-    wrapped = of(RecordingDoor(), bare())
+    wrapped = of(MemoryClient(), bare())
     for name in ("run", "arun", "continue_run", "acontinue_run", "deep_copy"):
         assert inspect.signature(getattr(wrapped, name)) == inspect.signature(getattr(bare(), name))
         assert getattr(wrapped, name).__doc__ == getattr(bare(), name).__doc__
 
 
 def test_calls_give_what_they_gave() -> None:
-    wrapped = of(RecordingDoor(), bare("a", "b", "c"))
+    wrapped = of(MemoryClient(), bare("a", "b", "c"))
     call_ = wrapped.arun("hi")
     assert inspect.iscoroutine(call_)
     stream, steps = wrapped.arun("hi", stream=True), wrapped.run("hi", stream=True)
@@ -142,25 +142,25 @@ def test_calls_give_what_they_gave() -> None:
 
 
 def test_a_deep_copy_is_wrapped_too_and_other_copies_are_plain() -> None:
-    door = RecordingDoor(SKILLS)
-    wrapped = of(door, bare("one", "two", "three"))
+    memory = MemoryClient(SKILLS)
+    wrapped = of(memory, bare("one", "two", "three"))
     deep = wrapped.deep_copy(update={"name": "B"})
     assert type(deep) is Agent
     deep.run("first")
-    assert [session.ref.agent for session in door.sessions.values()] == ["B"]
+    assert [session.ref.agent for session in memory.sessions.values()] == ["B"]
     for plain in (copy.copy(wrapped), copy.deepcopy(wrapped)):
         assert type(plain) is Agent
         plain.name = "C"
         plain.model.script = ["two"]
         assert plain.run("second").agent_name == "C"
-    assert len(door.sessions) == 1
+    assert len(memory.sessions) == 1
 
 
 def test_members_of_a_team_are_clones_too() -> None:
     member = bare("warm")
     original = Team(name="T", members=[member], model=scripted(), telemetry=False)
-    door = RecordingDoor(SKILLS)
-    wrapped = of(door, original)
+    memory = MemoryClient(SKILLS)
+    wrapped = of(memory, original)
     assert type(wrapped) is Team
     assert original.members == [member]
     assert wrapped.members[0] is not member  # type: ignore[index]
@@ -172,7 +172,7 @@ def test_members_of_a_team_are_clones_too() -> None:
 
 
 def test_a_member_that_was_wrapped_by_itself_stays_so() -> None:
-    team_door, member_door = RecordingDoor(SKILLS), RecordingDoor(SKILLS)
+    team_door, member_door = MemoryClient(SKILLS), MemoryClient(SKILLS)
     member = of(member_door, bare("warm"))
     asked = [call("delegate_task_to_member", "d1", member_id="a", task="how warm?")]
     team = of(team_door, Team(name="T", members=[member], model=scripted(asked, "so"), telemetry=False))
@@ -182,13 +182,13 @@ def test_a_member_that_was_wrapped_by_itself_stays_so() -> None:
 
 
 def test_a_model_that_is_given_later_is_seen_into() -> None:
-    door = RecordingDoor(SKILLS)
-    wrapped = of(door, bare())
+    memory = MemoryClient(SKILLS)
+    wrapped = of(memory, bare())
     model = scripted("one")
     wrapped.model = model
     wrapped.run("hi")
     assert SKILLS in model.calls[0][0][1]
-    assert door.lines == ["user: hi", "assistant: one"]
+    assert memory.lines == ["user: hi", "assistant: one"]
 
 
 def test_a_model_that_agno_chooses_is_seen_into() -> None:
@@ -199,7 +199,7 @@ def test_a_model_that_agno_chooses_is_seen_into() -> None:
             self.model = self.model or chosen
             super().initialize_agent(debug_mode)
 
-    door = RecordingDoor(SKILLS)
-    of(door, Late(telemetry=False)).run("hi")
+    memory = MemoryClient(SKILLS)
+    of(memory, Late(telemetry=False)).run("hi")
     assert SKILLS in chosen.calls[0][0][1]
-    assert door.lines == ["user: hi", "assistant: one"]
+    assert memory.lines == ["user: hi", "assistant: one"]

@@ -10,7 +10,7 @@ from agno.agent import Agent
 from agno.tools import tool as agno_tool
 
 from acontext_adapters.agno import convert, run_tracker, wrap
-from acontext_adapters.testing import AdapterContract, Played, RecordingDoor, Tools, Turn
+from acontext_adapters.testing import AdapterContract, HostTools, MemoryClient, Played, Turn
 from acontext_adapters.testing.script import CANCELLED_TALK
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
@@ -48,7 +48,7 @@ STEPS: list[tuple[Any, str]] = [
 ]
 
 
-def guarded(tools: Tools) -> Any:
+def guarded(tools: HostTools) -> Any:
     """The tool that a person has to approve."""
 
     def guarded(city: str) -> str:
@@ -63,7 +63,13 @@ class TestAgent(AdapterContract):
     inject_as: Any = "system"
 
     async def play(
-        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False, **options: Any
+        self,
+        turns: Sequence[Turn],
+        tools: HostTools,
+        memory: MemoryClient | None,
+        *,
+        streamed: bool = False,
+        **options: Any,
     ) -> Played:
         script: list[Any] = []
         for step in (step for turn in turns for step in turn.steps):
@@ -74,8 +80,8 @@ class TestAgent(AdapterContract):
         errors = {str(step): step for step in script if isinstance(step, Exception)}
         told = ScriptedModel(script=script)
         agent = Agent(name="A", model=told, instructions="Base.", tools=self.tools(tools, turns), telemetry=False)
-        if door is not None:
-            given = {"space": "s", "client": door, "deadline": 0.01, "inject_as": self.inject_as} | options
+        if memory is not None:
+            given = {"space": "s", "client": memory, "deadline": 0.01, "inject_as": self.inject_as} | options
             agent = learning(agent, **given)
         played = Played()
         kept = []
@@ -93,7 +99,7 @@ class TestAgent(AdapterContract):
         played.history = kept
         return played
 
-    def tools(self, tools: Tools, turns: Sequence[Turn]) -> list[Any]:
+    def tools(self, tools: HostTools, turns: Sequence[Turn]) -> list[Any]:
         return [tools.weather, tools.broken, tools.slow, guarded(tools)]
 
     async def goes_on(self, agent: Agent, paused: Any, played: Played, streamed: bool) -> Any:
@@ -125,7 +131,7 @@ class TestBlockingAgent(TestAgent):
     steps: ClassVar[Any] = [*STEPS, (runs.Run, "recall")]
     runs = 300
 
-    def tools(self, tools: Tools, turns: Sequence[Turn]) -> list[Any]:
+    def tools(self, tools: HostTools, turns: Sequence[Turn]) -> list[Any]:
         def slow(city: str) -> str:
             """Agno refuses a blocking run that has async tools."""
             raise AssertionError

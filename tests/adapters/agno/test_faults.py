@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from acontext_adapters.agno import convert, run_tracker, wrap
-from acontext_adapters.testing import RecordingDoor, alive, broken_step, doors_in_trouble
+from acontext_adapters.testing import MemoryClient, alive, broken_step, clients_in_trouble
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
 from acontext_plugins.runs import current_run
@@ -92,14 +92,14 @@ def _calm(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "acontext")
 
 
-async def same_as_bare(door: Any, scenarios: Any = DRIVEN, **options: Any) -> None:
+async def same_as_bare(memory: Any, scenarios: Any = DRIVEN, **options: Any) -> None:
     for scenario in scenarios:
         if scenario.name not in BARE:
             host = Host(lambda target: target)
             await scenario.drive(host)
             BARE[scenario.name] = host
         bare = BARE[scenario.name]
-        wrapped = Host(lambda target: learning(target, space="s", client=door, deadline=0.01, **options))
+        wrapped = Host(lambda target: learning(target, space="s", client=memory, deadline=0.01, **options))
         await scenario.drive(wrapped)
         assert wrapped.seen == bare.seen, scenario.name
         assert wrapped.models_saw() == bare.models_saw(), scenario.name
@@ -108,41 +108,43 @@ async def same_as_bare(door: Any, scenarios: Any = DRIVEN, **options: Any) -> No
 
 @pytest.mark.parametrize(("owner", "step"), STEPS, ids=lambda value: getattr(value, "__name__", value))
 async def test_a_step_of_ours_that_raises_changes_nothing_for_the_host(owner: Any, step: str) -> None:
-    door = RecordingDoor(SKILLS)
+    memory = MemoryClient(SKILLS)
     with broken_step(owner, step) as reached:
-        await same_as_bare(door)
+        await same_as_bare(memory)
         with contextlib.suppress(RuntimeError):  # where the recorder's thread would meet it, and go on
-            assert all(session.ref.key for session in door.sessions.values())
+            assert all(session.ref.key for session in memory.sessions.values())
     assert reached
 
 
-@pytest.mark.parametrize("trouble", doors_in_trouble())
+@pytest.mark.parametrize("trouble", clients_in_trouble())
 async def test_a_memory_in_trouble_changes_nothing_for_the_host(trouble: str) -> None:
-    await same_as_bare(doors_in_trouble()[trouble])
+    await same_as_bare(clients_in_trouble()[trouble])
 
 
 async def test_a_model_that_cannot_be_seen_into_is_recorded_from_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wrap.Wrapped, "own_models", lambda self: None)
-    door = RecordingDoor(SKILLS)
+    memory = MemoryClient(SKILLS)
     by_name = {scenario.name: scenario for scenario in ALL}
     await by_name["success"].drive(
-        Host(lambda target: learning(target, space="s", client=door, strict=True, deadline=30))
+        Host(lambda target: learning(target, space="s", client=memory, strict=True, deadline=30))
     )
-    assert tuple(door.lines) == by_name["success"].lines
-    assert door.outcome == ("success", "")
+    assert tuple(memory.lines) == by_name["success"].lines
+    assert memory.outcome == ("success", "")
 
 
 async def test_two_hundred_runs_of_every_kind_leave_nothing_behind() -> None:
     refs: list[weakref.ref[Any]] = []
 
-    class Door(RecordingDoor):
+    class Slow(MemoryClient):
         def record(self, recording: Any) -> None:
             pass
 
     async def drive(count: int) -> None:
         for number in range(count):
-            door = Door(SKILLS)
-            host = Host(lambda target, door=door: learning(target, space="s", client=door, strict=True, deadline=30))
+            memory = Slow(SKILLS)
+            host = Host(
+                lambda target, memory=memory: learning(target, space="s", client=memory, strict=True, deadline=30)
+            )
             await DRIVEN[number % len(DRIVEN)].drive(host)
             if number % 20 == 0:
                 refs.append(weakref.ref(host))
@@ -165,11 +167,11 @@ async def test_two_hundred_runs_of_every_kind_leave_nothing_behind() -> None:
 
 async def test_runs_that_never_go_on_are_forgotten() -> None:
     kept = run_tracker.PausedRuns(size=2)
-    door = RecordingDoor()
-    runtime = runs.Runtime(runs.RunOptions(), lambda: door)
+    memory = MemoryClient()
+    runtime = runs.Runtime(runs.RunOptions(), lambda: memory)
     for number in range(5):
         kept.keep(str(number), run_tracker.Paused(runtime.start(label="A"), set(), {}))
     assert len(kept) == 2
     assert kept.take("0", runtime) is None
-    assert kept.take("4", runs.Runtime(runs.RunOptions(space="other"), lambda: door)) is None
+    assert kept.take("4", runs.Runtime(runs.RunOptions(space="other"), lambda: memory)) is None
     assert kept.take("4", runtime) is not None

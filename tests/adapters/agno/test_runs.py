@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from acontext_adapters.testing import RecordingDoor, made
+from acontext_adapters.testing import MemoryClient, made
 from acontext_plugins.learning import learning
 
 from .host import SKILLS, Host
@@ -18,27 +18,27 @@ VERSION = tuple(int(number) for number in version("agno").split(".")[:2])
 ALL = [scenario for scenario in (*SCENARIOS, *TEAM_SCENARIOS) if scenario.since <= VERSION]
 
 
-def wrapped(door: RecordingDoor, **options: Any) -> Host:
-    return Host(lambda target: learning(target, space="s", client=door, strict=True, deadline=30, **options))
+def wrapped(memory: MemoryClient, **options: Any) -> Host:
+    return Host(lambda target: learning(target, space="s", client=memory, strict=True, deadline=30, **options))
 
 
 @pytest.mark.parametrize("scenario", ALL, ids=str)
 async def test_what_is_recorded(scenario: Scenario) -> None:
-    door = RecordingDoor(SKILLS)
-    await scenario.drive(wrapped(door))
-    sessions = list(door.sessions.values())
+    memory = MemoryClient(SKILLS)
+    await scenario.drive(wrapped(memory))
+    sessions = list(memory.sessions.values())
     main = sessions[0] if sessions else None
     lines = main.lines if main else []
     assert lines[: len(scenario.lines) if scenario.partial else None] == list(scenario.lines)
     newest = main.outcome if main else None
     assert ((newest.status, newest.reason) if newest else None) == scenario.outcome
-    ids = [message.id for recording in door.recordings for message in made(recording)]
+    ids = [message.id for recording in memory.recordings for message in made(recording)]
     assert len(ids) == len(set(ids))
     others = {str(session.ref.agent): tuple(session.lines) for session in sessions[1:]}
     assert others == scenario.others
     for session in sessions[1:]:
         assert session.ref.configs is not None
-        assert session.ref.configs["parent_session"] in door.sessions
+        assert session.ref.configs["parent_session"] in memory.sessions
         assert not session.ref.track_tasks
 
 
@@ -47,7 +47,7 @@ async def test_what_is_recorded(scenario: Scenario) -> None:
 async def test_the_host_sees_what_it_sees_without_us(scenario: Scenario, inject_as: Any) -> None:
     bare = Host(lambda target: target)
     await scenario.drive(bare)
-    host = wrapped(RecordingDoor(SKILLS), inject_as=inject_as)
+    host = wrapped(MemoryClient(SKILLS), inject_as=inject_as)
     await scenario.drive(host)
     assert host.seen == bare.seen
     assert _without_empty(host) == _without_empty(bare)
@@ -60,7 +60,7 @@ def _without_empty(host: Host) -> Any:
 
 @pytest.mark.parametrize("scenario", ALL, ids=str)
 async def test_skills_stand_once_in_each_prompt_as_they_are(scenario: Scenario) -> None:
-    host = wrapped(RecordingDoor(SKILLS))
+    host = wrapped(MemoryClient(SKILLS))
     await scenario.drive(host)
     bare = {"bare_agent_in_a_tool": 1}.get(scenario.name, 0)
     for model in host.models[bare:]:

@@ -1,4 +1,4 @@
-"""LangChain and LangGraph keep the contract of all adapters, by every door that sees a whole run."""
+"""LangChain and LangGraph keep the contract of all adapters, by every client that sees a whole run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from acontext_adapters.langchain import (
     run_tracker,
 )
 from acontext_adapters.shared.resent_history import Conversations
-from acontext_adapters.testing import AdapterContract, Played, RecordingDoor, Tools, Turn
+from acontext_adapters.testing import AdapterContract, HostTools, MemoryClient, Played, Turn
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
 
@@ -150,9 +150,9 @@ def settled(events: list[Any]) -> list[Any]:
     return order
 
 
-def given(door: RecordingDoor, options: dict[str, Any]) -> dict[str, Any]:
+def given(recorded: MemoryClient, options: dict[str, Any]) -> dict[str, Any]:
     """What memory is told."""
-    return {"space": "s", "client": door, "deadline": 0.01} | options
+    return {"space": "s", "client": recorded, "deadline": 0.01} | options
 
 
 class TestAgent(AdapterContract):
@@ -163,12 +163,12 @@ class TestAgent(AdapterContract):
     steps: ClassVar[Sequence[tuple[Any, str]]] = [*SHARED, *GRAPH, *NODES, *RESENT]
     runs = 300
 
-    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None, options: dict[str, Any]) -> Any:
+    def agent(self, model: Any, tools: list[Any], recorded: MemoryClient | None, options: dict[str, Any]) -> Any:
         agent = create_agent(model, tools, system_prompt="Base.", middleware=[Errors()])
-        return self.learn(agent, door, options)
+        return self.learn(agent, recorded, options)
 
-    def learn(self, target: Any, door: RecordingDoor | None, options: dict[str, Any]) -> Any:
-        return target if door is None else learning(target, **given(door, options))
+    def learn(self, target: Any, recorded: MemoryClient | None, options: dict[str, Any]) -> Any:
+        return target if recorded is None else learning(target, **given(recorded, options))
 
     def config(self) -> dict[str, Any]:
         return {}
@@ -177,11 +177,17 @@ class TestAgent(AdapterContract):
         return [*history, {"role": "user", "content": says}]
 
     async def play(
-        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False, **options: Any
+        self,
+        turns: Sequence[Turn],
+        tools: HostTools,
+        recorded: MemoryClient | None,
+        *,
+        streamed: bool = False,
+        **options: Any,
     ) -> Played:
         scripted_model = scripted(turns)
         hosts = [structured(tool) for tool in (tools.weather, tools.broken, tools.slow, tools.guarded)]
-        agent = self.agent(scripted_model, hosts, door, options)
+        agent = self.agent(scripted_model, hosts, recorded, options)
         played = Played()
         config = self.config()
         history: list[Any] = []
@@ -233,11 +239,11 @@ class TestAgentWithCheckpointer(TestAgent):
 
     steps: ClassVar[Sequence[tuple[Any, str]]] = [*SHARED, *GRAPH, *NODES]
 
-    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None, options: dict[str, Any]) -> Any:
+    def agent(self, model: Any, tools: list[Any], recorded: MemoryClient | None, options: dict[str, Any]) -> Any:
         agent = create_agent(
             model, tools, system_prompt="Base.", middleware=[Errors(), APPROVAL], checkpointer=InMemorySaver()
         )
-        return self.learn(agent, door, options)
+        return self.learn(agent, recorded, options)
 
     def config(self) -> dict[str, Any]:
         return {"configurable": {"thread_id": f"thread-{next(THREADS)}"}}
@@ -256,10 +262,10 @@ class TestAgentWithMiddleware(TestAgent):
 
     steps: ClassVar[Sequence[tuple[Any, str]]] = [*SHARED, *GRAPH]
 
-    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None, options: dict[str, Any]) -> Any:
-        ours: list[Any] = [] if door is None else [AcontextMiddleware(**given(door, options))]
+    def agent(self, model: Any, tools: list[Any], recorded: MemoryClient | None, options: dict[str, Any]) -> Any:
+        ours: list[Any] = [] if recorded is None else [AcontextMiddleware(**given(recorded, options))]
         agent = create_agent(model, tools, system_prompt="Base.", middleware=[*ours, Errors()])
-        return self.learn(agent, door, options)
+        return self.learn(agent, recorded, options)
 
 
 class TestGraphWrittenByHand(TestAgent):
@@ -278,8 +284,8 @@ class TestGraphWrittenByHand(TestAgent):
         (model, "in_prompt"),
     ]
 
-    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None, options: dict[str, Any]) -> Any:
-        bound = self.learn(model, door, options).bind_tools(tools)
+    def agent(self, model: Any, tools: list[Any], recorded: MemoryClient | None, options: dict[str, Any]) -> Any:
+        bound = self.learn(model, recorded, options).bind_tools(tools)
 
         async def ask(state: MessagesState) -> dict[str, list[AIMessage]]:
             return {"messages": [await bound.ainvoke([("system", "Base."), *state["messages"]])]}
@@ -290,7 +296,7 @@ class TestGraphWrittenByHand(TestAgent):
         builder.add_edge(START, "ask")
         builder.add_conditional_edges("ask", tools_condition)
         builder.add_edge("tools", "ask")
-        return self.learn(builder.compile(), door, options)
+        return self.learn(builder.compile(), recorded, options)
 
 
 class TestHandlerAndMiddleware(TestAgent):
@@ -311,10 +317,10 @@ class TestHandlerAndMiddleware(TestAgent):
         (middleware, "tool_names"),
     ]
 
-    def agent(self, model: Any, tools: list[Any], door: RecordingDoor | None, options: dict[str, Any]) -> Any:
-        if door is None:
+    def agent(self, model: Any, tools: list[Any], recorded: MemoryClient | None, options: dict[str, Any]) -> Any:
+        if recorded is None:
             return create_agent(model, tools, system_prompt="Base.", middleware=[Errors()])
-        ours = AcontextMiddleware(**given(door, options))
+        ours = AcontextMiddleware(**given(recorded, options))
         agent = create_agent(model, tools, system_prompt="Base.", middleware=[ours, Errors()])
-        recording = {name: value for name, value in given(door, options).items() if name in RECORDING}
+        recording = {name: value for name, value in given(recorded, options).items() if name in RECORDING}
         return agent.with_config(callbacks=[AcontextCallbackHandler(**recording)])

@@ -1,6 +1,6 @@
 """Whatever goes wrong on our side, the host sees the run that it would have seen without us; and nothing stays.
 
-The contract does this for its script and its doors; here it is done for what its script has no place for: code in
+The contract does this for its script and its clients; here it is done for what its script has no place for: code in
 threads, interruptions, resumes, sub-agents, chains, models alone.
 """
 
@@ -18,7 +18,7 @@ from langchain_core.prompts import ChatPromptTemplate
 
 from acontext_adapters.langchain import convert, graph, handler, middleware, model, placement, run_tracker, turns, wrap
 from acontext_adapters.shared import resent_history
-from acontext_adapters.testing import RecordingDoor, broken_step, doors_in_trouble
+from acontext_adapters.testing import MemoryClient, broken_step, clients_in_trouble
 from acontext_plugins import runs
 from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.learning import learning
@@ -142,16 +142,16 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "langchain_core.callbacks.manager")
 
 
-async def same_as_bare(way: str, door: Any) -> None:
+async def same_as_bare(way: str, memory: Any) -> None:
     for name, drive in DRIVEN.items():
         unordered = name in UNORDERED
         if name not in BARE:
             host = Host()
             await drive(host)
             BARE[name] = host.saw(unordered=unordered)
-        learned = WAYS[way](door, deadline=0.01)
+        learned = WAYS[way](memory, deadline=0.01)
         if name == "models_alone":
-            learned.wrap = lambda target: learning(target, space="s", client=door, deadline=0.01)
+            learned.wrap = lambda target: learning(target, space="s", client=memory, deadline=0.01)
         await drive(learned)
         assert learned.saw(unordered=unordered) == BARE[name], name
 
@@ -159,18 +159,18 @@ async def same_as_bare(way: str, door: Any) -> None:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("owner", "step"), STEPS, ids=lambda value: getattr(value, "__name__", value))
 async def test_a_step_of_ours_that_raises_changes_nothing_for_the_host(owner: Any, step: str, way: str) -> None:
-    door = RecordingDoor(SKILLS)
+    memory = MemoryClient(SKILLS)
     with broken_step(owner, step) as reached:
-        await same_as_bare(way, door)
+        await same_as_bare(way, memory)
         with contextlib.suppress(RuntimeError):  # where the recorder's thread would meet it, and go on
-            assert all(session.ref.key for session in door.sessions.values())
+            assert all(session.ref.key for session in memory.sessions.values())
     assert reached or way != "handler and middleware" or owner in (graph, handler, wrap)
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("trouble", doors_in_trouble())
+@pytest.mark.parametrize("trouble", clients_in_trouble())
 async def test_a_memory_in_trouble_changes_nothing_for_the_host(trouble: str, way: str) -> None:
-    await same_as_bare(way, doors_in_trouble()[trouble])
+    await same_as_bare(way, clients_in_trouble()[trouble])
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -179,12 +179,12 @@ async def test_many_runs_of_every_kind_leave_nothing_behind(way: str, monkeypatc
 
     async def drive() -> None:
         for drive in DRIVEN.values():
-            door = RecordingDoor(SKILLS)
-            await drive(WAYS[way](door, strict=True))
+            memory = MemoryClient(SKILLS)
+            await drive(WAYS[way](memory, strict=True))
 
     def kept() -> dict[str, int]:
         gc.collect()
-        kinds = (run_tracker.Watch, runs.Run, handler._Span, handler._Root, graph._Play, graph._Step, RecordingDoor)
+        kinds = (run_tracker.Watch, runs.Run, handler._Span, handler._Root, graph._Play, graph._Step, MemoryClient)
         found = gc.get_objects()
         return {kind.__name__: sum(type(one) is kind for one in found) for kind in kinds}
 

@@ -7,29 +7,29 @@ from typing import Any
 import pytest
 
 from acontext_adapters.langchain import AcontextCallbackHandler, AcontextMiddleware
-from acontext_adapters.testing import RecordingDoor
+from acontext_adapters.testing import MemoryClient
 from acontext_plugins.learning import learning
 
 from .host import SKILLS, Host
 from .scenarios import SCENARIOS, Scenario
 
 
-def graph(door: Any, **options: Any) -> Host:
-    return Host(lambda target: learning(target, space="s", client=door, **options))
+def graph(memory: Any, **options: Any) -> Host:
+    return Host(lambda target: learning(target, space="s", client=memory, **options))
 
 
-def graph_and_middleware(door: Any, **options: Any) -> Host:
+def graph_and_middleware(memory: Any, **options: Any) -> Host:
     return Host(
-        lambda target: learning(target, space="s", client=door, **options),
-        lambda: [AcontextMiddleware(space="s", client=door, **options)],
+        lambda target: learning(target, space="s", client=memory, **options),
+        lambda: [AcontextMiddleware(space="s", client=memory, **options)],
     )
 
 
-def handler_and_middleware(door: Any, **options: Any) -> Host:
+def handler_and_middleware(memory: Any, **options: Any) -> Host:
     strict = {"strict": True} if options.get("strict") else {}
-    handler = AcontextCallbackHandler(space="s", client=door, **strict)
+    handler = AcontextCallbackHandler(space="s", client=memory, **strict)
     return Host(
-        middleware=lambda: [AcontextMiddleware(space="s", client=door, **options)],
+        middleware=lambda: [AcontextMiddleware(space="s", client=memory, **options)],
         handlers=[handler],
     )
 
@@ -42,12 +42,12 @@ WAYS = {"graph": graph, "graph and middleware": graph_and_middleware, "handler a
 async def test_a_run_is_recorded_and_the_host_sees_no_difference(scenario: Scenario, way: str) -> None:
     bare = Host()
     await scenario.drive(bare)
-    door = RecordingDoor(SKILLS)
-    host = WAYS[way](door, strict=True)
+    memory = MemoryClient(SKILLS)
+    host = WAYS[way](memory, strict=True)
     await scenario.drive(host)
     assert host.saw(unordered=scenario.unordered) == bare.saw(unordered=scenario.unordered)
 
-    sessions = list(door.sessions.values())
+    sessions = list(memory.sessions.values())
     others = [session for session in sessions[1:] if session.messages]
     assert lines(sessions[0].lines, scenario) == lines(scenario.lines, scenario)
     assert sessions[0].outcome is not None

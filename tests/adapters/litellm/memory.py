@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from acontext_adapters.testing.doors import lines_of
+from acontext_adapters.testing.memory_clients import lines_of
 from acontext_store.open import open_store
 from acontext_store.types import Outcome, Session, StoredMessage
 

@@ -10,7 +10,7 @@ from typing import Any
 import litellm
 from litellm import CustomLLM, ModelResponse
 
-from acontext_adapters.testing import Tools, Turn
+from acontext_adapters.testing import HostTools, Turn
 
 Json = dict[str, Any]
 MODEL = "scripted/model"
@@ -100,7 +100,7 @@ async def done(value: Any) -> Any:
 
 
 async def talk(
-    complete: Callable[..., Any], history: list[Any], tools: Tools, *, streamed: bool, see: Callable[[Any], object]
+    complete: Callable[..., Any], history: list[Any], tools: HostTools, *, streamed: bool, see: Callable[[Any], object]
 ) -> str:
     """One turn of an agent as a host writes it: the model is called until it calls no more tools."""
     system = {"role": "system", "content": "Base."}
@@ -131,7 +131,7 @@ async def _read(stream: Any) -> AsyncIterator[Any]:
             yield chunk
 
 
-async def use(tools: Tools, name: str, arguments: str) -> str:
+async def use(tools: HostTools, name: str, arguments: str) -> str:
     """A tool's result as the host tells the model."""
     try:
         return str(await done(getattr(tools, name)(**json.loads(arguments))))

@@ -11,9 +11,9 @@ import openai
 import pytest
 
 from acontext_adapters.litellm import bodies, functions, streams
-from acontext_adapters.model_calls import Calls, chat
+from acontext_adapters.model_calls import CallRecorder, chat
 from acontext_adapters.model_calls import turns as model_calls
-from acontext_adapters.testing import AdapterContract, Played, RecordingDoor, Tools, Turn
+from acontext_adapters.testing import AdapterContract, HostTools, MemoryClient, Played, Turn
 from acontext_adapters.testing.contract import ContextContract, InjectingContract, RecordingContract
 from acontext_adapters.testing.option_contract import OptionContract, WrappingContract
 from acontext_plugins import runs
@@ -46,7 +46,7 @@ STEPS: list[tuple[Any, str]] = [
 def _taught(monkeypatch: pytest.MonkeyPatch) -> None:
     """LiteLLM knows the scripted provider. What is known of conversations is bounded, here closely."""
     teach()
-    monkeypatch.setattr(functions, "calls", Calls(turns=4, sessions=8))
+    monkeypatch.setattr(functions, "calls", CallRecorder(turns=4, sessions=8))
 
 
 @contextlib.contextmanager
@@ -59,7 +59,7 @@ def own_errors() -> Iterator[None]:
 
 
 class _Sdk(WrappingContract, OptionContract, InjectingContract, RecordingContract):
-    """What is kept and injected, and what `learning` is told: for every door of the SDK."""
+    """What is kept and injected, and what `learning` is told: for every client of the SDK."""
 
     function: Any = staticmethod(litellm.acompletion)
     inject_as: Any = "system"
@@ -69,20 +69,26 @@ class _Sdk(WrappingContract, OptionContract, InjectingContract, RecordingContrac
         "resume": "a function never waits for a person: the host does",
     }
 
-    def door(self, door: RecordingDoor | None, options: dict[str, Any]) -> Any:
+    def memory(self, memory: MemoryClient | None, options: dict[str, Any]) -> Any:
         """What the host calls."""
-        if door is None:
+        if memory is None:
             return self.function
-        return learning(self.function, **self.given(door, options))
+        return learning(self.function, **self.given(memory, options))
 
-    def given(self, door: RecordingDoor, options: dict[str, Any]) -> dict[str, Any]:
-        return {"space": "s", "client": door, "deadline": 0.01, "inject_as": self.inject_as} | options
+    def given(self, memory: MemoryClient, options: dict[str, Any]) -> dict[str, Any]:
+        return {"space": "s", "client": memory, "deadline": 0.01, "inject_as": self.inject_as} | options
 
     async def play(
-        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False, **options: Any
+        self,
+        turns: Sequence[Turn],
+        tools: HostTools,
+        memory: MemoryClient | None,
+        *,
+        streamed: bool = False,
+        **options: Any,
     ) -> Played:
         provider.script(turns)
-        complete = self.door(door, options)
+        complete = self.memory(memory, options)
         played = Played()
         history: list[Any] = []
         with own_errors():
@@ -98,7 +104,7 @@ class _Sdk(WrappingContract, OptionContract, InjectingContract, RecordingContrac
 
 
 class TestACompletion(_Sdk, AdapterContract):
-    """All of the contract; the rest of it is the same for all doors."""
+    """All of the contract; the rest of it is the same for all clients."""
 
     steps: ClassVar[Any] = [*STEPS, (runs.Run, "arecall")]
     runs = 60
@@ -113,11 +119,11 @@ class TestACompletionInTheUsersTurn(_Sdk):
 
 
 class TestRouter(_Sdk):
-    def door(self, door: RecordingDoor | None, options: dict[str, Any]) -> Any:
+    def memory(self, memory: MemoryClient | None, options: dict[str, Any]) -> Any:
         models = [{"model_name": MODEL, "litellm_params": {"model": MODEL}}]
         router = litellm.Router(model_list=models, num_retries=0, disable_cooldowns=True)
-        if door is not None:
-            router = learning(router, **self.given(door, options))
+        if memory is not None:
+            router = learning(router, **self.given(memory, options))
         return router.acompletion
 
 
@@ -127,12 +133,18 @@ class TestInAFunction(_Sdk, ContextContract):
     unsupported: ClassVar[Mapping[str, str]] = {"resume": "a function never waits for a person: the host does"}
 
     async def play(
-        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False, **options: Any
+        self,
+        turns: Sequence[Turn],
+        tools: HostTools,
+        memory: MemoryClient | None,
+        *,
+        streamed: bool = False,
+        **options: Any,
     ) -> Played:
         provider.script(turns)
-        complete, answer = self.door(door, options), talk
-        if door is not None:
-            answer = learning(talk, **{"session": f"talk {id(door)} {turns[0].says}"} | self.given(door, options))
+        complete, answer = self.memory(memory, options), talk
+        if memory is not None:
+            answer = learning(talk, **{"session": f"talk {id(memory)} {turns[0].says}"} | self.given(memory, options))
         played = Played()
         history: list[Any] = []
         with own_errors():

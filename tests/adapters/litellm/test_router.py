@@ -13,8 +13,8 @@ import litellm
 import pytest
 
 from acontext_adapters.litellm import functions
-from acontext_adapters.model_calls import Calls
-from acontext_adapters.testing import SKILLS, RecordingDoor
+from acontext_adapters.model_calls import CallRecorder
+from acontext_adapters.testing import SKILLS, MemoryClient
 from acontext_plugins.learning import learning
 
 from .upstream import Refused, Upstream
@@ -27,7 +27,7 @@ NEW = {"model_name": "new", "litellm_params": {"model": "openai/new-model"}}
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(functions, "calls", Calls())
+    monkeypatch.setattr(functions, "calls", CallRecorder())
     lists = ("callbacks", "success_callback", "failure_callback", "_async_success_callback", "_async_failure_callback")
     before = {name: list(getattr(litellm, name)) for name in lists}
     yield
@@ -147,14 +147,14 @@ async def test_what_is_changed_afterwards_is_seen_by_every_call(change: str, way
     seen = []
     for changed, asked in ("bare", "bare"), ("wise", "wise"), ("bare", "wise"):
         bare = router(upstream)
-        both = {"bare": bare, "wise": learning(bare, space="s", client=RecordingDoor())}
+        both = {"bare": bare, "wise": learning(bare, space="s", client=MemoryClient())}
         seen.append(await CHANGES[change].seen(upstream, both[changed], both[asked], way))
     assert seen == [seen[0]] * 3
 
 
 def test_what_is_assigned_is_read_and_deleted_on_both(upstream: Upstream) -> None:
     bare = router(upstream)
-    wise = learning(bare, space="s", client=RecordingDoor())
+    wise = learning(bare, space="s", client=MemoryClient())
     wise.timeout = 7
     bare.mine = "mine"
     assert (bare.timeout, wise.timeout, wise.mine) == (7, 7, "mine")
@@ -166,76 +166,76 @@ def test_what_is_assigned_is_read_and_deleted_on_both(upstream: Upstream) -> Non
 
 @every_way
 async def test_a_call_is_recorded_and_given_skills_once(way: str, upstream: Upstream) -> None:
-    bare, door = router(upstream), RecordingDoor(SKILLS)
-    wise = learning(bare, space="s", client=door)
+    bare, memory = router(upstream), MemoryClient(SKILLS)
+    wise = learning(bare, space="s", client=memory)
     upstream.say(Refused(500), "It is 21C.")
     wise.num_retries = 1
     assert await ways[way](wise, "old") == "It is 21C."
     assert [request.prompt.count("<acontext-skills") for request in upstream.seen] == [1, 1]
-    assert door.lines == ["user: hi", "assistant: It is 21C."]
-    assert door.outcome == ("success", "")
+    assert memory.lines == ["user: hi", "assistant: It is 21C."]
+    assert memory.outcome == ("success", "")
 
 
 @every_way
 async def test_the_router_that_it_was_made_of_records_nothing(way: str, upstream: Upstream) -> None:
-    bare, door = router(upstream), RecordingDoor(SKILLS)
-    learning(bare, space="s", client=door)
+    bare, memory = router(upstream), MemoryClient(SKILLS)
+    learning(bare, space="s", client=memory)
     await ways[way](bare, "old")
-    assert door.sessions == {}
+    assert memory.sessions == {}
     assert upstream.seen[0].prompt.count("<acontext-skills") == 0
 
 
 async def test_two_spaces_share_one_router(upstream: Upstream) -> None:
-    bare, doors = router(upstream), (RecordingDoor(), RecordingDoor())
-    wise = [learning(bare, space=space, client=door) for space, door in zip("st", doors, strict=True)]
-    again = learning(wise[0], space="u", client=doors[0])
+    bare, memory_clients = router(upstream), (MemoryClient(), MemoryClient())
+    wise = [learning(bare, space=space, client=memory) for space, memory in zip("st", memory_clients, strict=True)]
+    again = learning(wise[0], space="u", client=memory_clients[0])
     wise[1].set_model_list([deployment("new", upstream)])
     for one in (*wise, again):
         await one.acompletion(model="new", messages=HI)
-    assert [len(door.sessions) for door in doors] == [2, 1]
+    assert [len(memory.sessions) for memory in memory_clients] == [2, 1]
 
 
 async def test_a_model_that_answers_fastest_gives_the_turn_its_answer(upstream: Upstream) -> None:
-    door = RecordingDoor(SKILLS)
-    wise = learning(router(upstream), space="s", client=door)
+    memory = MemoryClient(SKILLS)
+    wise = learning(router(upstream), space="s", client=memory)
     added(wise, upstream)
     await wise.abatch_completion_fastest_response(model="old, new", messages=HI)
-    assert door.lines == ["user: hi", "assistant: ok"]
+    assert memory.lines == ["user: hi", "assistant: ok"]
 
 
 async def test_of_many_conversations_each_is_a_turn(upstream: Upstream) -> None:
-    door = RecordingDoor(SKILLS)
-    wise = learning(router(upstream), space="s", client=door)
+    memory = MemoryClient(SKILLS)
+    wise = learning(router(upstream), space="s", client=memory)
     added(wise, upstream)
     rows = [HI, [{"role": "user", "content": "ho"}]]
     answers = await wise.abatch_completion(models=["old", "new"], messages=rows)
     assert [len(row) for row in answers] == [2, 2]
     answers = await wise.abatch_completion_one_model_multiple_requests("new", [[{"role": "user", "content": "hu"}]])
     assert [answer.choices[0].message.content for answer in answers] == ["ok"]
-    said = sorted(message.text for one in door.sessions.values() for message in one.messages)
+    said = sorted(message.text for one in memory.sessions.values() for message in one.messages)
     assert said == ["hi", "ho", "hu", "ok", "ok", "ok"]
     assert [request.prompt.count("<acontext-skills") for request in upstream.seen] == [1] * 5
 
 
 async def test_of_several_models_the_first_that_answers_gives_the_turn_its_answer(upstream: Upstream) -> None:
-    door = RecordingDoor()
-    wise = learning(router(upstream), space="s", client=door)
+    memory = MemoryClient()
+    wise = learning(router(upstream), space="s", client=memory)
     broken, answer = await wise.abatch_completion(models=["unknown", "old"], messages=HI)
     assert isinstance(broken, litellm.BadRequestError)
     assert answer.choices[0].message.content == "ok"
-    assert door.lines == ["user: hi", "assistant: ok"]
+    assert memory.lines == ["user: hi", "assistant: ok"]
     (broken,) = await wise.abatch_completion(models=["unknown"], messages=[{"role": "user", "content": "ho"}])
     assert isinstance(broken, litellm.BadRequestError)
-    assert [outcome.status for one in door.sessions.values() for outcome in one.outcomes] == ["success", "failed"]
+    assert [outcome.status for one in memory.sessions.values() for outcome in one.outcomes] == ["success", "failed"]
 
 
 async def test_what_stands_in_for_a_call_is_what_is_called(upstream: Upstream) -> None:
-    bare, door = router(upstream), RecordingDoor()
-    wise = learning(bare, space="s", client=door)
+    bare, memory = router(upstream), MemoryClient()
+    wise = learning(bare, space="s", client=memory)
     with patch.object(wise, "acompletion", AsyncMock(return_value="stood in")):
         assert await wise.acompletion(model="old", messages=HI) == "stood in"
         wise.acompletion.assert_awaited_once()
-    assert door.sessions == {}
+    assert memory.sessions == {}
     before = wise.acompletion
 
     async def mine(**given: Any) -> Any:
@@ -243,26 +243,26 @@ async def test_what_stands_in_for_a_call_is_what_is_called(upstream: Upstream) -
 
     wise.acompletion = mine
     await wise.acompletion(model="unknown", messages=HI)
-    assert door.lines == ["user: hi", "assistant: ok"]
+    assert memory.lines == ["user: hi", "assistant: ok"]
     wise.acompletion = before
     await bare.acompletion(model="old", messages=HI)
-    assert len(door.sessions) == 1
+    assert len(memory.sessions) == 1
 
 
 async def test_a_copy_of_it_has_memory_and_changes_alone(upstream: Upstream) -> None:
-    door = RecordingDoor()
-    wise = learning(router(upstream), space="s", client=door)
+    memory = MemoryClient()
+    wise = learning(router(upstream), space="s", client=memory)
     await copy.copy(wise).acompletion(model="old", messages=HI)
-    assert door.lines == ["user: hi", "assistant: ok"]
+    assert memory.lines == ["user: hi", "assistant: ok"]
 
 
 def test_it_passes_for_a_router(upstream: Upstream) -> None:
     bare = router(upstream)
-    wise = learning(bare, space="s", client=RecordingDoor())
+    wise = learning(bare, space="s", client=MemoryClient())
     assert isinstance(wise, litellm.Router)
     assert wise.__class__ is litellm.Router
     assert repr(wise) == repr(bare)
-    assert learning(wise.acompletion, space="s", client=RecordingDoor()) is not None
+    assert learning(wise.acompletion, space="s", client=MemoryClient()) is not None
 
 
 async def test_methods_of_a_hosts_own_router_call_with_memory(upstream: Upstream) -> None:
@@ -273,15 +273,15 @@ async def test_methods_of_a_hosts_own_router_call_with_memory(upstream: Upstream
         Mine: Any = type("Mine", (litellm.Router,), {"ask": ask})  # noqa: N806
     except TypeError:
         return  # newer versions refuse subclasses
-    door = RecordingDoor()
-    wise = learning(Mine(model_list=[deployment("old", upstream)]), space="s", client=door)
+    memory = MemoryClient()
+    wise = learning(Mine(model_list=[deployment("old", upstream)]), space="s", client=memory)
     await wise.ask("hi")
-    assert door.lines == ["user: hi", "assistant: ok"]
+    assert memory.lines == ["user: hi", "assistant: ok"]
 
 
 async def test_what_calls_no_model_of_ours_is_as_it_was(upstream: Upstream) -> None:
-    door = RecordingDoor(SKILLS)
-    wise = learning(router(upstream), space="s", client=door)
+    memory = MemoryClient(SKILLS)
+    wise = learning(router(upstream), space="s", client=memory)
     with pytest.raises(litellm.BadRequestError):
         await wise.aembedding(model="unknown", input=["hi"])
-    assert door.sessions == {}
+    assert memory.sessions == {}

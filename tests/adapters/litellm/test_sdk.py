@@ -16,8 +16,8 @@ import litellm
 import pytest
 
 from acontext_adapters.litellm import AcontextLogger, functions
-from acontext_adapters.model_calls import Calls
-from acontext_adapters.testing import SKILLS, RecordingDoor
+from acontext_adapters.model_calls import CallRecorder
+from acontext_adapters.testing import SKILLS, MemoryClient
 from acontext_plugins.learning import learning
 
 from .memory import once
@@ -38,7 +38,7 @@ both_ways = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "st
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(functions, "calls", Calls())
+    monkeypatch.setattr(functions, "calls", CallRecorder())
     yield
     for name in ("callbacks", "success_callback", "failure_callback", "_async_success_callback", "input_callback"):
         known = getattr(litellm, name, [])
@@ -70,47 +70,47 @@ def acts(stream: Any) -> bool:
 @every_function
 @both_ways
 async def test_a_turn_is_recorded_and_given_skills_once(name: str, streamed: bool, upstream: Upstream) -> None:
-    door = RecordingDoor(SKILLS)
-    function = learning(getattr(litellm, name), space="s", client=door)
+    recorded = MemoryClient(SKILLS)
+    function = learning(getattr(litellm, name), space="s", client=recorded)
     upstream.say(SAID)
     await ask(function, **asked(name, upstream, stream=streamed))
     assert upstream.seen[0].prompt.count("<acontext-skills") == 1
-    assert door.lines == ["user: hi", f"assistant: {SAID}"]
-    assert door.outcome == ("success", "")
-    assert "canary" not in str(door.recordings)
+    assert recorded.lines == ["user: hi", f"assistant: {SAID}"]
+    assert recorded.outcome == ("success", "")
+    assert "canary" not in str(recorded.recordings)
 
 
 @every_function
 async def test_what_it_raises_is_litellms_own(name: str, upstream: Upstream) -> None:
-    door, raised = RecordingDoor(), []
-    for function in (getattr(litellm, name), learning(getattr(litellm, name), space="s", client=door)):
+    recorded, raised = MemoryClient(), []
+    for function in (getattr(litellm, name), learning(getattr(litellm, name), space="s", client=recorded)):
         upstream.say(Refused(500))
         with pytest.raises(litellm.exceptions.InternalServerError) as error:
             await ask(function, **asked(name, upstream))
         raised.append(type(error.value))
     assert raised[0] is raised[1]
-    assert door.lines == ["user: hi"]
-    assert door.outcome is not None
-    assert door.outcome[0] == "failed"
+    assert recorded.lines == ["user: hi"]
+    assert recorded.outcome is not None
+    assert recorded.outcome[0] == "failed"
 
 
 @pytest.mark.parametrize("name", list(ASKED)[1:])  # LiteLLM itself keeps its newest sync stream of a chat
 async def test_a_stream_that_nobody_reads_to_its_end_is_cancelled(name: str, upstream: Upstream) -> None:
-    door = RecordingDoor()
+    recorded = MemoryClient()
     upstream.say(SAID)
-    function = learning(getattr(litellm, name), space="s", client=door)
+    function = learning(getattr(litellm, name), space="s", client=recorded)
     stream: Any = function(**asked(name, upstream, stream=True))
     stream = await stream if asyncio.iscoroutine(stream) else stream
     first = await anext(stream) if name not in ("completion", "responses") else next(stream)
     del stream, first
     gc.collect()
-    await asyncio.to_thread(once, lambda: door.outcome is not None, "an outcome")
-    assert door.outcome == ("cancelled", "")
-    assert door.lines == ["user: hi"]
+    await asyncio.to_thread(once, lambda: recorded.outcome is not None, "an outcome")
+    assert recorded.outcome == ("cancelled", "")
+    assert recorded.lines == ["user: hi"]
 
 
 async def test_a_stream_is_of_its_class(upstream: Upstream) -> None:
-    function = learning(litellm.acompletion, space="s", client=RecordingDoor())
+    function = learning(litellm.acompletion, space="s", client=MemoryClient())
     stream = await function(**asked("acompletion", upstream, stream=True))
     assert isinstance(stream, litellm.CustomStreamWrapper)
     assert type(stream).__name__ == "CustomStreamWrapper"
@@ -118,17 +118,19 @@ async def test_a_stream_is_of_its_class(upstream: Upstream) -> None:
 
 
 async def test_a_stream_that_its_reader_closes_is_cancelled(upstream: Upstream) -> None:
-    door = RecordingDoor()
-    stream = await learning(litellm.acompletion, space="s", client=door)(**asked("acompletion", upstream, stream=True))
+    recorded = MemoryClient()
+    stream = await learning(litellm.acompletion, space="s", client=recorded)(
+        **asked("acompletion", upstream, stream=True)
+    )
     await anext(stream)
     await stream.aclose()
-    assert door.outcome == ("cancelled", "")
+    assert recorded.outcome == ("cancelled", "")
 
 
 async def test_a_stream_that_closes_itself_at_its_end_is_not_cancelled(
     upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    door, read = RecordingDoor(), litellm.CustomStreamWrapper.__anext__
+    recorded, read = MemoryClient(), litellm.CustomStreamWrapper.__anext__
 
     async def closing(stream: Any) -> Any:  # as newer versions do
         try:
@@ -139,45 +141,45 @@ async def test_a_stream_that_closes_itself_at_its_end_is_not_cancelled(
 
     monkeypatch.setattr(litellm.CustomStreamWrapper, "__anext__", closing)
     upstream.say(SAID)
-    await ask(learning(litellm.acompletion, space="s", client=door), **asked("acompletion", upstream, stream=True))
-    assert door.lines == ["user: hi", f"assistant: {SAID}"]
-    assert door.outcome == ("success", "")
+    await ask(learning(litellm.acompletion, space="s", client=recorded), **asked("acompletion", upstream, stream=True))
+    assert recorded.lines == ["user: hi", f"assistant: {SAID}"]
+    assert recorded.outcome == ("success", "")
 
 
 async def test_a_call_that_is_cancelled_is_cancelled(upstream: Upstream) -> None:
-    door, slow = RecordingDoor(), Slow(SAID)
+    recorded, slow = MemoryClient(), Slow(SAID)
     upstream.say(slow)
-    function = learning(litellm.acompletion, space="s", client=door)
+    function = learning(litellm.acompletion, space="s", client=recorded)
     calling = asyncio.create_task(function(**asked("acompletion", upstream)))
     await asyncio.to_thread(slow.begun.wait, 30)
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await calling
     slow.go.set()
-    assert door.outcome == ("cancelled", "")
+    assert recorded.outcome == ("cancelled", "")
 
 
 async def test_what_a_router_tries_again_elsewhere_is_one_turn(upstream: Upstream) -> None:
-    door = RecordingDoor(SKILLS)
+    recorded = MemoryClient(SKILLS)
     where = {"api_base": upstream.url, "api_key": "x"}
     models = [{"model_name": n, "litellm_params": {"model": f"openai/{n}", **where}} for n in ("first", "second")]
     router = litellm.Router(model_list=models, fallbacks=[{"first": ["second"]}], num_retries=0)
-    wise = learning(router, space="s", client=door)
+    wise = learning(router, space="s", client=recorded)
     upstream.say(Refused(500), SAID)
     metadata = {"session_id": "s1"}
     await wise.acompletion("first", [{"role": "user", "content": "hi"}], metadata=metadata)
     assert [request.body["model"] for request in upstream.seen] == ["first", "second"]
-    assert door.lines == ["user: hi", f"assistant: {SAID}"]
-    assert [outcome.status for outcome in door.session.outcomes] == ["success"]
-    assert door.session.ref.key == "s1"
+    assert recorded.lines == ["user: hi", f"assistant: {SAID}"]
+    assert [outcome.status for outcome in recorded.session.outcomes] == ["success"]
+    assert recorded.session.ref.key == "s1"
     assert isinstance(wise, litellm.Router)
-    assert learning(wise, space="s", client=door) is wise
+    assert learning(wise, space="s", client=recorded) is wise
 
 
 def test_the_hosts_own_messages_are_not_changed(upstream: Upstream) -> None:
     messages = [{"role": "system", "content": "Base."}, {"role": "user", "content": "hi"}]
     metadata: dict[str, Any] = {"mine": 1}
-    function = learning(litellm.completion, space="s", client=RecordingDoor(SKILLS))
+    function = learning(litellm.completion, space="s", client=MemoryClient(SKILLS))
     given = asked("completion", upstream, messages=messages, metadata=metadata)
     function(given.pop("model"), given.pop("messages"), **given)
     assert messages == [{"role": "system", "content": "Base."}, {"role": "user", "content": "hi"}]
@@ -186,16 +188,16 @@ def test_the_hosts_own_messages_are_not_changed(upstream: Upstream) -> None:
 
 
 def test_wrapped_again_with_the_same_options_it_is_the_same() -> None:
-    door = RecordingDoor()
-    one = learning(litellm.completion, space="s", client=door)
-    assert learning(one, space="s", client=door) is one
-    other = learning(one, space="t", client=door)
+    recorded = MemoryClient()
+    one = learning(litellm.completion, space="s", client=recorded)
+    assert learning(one, space="s", client=recorded) is one
+    other = learning(one, space="t", client=recorded)
     assert other is not one
     assert functions.mark_of(other).original is litellm.completion  # type: ignore[union-attr]
 
 
 def test_what_a_host_writes_around_one_with_memory_is_its_own() -> None:
-    complete = learning(litellm.completion, space="s", client=RecordingDoor())
+    complete = learning(litellm.completion, space="s", client=MemoryClient())
 
     @wraps(complete)
     def mine(**given: Any) -> Any:
@@ -206,18 +208,18 @@ def test_what_a_host_writes_around_one_with_memory_is_its_own() -> None:
 
 
 async def test_inside_a_function_with_memory_its_calls_are_part_of_it(upstream: Upstream) -> None:
-    door = RecordingDoor()
-    complete = learning(litellm.acompletion, space="s", client=door)
+    recorded = MemoryClient()
+    complete = learning(litellm.acompletion, space="s", client=recorded)
 
-    @learning(space="s", client=door)
+    @learning(space="s", client=recorded)
     async def agent(question: str) -> str:
         for _ in range(2):
             await complete(**asked("acompletion", upstream))
         return "done"
 
     await agent("hi")
-    assert len(door.sessions) == 1
-    assert [outcome.status for outcome in door.session.outcomes] == ["success"]
+    assert len(recorded.sessions) == 1
+    assert [outcome.status for outcome in recorded.session.outcomes] == ["success"]
 
 
 # -- callbacks
@@ -230,58 +232,58 @@ async def settled(logger: AcontextLogger) -> None:
 async def test_callbacks_record_and_inject_into_async_calls(name: str, streamed: bool, upstream: Upstream) -> None:
     if streamed and name != "acompletion" and not NEW:
         return  # nothing is said of these streams by older versions
-    door = RecordingDoor(SKILLS)
-    logger = AcontextLogger(space="s", client=door)
+    recorded = MemoryClient(SKILLS)
+    logger = AcontextLogger(space="s", client=recorded)
     litellm.callbacks = [logger]
     upstream.say(SAID)
     await ask(getattr(litellm, name), **asked(name, upstream, stream=streamed))
     await settled(logger)
     assert upstream.seen[0].prompt.count("<acontext-skills") == 1
-    assert door.lines == ["user: hi", f"assistant: {SAID}"]
-    assert door.outcome == ("success", "")
+    assert recorded.lines == ["user: hi", f"assistant: {SAID}"]
+    assert recorded.outcome == ("success", "")
 
 
 @both_ways
 async def test_callbacks_record_sync_calls(streamed: bool, upstream: Upstream) -> None:
-    door = RecordingDoor(SKILLS)
-    logger = AcontextLogger(space="s", client=door)
+    recorded = MemoryClient(SKILLS)
+    logger = AcontextLogger(space="s", client=recorded)
     litellm.callbacks = [logger]
     upstream.say(SAID)
     given = asked("completion", upstream, stream=streamed)
     await asyncio.to_thread(lambda: list(litellm.completion(**given)) if streamed else litellm.completion(**given))
     await settled(logger)
-    assert door.lines == ["user: hi", f"assistant: {SAID}"]
+    assert recorded.lines == ["user: hi", f"assistant: {SAID}"]
 
 
 async def test_callbacks_leave_alone_what_a_function_with_memory_records(upstream: Upstream) -> None:
-    door, other = RecordingDoor(), RecordingDoor(SKILLS)
+    recorded, other = MemoryClient(), MemoryClient(SKILLS)
     logger = AcontextLogger(space="s", client=other)
     litellm.callbacks = [logger]
     upstream.say(SAID)
-    await learning(litellm.acompletion, space="s", client=door)(**asked("acompletion", upstream))
+    await learning(litellm.acompletion, space="s", client=recorded)(**asked("acompletion", upstream))
     await settled(logger)
-    assert door.lines == ["user: hi", f"assistant: {SAID}"]
+    assert recorded.lines == ["user: hi", f"assistant: {SAID}"]
     assert (other.sessions, other.queries) == ({}, [])
 
 
 async def test_two_callbacks_record_each_for_itself(upstream: Upstream) -> None:
-    doors = RecordingDoor(), RecordingDoor()
-    loggers = [AcontextLogger(space=name, client=door) for name, door in zip("ab", doors, strict=True)]
+    memory_clients = MemoryClient(), MemoryClient()
+    loggers = [AcontextLogger(space=name, client=recorded) for name, recorded in zip("ab", memory_clients, strict=True)]
     litellm.callbacks = [*loggers]
     upstream.say(SAID)
     await asyncio.to_thread(lambda: litellm.completion(**asked("completion", upstream)))
-    for logger, door in zip(loggers, doors, strict=True):
+    for logger, recorded in zip(loggers, memory_clients, strict=True):
         await settled(logger)
-        assert door.lines == ["user: hi", f"assistant: {SAID}"]
+        assert recorded.lines == ["user: hi", f"assistant: {SAID}"]
 
 
 async def test_callbacks_say_of_a_failed_call_that_it_has_failed(upstream: Upstream) -> None:
-    door = RecordingDoor()
-    litellm.callbacks = [AcontextLogger(space="s", client=door)]
+    recorded = MemoryClient()
+    litellm.callbacks = [AcontextLogger(space="s", client=recorded)]
     upstream.say(Refused(500))
     with pytest.raises(litellm.exceptions.InternalServerError):
         await litellm.acompletion(**asked("acompletion", upstream))
-    failed: Callable[[], bool] = lambda: door.outcome is not None and door.outcome[0] == "failed"  # noqa: E731
+    failed: Callable[[], bool] = lambda: recorded.outcome is not None and recorded.outcome[0] == "failed"  # noqa: E731
     await asyncio.to_thread(once, failed, "a failure")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from acontext_plugins.testing.scripted_server import Asked, Exchange, ScriptedServer, Status
+from acontext_plugins.testing.scripted_server import Asked, HttpExchange, ScriptedServer, Status
 
 Json = dict[str, Any]
 
@@ -74,7 +74,7 @@ def _words(content: Any) -> str:
     return content or ""
 
 
-class _Streaming(Exchange):
+class _Streaming(HttpExchange):
     """Answers in pieces, too."""
 
     def stream(self, events: Iterator[Json], step: Step) -> None:
@@ -125,7 +125,7 @@ class Upstream(ScriptedServer):
     def asked(self, path: str, headers: dict[str, str], body: Json) -> Request:
         return Request(path, headers, body)
 
-    def respond(self, exchange: Exchange, asked: Asked) -> None:
+    def respond(self, exchange: HttpExchange, asked: Asked) -> None:
         assert isinstance(exchange, _Streaming)
         step: Any = self.next(asked, otherwise="ok")
         if isinstance(step, Refused):

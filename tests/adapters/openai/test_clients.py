@@ -13,9 +13,9 @@ import openai
 import pytest
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
 
-from acontext_adapters.model_calls import Calls
+from acontext_adapters.model_calls import CallRecorder
 from acontext_adapters.openai import exchange, wrap
-from acontext_adapters.testing import SKILLS, RecordingDoor
+from acontext_adapters.testing import SKILLS, MemoryClient
 from acontext_plugins.learning import learning
 
 from . import loop
@@ -33,30 +33,30 @@ CALL: Json = {"model": "m", "messages": HELLO}
 
 
 @pytest.fixture(autouse=True)
-def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
-    calls = Calls()
+def calls(monkeypatch: pytest.MonkeyPatch) -> CallRecorder:
+    calls = CallRecorder()
     monkeypatch.setattr(exchange, "calls", calls)
     return calls
 
 
 @pytest.fixture
-def door() -> RecordingDoor:
-    return RecordingDoor(SKILLS)
+def memory() -> MemoryClient:
+    return MemoryClient(SKILLS)
 
 
-def learned(provider: Provider, door: RecordingDoor, kind: Any = OpenAI, **options: Any) -> Any:
+def learned(provider: Provider, memory: MemoryClient, kind: Any = OpenAI, **options: Any) -> Any:
     own = {name: options.pop(name) for name in ("session", "inject", "inject_as") if name in options}
-    return learning(loop.client(provider, kind, **options), space="s", client=door, strict=True, deadline=30, **own)
+    return learning(loop.client(provider, kind, **options), space="s", client=memory, strict=True, deadline=30, **own)
 
 
 # -- wrapping
 @pytest.mark.parametrize(("kind", "options"), KINDS)
 async def test_it_is_a_client_of_the_same_class_with_the_same_options(
-    kind: Any, options: Any, door: RecordingDoor
+    kind: Any, options: Any, memory: MemoryClient
 ) -> None:
     provider = Provider()
     bare = loop.client(provider, kind, timeout=7.0, max_retries=5, default_headers={"x-mine": "1"}, **options)
-    client = learning(bare, space="s", client=door, strict=True)
+    client = learning(bare, space="s", client=memory, strict=True)
     assert type(client) is kind
     assert client is not bare
     for name in ("timeout", "max_retries", "base_url", "api_key", "organization"):
@@ -67,42 +67,42 @@ async def test_it_is_a_client_of_the_same_class_with_the_same_options(
     (request,) = provider.requests
     assert request.headers["x-mine"] == "1"
     assert SKILLS in provider.prompts[0]
-    assert door.lines == ["user: hello", "assistant: ok"]
-    assert door.outcome == ("success", "")
+    assert memory.lines == ["user: hello", "assistant: ok"]
+    assert memory.outcome == ("success", "")
 
 
-def test_the_client_that_was_given_stays_as_it_is(door: RecordingDoor) -> None:
+def test_the_client_that_was_given_stays_as_it_is(memory: MemoryClient) -> None:
     provider = Provider()
     bare = loop.client(provider, OpenAI)
     before = wrap.http_client_of(bare)
-    learning(bare, space="s", client=door, strict=True)
+    learning(bare, space="s", client=memory, strict=True)
     bare.chat.completions.create(**CALL)
     assert wrap.http_client_of(bare) is before
     assert SKILLS not in provider.prompts[0]
-    assert door.recordings == []
+    assert memory.recordings == []
 
 
-def test_wrapped_again_it_is_the_same_or_wrapped_anew(door: RecordingDoor) -> None:
+def test_wrapped_again_it_is_the_same_or_wrapped_anew(memory: MemoryClient) -> None:
     provider = Provider()
-    client = learned(provider, door)
-    assert learning(client, space="s", client=door, strict=True, deadline=30) is client
-    other = learning(client, space="other", client=door, strict=True)
+    client = learned(provider, memory)
+    assert learning(client, space="s", client=memory, strict=True, deadline=30) is client
+    other = learning(client, space="other", client=memory, strict=True)
     assert other is not client
     other.chat.completions.create(**CALL)
-    assert [query.space for query in door.queries] == ["other"]
+    assert [query.space for query in memory.queries] == ["other"]
     assert provider.prompts[0].count("<acontext-skills") == 1
 
 
-def test_clients_made_with_its_options_are_learned_too(door: RecordingDoor) -> None:
+def test_clients_made_with_its_options_are_learned_too(memory: MemoryClient) -> None:
     provider = Provider()
-    client = learned(provider, door)
+    client = learned(provider, memory)
     client.with_options(timeout=3).chat.completions.create(**CALL)
     client.copy(max_retries=1).chat.completions.create(**CALL)
     assert all(SKILLS in prompt for prompt in provider.prompts)
-    assert len(door.sessions) == 2
+    assert len(memory.sessions) == 2
 
 
-def test_the_users_http_client_does_all_the_work(door: RecordingDoor) -> None:
+def test_the_users_http_client_does_all_the_work(memory: MemoryClient) -> None:
     seen: list[str] = []
     http = httpx.Client(
         transport=httpx.MockTransport(Provider()),
@@ -114,7 +114,7 @@ def test_the_users_http_client_does_all_the_work(door: RecordingDoor) -> None:
         cookies={"a": "b"},
         timeout=11,
     )
-    client = learning(OpenAI(api_key="k", http_client=http, max_retries=0), space="s", client=door, strict=True)
+    client = learning(OpenAI(api_key="k", http_client=http, max_retries=0), space="s", client=memory, strict=True)
     assert client.timeout == openai.OpenAI(api_key="k", http_client=http).timeout
     sent = client.chat.completions.with_raw_response.create(**CALL).http_request
     assert seen == ["/v1/chat/completions", ""]
@@ -126,21 +126,21 @@ def test_the_users_http_client_does_all_the_work(door: RecordingDoor) -> None:
     assert ours.timeout == http.timeout
 
 
-async def test_closing_closes_as_it_does_for_any_copy(door: RecordingDoor) -> None:
+async def test_closing_closes_as_it_does_for_any_copy(memory: MemoryClient) -> None:
     bare = loop.client(Provider(), OpenAI)
-    with learning(bare, space="s", client=door) as client:
+    with learning(bare, space="s", client=memory) as client:
         assert not client.is_closed()
     assert client.is_closed()
     assert bare.is_closed()
     other = loop.client(Provider(), AsyncOpenAI)
-    async with learning(other, space="s", client=door) as client:
+    async with learning(other, space="s", client=memory) as client:
         pass
     assert other.is_closed()
 
 
-def test_a_client_without_an_http_client_of_the_users_keeps_the_sdks_own(door: RecordingDoor) -> None:
+def test_a_client_without_an_http_client_of_the_users_keeps_the_sdks_own(memory: MemoryClient) -> None:
     bare = OpenAI(api_key="k")
-    client = learning(bare, space="s", client=door)
+    client = learning(bare, space="s", client=memory)
     ours = wrap.http_client_of(client)
     assert ours.acontext_inner is wrap.http_client_of(bare)
     del bare
@@ -148,15 +148,15 @@ def test_a_client_without_an_http_client_of_the_users_keeps_the_sdks_own(door: R
     assert not client.is_closed()
 
 
-def test_a_subclass_stays_what_it_is(door: RecordingDoor) -> None:
+def test_a_subclass_stays_what_it_is(memory: MemoryClient) -> None:
     class Mine(OpenAI):
         def hello(self) -> str:
             return str(self.chat.completions.create(**CALL).choices[0].message.content)
 
-    client = learned(Provider(), door, Mine)
+    client = learned(Provider(), memory, Mine)
     assert type(client) is Mine
     assert client.hello() == "ok"
-    assert door.lines == ["user: hello", "assistant: ok"]
+    assert memory.lines == ["user: hello", "assistant: ok"]
 
 
 def test_an_http_client_of_nobody_we_know_is_named() -> None:
@@ -165,7 +165,7 @@ def test_an_http_client_of_nobody_we_know_is_named() -> None:
             return type("Copy", (), {"received": 5})()
 
     with pytest.raises(TypeError, match="does not know the HTTP client"):
-        learning(Odd(api_key="k"), space="s", client=RecordingDoor())
+        learning(Odd(api_key="k"), space="s", client=MemoryClient())
 
 
 def test_importing_the_adapter_loads_neither_the_sdk_nor_an_http_library() -> None:
@@ -242,38 +242,38 @@ WAYS = {**_chat_ways(), **_response_ways()}
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_way_to_call_gives_what_it_gives_and_is_recorded_once(way: str, door: RecordingDoor) -> None:
+def test_every_way_to_call_gives_what_it_gives_and_is_recorded_once(way: str, memory: MemoryClient) -> None:
     bare = WAYS[way](loop.client(Provider("21C in Oslo"), OpenAI))
     provider = Provider("21C in Oslo")
-    assert WAYS[way](learned(provider, door)) == bare
+    assert WAYS[way](learned(provider, memory)) == bare
     assert SKILLS in provider.prompts[0]
     assert int(provider.requests[0].headers["content-length"]) == len(provider.requests[0].content)
-    assert door.lines == ["user: hello", "assistant: 21C in Oslo"]
-    assert [outcome.status for outcome in door.session.outcomes] == ["success"]
+    assert memory.lines == ["user: hello", "assistant: 21C in Oslo"]
+    assert [outcome.status for outcome in memory.session.outcomes] == ["success"]
 
 
-def test_requests_that_are_no_calls_of_a_model_are_left_alone(door: RecordingDoor) -> None:
+def test_requests_that_are_no_calls_of_a_model_are_left_alone(memory: MemoryClient) -> None:
     provider = Provider()
-    client = learned(provider, door)
+    client = learned(provider, memory)
     client.models.list()
     client.post("/embeddings", body={"input": "secret"}, cast_to=httpx.Response)
     client.files.with_raw_response.create(file=b"a file", purpose="batch")
     client.post("/responses/compact", body={"input": "secret", "model": "m"}, cast_to=httpx.Response)
     assert len(provider.requests) == 4
-    assert door.recordings == []
-    assert door.queries == []
+    assert memory.recordings == []
+    assert memory.queries == []
 
 
-def test_nothing_of_headers_or_keys_is_kept(door: RecordingDoor) -> None:
-    client = learned(Provider(), door)
+def test_nothing_of_headers_or_keys_is_kept(memory: MemoryClient) -> None:
+    client = learned(Provider(), memory)
     client.chat.completions.create(**CALL, extra_headers={"x-secret": "hush"}, user="ada")
-    kept = "".join(message.model_dump_json() for message in door.session.messages) + repr(door.recordings)
+    kept = "".join(message.model_dump_json() for message in memory.session.messages) + repr(memory.recordings)
     assert "sk-a-secret" not in kept
     assert "hush" not in kept
 
 
-def test_the_request_that_the_host_can_see_is_its_own(door: RecordingDoor) -> None:
-    client = learned(Provider(Status(400)), door)
+def test_the_request_that_the_host_can_see_is_its_own(memory: MemoryClient) -> None:
+    client = learned(Provider(Status(400)), memory)
     with pytest.raises(openai.BadRequestError) as raised:
         client.chat.completions.create(**CALL)
     assert b"acontext" not in raised.value.request.content
@@ -283,9 +283,9 @@ def test_the_request_that_the_host_can_see_is_its_own(door: RecordingDoor) -> No
 
 
 # -- whose conversation
-async def test_a_conversation_that_is_sent_again_is_one_session(door: RecordingDoor) -> None:
+async def test_a_conversation_that_is_sent_again_is_one_session(memory: MemoryClient) -> None:
     provider = Provider([Tool("weather", "c1")], "21C", "yes")
-    client = learned(provider, door)
+    client = learned(provider, memory)
 
     class Tools:
         def weather(self, city: str) -> str:
@@ -295,7 +295,7 @@ async def test_a_conversation_that_is_sent_again_is_one_session(door: RecordingD
     await loop.chat(client, history, Tools())
     history.append({"role": "user", "content": "sure?"})
     await loop.chat(client, history, Tools())
-    assert door.lines == [
+    assert memory.lines == [
         "user: warm?",
         'call: weather {"city":"Oslo"}',
         "result: 21C in Oslo",
@@ -303,26 +303,26 @@ async def test_a_conversation_that_is_sent_again_is_one_session(door: RecordingD
         "user: sure?",
         "assistant: yes",
     ]
-    assert len({message.run_id for message in door.session.messages}) == 2
-    assert [outcome.status for outcome in door.session.outcomes] == ["success", "success"]
-    assert [query.text for query in door.queries] == ["warm?", "sure?"]
+    assert len({message.run_id for message in memory.session.messages}) == 2
+    assert [outcome.status for outcome in memory.session.outcomes] == ["success", "success"]
+    assert [query.text for query in memory.queries] == ["warm?", "sure?"]
 
 
-def test_one_client_for_each_request_goes_on_with_the_conversation(door: RecordingDoor) -> None:
+def test_one_client_for_each_request_goes_on_with_the_conversation(memory: MemoryClient) -> None:
     history = [*HELLO, {"role": "assistant", "content": "hi"}, {"role": "user", "content": "again"}]
-    learned(Provider("hi"), door).chat.completions.create(**CALL)
-    learned(Provider("yes"), door).chat.completions.create(model="m", messages=history)
-    assert door.lines == ["user: hello", "assistant: hi", "user: again", "assistant: yes"]
+    learned(Provider("hi"), memory).chat.completions.create(**CALL)
+    learned(Provider("yes"), memory).chat.completions.create(model="m", messages=history)
+    assert memory.lines == ["user: hello", "assistant: hi", "user: again", "assistant: yes"]
 
 
-def test_users_of_one_client_are_not_mixed_up(door: RecordingDoor) -> None:
-    client = learned(Provider("hi", "hi", "yes", "no"), door)
+def test_users_of_one_client_are_not_mixed_up(memory: MemoryClient) -> None:
+    client = learned(Provider("hi", "hi", "yes", "no"), memory)
     history = [*HELLO, {"role": "assistant", "content": "hi"}, {"role": "user", "content": "again"}]
     for user in ("ada", "bob"):
         client.chat.completions.create(**CALL, user=user)
     for user in ("ada", "bob"):
         client.chat.completions.create(model="m", messages=history, user=user)
-    assert [session.lines for session in door.sessions.values()] == [
+    assert [session.lines for session in memory.sessions.values()] == [
         ["user: hello", "assistant: hi", "user: again", "assistant: yes"],
         ["user: hello", "assistant: hi", "user: again", "assistant: no"],
     ]
@@ -336,22 +336,22 @@ def test_users_of_one_client_are_not_mixed_up(door: RecordingDoor) -> None:
     ],
 )
 def test_the_session_is_the_requests_own_or_the_clients(
-    asked: Any, options: Any, key: str, door: RecordingDoor
+    asked: Any, options: Any, key: str, memory: MemoryClient
 ) -> None:
-    client = learned(Provider("a", "b"), door, **options)
+    client = learned(Provider("a", "b"), memory, **options)
     client.chat.completions.create(**CALL, **asked)
     client.chat.completions.create(model="m", messages=[{"role": "user", "content": "more"}], **asked)
-    assert door.session.ref.key == key
-    assert door.lines == ["user: hello", "assistant: a", "user: more", "assistant: b"]
+    assert memory.session.ref.key == key
+    assert memory.lines == ["user: hello", "assistant: a", "user: more", "assistant: b"]
 
 
-def test_responses_that_go_on_from_one_another_are_one_session(door: RecordingDoor) -> None:
-    client = learned(Provider("a", [Tool("weather", "c1")], "c"), door)
+def test_responses_that_go_on_from_one_another_are_one_session(memory: MemoryClient) -> None:
+    client = learned(Provider("a", [Tool("weather", "c1")], "c"), memory)
     first = client.responses.create(model="m", input="yes")
     second = client.responses.create(model="m", input="yes", previous_response_id=first.id)
     result = {"type": "function_call_output", "call_id": "c1", "output": "21C"}
     client.responses.create(model="m", input=[result], previous_response_id=second.id)
-    assert door.lines == [
+    assert memory.lines == [
         "user: yes",
         "assistant: a",
         "user: yes",
@@ -359,24 +359,24 @@ def test_responses_that_go_on_from_one_another_are_one_session(door: RecordingDo
         "result: 21C",
         "assistant: c",
     ]
-    assert len({message.run_id for message in door.session.messages}) == 2
+    assert len({message.run_id for message in memory.session.messages}) == 2
 
 
-def test_a_conversation_of_the_provider_is_a_session(door: RecordingDoor) -> None:
-    client = learned(Provider("a", "b"), door)
+def test_a_conversation_of_the_provider_is_a_session(memory: MemoryClient) -> None:
+    client = learned(Provider("a", "b"), memory)
     for conversation in ("conv_1", {"id": "conv_1"}):
         client.responses.create(model="m", input="yes", extra_body={"conversation": conversation})
-    assert door.session.ref.key == "conv_1"
-    assert door.lines == ["user: yes", "assistant: a", "user: yes", "assistant: b"]
+    assert memory.session.ref.key == "conv_1"
+    assert memory.lines == ["user: yes", "assistant: a", "user: yes", "assistant: b"]
 
 
-async def test_many_conversations_at_once_stay_apart(door: RecordingDoor) -> None:
+async def test_many_conversations_at_once_stay_apart(memory: MemoryClient) -> None:
     class Echo(Provider):
         def __call__(self, request: Any) -> Any:
             self.steps = [f"about {json.loads(request.content)['messages'][-1]['content']}"]
             return super().__call__(request)
 
-    client = learned(Echo(), door, AsyncOpenAI)
+    client = learned(Echo(), memory, AsyncOpenAI)
 
     async def talk(name: str) -> None:
         history: list[Json] = []
@@ -385,9 +385,9 @@ async def test_many_conversations_at_once_stay_apart(door: RecordingDoor) -> Non
             await loop.chat(client, history, None, streamed=number % 2 == 0)
 
     await asyncio.gather(*(talk(name) for name in "abcdefgh"))
-    for session in door.sessions.values():
+    for session in memory.sessions.values():
         name = session.lines[0][6]
         assert session.lines == [
             line for number in range(4) for line in (f"user: {name}{number}", f"assistant: about {name}{number}")
         ]
-    assert len(door.sessions) == 8
+    assert len(memory.sessions) == 8

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
-from acontext_adapters.model_calls import Calls, Events, chat, responses
+from acontext_adapters.model_calls import CallRecorder, Events, chat, responses
 from acontext_adapters.model_calls import turns as model_calls
 from acontext_adapters.openai import exchange
 from acontext_adapters.shared import resent_history
-from acontext_adapters.testing import AdapterContract, Played, RecordingDoor, Tools, Turn
+from acontext_adapters.testing import AdapterContract, HostTools, MemoryClient, Played, Turn
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
 
@@ -56,7 +56,7 @@ RESPONSES += [(responses._Assembler, "feed"), (responses, "from_responses"), (re
 @pytest.fixture(autouse=True)
 def _a_small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is known of conversations is bounded; here so closely that the leak test meets the bound."""
-    monkeypatch.setattr(exchange, "calls", Calls(turns=4, sessions=8))
+    monkeypatch.setattr(exchange, "calls", CallRecorder(turns=4, sessions=8))
 
 
 class TestAsyncChat(AdapterContract):
@@ -71,12 +71,18 @@ class TestAsyncChat(AdapterContract):
     }
 
     async def play(
-        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False, **options: Any
+        self,
+        turns: Sequence[Turn],
+        tools: HostTools,
+        memory: MemoryClient | None,
+        *,
+        streamed: bool = False,
+        **options: Any,
     ) -> Played:
         provider = Provider(*(step_of(step) for turn in turns for step in turn.steps))
         client = loop.client(provider, self.kind)
-        if door is not None:
-            given = {"space": "s", "client": door, "deadline": 0.01, "inject_as": self.inject_as} | options
+        if memory is not None:
+            given = {"space": "s", "client": memory, "deadline": 0.01, "inject_as": self.inject_as} | options
             client = learning(client, **given)
         played = Played()
         history: list[Json] = []
@@ -120,15 +126,21 @@ class TestChatInAFunction(TestAsyncChat):
     runs = 120
 
     async def play(
-        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False, **options: Any
+        self,
+        turns: Sequence[Turn],
+        tools: HostTools,
+        memory: MemoryClient | None,
+        *,
+        streamed: bool = False,
+        **options: Any,
     ) -> Played:
         provider = Provider(*(step_of(step) for turn in turns for step in turn.steps))
         client = loop.client(provider, self.kind)
         answer = self.turn
-        if door is not None:
-            given = {"space": "s", "client": door, "deadline": 0.01} | options
+        if memory is not None:
+            given = {"space": "s", "client": memory, "deadline": 0.01} | options
             client = learning(client, **given)
-            answer = learning(answer, **{"session": f"talk {id(door)} {turns[0].says}"} | given)
+            answer = learning(answer, **{"session": f"talk {id(client)} {turns[0].says}"} | given)
         played = Played()
         history: list[Json] = []
         for turn in turns:

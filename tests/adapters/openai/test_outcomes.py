@@ -13,9 +13,9 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
-from acontext_adapters.model_calls import Calls
+from acontext_adapters.model_calls import CallRecorder
 from acontext_adapters.openai import exchange
-from acontext_adapters.testing import SKILLS, RecordingDoor
+from acontext_adapters.testing import SKILLS, MemoryClient
 from acontext_plugins.learning import learning
 
 from . import loop
@@ -26,90 +26,92 @@ NO_WAIT = {"retry-after-ms": "1"}
 
 
 @pytest.fixture(autouse=True)
-def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
-    calls = Calls()
+def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[CallRecorder]:
+    calls = CallRecorder()
     monkeypatch.setattr(exchange, "calls", calls)
     yield calls
     calls.flush()
 
 
 @pytest.fixture
-def door() -> RecordingDoor:
-    return RecordingDoor(SKILLS)
+def memory() -> MemoryClient:
+    return MemoryClient(SKILLS)
 
 
-def outcomes(door: RecordingDoor) -> list[tuple[str, str]]:
-    return [(outcome.status, outcome.reason) for outcome in door.session.outcomes]
+def outcomes(memory: MemoryClient) -> list[tuple[str, str]]:
+    return [(outcome.status, outcome.reason) for outcome in memory.session.outcomes]
 
 
 # -- retries
 @pytest.mark.parametrize("kind", [OpenAI, AsyncOpenAI])
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_a_retry_that_succeeds_leaves_success_only(kind: Any, streamed: bool, door: RecordingDoor) -> None:
+async def test_a_retry_that_succeeds_leaves_success_only(kind: Any, streamed: bool, memory: MemoryClient) -> None:
     provider = Provider(Status(503, headers=NO_WAIT), Status(429, headers=NO_WAIT), "ok")
-    client = learned(provider, door, kind, max_retries=2)
+    client = learned(provider, memory, kind, max_retries=2)
     await loop.chat(client, list(HELLO), None, streamed=streamed, see=lambda _: None)
-    assert door.lines == ["user: hello", "assistant: ok"]
-    assert outcomes(door) == [("success", "")]
+    assert memory.lines == ["user: hello", "assistant: ok"]
+    assert outcomes(memory) == [("success", "")]
     assert len(set(provider.prompts)) == 1, "each attempt has the same bytes"
-    assert len(door.queries) == 1
+    assert len(memory.queries) == 1
 
 
-def test_retries_that_come_to_nothing_are_one_failure(door: RecordingDoor) -> None:
+def test_retries_that_come_to_nothing_are_one_failure(memory: MemoryClient) -> None:
     provider = Provider(*[Status(503, f"overloaded {number}", NO_WAIT) for number in range(3)])
     with pytest.raises(openai.InternalServerError):
-        learned(provider, door, max_retries=2).chat.completions.create(**CALL)
-    assert door.lines == ["user: hello"]
-    assert outcomes(door) == [("failed", "503 Service Unavailable: overloaded 2")]
+        learned(provider, memory, max_retries=2).chat.completions.create(**CALL)
+    assert memory.lines == ["user: hello"]
+    assert outcomes(memory) == [("failed", "503 Service Unavailable: overloaded 2")]
 
 
-def test_a_failure_that_might_be_retried_and_is_not_is_one_in_the_end(door: RecordingDoor, calls: Calls) -> None:
-    client = learned(Provider(Status(503)), door, max_retries=2).with_options(max_retries=0)
+def test_a_failure_that_might_be_retried_and_is_not_is_one_in_the_end(
+    memory: MemoryClient, calls: CallRecorder
+) -> None:
+    client = learned(Provider(Status(503)), memory, max_retries=2).with_options(max_retries=0)
     with pytest.raises(openai.InternalServerError):
         client.chat.completions.create(**CALL)
-    assert door.session.outcomes == []
+    assert memory.session.outcomes == []
     calls.flush()
-    assert outcomes(door) == [("failed", "503 Service Unavailable: overloaded")]
+    assert outcomes(memory) == [("failed", "503 Service Unavailable: overloaded")]
 
 
-def test_what_no_retry_could_help_fails_at_once(door: RecordingDoor) -> None:
+def test_what_no_retry_could_help_fails_at_once(memory: MemoryClient) -> None:
     with pytest.raises(openai.BadRequestError):
-        learned(Provider(Status(400, "no such model")), door, max_retries=2).chat.completions.create(**CALL)
-    assert outcomes(door) == [("failed", "400 Bad Request: no such model")]
+        learned(Provider(Status(400, "no such model")), memory, max_retries=2).chat.completions.create(**CALL)
+    assert outcomes(memory) == [("failed", "400 Bad Request: no such model")]
 
 
-def test_a_provider_that_says_not_to_try_again_is_believed(door: RecordingDoor) -> None:
+def test_a_provider_that_says_not_to_try_again_is_believed(memory: MemoryClient) -> None:
     refused = Status(500, "final", {"x-should-retry": "false"})
     with pytest.raises(openai.InternalServerError):
-        learned(Provider(refused), door, max_retries=2).chat.completions.create(**CALL)
-    assert outcomes(door) == [("failed", "500 Internal Server Error: final")]
+        learned(Provider(refused), memory, max_retries=2).chat.completions.create(**CALL)
+    assert outcomes(memory) == [("failed", "500 Internal Server Error: final")]
 
 
-def test_two_conversations_that_fail_alike_both_fail(door: RecordingDoor, calls: Calls) -> None:
-    client = learned(Provider(Status(503), Status(503)), door, max_retries=2).with_options(max_retries=0)
+def test_two_conversations_that_fail_alike_both_fail(memory: MemoryClient, calls: CallRecorder) -> None:
+    client = learned(Provider(Status(503), Status(503)), memory, max_retries=2).with_options(max_retries=0)
     for _ in range(2):
         with pytest.raises(openai.InternalServerError):
             client.chat.completions.create(**CALL)
     calls.flush()
-    assert [session.outcomes[0].status for session in door.sessions.values()] == ["failed", "failed"]
+    assert [session.outcomes[0].status for session in memory.sessions.values()] == ["failed", "failed"]
 
 
-def test_a_connection_that_fails_is_retried_and_recorded_once(door: RecordingDoor) -> None:
+def test_a_connection_that_fails_is_retried_and_recorded_once(memory: MemoryClient) -> None:
     error = httpx.ConnectError("no route")
-    client = learned(Provider(error, "ok"), door, max_retries=1)
+    client = learned(Provider(error, "ok"), memory, max_retries=1)
     client.with_options(timeout=5).chat.completions.create(**CALL)
-    assert door.lines == ["user: hello", "assistant: ok"]
-    assert outcomes(door) == [("success", "")]
+    assert memory.lines == ["user: hello", "assistant: ok"]
+    assert outcomes(memory) == [("success", "")]
 
 
-def test_the_hosts_own_retry_after_a_failure_is_the_same_turn(door: RecordingDoor) -> None:
-    client = learned(Provider(Status(400), "ok"), door, session="talk")
+def test_the_hosts_own_retry_after_a_failure_is_the_same_turn(memory: MemoryClient) -> None:
+    client = learned(Provider(Status(400), "ok"), memory, session="talk")
     with pytest.raises(openai.BadRequestError):
         client.chat.completions.create(**CALL)
     client.chat.completions.create(**CALL)
-    assert door.lines == ["user: hello", "assistant: ok"]
-    assert len({message.run_id for message in door.session.messages}) == 1
-    assert [status for status, _ in outcomes(door)] == ["failed", "success"]
+    assert memory.lines == ["user: hello", "assistant: ok"]
+    assert len({message.run_id for message in memory.session.messages}) == 1
+    assert [status for status, _ in outcomes(memory)] == ["failed", "success"]
 
 
 # -- errors are the host's own
@@ -119,7 +121,7 @@ def test_the_hosts_own_retry_after_a_failure_is_the_same_turn(door: RecordingDoo
     ids=str,
 )
 @pytest.mark.parametrize("streamed", [False, True])
-def test_errors_are_the_same_as_without_us(step: Any, streamed: bool, door: RecordingDoor) -> None:
+def test_errors_are_the_same_as_without_us(step: Any, streamed: bool, memory: MemoryClient) -> None:
     def raised(client: Any) -> tuple[Any, ...]:
         with pytest.raises((openai.APIError, RuntimeError)) as caught:
             client.chat.completions.create(**CALL, stream=streamed)
@@ -128,38 +130,38 @@ def test_errors_are_the_same_as_without_us(step: Any, streamed: bool, door: Reco
         return type(error), str(error), type(error.__cause__), *mine
 
     bare = raised(loop.client(Provider(step), OpenAI))
-    assert raised(learned(Provider(step), door)) == bare
-    assert door.outcome is not None
-    assert door.outcome[0] == "failed"
+    assert raised(learned(Provider(step), memory)) == bare
+    assert memory.outcome is not None
+    assert memory.outcome[0] == "failed"
 
 
 # -- streams
-def test_a_stream_that_is_left_is_cancelled(door: RecordingDoor) -> None:
-    stream = learned(Provider("one two three"), door).chat.completions.create(**CALL, stream=True)
+def test_a_stream_that_is_left_is_cancelled(memory: MemoryClient) -> None:
+    stream = learned(Provider("one two three"), memory).chat.completions.create(**CALL, stream=True)
     for _ in stream:
         break
     stream.close()
-    assert outcomes(door) == [("cancelled", "")]
-    assert door.lines == ["user: hello"]
+    assert outcomes(memory) == [("cancelled", "")]
+    assert memory.lines == ["user: hello"]
 
 
-def test_a_stream_that_nobody_holds_any_more_is_cancelled(door: RecordingDoor) -> None:
-    stream = learned(Provider("one two three"), door).chat.completions.create(**CALL, stream=True)
+def test_a_stream_that_nobody_holds_any_more_is_cancelled(memory: MemoryClient) -> None:
+    stream = learned(Provider("one two three"), memory).chat.completions.create(**CALL, stream=True)
     next(iter(stream))
     del stream
     gc.collect()
-    assert outcomes(door) == [("cancelled", "")]
+    assert outcomes(memory) == [("cancelled", "")]
 
 
-async def test_an_async_stream_that_is_left_is_cancelled(door: RecordingDoor) -> None:
-    client = learned(Provider("one two three"), door, AsyncOpenAI)
+async def test_an_async_stream_that_is_left_is_cancelled(memory: MemoryClient) -> None:
+    client = learned(Provider("one two three"), memory, AsyncOpenAI)
     async with await client.chat.completions.create(**CALL, stream=True) as stream:
         async for _ in stream:
             break
-    assert outcomes(door) == [("cancelled", "")]
+    assert outcomes(memory) == [("cancelled", "")]
 
 
-def test_a_stream_that_breaks_has_failed_with_the_hosts_own_error(door: RecordingDoor) -> None:
+def test_a_stream_that_breaks_has_failed_with_the_hosts_own_error(memory: MemoryClient) -> None:
     step = Cut("one two", httpx.ReadError("reset"))
 
     def read(client: Any) -> tuple[list[Any], Any]:
@@ -171,17 +173,17 @@ def test_a_stream_that_breaks_has_failed_with_the_hosts_own_error(door: Recordin
             return seen, (type(error), str(error))
         return seen, None
 
-    assert read(learned(Provider(step), door)) == read(loop.client(Provider(step), OpenAI))
-    assert outcomes(door) == [("failed", "ReadError: reset")]
+    assert read(learned(Provider(step), memory)) == read(loop.client(Provider(step), OpenAI))
+    assert outcomes(memory) == [("failed", "ReadError: reset")]
 
 
-def test_a_stream_that_ends_early_has_failed(door: RecordingDoor) -> None:
-    client = learned(Provider(Cut("one two")), door)
+def test_a_stream_that_ends_early_has_failed(memory: MemoryClient) -> None:
+    client = learned(Provider(Cut("one two")), memory)
     assert len(list(client.responses.create(model="m", input="hello", stream=True))) == 4
-    assert outcomes(door) == [("failed", "the stream ended before the answer was complete")]
+    assert outcomes(memory) == [("failed", "the stream ended before the answer was complete")]
 
 
-def test_a_stream_is_closed_behind_us(door: RecordingDoor) -> None:
+def test_a_stream_is_closed_behind_us(memory: MemoryClient) -> None:
     closed: list[Any] = []
 
     class Closing(Stream):
@@ -191,7 +193,7 @@ def test_a_stream_is_closed_behind_us(door: RecordingDoor) -> None:
     lines = [f"data: {json.dumps(event)}\n\n".encode() for event in chat_events("one two", 1)]
     answer = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Closing(lines))
     http = httpx.Client(transport=httpx.MockTransport(lambda request: answer))
-    client = learning(OpenAI(api_key="k", http_client=http), space="s", client=door, strict=True)
+    client = learning(OpenAI(api_key="k", http_client=http), space="s", client=memory, strict=True)
     stream = client.chat.completions.create(**CALL, stream=True)
     next(iter(stream))
     stream.close()
@@ -199,7 +201,7 @@ def test_a_stream_is_closed_behind_us(door: RecordingDoor) -> None:
     assert len(closed) == 1
 
 
-def test_each_chunk_is_there_as_soon_as_it_has_come(door: RecordingDoor) -> None:
+def test_each_chunk_is_there_as_soon_as_it_has_come(memory: MemoryClient) -> None:
     """The host has read what was sent before the rest is sent."""
     read: list[str] = []
     sent: list[int] = []
@@ -216,16 +218,16 @@ def test_each_chunk_is_there_as_soon_as_it_has_come(door: RecordingDoor) -> None
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Slow(lines))
 
     bare = OpenAI(api_key="k", max_retries=0, http_client=httpx.Client(transport=httpx.MockTransport(serve)))
-    client = learning(bare, space="s", client=door, strict=True)
+    client = learning(bare, space="s", client=memory, strict=True)
     for chunk in client.chat.completions.create(**CALL, stream=True):
         read.append(chunk.choices[0].delta.content or "" if chunk.choices else "")
     assert len(sent) == len(read) == 7
-    assert door.lines[-1] == "assistant: one two three four"
+    assert memory.lines[-1] == "assistant: one two three four"
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 @pytest.mark.parametrize("streamed", [False, True])
-def test_compressed_answers_are_read_along(encoding: str, streamed: bool, door: RecordingDoor) -> None:
+def test_compressed_answers_are_read_along(encoding: str, streamed: bool, memory: MemoryClient) -> None:
     def serve(request: Any) -> Any:
         provider = Provider("21C in Oslo")
         answer = provider(request)
@@ -236,7 +238,7 @@ def test_compressed_answers_are_read_along(encoding: str, streamed: bool, door: 
         return httpx.Response(200, headers=headers, stream=Stream([*pieces, squeeze.flush()]))
 
     bare = OpenAI(api_key="k", max_retries=0, http_client=httpx.Client(transport=httpx.MockTransport(serve)))
-    client = learning(bare, space="s", client=door, strict=True)
+    client = learning(bare, space="s", client=memory, strict=True)
     if streamed:
         words = [
             c.choices[0].delta.content or "" for c in client.chat.completions.create(**CALL, stream=True) if c.choices
@@ -244,10 +246,10 @@ def test_compressed_answers_are_read_along(encoding: str, streamed: bool, door: 
     else:
         words = [client.chat.completions.create(**CALL).choices[0].message.content]
     assert "".join(words) == "21C in Oslo"
-    assert door.lines == ["user: hello", "assistant: 21C in Oslo"]
+    assert memory.lines == ["user: hello", "assistant: 21C in Oslo"]
 
 
-async def test_a_task_that_is_cancelled_in_a_call_is_cancelled(door: RecordingDoor) -> None:
+async def test_a_task_that_is_cancelled_in_a_call_is_cancelled(memory: MemoryClient) -> None:
     there = asyncio.Event()
 
     async def serve(request: Any) -> Any:
@@ -256,13 +258,13 @@ async def test_a_task_that_is_cancelled_in_a_call_is_cancelled(door: RecordingDo
 
     http = httpx.AsyncClient(transport=httpx.MockTransport(serve))
     bare = AsyncOpenAI(api_key="k", max_retries=2, http_client=http)
-    client = learning(bare, space="s", client=door, strict=True)
+    client = learning(bare, space="s", client=memory, strict=True)
     asking = asyncio.create_task(client.chat.completions.create(**CALL))
     await there.wait()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    assert outcomes(door) == [("cancelled", "")]
+    assert outcomes(memory) == [("cancelled", "")]
 
 
 # -- what answers mean
@@ -282,52 +284,52 @@ def chat_answer(message: Json, finish: str) -> Json:
         (chat_answer({"content": None, "refusal": "I will not"}, "stop"), ("failed", "refusal: I will not")),
     ],
 )
-def test_answers_that_are_none(answer: Json, outcome: Any, door: RecordingDoor) -> None:
-    learned(Provider(answer), door).chat.completions.create(**CALL)
-    assert outcomes(door) == [outcome]
+def test_answers_that_are_none(answer: Json, outcome: Any, memory: MemoryClient) -> None:
+    learned(Provider(answer), memory).chat.completions.create(**CALL)
+    assert outcomes(memory) == [outcome]
 
 
-def test_a_call_that_the_host_has_named_is_the_answer(door: RecordingDoor) -> None:
-    client = learned(Provider([Tool("extract", "c1")], "done"), door)
+def test_a_call_that_the_host_has_named_is_the_answer(memory: MemoryClient) -> None:
+    client = learned(Provider([Tool("extract", "c1")], "done"), memory)
     choice = {"type": "function", "function": {"name": "extract"}}
     tools = [{"type": "function", "function": {"name": "extract"}}]
     said = client.chat.completions.create(**CALL, tools=tools, tool_choice=choice).choices[0].message
-    assert outcomes(door) == [("success", "")]
+    assert outcomes(memory) == [("success", "")]
     result = {"role": "tool", "tool_call_id": "c1", "content": "kept"}
     history = [*HELLO, said.model_dump(exclude_none=True), result]
     client.chat.completions.create(model="m", messages=history, tools=tools)
-    assert len({message.run_id for message in door.session.messages}) == 1
+    assert len({message.run_id for message in memory.session.messages}) == 1
 
 
-def test_responses_in_the_background_end_when_they_are_asked_for(door: RecordingDoor) -> None:
+def test_responses_in_the_background_end_when_they_are_asked_for(memory: MemoryClient) -> None:
     class Later(Provider):
         def other(self, request: Any) -> Any:
             states = {1: "in_progress", 2: "completed"}
             polls = sum(one.method == "GET" for one in self.requests)
             return httpx.Response(200, json=response_answer("21C" if polls > 1 else "", 1, states[polls]))
 
-    client = learned(Later(response_answer("", 1, "queued")), door)
+    client = learned(Later(response_answer("", 1, "queued")), memory)
     asked = client.responses.create(model="m", input="hello", extra_body={"background": True})
     assert client.responses.retrieve(asked.id).status == "in_progress"
-    assert door.session.outcomes == []
+    assert memory.session.outcomes == []
     assert client.responses.retrieve(asked.id).output_text == "21C"
-    assert door.lines == ["user: hello", "assistant: 21C"]
-    assert outcomes(door) == [("success", "")]
+    assert memory.lines == ["user: hello", "assistant: 21C"]
+    assert outcomes(memory) == [("success", "")]
 
 
-def test_a_response_in_the_background_that_is_stopped_is_cancelled(door: RecordingDoor) -> None:
+def test_a_response_in_the_background_that_is_stopped_is_cancelled(memory: MemoryClient) -> None:
     class Stopped(Provider):
         def other(self, request: Any) -> Any:
             return httpx.Response(200, json={**response_answer("", 1, "cancelled"), "output": []})
 
-    client = learned(Stopped(response_answer("", 1, "queued")), door)
+    client = learned(Stopped(response_answer("", 1, "queued")), memory)
     client.responses.create(model="m", input="hello", extra_body={"background": True})
     client.post("/responses/resp1/cancel", cast_to=httpx.Response)
-    assert outcomes(door) == [("cancelled", "")]
+    assert outcomes(memory) == [("cancelled", "")]
 
 
-def test_a_body_that_is_no_object_goes_through(door: RecordingDoor) -> None:
+def test_a_body_that_is_no_object_goes_through(memory: MemoryClient) -> None:
     http = httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200, content=request.content)))
-    client = learning(OpenAI(api_key="k", http_client=http), space="s", client=door, strict=True)
+    client = learning(OpenAI(api_key="k", http_client=http), space="s", client=memory, strict=True)
     assert client.post("/chat/completions", body=[1], cast_to=httpx.Response).json() == [1]
-    assert door.recordings == []
+    assert memory.recordings == []

@@ -9,7 +9,7 @@ import pytest
 from agents import Agent
 
 from acontext_adapters.openai_agents import Runner
-from acontext_adapters.testing import RecordingDoor
+from acontext_adapters.testing import MemoryClient
 from acontext_plugins.learning import learning
 
 from .host import SKILLS, Host
@@ -18,9 +18,9 @@ from .scenarios import SCENARIOS, Scenario
 WAYS = {"plain runner": agents.Runner, "our runner": Runner, "our runner, untraced": Runner}
 
 
-def learner(door: RecordingDoor, **options: Any) -> Any:
+def learner(memory: MemoryClient, **options: Any) -> Any:
     def wrap(agent: Agent[Any]) -> Agent[Any]:
-        return learning(agent, space="weather", client=door, strict=True, **options)
+        return learning(agent, space="weather", client=memory, strict=True, **options)
 
     return wrap
 
@@ -33,15 +33,15 @@ async def test_a_run_is_recorded_once_with_its_outcome_and_the_host_sees_what_it
     untraced = "untraced" in way
     bare = Host(agents.Runner, lambda agent: agent, untraced=untraced)
     await scenario.drive(bare)
-    door = RecordingDoor(SKILLS)
-    wrapped = Host(WAYS[way], learner(door), untraced=untraced)
+    memory = MemoryClient(SKILLS)
+    wrapped = Host(WAYS[way], learner(memory), untraced=untraced)
     await scenario.drive(wrapped)
 
     assert wrapped.seen.events == bare.seen.events
     assert wrapped.models_saw() == bare.models_saw()
 
-    sessions = {session.ref.agent: session for session in door.sessions.values()}
-    assert len(sessions) == len(door.sessions), [s.lines for s in door.sessions.values()]
+    sessions = {session.ref.agent: session for session in memory.sessions.values()}
+    assert len(sessions) == len(memory.sessions), [s.lines for s in memory.sessions.values()]
     assert set(sessions) == ({"A", *scenario.others} if scenario.lines else set())
     if not scenario.lines:
         return
@@ -54,7 +54,7 @@ async def test_a_run_is_recorded_once_with_its_outcome_and_the_host_sees_what_it
             assert found == list(lines)
     outcome = sessions["A"].outcome
     assert ((outcome.status, outcome.reason) if outcome else None) == scenario.outcome
-    ids = [message.id for recorded in door.recordings for message in _made(recorded)]
+    ids = [message.id for recorded in memory.recordings for message in _made(recorded)]
     assert len(ids) == len(set(ids))
 
 

@@ -11,7 +11,7 @@ import pytest
 from agents import Agent, RunConfig, function_tool
 
 from acontext_adapters.openai_agents import Runner, convert, history, run_tracker, runner, tracing
-from acontext_adapters.testing import AdapterContract, Played, RecordingDoor, Tools, Turn
+from acontext_adapters.testing import AdapterContract, HostTools, MemoryClient, Played, Turn
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
 
@@ -75,7 +75,13 @@ class TestPlainRunner(AdapterContract):
     steps: ClassVar[Any] = STEPS + TRACED
 
     async def play(
-        self, turns: Sequence[Turn], tools: Tools, door: RecordingDoor | None, *, streamed: bool = False, **options: Any
+        self,
+        turns: Sequence[Turn],
+        tools: HostTools,
+        memory: MemoryClient | None,
+        *,
+        streamed: bool = False,
+        **options: Any,
     ) -> Played:
         script: list[Any] = []
         for step in (step for turn in turns for step in turn.steps):
@@ -89,8 +95,8 @@ class TestPlainRunner(AdapterContract):
         hosts = [function_tool(tool) for tool in (tools.weather, tools.broken, tools.slow)]
         hosts.append(function_tool(tools.guarded, needs_approval=True))
         agent: Agent[Any] = Agent(name="A", instructions="Base.", tools=hosts, model=model)
-        if door is not None:
-            given = {"space": "s", "client": door, "deadline": 0.01, "inject_as": self.inject_as} | options
+        if memory is not None:
+            given = {"space": "s", "client": memory, "deadline": 0.01, "inject_as": self.inject_as} | options
             agent = learning(agent, **given)
         played = Played()
         history: list[Any] = []

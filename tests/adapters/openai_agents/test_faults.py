@@ -13,7 +13,7 @@ import agents
 import pytest
 
 from acontext_adapters.openai_agents import Runner, convert, history, run_tracker, runner, tracing, wrap
-from acontext_adapters.testing import RecordingDoor, alive, broken_step, doors_in_trouble
+from acontext_adapters.testing import MemoryClient, alive, broken_step, clients_in_trouble
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
 
@@ -93,14 +93,14 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "openai.agents")
 
 
-async def same_as_bare(way: str, door: RecordingDoor, scenarios: Any = DRIVEN, **options: Any) -> None:
+async def same_as_bare(way: str, memory: MemoryClient, scenarios: Any = DRIVEN, **options: Any) -> None:
     for scenario in scenarios:
         if scenario.name not in BARE:
             host = Host(agents.Runner, lambda agent: agent)
             await scenario.drive(host)
             BARE[scenario.name] = host
         bare = BARE[scenario.name]
-        wrapped = Host(WAYS[way], lambda agent: learning(agent, space="s", client=door, deadline=0.01, **options))
+        wrapped = Host(WAYS[way], lambda agent: learning(agent, space="s", client=memory, deadline=0.01, **options))
         await scenario.drive(wrapped)
         assert wrapped.seen.events == bare.seen.events, scenario.name
         assert wrapped.models_saw() == bare.models_saw(), scenario.name
@@ -109,11 +109,11 @@ async def same_as_bare(way: str, door: RecordingDoor, scenarios: Any = DRIVEN, *
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("owner", "step"), STEPS, ids=lambda value: getattr(value, "__name__", value))
 async def test_a_step_of_ours_that_raises_changes_nothing_for_the_host(owner: Any, step: str, way: str) -> None:
-    door = RecordingDoor(SKILLS)
+    memory = MemoryClient(SKILLS)
     with broken_step(owner, step) as reached:
-        await same_as_bare(way, door, inject_as="user" if owner is runner and way == "our runner" else "system")
+        await same_as_bare(way, memory, inject_as="user" if owner is runner and way == "our runner" else "system")
         with contextlib.suppress(RuntimeError):  # where the recorder's thread would meet it, and go on
-            assert all(session.ref.key for session in door.sessions.values())
+            assert all(session.ref.key for session in memory.sessions.values())
     assert reached or (owner is runner and way == "plain runner") or step == "interrupted_in"
 
 
@@ -130,18 +130,18 @@ async def test_a_handoff_that_cannot_be_wrapped_changes_nothing_for_the_host(
         raise RuntimeError("_target fails")
 
     monkeypatch.setattr(wrap._Wrapping, "_target", fails)
-    await same_as_bare(way, RecordingDoor(SKILLS))
+    await same_as_bare(way, MemoryClient(SKILLS))
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("trouble", doors_in_trouble())
+@pytest.mark.parametrize("trouble", clients_in_trouble())
 async def test_a_memory_in_trouble_changes_nothing_for_the_host(trouble: str, way: str) -> None:
-    await same_as_bare(way, doors_in_trouble()[trouble])
+    await same_as_bare(way, clients_in_trouble()[trouble])
 
 
 async def test_tracing_processors_that_are_replaced_cost_one_outcome_and_no_more() -> None:
-    door = RecordingDoor(SKILLS)
-    host = Host(agents.Runner, lambda agent: learning(agent, space="s", client=door, strict=True))
+    memory = MemoryClient(SKILLS)
+    host = Host(agents.Runner, lambda agent: learning(agent, space="s", client=memory, strict=True))
     agent = host.wrap(host.agent(calls("one", "two", RuntimeError("503"))))
     try:
         agents.set_trace_processors([])
@@ -150,7 +150,7 @@ async def test_tracing_processors_that_are_replaced_cost_one_outcome_and_no_more
         await host.run(agent, "third")
     finally:
         agents.set_trace_processors([wrap.witness.relay])
-    sessions = list(door.sessions.values())
+    sessions = list(memory.sessions.values())
     assert [session.lines for session in sessions] == [
         ["user: weather in Oslo?", "assistant: one"],
         ["user: second", "assistant: two"],
@@ -164,7 +164,7 @@ async def test_tracing_processors_that_are_replaced_cost_one_outcome_and_no_more
 async def test_two_hundred_runs_leave_nothing_behind(way: str) -> None:
     refs: list[weakref.ref[Any]] = []
 
-    class Door(RecordingDoor):
+    class Slow(MemoryClient):
         def record(self, recording: Any) -> None:
             pass
 
@@ -181,8 +181,8 @@ async def test_two_hundred_runs_leave_nothing_behind(way: str) -> None:
 
     async def drive(count: int) -> None:
         for number in range(count):
-            door = Door(SKILLS)
-            host = Host(WAYS[way], lambda agent, door=door: learning(agent, space="s", client=door, strict=True))
+            memory = Slow(SKILLS)
+            host = Host(WAYS[way], lambda agent, memory=memory: learning(agent, space="s", client=memory, strict=True))
             await by_name[names[number % len(names)]].drive(host)
             if number % 20 == 0:
                 refs.append(weakref.ref(host))

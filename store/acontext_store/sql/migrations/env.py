@@ -1,4 +1,4 @@
-"""Alembic's door: run the steps on the connection that `schema.py` opened, inside its transaction."""
+"""Alembic's entry: run the steps on the connection that `schema.py` opened, inside its transaction."""
 
 from alembic import context
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from acontext_plugins.client import Acontext
-from acontext_plugins.runs import Door
+from acontext_plugins.runs import RecordingClient
 from acontext_plugins.service import Recall, RecallQuery, Recording, SessionRef
 from acontext_store.types import Message, Outcome
 
 
 @dataclass(slots=True)
 class RecordedSession:
-    """What a door was given for one session, in order, each message id once."""
+    """What a client was given for one session, in order, each message id once."""
 
     ref: SessionRef
     messages: list[Message] = field(default_factory=list)
@@ -59,8 +59,8 @@ def _answer(future: Future[Recall], answer: Recall) -> None:
         future.set_result(answer)
 
 
-class RecordingDoor:
-    """A door in memory. Messages are made when it is asked for them, as a recorder's thread would do later.
+class MemoryClient:
+    """A client in memory. Messages are made when it is asked for them, as a recorder's thread would do later.
 
     `text` is what every recall gives, or a function of the query. Faults: `record_error` and `recall_error` are
     raised; `hang=True` leaves recalls unanswered; `delay` answers them that many seconds late.
@@ -84,7 +84,7 @@ class RecordingDoor:
         self.queries: list[RecallQuery] = []
         self._lock = threading.RLock()
 
-    # -- Door
+    # -- RecordingClient
     def record(self, recording: Recording) -> None:
         if self.record_error is not None:
             raise self.record_error
@@ -138,8 +138,8 @@ class RecordingDoor:
         return (newest.status, newest.reason) if newest is not None else None
 
 
-class ClientDoor(RecordingDoor):
-    """A real client's door, that keeps what goes through it as well.
+class ForwardingClient(MemoryClient):
+    """A real client's client, that keeps what goes through it as well.
 
     `opening` asks runs for patience: they wait for their skills as for a database that is being opened, not a
     fraction of a second, so that a busy machine changes no test's result.
@@ -154,18 +154,18 @@ class ClientDoor(RecordingDoor):
 
     def record(self, recording: Recording) -> None:
         super().record(recording)
-        self._client.door.record(recording)
+        self._client.connection.record(recording)
 
     def recall(self, query: RecallQuery) -> Future[Recall]:
         super().recall(query)
-        return self._client.door.recall(query)
+        return self._client.connection.recall(query)
 
 
-class UnopenedClient(RecordingDoor):
-    """A client that cannot be opened: whoever asks for its door gets an exception."""
+class UnopenedClient(MemoryClient):
+    """A client that cannot be opened: whoever asks for its client gets an exception."""
 
     @property
-    def door(self) -> Door:
+    def memory(self) -> RecordingClient:
         self._refuse()
 
     def _refuse(self) -> NoReturn:
