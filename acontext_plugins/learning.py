@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import Any, Protocol, TypeVar, overload, runtime_checkable
+from typing import Any, Protocol, TypeVar, Unpack, overload, runtime_checkable
 
-from .runs import RecordingClient, RunOptions, Runtime, current_run, report
+from .runs import HasConnection, LearningOptions, RecordingClient, RunOptions, Runtime, current_run, report
 from .service import InjectAs
 
 log = logging.getLogger("acontext")
@@ -23,14 +23,7 @@ log = logging.getLogger("acontext")
 T = TypeVar("T")
 GROUP = "acontext_plugins.adapters"
 
-__all__ = ["Adapter", "HasConnection", "current_run", "learning", "loaded", "report"]
-
-
-class HasConnection(Protocol):
-    """A client, by what `learning` needs of it."""
-
-    @property
-    def connection(self) -> RecordingClient: ...
+__all__ = ["Adapter", "client_or_default", "current_run", "learning", "loaded", "report"]
 
 
 @runtime_checkable
@@ -57,20 +50,22 @@ class _Decorator(Protocol):
     def __call__(self, target: T, /) -> T: ...
 
 
-@dataclass(frozen=True, slots=True)
-class connection_of:  # noqa: N801
-    """What records for the client that was given, or for this process where none was."""
+class _ThisProcess:
+    """The client of agents that were given none."""
 
-    client: HasConnection | RecordingClient | None
+    @property
+    def connection(self) -> RecordingClient:
+        from .client.background import default_connection
 
-    def __call__(self) -> RecordingClient:
-        if self.client is None:
-            from .client.background import default_connection
+        return default_connection()
 
-            return default_connection()
-        client: Any = self.client
-        found: RecordingClient = getattr(client, "connection", client)
-        return found
+
+_THIS_PROCESS = _ThisProcess()
+
+
+def client_or_default(client: HasConnection | RecordingClient | None) -> HasConnection | RecordingClient:
+    """The client that was given; where none was, the one of this process, opened when it is first needed."""
+    return _THIS_PROCESS if client is None else client
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +99,7 @@ def learning(
     *,
     space: str | None,
     client: HasConnection | RecordingClient | None = None,
-    session: str | None = None,
-    principal: str | None = None,
-    inject: bool = True,
-    inject_as: InjectAs = "system",
-    limit: int = 3,
-    token_budget: int = 400,
-    with_trace: bool = False,
-    deadline: float = 0.3,
-    strict: bool = False,
+    **options: Unpack[LearningOptions],
 ) -> T: ...
 
 
@@ -121,15 +108,7 @@ def learning(
     *,
     space: str | None,
     client: HasConnection | RecordingClient | None = None,
-    session: str | None = None,
-    principal: str | None = None,
-    inject: bool = True,
-    inject_as: InjectAs = "system",
-    limit: int = 3,
-    token_budget: int = 400,
-    with_trace: bool = False,
-    deadline: float = 0.3,
-    strict: bool = False,
+    **options: Unpack[LearningOptions],
 ) -> _Decorator: ...
 
 
@@ -173,7 +152,7 @@ def learning(
         deadline=deadline,
         strict=strict,
     )
-    runtime = Runtime(options, connection_of(client))
+    runtime = Runtime(options, client_or_default(client))
     if target is None:
         return functools.partial(_wrap, runtime=runtime)
     return _wrap(target, runtime=runtime)

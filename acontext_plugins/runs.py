@@ -17,15 +17,27 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypedDict
 
-from acontext_store.errors import AcontextError
+from acontext_store.errors import AcontextError, InvalidInput
 from acontext_store.types import Message, Outcome, OutcomeStatus, Part, new_id
 
 from .concurrency.limited_log import LimitedLog
 from .service import InjectAs, Recall, RecallQuery, Recording, SessionRef
 
-__all__ = ["RecordingClient", "Run", "RunKind", "RunOptions", "Runtime", "current_run", "reason_of", "report"]
+__all__ = [
+    "HasConnection",
+    "InjectionOptions",
+    "LearningOptions",
+    "RecordingClient",
+    "Run",
+    "RunKind",
+    "RunOptions",
+    "Runtime",
+    "current_run",
+    "reason_of",
+    "report",
+]
 
 log = logging.getLogger("acontext")
 _outside = LimitedLog(log)
@@ -41,6 +53,32 @@ class RecordingClient(Protocol):
     def record(self, recording: Recording) -> None: ...
 
     def recall(self, query: RecallQuery) -> Future[Recall]: ...
+
+
+class HasConnection(Protocol):
+    """A client, by what `learning` needs of it."""
+
+    @property
+    def connection(self) -> RecordingClient: ...
+
+
+class InjectionOptions(TypedDict, total=False):
+    """Options of everything that injects, with the meaning and the defaults that they have in `learning`."""
+
+    inject: bool
+    inject_as: InjectAs
+    limit: int
+    token_budget: int
+    with_trace: bool
+    deadline: float
+    strict: bool
+
+
+class LearningOptions(InjectionOptions, total=False):
+    """The same, and those of whatever has one conversation and one user at a time."""
+
+    session: str | None
+    principal: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +98,10 @@ class RunOptions:
     #: The same while the database is still being opened: the first run of a process, as a rule.
     opening_deadline: float = 3.0
     strict: bool = False
+
+    def __post_init__(self) -> None:
+        if self.space is not None and not self.space.strip():
+            raise InvalidInput('space is "": name where skills gather, or give None to record only')
 
 
 #: A number for each client: an `id` would be given to another one, later.
@@ -95,19 +137,21 @@ class _Guard:
 class Runtime:
     """What an adapter stands on: starts runs, guards the host."""
 
-    def __init__(self, options: RunOptions, client: Callable[[], RecordingClient]) -> None:
+    def __init__(self, options: RunOptions, client: HasConnection | RecordingClient) -> None:
         self.options = options
-        self._client = client
+        self._given = client
         self.log = LimitedLog(log)
 
     def same_as(self, other: Runtime) -> bool:
         """Whether `other` has the same options and the same client."""
-        return self.options == other.options and self._client == other._client
+        return self.options == other.options and self._given is other._given
 
     @property
     def client(self) -> RecordingClient:
         """The client, opened on first use. May raise: call it inside `guard`."""
-        return self._client()
+        given: Any = self._given
+        found: RecordingClient = getattr(given, "connection", given)
+        return found
 
     @property
     def scope(self) -> str:

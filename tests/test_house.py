@@ -91,6 +91,25 @@ def test_every_imported_package_is_declared() -> None:
     assert {name: file for name, file in used.items() if name not in importable} == {}
 
 
+def test_the_hosts_random_numbers_are_its_own() -> None:
+    """A host that has seeded `random` gets the same numbers with us as without: ours come from objects of our own."""
+    used = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for folder in ("acontext_plugins", "store", "adapters")
+        for file in (ROOT / folder).rglob("*.py")
+        if "bench" not in file.parts
+        for node in ast.walk(ast.parse(file.read_text()))
+        if (isinstance(node, ast.ImportFrom) and node.module == "random")
+        or (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "random"
+            and node.attr not in ("Random", "SystemRandom")
+        )
+    ]
+    assert used == []
+
+
 def test_no_file_is_longer_than_six_hundred_lines() -> None:
     long = {
         str(file.relative_to(ROOT)): count

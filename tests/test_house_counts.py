@@ -16,13 +16,13 @@ LIMITS = {
     "modules at the root": 9,
     "import circles": 0,
     "imports against the layers": 0,
-    "class names in two files": 33,
+    "class names in two files": 1,
     "modules that only pass on": 0,
     "public names without a docstring": 138,
     "numeric public parameters without a unit": 108,
 }
 #: Files of ours that a run enters; the targets are 17 and 30.
-TO_THE_COMMIT = 22
+TO_THE_COMMIT = 19
 TO_THE_ACTIVE_SKILL = 46
 COUNTED = counts()
 

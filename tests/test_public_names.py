@@ -32,11 +32,13 @@ PUBLIC = {
         from_messages from_openai from_response_output from_responses item_by_item lost_marks named_items plain
         to_acontext to_anthropic to_anthropic_messages to_gemini to_gemini_contents to_message to_openai
         to_openai_messages to_response_items to_responses""",
-    "acontext_plugins.learning": "Adapter HasConnection current_run learning loaded report",
+    "acontext_plugins.learning": "Adapter client_or_default current_run learning loaded report",
     "acontext_plugins.llm": "Embedder Job LLM Purpose Reply Request ToolCall Usage ask_for",
     "acontext_plugins.protocols": """
-        Batch BatchObserver FinishedTask Learner Lesson MOST_EARLIER Observation Observer Window""",
-    "acontext_plugins.runs": "RecordingClient Run RunKind RunOptions Runtime current_run reason_of report",
+        Batch BatchObserver BatchLimits FinishedTask Learner LearningInput MOST_EARLIER Observation Observer""",
+    "acontext_plugins.runs": """
+        HasConnection InjectionOptions LearningOptions RecordingClient Run RunKind RunOptions Runtime current_run
+        reason_of report""",
     "acontext_plugins.service": """
         Confirmation FlagResult FlushResult InjectAs Job JobStatus MessagesPage Recall RecallQuery Recording SearchItem
         Service SessionRef SpaceSearchResult TokenCounts""",
@@ -47,7 +49,7 @@ PUBLIC = {
         Asked Cut Hang Raw Refusal ScriptedEmbedder ScriptedLLM ScriptedServer ServiceContract Status""",
     "acontext_store.backend": "Backend Durability backend_of installed",
     "acontext_store.open": "database_key database_path database_url open_blobs open_keys open_secret open_store",
-    "acontext_store.protocols": "BlobStore BlobWriter KeyStore Moment Pending Store",
+    "acontext_store.protocols": "BlobStore BlobWriter KeyStore Pending ReadSnapshot Store",
     "acontext_store.testing": "BlobContract StoreContract",
 }
 

@@ -120,7 +120,7 @@ class _Http(ThreadingHTTPServer):
 
 def _listen(handler: type[BaseHTTPRequestHandler]) -> _Http:
     trouble: OSError | None = None
-    for port in random.sample(_PORTS, 50):
+    for port in random.SystemRandom().sample(_PORTS, 50):  # the host may have seeded the others
         try:
             return _Http(("127.0.0.1", port), handler)
         except OSError as error:

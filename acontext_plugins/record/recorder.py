@@ -270,7 +270,7 @@ class Recorder:
 
     def _write_wave(self, wave: list[_Group]) -> None:
         """What the database refuses for now is tried again until it can be written."""
-        pauses = _BACKOFF.pauses()
+        tries = 0
         while wave:
             for group in wave:
                 self._submit(group)
@@ -286,7 +286,8 @@ class Recorder:
                 self._log.warning(
                     "retry", "acontext: the database cannot be written now; %d recordings wait in memory", self._pending
                 )
-            time.sleep(next(pauses))
+            time.sleep(_BACKOFF.pause(tries))
+            tries += 1
 
     def _submit(self, group: _Group) -> None:
         for entry in list(group.entries):
@@ -421,13 +422,6 @@ class Recorder:
             disable_task_tracking=not ref.track_tasks,
             configs=configs,
         )
-        if space_id is not None and not whole:
-            try:
-                found = self._store.session(session_id).result()
-                if found.space_id is None:
-                    self._store.update_session(session_id, space_id=space_id).result()
-            except NotFound:
-                pass
         self._known[ref.key] = None
         return session, session_id
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 
+#: Not the program's own numbers: a host that has seeded them gets the same ones with us as without.
+_chance = random.SystemRandom()
 #: Powers beyond it are no floats any more; pauses have reached any `longest` long before.
 _MOST_TRIES = 100
 
@@ -30,13 +30,9 @@ class Backoff:
 
     def pause(self, tries: int) -> float:
         """Seconds to wait after `tries` earlier pauses: 0 for the first."""
-        return self.ceiling(tries) * random.uniform(0.5, 1.0)
-
-    def pauses(self) -> Iterator[float]:
-        """Seconds to wait, one pause after the other, without end."""
-        return map(self.pause, count())
+        return self.ceiling(tries) * _chance.uniform(0.5, 1.0)
 
 
 def as_asked(seconds: float) -> float:
     """The seconds that somebody asked us to wait, and up to a tenth more: others were told the same."""
-    return seconds * random.uniform(1.0, 1.1)
+    return seconds * _chance.uniform(1.0, 1.1)

@@ -163,8 +163,9 @@ class Store(Protocol):
         """Keep messages and outcomes in order and make the session's observe work due, or do none of it.
 
         Ids that are kept already are ignored, so a caller may safely repeat itself. `ensure` creates the session
-        where its id is unknown; without it an unknown session raises NotFound. The session refers from now on to
-        the blobs that its messages name (`Part.asset`, `native`). The observe work is due after
+        where its id is unknown, and gives it its space where it has none; without `ensure` an unknown session raises
+        NotFound. The session refers from now on to the blobs that its messages name (`Part.asset`, `native`). The
+        observe work is due after
         `quiet` seconds without another append, at the latest `max_wait` seconds after the first, and with `buffer` at
         once when so many messages wait that nobody observes yet; not at all where the session has
         `disable_task_tracking`.

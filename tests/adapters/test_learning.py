@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import importlib.util
+import inspect
 import logging
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import pytest
 
 from acontext_adapters.testing import MemoryClient
 from acontext_plugins import learning as public
+from acontext_plugins.errors import InvalidInput
 from acontext_plugins.learning import Adapter, _adapters, current_run, learning, report
-from acontext_plugins.runs import RunOptions, Runtime
+from acontext_plugins.runs import InjectionOptions, LearningOptions, RunOptions, Runtime
 
 TYPED = """
 from collections.abc import AsyncIterator, Iterator
@@ -157,12 +159,12 @@ def test_an_adapter_that_cannot_be_loaded_is_said_once_and_named_where_it_is_mis
     ]
 
 
-def test_a_client_is_taken_by_its_door() -> None:
+def test_a_client_is_taken_by_its_connection() -> None:
     memory = MemoryClient()
 
     class Client:
         def __init__(self) -> None:
-            self.memory = memory
+            self.connection = memory
 
     @learning(space="s", client=Client())
     def double(word: str) -> str:
@@ -203,16 +205,16 @@ def test_the_decorator_and_the_call_are_the_same() -> None:
 
 
 def test_two_clients_never_share_a_scope_even_when_one_takes_the_place_of_the_other() -> None:
-    scopes = [Runtime(RunOptions(space="s"), partial(_same, memory)).scope for memory in _doors(200)]
+    scopes = [Runtime(RunOptions(space="s"), memory).scope for memory in _doors(200)]
     assert len(set(scopes)) == 200
     memory = MemoryClient()
-    same = [Runtime(RunOptions(space="s"), partial(_same, memory)).scope for _ in range(2)]
+    same = [Runtime(RunOptions(space="s"), memory).scope for _ in range(2)]
     assert same[0] == same[1]
 
 
 async def test_who_asks_for_skills_while_another_one_waits_gets_the_same() -> None:
     memory = MemoryClient("skills", delay=0.05)
-    run = Runtime(RunOptions(space="s", deadline=30), partial(_same, memory)).start(label="l")
+    run = Runtime(RunOptions(space="s", deadline=30), memory).start(label="l")
     first, second = await asyncio.gather(run.arecall("warm?"), run.arecall("warm?"))
     assert (first, second) == ("skills", "skills")
     assert len(memory.queries) == 1
@@ -220,7 +222,7 @@ async def test_who_asks_for_skills_while_another_one_waits_gets_the_same() -> No
 
 async def test_one_who_is_cancelled_while_it_waits_takes_nothing_from_the_others() -> None:
     memory = MemoryClient("skills", delay=0.05)
-    run = Runtime(RunOptions(space="s", deadline=30), partial(_same, memory)).start(label="l")
+    run = Runtime(RunOptions(space="s", deadline=30), memory).start(label="l")
     waiting = asyncio.create_task(run.arecall("warm?"))
     other = asyncio.create_task(run.arecall("warm?"))
     await asyncio.sleep(0)
@@ -232,7 +234,7 @@ async def test_one_who_is_cancelled_while_it_waits_takes_nothing_from_the_others
 
 async def test_after_the_deadline_the_whole_run_goes_without() -> None:
     memory = MemoryClient("skills", delay=0.05)
-    run = Runtime(RunOptions(space="s", deadline=0.001), partial(_same, memory)).start(label="l")
+    run = Runtime(RunOptions(space="s", deadline=0.001), memory).start(label="l")
     assert await run.arecall("warm?") == ""
     await asyncio.sleep(0.1)
     assert await run.arecall("warm?") == ""
@@ -243,5 +245,22 @@ def _doors(count: int) -> Iterator[MemoryClient]:
         yield MemoryClient()
 
 
-def _same(memory: MemoryClient) -> MemoryClient:
-    return memory
+def test_options_are_the_same_wherever_they_are_taken() -> None:
+    """`learning` spells them out for whoever reads its help; everything else takes them as a typed dict."""
+    taken = inspect.signature(learning).parameters
+    keys = set(LearningOptions.__annotations__) | set(InjectionOptions.__annotations__)
+    assert set(taken) - {"target", "space", "client"} == keys
+    fields = {field.name: field.default for field in dataclasses.fields(RunOptions)}
+    assert {name: taken[name].default for name in keys} == {name: fields[name] for name in keys}
+    assert set(fields) - keys == {"space", "opening_deadline"}
+
+
+@pytest.mark.parametrize("space", ["", " "])
+def test_a_space_without_a_name_is_refused(space: str) -> None:
+    with pytest.raises(InvalidInput, match="give None to record only"):
+        learning(len, space=space)
+
+
+def test_an_option_that_is_none_is_named() -> None:
+    with pytest.raises(TypeError, match="tokenbudget"):
+        learning(len, space="s", tokenbudget=5)  # type: ignore[call-overload]

@@ -99,9 +99,7 @@ class Host:
         self.wire = wire
         self.recorded = recorded or MemoryClient(SKILLS)
         self.calls = calls if calls is not None else CallRecorder()
-        self.runtime = Runtime(
-            RunOptions(**{"space": "s", "strict": True, "deadline": 30, **options}), lambda: self.recorded
-        )
+        self.runtime = Runtime(RunOptions(**{"space": "s", "strict": True, "deadline": 30, **options}), self.recorded)
         self.sent: list[Json] = []
 
     def ask(self, history: list[Json], answer: list[Json] | None, **options: Any) -> Any:

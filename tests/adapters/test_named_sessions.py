@@ -42,7 +42,7 @@ class Talk:
 
     def __init__(self, client: Acontext, workers: int = 1) -> None:
         self.client = client
-        self.runtime = Runtime(RunOptions(space=None, strict=True), lambda: client.connection)
+        self.runtime = Runtime(RunOptions(space=None, strict=True), client)
         self.workers = [CallRecorder() for _ in range(workers)]
 
     def begin(self, *items: Json, worker: int = 0, **options: Any) -> RecordedCall:

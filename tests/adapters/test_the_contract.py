@@ -197,14 +197,14 @@ SLIPS = {
         "in_the_users_newest_turn",
         "but it works: take it off the list",
     ),
-    "nothing is wrapped": ("if client is not None", "if False", "has_the_type_that_it_had", "has not called learning"),
+    "nothing is wrapped": ("if memory is not None", "if False", "has_the_type_that_it_had", "has not called learning"),
 }
 WITH_OPTIONS = """
 
 def with_options(runtime, **options):
     from acontext_plugins.runs import Runtime
 
-    return Runtime(replace(runtime.options, **options), runtime._door)
+    return Runtime(replace(runtime.options, **options), runtime._given)
 """
 #: `learning` of a test whose adapter is the one in `module`.
 ITS_OWN_LEARNING = """

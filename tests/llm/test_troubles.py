@@ -101,7 +101,7 @@ async def test_a_call_that_does_not_end_is_left_at_the_timeout(server: ScriptedS
 
     llm = LiteLLMClient(settings(server, timeout=0.1))
     with pytest.raises(LearningUnavailable, match="did not answer within"):
-        await llm._memory.ask(never, "learn", 1)
+        await llm._door.ask(never, "learn", 1)
 
 
 class _Error(Exception):

@@ -64,7 +64,7 @@ def test_no_secret_reaches_a_file_a_log_line_or_an_answer(tmp_path: Path, caplog
         )
         query = RecallQuery("support", f"fetch with {secret['recall']}", session_key=ref.key, run_id="r")
         client.connection.recall(query).result(10)
-        run = Runtime(RunOptions(space="support"), lambda: client.connection).start(label="l", session_key="other")
+        run = Runtime(RunOptions(space="support"), client).start(label="l", session_key="other")
         run.record(_said("user", "what now?"))
         run.report("failed", secret["report"])
         run.record_tool("look", {"authorization": secret["user turn"]}, secret["tool result"], error=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from acontext_plugins.learning import HasConnection, connection_of
-from acontext_plugins.runs import RecordingClient, RunOptions, Runtime
+from acontext_plugins.learning import client_or_default
+from acontext_plugins.runs import HasConnection, RecordingClient, RunOptions, Runtime
 
 from .run_tracker import current_watch
 
@@ -30,7 +30,7 @@ class AcontextStore:
         deadline: float = 0.3,
     ) -> None:
         options = RunOptions(space=space, limit=limit, token_budget=token_budget, deadline=deadline)
-        self._runtime = Runtime(options, connection_of(client))
+        self._runtime = Runtime(options, client_or_default(client))
 
     @property
     def learning_type(self) -> str:

@@ -11,8 +11,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent
 from langgraph.types import Command
 
-from acontext_plugins.learning import HasConnection, connection_of
-from acontext_plugins.runs import RecordingClient, RunKind, RunOptions, Runtime
+from acontext_plugins.learning import client_or_default
+from acontext_plugins.runs import HasConnection, RecordingClient, RunKind, RunOptions, Runtime
 
 from .convert import messages_in
 from .run_tracker import LangChainRunTracker, Scope, scope
@@ -52,7 +52,7 @@ class AcontextCallbackHandler(GraphCallbackHandler):
         strict: bool = False,
     ) -> None:
         options = RunOptions(space=space, session=session, principal=principal, inject=False, strict=strict)
-        self._setup(Runtime(options, connection_of(client)))
+        self._setup(Runtime(options, client_or_default(client)))
 
     def _setup(self, runtime: Runtime) -> None:
         self.runtime = runtime

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config
 
-from acontext_plugins.learning import HasConnection, connection_of
-from acontext_plugins.runs import RecordingClient, RunOptions, Runtime
-from acontext_plugins.service import InjectAs
+from acontext_plugins.learning import client_or_default
+from acontext_plugins.runs import HasConnection, LearningOptions, RecordingClient, RunOptions, Runtime
 
 from .convert import messages_in
 from .graph import thread_of
@@ -35,30 +34,10 @@ class AcontextMiddleware(AgentMiddleware[Any, Any, Any]):
         *,
         space: str | None,
         client: HasConnection | RecordingClient | None = None,
-        session: str | None = None,
-        principal: str | None = None,
-        inject: bool = True,
-        inject_as: InjectAs = "system",
-        limit: int = 3,
-        token_budget: int = 400,
-        with_trace: bool = False,
-        deadline: float = 0.3,
-        strict: bool = False,
+        **options: Unpack[LearningOptions],
     ) -> None:
         super().__init__()
-        options = RunOptions(
-            space=space,
-            session=session,
-            principal=principal,
-            inject=inject,
-            inject_as=inject_as,
-            limit=limit,
-            token_budget=token_budget,
-            with_trace=with_trace,
-            deadline=deadline,
-            strict=strict,
-        )
-        self.runtime = Runtime(options, connection_of(client))
+        self.runtime = Runtime(RunOptions(space=space, **options), client_or_default(client))
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]

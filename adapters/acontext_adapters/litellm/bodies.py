@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import logging
 from collections.abc import Mapping
@@ -49,6 +50,20 @@ def _plain(value: Any) -> Any:
     return value
 
 
+class FromSettings(enum.Enum):
+    """What stands for a value that the settings of the environment have."""
+
+    SPACE = "ACONTEXT_SPACE"
+
+
+FROM_SETTINGS = FromSettings.SPACE
+
+
+def chosen_space(space: str | FromSettings | None) -> str | None:
+    """The space that was given, None (only recorded) as well; where none was given, that of the settings."""
+    return default_space() if isinstance(space, FromSettings) else space
+
+
 @functools.cache
 def default_space() -> str | None:
     """The settings' space. A host starts also where the settings are wrong: what is wrong is said."""
@@ -57,8 +72,8 @@ def default_space() -> str | None:
     except Exception as error:
         log.warning("acontext: there is no default space: %s", error)
         return None
-    if space is None:
+    if not space:
         log.warning(
             "acontext: there is no default space, so calls that name none are only recorded: set ACONTEXT_SPACE"
         )
-    return space
+    return space or None

@@ -13,13 +13,13 @@ from contextvars import ContextVar
 from typing import Any
 
 from acontext_plugins.extras import naming_the_extra
-from acontext_plugins.learning import connection_of
+from acontext_plugins.learning import client_or_default
 from acontext_plugins.llm.own_calls import asking
 from acontext_plugins.runs import RunOptions, Runtime, reason_of
 from acontext_store.types import Json
 
 from ..model_calls import CallRecorder, RecordedCall, WireFormat
-from .bodies import body_of, default_space, injected
+from .bodies import FROM_SETTINGS, FromSettings, body_of, chosen_space, injected
 from .identity import session_of
 from .streaming_calls import watched
 from .streams import as_json, wire_of
@@ -185,45 +185,67 @@ def _positions(function: Any) -> Sequence[str]:
 
 # -- functions like LiteLLM's own
 @functools.lru_cache(maxsize=1024)
-def _made(name: str, space: str | None, session: str | None, principal: str | None) -> Callable[..., Any]:
+def _made(
+    name: str, space: str | FromSettings | None, session: str | None, principal: str | None
+) -> Callable[..., Any]:
     with naming_the_extra():
         import litellm
 
-    options = RunOptions(space=space or default_space(), session=session, principal=principal)
-    made: Callable[..., Any] = wrapped(getattr(litellm, name), name, Runtime(options, connection_of(None)))
+    options = RunOptions(space=chosen_space(space), session=session, principal=principal)
+    made: Callable[..., Any] = wrapped(getattr(litellm, name), name, Runtime(options, client_or_default(None)))
     return made
 
 
 def completion(
-    *args: Any, space: str | None = None, session: str | None = None, principal: str | None = None, **kwargs: Any
+    *args: Any,
+    space: str | FromSettings | None = FROM_SETTINGS,
+    session: str | None = None,
+    principal: str | None = None,
+    **kwargs: Any,
 ) -> Any:
-    """`litellm.completion` with memory. `space` is where it learns (None = `ACONTEXT_SPACE`, else it only records)."""
+    """`litellm.completion` with memory. `space` is where it learns: without one `ACONTEXT_SPACE`, None = nowhere."""
     return _made("completion", space, session, principal)(*args, **kwargs)
 
 
 async def acompletion(
-    *args: Any, space: str | None = None, session: str | None = None, principal: str | None = None, **kwargs: Any
+    *args: Any,
+    space: str | FromSettings | None = FROM_SETTINGS,
+    session: str | None = None,
+    principal: str | None = None,
+    **kwargs: Any,
 ) -> Any:
     """`litellm.acompletion` with memory."""
     return await _made("acompletion", space, session, principal)(*args, **kwargs)
 
 
 def responses(
-    *args: Any, space: str | None = None, session: str | None = None, principal: str | None = None, **kwargs: Any
+    *args: Any,
+    space: str | FromSettings | None = FROM_SETTINGS,
+    session: str | None = None,
+    principal: str | None = None,
+    **kwargs: Any,
 ) -> Any:
     """`litellm.responses` with memory."""
     return _made("responses", space, session, principal)(*args, **kwargs)
 
 
 async def aresponses(
-    *args: Any, space: str | None = None, session: str | None = None, principal: str | None = None, **kwargs: Any
+    *args: Any,
+    space: str | FromSettings | None = FROM_SETTINGS,
+    session: str | None = None,
+    principal: str | None = None,
+    **kwargs: Any,
 ) -> Any:
     """`litellm.aresponses` with memory."""
     return await _made("aresponses", space, session, principal)(*args, **kwargs)
 
 
 async def anthropic_messages(
-    *args: Any, space: str | None = None, session: str | None = None, principal: str | None = None, **kwargs: Any
+    *args: Any,
+    space: str | FromSettings | None = FROM_SETTINGS,
+    session: str | None = None,
+    principal: str | None = None,
+    **kwargs: Any,
 ) -> Any:
     """`litellm.anthropic_messages` with memory."""
     return await _made("anthropic_messages", space, session, principal)(*args, **kwargs)

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import itertools
 import json
-from typing import Any
+from typing import Any, Unpack
 
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
 from acontext_plugins.concurrency.caches import SharedCache
-from acontext_plugins.learning import HasConnection, connection_of
+from acontext_plugins.learning import client_or_default
 from acontext_plugins.llm.own_calls import asking
-from acontext_plugins.runs import RecordingClient, RunOptions, Runtime, reason_of
-from acontext_plugins.service import InjectAs
+from acontext_plugins.runs import HasConnection, LearningOptions, RecordingClient, RunOptions, Runtime, reason_of
 from acontext_store.types import Json
 
 from ..model_calls import ANTHROPIC, CHAT, RESPONSES, RecordedCall
-from .bodies import default_space, injected
+from .bodies import FROM_SETTINGS, FromSettings, chosen_space, injected
 from .functions import begin
 from .streams import as_json, wire_of
 
@@ -34,40 +33,20 @@ _numbers = itertools.count(1)
 class AcontextLogger(CustomLogger):
     """Records what LiteLLM's SDK is asked in this process, and injects skills into its async calls.
 
-    The options are those of `learning`; without a `space` it is `ACONTEXT_SPACE`, else nothing is learned.
+    The options are those of `learning`; without a `space` it is `ACONTEXT_SPACE`; None = only recorded.
     """
 
     def __init__(
         self,
         *,
-        space: str | None = None,
+        space: str | FromSettings | None = FROM_SETTINGS,
         client: HasConnection | RecordingClient | None = None,
-        session: str | None = None,
-        principal: str | None = None,
-        inject: bool = True,
-        inject_as: InjectAs = "system",
-        limit: int = 3,
-        token_budget: int = 400,
-        with_trace: bool = False,
-        deadline: float = 0.3,
-        strict: bool = False,
+        **options: Unpack[LearningOptions],
     ) -> None:
         super().__init__()
-        options = RunOptions(
-            space=space or default_space(),
-            session=session,
-            principal=principal,
-            inject=inject,
-            inject_as=inject_as,
-            limit=limit,
-            token_budget=token_budget,
-            with_trace=with_trace,
-            deadline=deadline,
-            strict=strict,
-        )
         #: LiteLLM takes two callbacks of one class for the same, unless they have such a value in them that differs.
         self.number = next(_numbers)
-        self.runtime = Runtime(options, connection_of(client))
+        self.runtime = Runtime(RunOptions(space=chosen_space(space), **options), client_or_default(client))
         #: Calls by LiteLLM's id; None where somebody else records them. What was seen longest ago is forgotten first.
         self._going: SharedCache[str, RecordedCall | None] = SharedCache(_MOST)
 
@@ -179,14 +158,12 @@ def _spoken(answer: Json) -> Json:
 
 def install(
     *,
-    space: str | None = None,
+    space: str | FromSettings | None = FROM_SETTINGS,
     client: HasConnection | RecordingClient | None = None,
-    session: str | None = None,
-    principal: str | None = None,
-    inject: bool = True,
+    **options: Unpack[LearningOptions],
 ) -> AcontextLogger:
     """Record all that this process asks LiteLLM's SDK, and inject skills into its async calls. Installed once."""
-    made = AcontextLogger(space=space, client=client, session=session, principal=principal, inject=inject)
+    made = AcontextLogger(space=space, client=client, **options)
     for known in litellm.callbacks:
         if isinstance(known, AcontextLogger) and known.runtime.same_as(made.runtime):
             return known

@@ -8,17 +8,16 @@ events are left alone: they come for each attempt, later, and call a client that
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from litellm.integrations.custom_logger import CustomLogger
 
 from acontext_plugins.concurrency.caches import SharedCache
-from acontext_plugins.learning import HasConnection, connection_of
-from acontext_plugins.runs import RecordingClient, RunOptions, Runtime, reason_of
-from acontext_plugins.service import InjectAs
+from acontext_plugins.learning import client_or_default
+from acontext_plugins.runs import HasConnection, InjectionOptions, RecordingClient, RunOptions, Runtime, reason_of
 
 from ..model_calls import CallRecorder, RecordedCall
-from .bodies import body_of, default_space, injected
+from .bodies import FROM_SETTINGS, FromSettings, body_of, chosen_space, injected
 from .identity import Caller, caller_of, caller_scope
 from .streams import StreamRecorder, as_json, wire_of
 
@@ -32,7 +31,7 @@ _GONE = 499
 class ProxyHandler(CustomLogger):
     """Records the conversations that go through the proxy, and injects what was learned.
 
-    `space` is where those learn that name none (None = `ACONTEXT_SPACE`, else nothing is learned, only recorded);
+    `space` is where those learn that name none (without it `ACONTEXT_SPACE`; None = they are only recorded);
     `client` an `AsyncAcontext` or `Acontext` (None = the settings of the environment). The rest as in `learning`.
     For a handler of your own: `callbacks: my_module.handler`, with `handler = ProxyHandler(space="support")`.
     """
@@ -40,29 +39,15 @@ class ProxyHandler(CustomLogger):
     def __init__(
         self,
         *,
-        space: str | None = None,
+        space: str | FromSettings | None = FROM_SETTINGS,
         client: HasConnection | RecordingClient | None = None,
-        inject: bool = True,
-        inject_as: InjectAs = "system",
-        limit: int = 3,
-        token_budget: int = 400,
-        with_trace: bool = False,
-        deadline: float = 0.3,
-        strict: bool = False,
+        **options: Unpack[InjectionOptions],
     ) -> None:
         super().__init__()
-        self._space = space if space is not None else default_space()
-        self._given: dict[str, Any] = {
-            "inject": inject,
-            "inject_as": inject_as,
-            "limit": limit,
-            "token_budget": token_budget,
-            "with_trace": with_trace,
-            "deadline": deadline,
-            "strict": strict,
-        }
-        self._door = connection_of(client)
-        self.runtime = Runtime(RunOptions(space=self._space, **self._given), self._door)
+        self._space = chosen_space(space)
+        self._given = options
+        self._connection = client_or_default(client)
+        self.runtime = Runtime(RunOptions(space=self._space, **self._given), self._connection)
         #: One for each space and principal, so that none is taken for another.
         self._runtimes: SharedCache[tuple[str | None, str | None], Runtime] = SharedCache(_MOST)
         self._calls = CallRecorder()
@@ -174,7 +159,7 @@ class ProxyHandler(CustomLogger):
         runtime = self._runtimes.get(name)
         if runtime is None:
             options = RunOptions(space=caller.space, principal=caller.principal, **self._given)
-            runtime = Runtime(options, self._door)
+            runtime = Runtime(options, self._connection)
             runtime.log = self.runtime.log
         self._runtimes[name] = runtime
         return runtime

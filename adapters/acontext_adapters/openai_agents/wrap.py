@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from agents import Agent, AgentHooks, Handoff, ModelResponse, RunContextWrapper, RunHooks, Tool
 
 from acontext_plugins.concurrency.caches import SharedCache
-from acontext_plugins.learning import HasConnection, connection_of
-from acontext_plugins.runs import RecordingClient, RunOptions, Runtime
+from acontext_plugins.learning import client_or_default
+from acontext_plugins.runs import HasConnection, RecordingClient, RunOptions, Runtime
 
 from .run_tracker import AgentsRunTracker, desk
 from .tracing import SpanListener, reason_of
@@ -213,7 +213,7 @@ def hooks(
     """
     options = RunOptions(space=space, session=session, principal=principal, inject=False)
     witness.attach()
-    return _RecordingHooks(Runtime(options, connection_of(client)), inner)
+    return _RecordingHooks(Runtime(options, client_or_default(client)), inner)
 
 
 # -- agents

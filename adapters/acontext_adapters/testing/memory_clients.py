@@ -162,10 +162,10 @@ class ForwardingClient(MemoryClient):
 
 
 class UnopenedClient(MemoryClient):
-    """A client that cannot be opened: whoever asks for its client gets an exception."""
+    """A client that cannot be opened: whoever asks for its connection gets an exception."""
 
     @property
-    def memory(self) -> RecordingClient:
+    def connection(self) -> RecordingClient:
         self._refuse()
 
     def _refuse(self) -> NoReturn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from acontext_plugins.learning import connection_of
+from acontext_plugins.learning import client_or_default
 from acontext_plugins.runs import RunOptions, Runtime
 
 from .capabilities import needs
@@ -141,7 +141,7 @@ class WrappingContract(Playing):
     @needs("wrapping")
     async def test_wrapped_again_with_other_options_the_newest_count(self) -> None:
         before = MemoryClient("skills of before")
-        others = Runtime(RunOptions(space="before", principal="bob", deadline=0.01), connection_of(before))
+        others = Runtime(RunOptions(space="before", principal="bob", deadline=0.01), client_or_default(before))
 
         def wrap_again(target: Any, runtime: Runtime, wrap: Wrap) -> Any:
             return wrap(wrap(target, others), runtime)

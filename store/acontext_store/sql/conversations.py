@@ -189,6 +189,8 @@ def append(
     buffer: int,
 ) -> Appended:
     tail = tx.memory.tails.get(session_id) or _find_tail(tx, session_id, ensure)
+    if ensure is not None and ensure.space_id is not None:
+        _join_space(tx, session_id, ensure.space_id)
     if buffer and tail.seen_at != tx.memory.lane_changes:
         tail.observed_seq = None if jobs.is_held(tx, session_id) else tail.last_seq - jobs.waiting(tx, session_id)
         tail.seen_at = tx.memory.lane_changes
@@ -256,6 +258,13 @@ def append(
         new=new,
         last_seq=seq,
     )
+
+
+def _join_space(tx: Tx, session_id: str, space_id: str) -> None:
+    """A session without a space learns into that one from now on."""
+    query = "SELECT 1 FROM sessions WHERE project_id = ? AND id = ? AND space_id IS NULL"
+    if tx.raw.execute(query, (tx.project_id, session_id)).fetchone() is not None:
+        update_session(tx, session_id, configs=None, space_id=space_id)
 
 
 def _said_already(tx: Tx, session_id: str, new_messages: Sequence[Message]) -> dict[str, str]:
@@ -329,8 +338,8 @@ def _put_off(tx: Tx, session_id: str, tail: Tail, quiet: float, max_wait: float)
 
 def is_one_insert(tx: Tx, arguments: tuple[Any, ...]) -> bool:
     """Whether an append with these arguments is one statement, which needs no savepoint to be all or nothing."""
-    session_id, new_messages, new_outcomes, *_ = arguments
-    if session_id not in tx.memory.tails or len(new_messages) + len(new_outcomes) > 1:
+    session_id, new_messages, new_outcomes, ensure, *_ = arguments
+    if session_id not in tx.memory.tails or ensure is not None or len(new_messages) + len(new_outcomes) > 1:
         return False
     return not any(message.blobs for message in new_messages)
 

@@ -323,7 +323,7 @@ class Writer:
     def _patiently(self, attempt: Callable[[], object]) -> None:
         """Try again while another process holds the database, for `busy_timeout` seconds."""
         deadline = time.monotonic() + self._busy_timeout
-        pauses = _BUSY.pauses()
+        tries = 0
         while True:
             try:
                 attempt()
@@ -331,7 +331,8 @@ class Writer:
             except sqlite3.OperationalError as error:
                 if not is_busy(error) or time.monotonic() > deadline:
                     raise
-            time.sleep(next(pauses))
+            time.sleep(_BUSY.pause(tries))
+            tries += 1
 
     def _empty_log(self, tx: Tx) -> None:
         """Move the write-ahead log into the database and cut it; where a reader is in the way, the next commit will."""

@@ -293,6 +293,15 @@ class MessageContract:
             assert done(store.append(session_id, [turn], ensure=a_session(session_id))).new == 1
         assert texts(store, "s1") == texts(store, "s2") == ["hello"]
 
+    def test_a_session_without_a_space_joins_that_of_ensure(self, store: Store) -> None:
+        first, second = (done(store.space_by_name(name, create=True)).id for name in ("first", "second"))
+        done(store.append("s1", [said("hello")], ensure=a_session()))
+        for space_id in (first, second):
+            done(store.append("s1", [said("again")], ensure=a_session(space_id=space_id)))
+            assert done(store.session("s1")).space_id == first
+        with pytest.raises(NotFound):
+            done(store.append("s2", [said("hello")], ensure=a_session("s2", space_id="nowhere")))
+
     def test_ensure_makes_the_session_once(self, store: Store) -> None:
         done(store.append("s1", [said("hello")], ensure=a_session(agent="first")))
         done(store.append("s1", [said("again")], ensure=a_session(agent="second")))

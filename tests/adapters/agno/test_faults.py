@@ -168,10 +168,10 @@ async def test_two_hundred_runs_of_every_kind_leave_nothing_behind() -> None:
 async def test_runs_that_never_go_on_are_forgotten() -> None:
     kept = run_tracker.PausedRuns(size=2)
     memory = MemoryClient()
-    runtime = runs.Runtime(runs.RunOptions(), lambda: memory)
+    runtime = runs.Runtime(runs.RunOptions(), memory)
     for number in range(5):
         kept.keep(str(number), run_tracker.Paused(runtime.start(label="A"), set(), {}))
     assert len(kept) == 2
     assert kept.take("0", runtime) is None
-    assert kept.take("4", runs.Runtime(runs.RunOptions(space="other"), lambda: memory)) is None
+    assert kept.take("4", runs.Runtime(runs.RunOptions(space="other"), memory)) is None
     assert kept.take("4", runtime) is not None
