@@ -259,7 +259,7 @@ class Service(FileService, Protocol):
     # -- for agents
     def record(self, recording: Recording) -> None: ...
 
-    async def keep(self, recording: Recording) -> Appended:
+    async def record_durably(self, recording: Recording) -> Appended:
         """As `record`, but durable when it returns. What was kept already is kept once, so it may be repeated."""
 
     async def recall(self, query: RecallQuery) -> Recall: ...

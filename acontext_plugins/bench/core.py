@@ -296,7 +296,7 @@ async def taught(embedded: EmbeddedEngine, texts: Sequence[str]) -> str:
     engine = embedded.engine
     space = await engine.create_space(name="bench")
     for start in range(0, len(texts), 2_000):
-        await engine.store.make_due("learn", space.id)
+        await engine.store.schedule_now("learn", space.id)
         (claim,) = await engine.store.claim("bench", kinds=_LEARN, lease=600)
         edits = tuple(_edit(text) for text in texts[start : start + 2_000])
         await engine.store.apply_skills(claim, SkillOps(space_id=space.id, edits=edits))

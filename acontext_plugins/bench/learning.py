@@ -209,7 +209,7 @@ async def _learn(conversations: Sequence[Conversation], tasks: Any) -> Spent:
     async with _engine(llm, LearnSettings(quiet=0, tasks=tasks)) as engine:
         for conversation in conversations:
             await _record(engine, conversation)
-        await engine.work_off()
+        await engine.drain()
         space = await engine.find_space("bench")
         for session in (await engine.sessions(space_id=space.id, limit=200)).items:
             spent.tasks += (await engine.learning_status(session.id)).space_digested_count

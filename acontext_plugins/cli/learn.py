@@ -192,7 +192,7 @@ def _settle(embedded: EmbeddedEngine) -> None:
             words = _DOING[kind]
             progress.update(bar, description=words, completed=done, total=total)
 
-        embedded.loop.run(engine.work_off(step))
+        embedded.loop.run(engine.drain(step))
 
 
 async def _elsewhere(embedded: EmbeddedEngine, key: str, space: str) -> str | None:

@@ -38,7 +38,7 @@ def retry(
         session = (await engine.find_session(session_id)).id if session_id is not None else None
         retried = await engine.retry_jobs(space_id=space_id, session_id=session)
         if retried and not later:
-            await engine.work_off()
+            await engine.drain()
         left = await engine.jobs(space_id=space_id, session_id=session, limit=10_000)
         return retried, [job for job in left if job.status in ("failing", "dead")]
 

@@ -73,7 +73,7 @@ class Connection:
 
     def recall(self, query: RecallQuery) -> Future[Recall]:
         future: Future[Recall] = Future()
-        copy_result(self.opened().engine.ask(query), future)
+        copy_result(self.opened().engine.recall_pending(query), future)
         return future
 
 

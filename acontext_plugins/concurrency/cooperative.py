@@ -52,7 +52,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextlib.contextmanager
-def taking_turns() -> Iterator[None]:
+def cpu_turn() -> Iterator[None]:
     """Only one thread at a time is inside such a block, and not while it pauses. Never wait in it for another one."""
     if _local.spent > SLICE:
         _local.spent = 0.0
@@ -67,7 +67,7 @@ def taking_turns() -> Iterator[None]:
         _turn.release()
 
 
-def breathe() -> None:
+def yield_gil() -> None:
     """Pause, where this thread takes turns and has computed for long enough. To be called in every longer loop."""
     until = _local.until
     if until and time.perf_counter() > until:
@@ -79,7 +79,7 @@ def breathe() -> None:
             _local.until = time.perf_counter() + SLICE
 
 
-async def think(work: Callable[[A], T], about: A) -> T:
+async def run_in_thread(work: Callable[[A], T], about: A) -> T:
     """`work(about)` on a thread, since the loop has more to do; taking turns where it is background work.
 
     Raises Closed while Python exits, when no thread can be had.
@@ -124,5 +124,5 @@ class PausedGarbageCollector:
 
 
 def _take_turn(work: Callable[[A], T], about: A) -> T:
-    with taking_turns():
+    with cpu_turn():
         return work(about)

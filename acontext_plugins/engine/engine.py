@@ -109,14 +109,14 @@ class Engine:
         self._answer_for_conversations(ConversationQueries(store, blobs, scrubber=scrubber, files=self.files))
         self._answer_for_people(
             SkillApproval(store),
-            JobsAdmin(store, hurry=lambda: self._tell_worker(self.worker.hurry)),
+            JobsAdmin(store, hurry=lambda: self._tell_worker(self.worker.probe_now)),
             CostQueries(store),
         )
 
     # -- what the parts answer for the engine: see `Service` for each
     def _answer_for_search(self, search: SkillSearch) -> None:
         self.search = search
-        self.recall, self.ask = search.recall, search.ask
+        self.recall, self.recall_pending = search.recall, search.recall_pending
         self.find_skills, self.find_blocks = search.find_skills, search.find_blocks
         self.experience_search = search.experience_search
 
@@ -194,7 +194,7 @@ class Engine:
     def record(self, recording: Recording) -> None:
         self.recorder.record(recording)
 
-    async def keep(self, recording: Recording) -> Appended:
+    async def record_durably(self, recording: Recording) -> Appended:
         messages = recording.messages() if callable(recording.messages) else recording.messages
         check_assets(self.blobs, messages)
         return await self.recorder.append(recording.session, messages, recording.outcomes)
@@ -213,7 +213,7 @@ class Engine:
         """All pages of `tasks`."""
         return await all_tasks(self.store, session_id)
 
-    async def work_off(self, step: Callable[[LaneKind, int, int], None] = lambda kind, done, total: None) -> None:
+    async def drain(self, step: Callable[[LaneKind, int, int], None] = lambda kind, done, total: None) -> None:
         """Do the work that there is, here: first every observation, then every lesson, so that each is done once.
 
         What is recorded meanwhile keeps its own time. `step` is told the kind of work, how many lanes of it are done,
@@ -222,9 +222,9 @@ class Engine:
         if self.vectors is not None:
             await self.vectors.registered()
         for kind in self.worker.kinds:
-            await self._work_off(kind, partial(step, kind))
+            await self._drain(kind, partial(step, kind))
 
-    async def _work_off(self, kind: LaneKind, step: Callable[[int, int], None]) -> None:
+    async def _drain(self, kind: LaneKind, step: Callable[[int, int], None]) -> None:
         done, total, pause = 0, 0, 0.01
         patience = self.worker.patience()
 
@@ -234,16 +234,16 @@ class Engine:
             step(done, max(done, total))
 
         wanted = FlushTargets(await self._waiting(kind))
-        while ready := [lane for lane in wanted.of(await self._waiting(kind)) if patience.lasts(lane)]:
+        while ready := [lane for lane in wanted.of(await self._waiting(kind)) if patience.should_wait(lane)]:
             for lane in ready:
                 if lane.due_at > time.time():
-                    await self.store.make_due(lane.kind, lane.key)
+                    await self.store.schedule_now(lane.kind, lane.key)
             before, total = done, done + len(ready)
             step(done, total)
             await self.worker.work_through(kind, ended)
             if done == before:  # all that is left is in other hands, or what it needs is away
                 if self.worker.held_up(kind):
-                    self.worker.wish()
+                    self.worker.probe_soon()
                 elif pause > 0.2:
                     self._say_elsewhere(ready)
                 await asyncio.sleep(pause)
@@ -290,14 +290,14 @@ class Engine:
             looked = time.monotonic() - looked
             if not waiting:
                 return True
-            ready = [lane for lane in waiting if patience.lasts(lane)]
+            ready = [lane for lane in waiting if patience.should_wait(lane)]
             if not ready:
                 return False
             for lane in ready:
                 if lane.due_at > time.time() and lane.key not in hurried:
-                    await self.store.make_due(kind, lane.key)
+                    await self.store.schedule_now(kind, lane.key)
                     hurried.add(lane.key)
-            self._tell_worker(self.worker.wish)
+            self._tell_worker(self.worker.probe_soon)
             if self._work is None:
                 await self.worker.work_once()
             if deadline is not None and time.monotonic() > deadline:
@@ -486,7 +486,7 @@ class Engine:
                 await self._sweeping
             self._sweeping = None
         if self._work is not None:
-            self.worker.leave()
+            self.worker.stop_claiming()
             self._work.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._work

@@ -12,7 +12,7 @@ from typing import Any
 
 from acontext_store.types import Episode, Json, StoredMessage
 
-from ..concurrency.cooperative import breathe
+from ..concurrency.cooperative import yield_gil
 from ..protocols import FinishedTask
 from ..transcript.cleaning import Cleaned, Pitfall, clean
 from ..transcript.markers import strip_injected
@@ -85,7 +85,7 @@ def _steps(cleaned: Cleaned, flow: ValueFlow) -> list[Json]:
     steps: list[Json] = []
     looked_up: dict[str, Json] = {}
     for call in cleaned.calls:
-        breathe()
+        yield_gil()
         write = call.index in cleaned.writes
         arguments = arguments_of(call, flow)
         step = steps[-1] if steps and steps[-1]["tool"] == call.tool else None
@@ -168,7 +168,7 @@ def _heard(messages: Sequence[StoredMessage], calls: Sequence[ExecutedCall], flo
     ids: dict[str, list[str]] = {"request": [], "correction": [], "preference": []}
     agent_said, acted = "", False
     for at, message in enumerate(messages):
-        breathe()
+        yield_gil()
         if message.role == "assistant":
             agent_said = strip_injected(message.text) or agent_said
             acted = acted or bool(message.tool_calls)

@@ -25,7 +25,7 @@ from acontext_store.types import (
     stable_id,
 )
 
-from ..concurrency.cooperative import breathe
+from ..concurrency.cooperative import yield_gil
 from .grounding import placeholders
 from .phrasing import shorten
 from .placement import DEFAULT_PAGE
@@ -153,7 +153,7 @@ class SkillMerge:
         tools = frozenset(step.tool_name for step in proven.steps)
         like = [*self._with_tools.get(tools, ()), *(id for task in tasks for id in self._learned_from.get(task, ()))]
         for skill in (self._skills[id] for id in sorted(set(like), key=self._places.__getitem__)):
-            breathe()
+            yield_gil()
             own = {e.task_id for e in skill.evidence if e.outcome == "success"}
             same = skill.origin == "model" and bool(own) and own <= tasks
             if (same or _same(skill.body, proven.use_when, tools)) and self._current(skill):

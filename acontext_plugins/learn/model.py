@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from acontext_plugins.concurrency.cooperative import think
+from acontext_plugins.concurrency.cooperative import run_in_thread
 from acontext_plugins.llm import LLM, Purpose, Request, ask_for
 from acontext_plugins.prompts import load_prompt
 from acontext_plugins.protocols import LearningInput
@@ -65,9 +65,9 @@ class ModelLearner:
 
     async def learn(self, lesson: LearningInput) -> SkillOps:
         """Raises LearningUnavailable where nothing at all could be learned; else what could not be stays undigested."""
-        sorted_out = await think(lambda about: plan(about, self._settings), lesson)
+        sorted_out = await run_in_thread(lambda about: plan(about, self._settings), lesson)
         answers = await self._ask(sorted_out)
-        settlement = await think(lambda about: self._settle(about, answers), sorted_out)
+        settlement = await run_in_thread(lambda about: self._settle(about, answers), sorted_out)
         left = {id for question in answers.open for id in question.task_ids}
         if isinstance(answers.trouble, BudgetSpent):
             return await self._by_the_rules(sorted_out, settlement, left)
@@ -116,13 +116,13 @@ class ModelLearner:
         """
         budget = QUESTION_CHARS
         while True:
-            await think(partial(prepare, sorted_out, question), budget)
+            await run_in_thread(partial(prepare, sorted_out, question), budget)
             request = Request(
                 messages=self._prompt.messages(question.inputs), purpose=self._purpose(sorted_out, question)
             )
             try:
                 answer = await ask_for(self._llm, request, Learned, check=complaints(question))
-                return await think(partial(self._prove, sorted_out, question), answer)
+                return await run_in_thread(partial(self._prove, sorted_out, question), answer)
             except PromptTooLong:
                 budget //= 2
                 if budget < _LEAST_CHARS:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from acontext_store.types import SearchText, Skill
 
-from ..concurrency.cooperative import breathe
+from ..concurrency.cooperative import yield_gil
 from ..retrieve.bm25 import MemoryIndex
 from ..retrieve.ranking import query_terms, rank, searchable
 from ..transcript.tool_names import phrase
@@ -59,7 +59,7 @@ class Nearest:
         self._skills = {skill.id: skill for skill in skills if skill.status != "retired"}
         self._index = MemoryIndex()
         for skill in self._skills.values():
-            breathe()
+            yield_gil()
             tools = [step.tool_name for step in skill.body.tool_sops]
             said = " ".join([skill.body.use_when, skill.body.preferences, *map(phrase, tools)])
             self._index.add("", skill.id, [SearchText(kind="skill", text=searchable(said, tools))])

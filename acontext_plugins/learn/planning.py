@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from acontext_plugins.concurrency.cooperative import breathe
+from acontext_plugins.concurrency.cooperative import yield_gil
 from acontext_plugins.prompts import Delimiters
 from acontext_plugins.protocols import FinishedTask, LearningInput
 from acontext_plugins.settings import LearnSettings, ScoringRule
@@ -96,7 +96,7 @@ def plan(lesson: LearningInput, settings: LearnSettings) -> LearningPlan:
     owners = _owners(skills)
     asked: dict[int, list[FinishedTask]] = defaultdict(list)
     for done in sorted(lesson.finished, key=lambda done: (done.task.created_at, done.task.id)):
-        breathe()
+        yield_gil()
         run = runs[done.task.id]
         group = procedure_of.get(run.task_id, [run])
         supported = _supported(run, group, owners, signals[run.task_id], done)

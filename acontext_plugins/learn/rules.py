@@ -20,7 +20,7 @@ from acontext_store.types import (
     stable_id,
 )
 
-from ..concurrency.cooperative import breathe, think
+from ..concurrency.cooperative import run_in_thread, yield_gil
 from ..protocols import LearningInput
 from ..retrieve.ranking import searchable
 from .contrast import contrast, order_rules
@@ -43,7 +43,7 @@ class RulesLearner:
     batch = 1000
 
     async def learn(self, lesson: LearningInput) -> SkillOps:
-        return await think(learn, lesson)
+        return await run_in_thread(learn, lesson)
 
 
 def learn(lesson: LearningInput) -> SkillOps:
@@ -72,7 +72,7 @@ class _SkillDraft:
     __slots__ = ("body", "evidence", "judgement", "key", "tasks", "texts", "title")
 
     def __init__(self, key: Key, successes: Sequence[EpisodeRun], failures: Sequence[EpisodeRun]) -> None:
-        breathe()
+        yield_gil()
         chosen = body_of(successes)
         literals = corroborated(successes)
         pitfalls, warned = _pitfalls(successes, failures)
@@ -104,7 +104,7 @@ def corroborated(runs: Sequence[EpisodeRun]) -> dict[tuple[str, str], str]:
     values: dict[tuple[str, str], dict[str, tuple[set[str], set[str]]]] = defaultdict(dict)
     varying: set[tuple[str, str]] = set()
     for run in runs:
-        breathe()
+        yield_gil()
         for step in run.steps:
             for parameter, sources in step["args"].items():
                 place = (step["tool"], parameter)
@@ -132,7 +132,7 @@ def _pitfalls(
     lines: Counter[str] = Counter()
     gave: dict[str, set[str]] = defaultdict(set)
     for run in (*successes, *failures):
-        breathe()
+        yield_gil()
         for pitfall in run.body.get("pitfalls") or ():
             if line := pitfall_line(pitfall):
                 lines[line] += 1
@@ -177,7 +177,7 @@ def _preferences(successes: Sequence[EpisodeRun]) -> tuple[str, dict[str, set[st
     order: dict[str, str] = {}
     gave: dict[str, set[str]] = defaultdict(set)
     for run in successes:
-        breathe()
+        yield_gil()
         for field, needed in (("teachings", 1), ("corrections", 1), ("wishes", 2)):
             for text in run.words(field):
                 line = shorten(tidy(text), PREFERENCE_CHARS)
@@ -206,7 +206,7 @@ def _evidence(
     newest = sorted(successes, key=lambda run: (run.task_id != chosen.task_id, run.task_id))
     blamed = [run for run in failures if run.task_id in warned]
     for run in (*newest[:MOST_EVIDENCE], *blamed[: MOST_EVIDENCE // 4]):
-        breathe()
+        yield_gil()
         gave = {"body"} if run.task_id == chosen.task_id else {"support"} if run.success else set()
         gave |= warned.get(run.task_id, set()) | wished.get(run.task_id, set())
         heard = run.body.get("heard") or {}
@@ -252,7 +252,7 @@ def _edits(space: Space, wanted: Sequence[_SkillDraft], skills: Sequence[Skill],
     known = {skill.id: skill for skill in skills}
     edits = []
     for item, skill_id in zip(wanted, ids, strict=True):
-        breathe()
+        yield_gil()
         old = known.get(skill_id)
         if old is not None and old.origin == "human":
             continue

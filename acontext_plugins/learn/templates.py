@@ -14,7 +14,7 @@ from typing import Any
 
 from acontext_store.types import Episode, Json
 
-from ..concurrency.cooperative import breathe
+from ..concurrency.cooperative import yield_gil
 
 Key = tuple[str, ...]
 #: How alike (Jaccard) the look-ups of two runs with the same writes must be for them to be one procedure.
@@ -91,7 +91,7 @@ def runs_of(episodes: Iterable[Episode]) -> list[EpisodeRun]:
         by_session[run.session_id].append(run)
     found: list[EpisodeRun] = []
     for runs in by_session.values():
-        breathe()
+        yield_gil()
         if len(runs) > 1:
             runs = _outermost(runs)
         found.extend(runs)
@@ -130,7 +130,7 @@ def groups_of(runs: Iterable[EpisodeRun]) -> dict[Key, list[EpisodeRun]]:
     """
     by_writes: dict[Key, dict[frozenset[str], list[EpisodeRun]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
-        breathe()
+        yield_gil()
         if run.steps:
             by_writes[run.key][frozenset(run.reads)].append(run)
     found: dict[Key, list[EpisodeRun]] = {}

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from acontext_plugins.concurrency.cooperative import breathe
+from acontext_plugins.concurrency.cooperative import yield_gil
 from acontext_plugins.settings import ScoringRule
 from acontext_plugins.transcript.markers import strip_injected
 from acontext_plugins.transcript.negation import turns, unturned
@@ -149,7 +149,7 @@ def prove(
     scored = _scored(question, answer.scores, rules, signals)
     found = []
     for number, experience in enumerate(answer.experiences[:MOST_EXPERIENCES]):
-        breathe()
+        yield_gil()
         prover = _Prover(question, experience, number, scored, pages, all_tasks=all_tasks, personal=personal)
         found.append(prover.proven())
     return found

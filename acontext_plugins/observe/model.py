@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import partial
 
-from acontext_plugins.concurrency.cooperative import think
+from acontext_plugins.concurrency.cooperative import run_in_thread
 from acontext_plugins.llm import LLM, Purpose, Request, ask_for
 from acontext_plugins.prompts import Delimiters, load_prompt
 from acontext_plugins.protocols import Batch, BatchLimits, Observation
@@ -57,7 +57,7 @@ class ModelObserver:
             try:
                 return await self._ask(batch, budget, bare=bare, withheld=withheld)
             except BudgetSpent:
-                return await think(_by_rules, batch)
+                return await run_in_thread(_by_rules, batch)
             except PromptTooLong:
                 if len(batch.messages) == 1 and budget == SMALLEST:
                     raise
@@ -70,11 +70,13 @@ class ModelObserver:
 
     async def _ask(self, batch: Batch, budget: int, *, bare: bool, withheld: bool) -> TaskOps:
         progresses = 0 if bare else self._settings.progresses
-        view = await think(partial(view_of, budget=budget, progresses=progresses, bare=bare, withheld=withheld), batch)
+        view = await run_in_thread(
+            partial(view_of, budget=budget, progresses=progresses, bare=bare, withheld=withheld), batch
+        )
         answer = None
         if view.new:
             answer = await ask_for(self._llm, self._request(batch, view), TaskAnswer)
-        ops, dropped = await think(partial(decide, view=view, answer=answer), batch)
+        ops, dropped = await run_in_thread(partial(decide, view=view, answer=answer), batch)
         if withheld:
             log.warning("acontext: %s refuses to read a message of %s", self._llm.model, batch.session.id)
             dropped["refused message"] += 1

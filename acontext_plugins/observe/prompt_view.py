@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from acontext_store.types import Json, Part, StoredMessage, Task
 
-from ..concurrency.cooperative import breathe
+from ..concurrency.cooperative import yield_gil
 from ..learn.prompt_view import cut
 from ..protocols import Batch
 from ..transcript.markers import strip_injected
@@ -120,7 +120,7 @@ def _lines(
             break
     lines = []
     for message in messages:
-        breathe()
+        yield_gil()
         head = {"id": names[message.seq], "role": message.role}
         if message.task_id is not None and message.task_id in local:
             head["task"] = local[message.task_id]

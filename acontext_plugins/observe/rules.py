@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from acontext_store.types import Outcome, Session, StoredMessage, Task, TaskData, TaskOps, TaskStatus, stable_id
 
-from ..concurrency.cooperative import breathe, think
+from ..concurrency.cooperative import run_in_thread, yield_gil
 from ..protocols import Observation
 from ..transcript.markers import strip_injected
 from ..transcript.outcomes import BARE, EXPLICIT, differs, failed_act, status_of, weightier
@@ -29,7 +29,7 @@ class RulesObserver:
     """Segments at user requests; believes reports over users, users over frameworks and tools, models never (T14)."""
 
     async def observe(self, observation: Observation) -> TaskOps:
-        return await think(observe, observation)
+        return await run_in_thread(observe, observation)
 
 
 def observe(observation: Observation) -> TaskOps:
@@ -43,7 +43,7 @@ def observe(observation: Observation) -> TaskOps:
     outcomes = sorted(observation.outcomes, key=lambda outcome: outcome.after_seq)
     said = 0
     for message in messages:
-        breathe()
+        yield_gil()
         while said < len(outcomes) and outcomes[said].after_seq < message.seq:
             fold.hear(outcomes[said])
             said += 1

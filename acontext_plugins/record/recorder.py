@@ -19,7 +19,7 @@ from acontext_store.errors import AcontextError, Closed, NotFound, StoreReplaced
 from acontext_store.protocols import BlobStore, Pending, Store
 from acontext_store.types import NATIVE_ASSET, Appended, Json, Message, Outcome, Part, Session, is_uuid, stable_id
 
-from ..concurrency.cooperative import taking_turns
+from ..concurrency.cooperative import cpu_turn
 from ..concurrency.limited_log import LimitedLog
 from ..service import Recording, SessionRef
 from ..settings import DebounceWindow, ObserveSettings, RecorderSettings
@@ -294,7 +294,7 @@ class Recorder:
             try:
                 if entry.prepared is None:
                     found = self._resolve(entry.ref, whole=entry.whole)
-                    with taking_turns():
+                    with cpu_turn():
                         entry.prepared = self._prepare(entry, *found)
             except StoreUnavailable as error:
                 group.fail(error)

@@ -130,7 +130,7 @@ class RemoteRecorder:
             return
         self._queue.put(_EncodedRecording(recording, recording.size))
 
-    def keep(self, recording: Recording) -> Pending[Appended]:
+    def record_durably(self, recording: Recording) -> Pending[Appended]:
         """The same, and tell when the server has it. Raises StoreUnavailable where it is away (it is spooled then)."""
         waiter: Pending[Appended] = Pending()
         if self._closing or self._pid != os.getpid():

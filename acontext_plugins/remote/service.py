@@ -122,8 +122,8 @@ class RemoteService(RemoteFiles):
     def record(self, recording: Recording) -> None:
         self.recorder.record(recording)
 
-    async def keep(self, recording: Recording) -> Appended:
-        return await self.recorder.keep(recording)
+    async def record_durably(self, recording: Recording) -> Appended:
+        return await self.recorder.record_durably(recording)
 
     async def recall(self, query: RecallQuery) -> Recall:
         body: Json = {
@@ -142,7 +142,7 @@ class RemoteService(RemoteFiles):
         found = await self.api.ask("POST", "/_acontext/recall", body=body, timeout=timeout, attempts=1)
         return Recall(found["text"], tuple(_all(Skill, found["skills"])), tuple(found["scores"]))
 
-    def ask(self, query: RecallQuery) -> Pending[Recall]:
+    def recall_pending(self, query: RecallQuery) -> Pending[Recall]:
         """The same, from any thread."""
         answer: Pending[Recall] = Pending()
 

@@ -21,7 +21,7 @@ from acontext_store.errors import AcontextError, InvalidAnswer, LearningUnavaila
 from acontext_store.protocols import Pending, ReadSnapshot, Store
 from acontext_store.types import Claim
 
-from ..concurrency.cooperative import think
+from ..concurrency.cooperative import run_in_thread
 from ..concurrency.limited_log import LimitedLog
 from ..llm import Embedder, Purpose
 from ..settings import EmbeddingSettings
@@ -145,7 +145,7 @@ class EmbeddingIndex:
             search = partial(space.matrix.nearest, limit=limit, threshold=wanted)
             if len(space.matrix) * len(asked) < _SMALL:
                 return search(asked)
-            return await think(search, asked)
+            return await run_in_thread(search, asked)
         except Exception as error:
             known = isinstance(error, AcontextError)  # their own words are enough
             if known:
@@ -214,7 +214,7 @@ class EmbeddingIndex:
             async with space.reading:
                 more = True
                 while more:
-                    change = await self._store.together(partial(_changes, space_id, self.model, space))
+                    change = await self._store.read_snapshot(partial(_changes, space_id, self.model, space))
                     if change.stamp < space.stamp:  # an older database has come in the place of the one that was read
                         space.matrix, space.stamp = Matrix(space.matrix.dimensions), 0
                         continue
@@ -229,12 +229,12 @@ class EmbeddingIndex:
     async def _take_in(self, space_id: str, space: _Space, change: VectorChanges) -> None:
         matrix = space.matrix
         if change.rows:
-            await think(partial(matrix.put, room=change.total or 0), change.rows)
+            await run_in_thread(partial(matrix.put, room=change.total or 0), change.rows)
         space.stamp = change.stamp
         if change.more or change.total is None or change.total == len(matrix):
             return
         ask = partial(_embedded, space_id, self.model, matrix.dimensions)
-        await think(matrix.keep, await self._store.together(ask))
+        await run_in_thread(matrix.keep, await self._store.read_snapshot(ask))
 
     # -- in the background
     async def embed(self, claim: Claim) -> bool:

@@ -76,12 +76,12 @@ class SkillSearch:
     # -- for agents
     async def recall(self, query: RecallQuery) -> Recall:
         """The active skills that fit, rendered within the budget. An unknown space has none."""
-        return await self.ask(query)
+        return await self.recall_pending(query)
 
-    def ask(self, query: RecallQuery) -> Pending[Recall]:
+    def recall_pending(self, query: RecallQuery) -> Pending[Recall]:
         """The same, from any thread. An agent waits: by words alone, it is one question on a thread of the store."""
         if self.vectors is None or self._loop is None or not query.text.strip():
-            return self.store.together(partial(self._answer, query))
+            return self.store.read_snapshot(partial(self._answer, query))
         answer: Pending[Recall] = Pending()
 
         work = self._recall(query)
@@ -89,7 +89,7 @@ class SkillSearch:
             copy_result(asyncio.run_coroutine_threadsafe(work, self._loop), answer)
         except RuntimeError:  # the loop is closed: whoever asks now finds the store closed, too
             work.close()
-            return self.store.together(partial(self._answer, query))
+            return self.store.read_snapshot(partial(self._answer, query))
         return answer
 
     async def _recall(self, query: RecallQuery) -> Recall:
@@ -98,7 +98,7 @@ class SkillSearch:
         except NotFound:
             return Recall()
         near = await self._near(space_id, query.text, patience=query.deadline * SHARE)
-        return await self.store.together(partial(self._answer, query, near=near))
+        return await self.store.read_snapshot(partial(self._answer, query, near=near))
 
     def _answer(self, query: RecallQuery, moment: ReadSnapshot, *, near: Near = None) -> Recall:
         try:
@@ -147,7 +147,7 @@ class SkillSearch:
         if self.vectors is not None and query.strip():
             near = await self._on_loop(self._near(space_id, query, patience=PATIENCE, threshold=threshold))
         look = partial(find, space_id=space_id, query=query, limit=limit, tools=tools, near=near)
-        return await self.store.together(look)
+        return await self.store.read_snapshot(look)
 
     async def find_blocks(
         self, space_id: str, *, query: str, types: Collection[BlockType], limit: int = 10

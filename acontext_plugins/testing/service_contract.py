@@ -58,7 +58,7 @@ async def taught(service: Service, space: str, *, number: int = 1) -> str:
     ]
     outcome = Outcome(status="success", source="report")
     session = SessionRef(key=f"lesson {number} of {space}", space=space)
-    kept = await service.keep(Recording(session, messages, [outcome]))
+    kept = await service.record_durably(Recording(session, messages, [outcome]))
     assert await service.flush(60)
     return kept.session_id
 
@@ -229,7 +229,7 @@ class ServiceContract:
             assert (await service.append(session.id, [message], [outcome])).new == new
         recording = Recording(session=SessionRef(key="t1", space="ops"), messages=[said("again", id="m1")])
         for new in (1, 0):
-            assert (await service.keep(recording)).new == new
+            assert (await service.record_durably(recording)).new == new
         assert (await service.space_by_name("ops")).name == "ops"
 
     async def test_what_is_recorded_is_there_after_a_flush(self, service: Service) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from acontext_store.types import Json, Message, Part
 
-from ..concurrency.cooperative import breathe
+from ..concurrency.cooperative import yield_gil
 from .tool_names import is_tool_name
 
 _ERROR_START = re.compile(
@@ -53,7 +53,7 @@ def executed_calls(messages: Sequence[Message]) -> list[ExecutedCall]:
     calls: list[ExecutedCall] = []
     waiting: dict[str, deque[ExecutedCall]] = defaultdict(deque)
     for at, message in enumerate(messages):
-        breathe()
+        yield_gil()
         for part in message.parts:
             if part.type == "tool-call" and message.role == "assistant":
                 call = _call(part, len(calls), message, at)

@@ -17,7 +17,7 @@ class JobsAdmin:
     """Work in the background, for people: what there is, and another try of what failed."""
 
     def __init__(self, store: Store, *, hurry: Callable[[], None]) -> None:
-        """`hurry` has the worker look for work now."""
+        """`probe_now` has the worker look for work now."""
         self.store = store
         self._hurry = hurry
 

@@ -141,7 +141,7 @@ class CircuitBreaker:
         """Whether this work, which has been claimed, is to be tried."""
         return self._since is None or self._probe == claim.token
 
-    def away(self, claim: Claim, error: Exception) -> None:
+    def on_outage(self, claim: Claim, error: Exception) -> None:
         """Nobody answered."""
         moment = self._clock()
         if self._since is None:
@@ -160,33 +160,33 @@ class CircuitBreaker:
             self._pauses += 1
             self._put_off(moment, self._backoff.pause(self._pauses), error)
         self.reason = reason_of(error)
-        self.left(claim)
+        self.probe_finished(claim)
 
     def _put_off(self, moment: float, pause: float, error: Exception) -> None:
         asked = _wait(error)
         self._not_before = moment + max(self._backoff.first, asked)
         self._again_at = moment + max(pause, asked)
 
-    def answered(self, claim: Claim) -> None:
+    def on_success(self, claim: Claim) -> None:
         """Somebody did: it is over. Who was asked before it began only gives hope."""
         if self._since is not None and self._probe == claim.token:
             moment = self._clock()
             log.info("acontext: %s goes on, after %.0f seconds", self._doing, moment - self._since)
             self._since, self._ended, self.reason = None, moment, ""
         elif self._since is not None:
-            self.wish()
-        self.left(claim)
+            self.probe_soon()
+        self.probe_finished(claim)
 
-    def left(self, claim: Claim) -> None:
+    def probe_finished(self, claim: Claim) -> None:
         """It ended without telling."""
         if self._probe == claim.token:
             self._probe = None
 
-    def hurry(self) -> None:
+    def probe_now(self) -> None:
         """A person thinks that it is over: find out now."""
         self._again_at = self._clock()
 
-    def wish(self) -> None:
+    def probe_soon(self) -> None:
         """Somebody waits for it: find out as soon as that is polite."""
         self._again_at = min(self._again_at, self._not_before)
 
@@ -200,7 +200,7 @@ class WaitPolicy:
         #: Failures and outages of each piece of work when it was first looked at.
         self._before: dict[tuple[LaneKind, str], tuple[int, int]] = {}
 
-    def lasts(self, lane: Lane) -> bool:
+    def should_wait(self, lane: Lane) -> bool:
         """Whether to wait for this, and to have it tried at once."""
         attempts, outages = self._before.setdefault((lane.kind, lane.key), (lane.attempts, lane.outages))
         if lane.owner is not None:

@@ -89,19 +89,19 @@ class Worker:
         """For somebody who begins to wait for work."""
         return WaitPolicy(self._breakers)
 
-    def wish(self) -> None:
+    def probe_soon(self) -> None:
         """Somebody waits for the work: find out soon whether what was away is back. Only from the worker's own loop."""
         for breaker in self._breakers.values():
-            breaker.wish()
+            breaker.probe_soon()
         self._wakeup.set()
 
-    def hurry(self) -> None:
+    def probe_now(self) -> None:
         """A person thinks that what was away is back: find out now. Only from the worker's own loop."""
         for breaker in self._breakers.values():
-            breaker.hurry()
+            breaker.probe_now()
         self._wakeup.set()
 
-    def leave(self) -> None:
+    def stop_claiming(self) -> None:
         """Claim nothing more. Only from the worker's own loop."""
         self._leaving = True
         self._wakeup.set()
@@ -218,7 +218,7 @@ class Worker:
                     else:
                         await self._embed_space(claim)
             self.done += 1
-            breaker.answered(claim)
+            breaker.on_success(claim)
         except LeaseLost:
             log.info("acontext: another worker took over %s %s", claim.kind, claim.key)
         except NotFound:
@@ -231,7 +231,7 @@ class Worker:
             self.failed += 1
             await self._give_back(claim, error)
         finally:
-            breaker.left(claim)
+            breaker.probe_finished(claim)
 
     def _hand_back(self, claim: Claim) -> None:
         """We are leaving: another worker need not wait for the lease to run out. Nothing is waited for."""
@@ -241,9 +241,9 @@ class Worker:
     async def _give_back(self, claim: Claim, error: Exception) -> None:
         verdict = judge(claim, error, self._settings)
         if is_outage(error) and not isinstance(error, BudgetSpent):
-            self._breakers[claim.kind].away(claim, error)
+            self._breakers[claim.kind].on_outage(claim, error)
         elif not verdict.outage:
-            self._breakers[claim.kind].answered(claim)
+            self._breakers[claim.kind].on_success(claim)
             self._tell(claim, error, dead=verdict.dead)
         with contextlib.suppress(LeaseLost, StoreUnavailable):
             await self._store.release(
@@ -287,7 +287,7 @@ class Worker:
         if isinstance(self._observer, BatchObserver):
             window = self._observer.window
             read, buffer = partial(batch, claim.key, window, claim.attempts), window.buffer
-        ops = await self._observer.observe(await self._store.together(read))
+        ops = await self._observer.observe(await self._store.read_snapshot(read))
         await self._store.apply_tasks(claim, ops, learn_after=self._learn.quiet, buffer=buffer)
 
     async def _embed_space(self, claim: Claim) -> None:
@@ -301,7 +301,7 @@ class Worker:
         tasks = await self._store.undigested(claim.key, limit=self._learner.batch)
         finished: list[FinishedTask] = []
         for start in range(0, len(tasks), _TOGETHER):
-            finished += await self._store.together(partial(_finished, tasks[start : start + _TOGETHER]))
+            finished += await self._store.read_snapshot(partial(_finished, tasks[start : start + _TOGETHER]))
         episodes = await self._store.episodes(claim.key)
         skills = await self._store.proposed_skills(claim.key)
         behind = {one.task_id for skill in skills for one in skill.evidence}.difference(one.task_id for one in episodes)
@@ -312,7 +312,7 @@ class Worker:
                 episodes=episodes,
                 skills=skills,
                 pages=await _pages(self._store, claim.key),
-                gone=behind - await self._store.together(lambda moment: moment.learned_from(behind)),
+                gone=behind - await self._store.read_snapshot(lambda moment: moment.learned_from(behind)),
             )
         )
         await self._store.apply_skills(claim, ops, confirm=self._learn.confirm)

@@ -365,7 +365,7 @@ class Store(Protocol):
         Terms are what `acontext_store.tokenizer.words` makes.
         """
 
-    def together(self, question: Callable[[ReadSnapshot], T]) -> Pending[T]:
+    def read_snapshot(self, question: Callable[[ReadSnapshot], T]) -> Pending[T]:
         """What `question` makes of one moment of the store: for reads that build on each other.
 
         It runs on a thread of the store, so it must be quick and wait for nothing; what it raises, the result raises.
@@ -468,7 +468,7 @@ class Store(Protocol):
         """Those of them that a file or a message refers to."""
 
     # -- work
-    def make_due(self, kind: LaneKind, key: str, *, at: float | None = None) -> Pending[None]:
+    def schedule_now(self, kind: LaneKind, key: str, *, at: float | None = None) -> Pending[None]:
         """At the latest at that Unix time (None = now). A dead lane comes alive again."""
 
     def claim(self, owner: str, *, kinds: Collection[LaneKind], lease: float, limit: int = 1) -> Pending[list[Claim]]:

@@ -30,7 +30,7 @@ def flush(embedded: EmbeddedEngine) -> None:
 
 
 def learn_from_files(embedded: EmbeddedEngine) -> None:
-    embedded.loop.run(embedded.engine.work_off())
+    embedded.loop.run(embedded.engine.drain())
 
 
 def away_for(calls: int) -> Callable[[Request], Any]:
@@ -121,7 +121,7 @@ def test_who_stops_waiting_leaves_no_work_taken(embedded: EmbeddedEngine) -> Non
         await asyncio.Event().wait()
 
     async def stopped() -> None:
-        waiting = asyncio.create_task(embedded.engine.work_off())
+        waiting = asyncio.create_task(embedded.engine.drain())
         await begun.wait()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
@@ -158,7 +158,7 @@ def test_a_flush_waits_for_what_a_dead_worker_had_taken(database: Path) -> None:
         store = embedded.engine.store
         lanes = store.lanes().result()
         for lane in lanes:
-            store.make_due(lane.kind, lane.key)
+            store.schedule_now(lane.kind, lane.key)
         assert len(store.claim("dead", kinds=["observe"], lease=0.5, limit=3).result()) == 3
         flush(embedded)
         assert store.lanes().result() == []

@@ -205,7 +205,7 @@ def test_learning_from_files_ends_during_an_outage(embedded: EmbeddedEngine) -> 
     model = Model(trouble=OUTAGES["down"])
     worker(embedded, model, backoff=1000.0, longest_probe=1000.0)
     record(embedded, 30)
-    embedded.loop.run(embedded.engine.work_off())
+    embedded.loop.run(embedded.engine.drain())
     assert 1 <= model.asked <= 4  # as many as are under way when it begins
 
 
@@ -296,9 +296,9 @@ def test_a_breaker_opens_probes_ever_less_often_and_closes(caplog: pytest.LogCap
         waits.append(breaker.wait)
     assert 0.99 <= waits[0] <= 2.01
     assert all(3.99 <= wait <= 8.01 for wait in waits[2:])
-    breaker.wish()
+    breaker.probe_soon()
     assert breaker.wait == pytest.approx(1.0)
-    breaker.hurry()
+    breaker.probe_now()
     assert breaker.wait == 0.0
     breaker.probes_with(claim())
     breaker.answered(claim())
@@ -318,14 +318,14 @@ def test_a_breaker_opens_probes_ever_less_often_and_closes(caplog: pytest.LogCap
 def test_a_breaker_waits_as_long_as_it_was_asked_to() -> None:
     breaker = CircuitBreaker("learn", first=1.0, longest=8.0, clock=Clock())
     breaker.away(claim(), LearningUnavailable("slow down", retry_after=100))
-    breaker.wish()
+    breaker.probe_soon()
     assert 100 <= breaker.wait <= 110
 
 
 def test_a_probe_that_ends_without_telling_lets_another_find_out() -> None:
     breaker = CircuitBreaker("learn", first=1.0, longest=8.0, clock=Clock())
     breaker.away(claim(), LearningUnavailable("away"))
-    breaker.hurry()
+    breaker.probe_now()
     breaker.probes_with(claim())
     breaker.left(claim())
     assert breaker.is_open

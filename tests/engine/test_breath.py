@@ -13,7 +13,13 @@ from typing import Any
 import pytest
 
 from acontext_plugins.concurrency import cooperative
-from acontext_plugins.concurrency.cooperative import PausedGarbageCollector, breathe, in_background, taking_turns, think
+from acontext_plugins.concurrency.cooperative import (
+    PausedGarbageCollector,
+    cpu_turn,
+    in_background,
+    run_in_thread,
+    yield_gil,
+)
 from acontext_plugins.errors import Closed
 from acontext_plugins.service import RecallQuery, Recording, SessionRef
 from acontext_store.types import Message, Part
@@ -23,7 +29,7 @@ from .conftest import OpenEngine
 
 @pytest.fixture
 def _breathless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every `breathe()` is a pause."""
+    """Every `yield_gil()` is a pause."""
     monkeypatch.setattr(cooperative, "SLICE", -1.0)
     monkeypatch.setattr(cooperative, "PAUSE", 0.0)
 
@@ -34,7 +40,7 @@ def test_one_thread_at_a_time_computes() -> None:
 
     def compute() -> None:
         for _ in range(200):
-            with taking_turns():
+            with cpu_turn():
                 inside.append(1)
                 most.append(len(inside))
                 inside.pop()
@@ -52,43 +58,43 @@ def test_a_pause_lets_the_next_thread_have_its_turn() -> None:
     done = threading.Event()
 
     def short() -> None:
-        with taking_turns():
+        with cpu_turn():
             done.set()
 
-    with taking_turns():
+    with cpu_turn():
         threading.Thread(target=short).start()
         while not done.is_set():
-            breathe()
+            yield_gil()
     assert done.is_set()
 
 
 @pytest.mark.usefixtures("_breathless")
 def test_outside_of_turns_nothing_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cooperative.time, "sleep", lambda seconds: pytest.fail("this paused"))
-    breathe()
+    yield_gil()
 
 
 async def test_only_background_work_takes_turns() -> None:
     def takes_turns(_: object) -> bool:
         return cooperative._turn.locked()
 
-    assert not await think(takes_turns, None)
+    assert not await run_in_thread(takes_turns, None)
     token = in_background.set(True)
-    assert await think(takes_turns, None)
+    assert await run_in_thread(takes_turns, None)
     in_background.reset(token)
 
 
 async def test_a_turn_ends_with_an_error() -> None:
     in_background.set(True)
     with pytest.raises(ZeroDivisionError):
-        await think(lambda number: 1 // number, 0)
+        await run_in_thread(lambda number: 1 // number, 0)
     assert not cooperative._turn.locked()
 
 
 async def test_thinking_while_python_exits_is_closed() -> None:
     asyncio.get_running_loop().set_default_executor(_Gone())
     with pytest.raises(Closed):
-        await think(str, 1)
+        await run_in_thread(str, 1)
 
 
 class _Gone(ThreadPoolExecutor):
@@ -123,7 +129,7 @@ def test_a_recall_is_one_question_on_a_thread_of_the_store(
 
     monkeypatch.setattr(embedded.engine.search, "_answer", note)
     embedded.loop.close()  # nothing of it is needed
-    assert embedded.engine.ask(RecallQuery("shop", "refund my lamp")).result(20).text == ""
+    assert embedded.engine.recall_pending(RecallQuery("shop", "refund my lamp")).result(20).text == ""
     assert asked == ["acontext-store-reader-0"]
 
 

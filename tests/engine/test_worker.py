@@ -163,7 +163,7 @@ def test_work_that_always_fails_waits_for_a_person_and_comes_back_on_request(emb
     assert "the model is odd" in (lane.last_error or "")
     assert lane.attempts == 3
     assert embedded.engine.store.claim("x", kinds=("observe",), lease=1).result() == []
-    embedded.engine.store.make_due(lane.kind, lane.key).result()
+    embedded.engine.store.schedule_now(lane.kind, lane.key).result()
     embedded.loop.run(work_until(doing, lambda: doing.done == 1))
     assert embedded.engine.store.lanes(dead=True).result() == []
 

@@ -63,7 +63,7 @@ class Library:
         )
         claims: list[Claim] = []
         while not claims:  # the library's own worker may be quicker, and finds nothing to learn
-            self.store.make_due("learn", self.space_id).result(20)
+            self.store.schedule_now("learn", self.space_id).result(20)
             claims = self.store.claim("teacher", kinds=("learn",), lease=60).result(20)
         (claim,) = claims
         self.store.apply_skills(claim, SkillOps(space_id=self.space_id, edits=(edit,))).result(20)

@@ -95,7 +95,7 @@ async def test_a_model_that_is_away_leaves_the_tasks_for_later(tmp_path: Path) -
         assert (await waiting(at), await at.skills()) == (1, [])
         assert await at.engine.store.episodes(at.space.id) == []
         away[0] = False
-        await at.engine.store.make_due("learn", at.space.id)
+        await at.engine.store.schedule_now("learn", at.space.id)
         at.engine.worker.hurry()
         await learn_once(at)
         assert (await at.skill()).origin == "model"

@@ -224,7 +224,7 @@ async def test_what_waits_outlives_a_restart(tmp_path: Path) -> None:
     async with watching(tmp_path, one_task, observe=observe) as watch:
         watch.session_id = session_id
         assert before - 60 < due_in(watch) <= before
-        await watch.engine.store.make_due("observe", session_id, at=time.time())
+        await watch.engine.store.schedule_now("observe", session_id, at=time.time())
         assert await watch.engine.worker.work_once() == 1
         assert len(await watch.tasks()) == 1
 
@@ -244,7 +244,7 @@ async def test_an_outage_loses_nothing_and_is_told(tmp_path: Path) -> None:
         assert (result.status, "the model is away" in result.errmsg) == (500, True)
         assert [m.session_task_process_status for m in await watch.messages()] == ["pending", "pending"]
         away[0] = False
-        await watch.engine.store.make_due("observe", watch.session_id)
+        await watch.engine.store.schedule_now("observe", watch.session_id)
         await watch.observe()
         (task,) = await watch.tasks()
         assert task.data.get("progresses") == ["I saw hello", "I saw hi"]
@@ -262,13 +262,13 @@ async def test_a_model_that_never_answers_well_leaves_a_sentence_and_the_message
         await watch.send(*({"role": "user", "content": f"m {n}"} for n in range(20)))
         store = watch.engine.store
         while not (dead := await store.lanes(dead=True)):
-            await store.make_due("observe", watch.session_id)
+            await store.schedule_now("observe", watch.session_id)
             await watch.engine.worker.work_once()
         assert "gave no answer that can be taken" in str(dead[0].last_error).splitlines()[-1]
         assert "m 1" not in str(dead[0].last_error)
         assert await watch.tasks() == []
         good[0] = True
-        await store.make_due("observe", watch.session_id)
+        await store.schedule_now("observe", watch.session_id)
         await watch.observe()
         (task,) = await watch.tasks()
         assert task.last_seq == 20

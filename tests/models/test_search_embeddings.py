@@ -335,7 +335,7 @@ def test_nothing_is_lost_while_the_embedder_is_away(database: Path) -> None:
         assert (lane.kind, lane.key) == ("embed", library.space_id)
         assert "the model is away" in (lane.last_error or "")
     with a_library(database, embedder=ScriptedEmbedder(same=SAME)) as library:
-        library.store.make_due("embed", library.space_id).result(20)
+        library.store.schedule_now("embed", library.space_id).result(20)
         assert library.flush()
         assert library.find("reimbursement wanted") == [skill_id]
 

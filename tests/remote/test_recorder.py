@@ -250,12 +250,12 @@ def test_one_that_is_too_big_for_a_request_goes_as_a_file(recorder: RemoteRecord
 
 
 def test_keeping_tells_when_the_server_has_it_and_why_not(recorder: RemoteRecorder, server: Server) -> None:
-    assert recorder.keep(said("one")).result(10).new == 1
+    assert recorder.record_durably(said("one")).result(10).new == 1
     with pytest.raises(InvalidInput, match="it cannot be taken"):
-        recorder.keep(said("poison")).result(10)
+        recorder.record_durably(said("poison")).result(10)
     server.trouble = away
     with pytest.raises(StoreUnavailable):
-        recorder.keep(said("two")).result(10)
+        recorder.record_durably(said("two")).result(10)
     server.trouble = None
     assert recorder.flush(10)
     assert server.texts == ["one", "two"], "it was spooled all the same"
@@ -301,7 +301,7 @@ def test_after_closing_nothing_is_taken(server: Server, tmp_path: Path, caplog: 
     recorder.record(said("late"))
     assert recorder.stats.dropped == 1
     with pytest.raises(Closed):
-        recorder.keep(said("late")).result(1)
+        recorder.record_durably(said("late")).result(1)
 
 
 def test_two_processes_never_send_the_same_at_once_and_a_dead_ones_lease_runs_out(tmp_path: Path) -> None:

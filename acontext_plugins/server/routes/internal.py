@@ -142,7 +142,7 @@ async def record(service: Caller, request: Request) -> Response:
     body = await said(request, Recordings)
     done = await asyncio.gather(
         *(
-            service.keep(
+            service.record_durably(
                 Recording(session=SessionRef(**one.session.model_dump()), messages=one.messages, outcomes=one.outcomes)
             )
             for one in body.recordings

@@ -31,42 +31,42 @@ class Seen:
 
     # -- one call of a run: the loop of model and tools
     def response(self: Any, *args: Any, **kwargs: Any) -> Any:
-        watch = _watch_of(self, kwargs)
-        if watch is None:
+        tracker = _watch_of(self, kwargs)
+        if tracker is None:
             return super().response(*args, **kwargs)  # type: ignore[misc]
-        watch.begin(kwargs["messages"], kwargs["run_response"], kwargs.get("tools"))
-        watch.recall()
+        tracker.begin(kwargs["messages"], kwargs["run_response"], kwargs.get("tools"))
+        tracker.recall()
         try:
             result = super().response(*args, **kwargs)  # type: ignore[misc]
         except Exception as error:
-            watch.model_ended(error)
+            tracker.model_ended(error)
             raise
-        watch.model_ended()
+        tracker.model_ended()
         return result
 
     async def aresponse(self: Any, *args: Any, **kwargs: Any) -> Any:
-        watch = _watch_of(self, kwargs)
-        if watch is None:
+        tracker = _watch_of(self, kwargs)
+        if tracker is None:
             return await super().aresponse(*args, **kwargs)  # type: ignore[misc]
-        watch.begin(kwargs["messages"], kwargs["run_response"], kwargs.get("tools"))
-        await watch.arecall()
+        tracker.begin(kwargs["messages"], kwargs["run_response"], kwargs.get("tools"))
+        await tracker.arecall()
         try:
             result = await super().aresponse(*args, **kwargs)  # type: ignore[misc]
         except Exception as error:
-            watch.model_ended(error)
+            tracker.model_ended(error)
             raise
-        watch.model_ended()
+        tracker.model_ended()
         return result
 
     def response_stream(self: Any, *args: Any, **kwargs: Any) -> Any:
         stream = super().response_stream(*args, **kwargs)  # type: ignore[misc]
-        watch = _watch_of(self, kwargs)
-        return stream if watch is None else _Steps(stream, watch, kwargs)
+        tracker = _watch_of(self, kwargs)
+        return stream if tracker is None else _Steps(stream, tracker, kwargs)
 
     def aresponse_stream(self: Any, *args: Any, **kwargs: Any) -> Any:
         stream = super().aresponse_stream(*args, **kwargs)  # type: ignore[misc]
-        watch = _watch_of(self, kwargs)
-        return stream if watch is None else _AsyncSteps(stream, watch, kwargs)
+        tracker = _watch_of(self, kwargs)
+        return stream if tracker is None else _AsyncSteps(stream, tracker, kwargs)
 
     # -- one request to the provider
     def invoke(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -85,9 +85,9 @@ class Seen:
 class _Stream:
     """The model's stream. An iterator and no generator: it ends exactly when the one inside of it does."""
 
-    def __init__(self, stream: Any, watch: AgnoRunTracker, call: dict[str, Any]) -> None:
+    def __init__(self, stream: Any, tracker: AgnoRunTracker, call: dict[str, Any]) -> None:
         self._stream = stream
-        self._watch = watch
+        self._watch = tracker
         self._call: dict[str, Any] | None = call
 
     def _begins(self) -> bool:
@@ -177,28 +177,28 @@ def _class_for(kind: type) -> type:
 
 def _watch_of(model: Any, call: dict[str, Any]) -> AgnoRunTracker | None:
     """The run that a call belongs to. A model serves others, too: summaries, memories, reasoning, the host's tools."""
-    watch, output = current_watch.get(), call.get("run_response")
-    if watch is None or output is None or watch.owner is not owner_of(model):
+    tracker, output = current_watch.get(), call.get("run_response")
+    if tracker is None or output is None or tracker.owner is not owner_of(model):
         return None
     if "send_media_to_model" not in call or "messages" not in call:
         return None  # a side call that is made in the run's name: rewriting a query, for instance
-    with watch.runtime.guard("model start"):
-        if watch.run_id is None or watch.resumed:
-            owner: Any = watch.owner
-            mine = owner.is_run_of(output) and output.session_id == watch.session_id
-            return watch if mine else None
-        return watch if output.run_id == watch.run_id else None
+    with tracker.runtime.guard("model start"):
+        if tracker.run_id is None or tracker.resumed:
+            owner: Any = tracker.owner
+            mine = owner.is_run_of(output) and output.session_id == tracker.session_id
+            return tracker if mine else None
+        return tracker if output.run_id == tracker.run_id else None
     return None
 
 
 def _given(model: Any, call: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a request to the provider, with skills where they belong."""
-    watch = current_watch.get()
-    if watch is None or watch.live is None or call.get("messages") is not watch.live:
+    tracker = current_watch.get()
+    if tracker is None or tracker.live is None or call.get("messages") is not tracker.live:
         return call
-    if watch.owner is not owner_of(model):
+    if tracker.owner is not owner_of(model):
         return call
-    with watch.runtime.guard("inject"):
-        owner: Any = watch.owner
-        return {**call, "messages": watch.given(call["messages"], owner.system_role)}
+    with tracker.runtime.guard("inject"):
+        owner: Any = tracker.owner
+        return {**call, "messages": tracker.given(call["messages"], owner.system_role)}
     return call

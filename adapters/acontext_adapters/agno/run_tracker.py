@@ -401,16 +401,16 @@ class AgnoRunTracker:
 class Active:
     """Makes a watch and its run the current ones; leaves nothing in the context of whoever iterates a stream."""
 
-    __slots__ = ("_run", "_watch", "watch")
+    __slots__ = ("_run", "_watch", "tracker")
 
-    def __init__(self, watch: AgnoRunTracker) -> None:
-        self.watch = watch
+    def __init__(self, tracker: AgnoRunTracker) -> None:
+        self.tracker = tracker
         self._run: Token[Run | None] | None = None
         self._watch: Token[AgnoRunTracker | None] | None = None
 
     def __enter__(self) -> None:
-        self._run = self.watch.run.enter()
-        self._watch = current_watch.set(self.watch)
+        self._run = self.tracker.run.enter()
+        self._watch = current_watch.set(self.tracker)
 
     def __exit__(self, *raised: object) -> None:
         if self._watch is not None:
@@ -419,7 +419,7 @@ class Active:
             except ValueError:  # a generator that is finalised in another context
                 pass
         if self._run is not None:
-            self.watch.run.leave(self._run)
+            self.tracker.run.leave(self._run)
 
 
 def _names(tools: Sequence[Any] | None) -> list[str] | None:

@@ -70,10 +70,10 @@ class WrappedAgent:
             self.own_models()
             key, session_id = self._session(kwargs.get("session_id"))
             asked = kwargs["input"] if "input" in kwargs else args[0] if args else None
-            watch = self._watch(key, session_id, run_id=None)
-            watch.asked = asked
-            watch.detached = bool(kwargs.get("background"))
-            return watch
+            tracker = self._watch(key, session_id, run_id=None)
+            tracker.asked = asked
+            tracker.detached = bool(kwargs.get("background"))
+            return tracker
         return None
 
     def resumes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AgnoRunTracker | None:
@@ -85,10 +85,10 @@ class WrappedAgent:
             branches = bool(kwargs.get("fork") or kwargs.get("regenerate"))
             run_id = getattr(output, "run_id", None) or kwargs.get("run_id")
             paused = None if branches else paused_runs.take(run_id, self.runtime)
-            watch = self._watch(key, session_id, run_id=None if branches else run_id)
-            watch.resume(paused, asked=bool(kwargs.get("input")))
-            watch.detached = bool(kwargs.get("background"))
-            return watch
+            tracker = self._watch(key, session_id, run_id=None if branches else run_id)
+            tracker.resume(paused, asked=bool(kwargs.get("input")))
+            tracker.detached = bool(kwargs.get("background"))
+            return tracker
         return None
 
     def _watch(self, key: str, session_id: str, *, run_id: str | None) -> AgnoRunTracker:
@@ -98,10 +98,10 @@ class WrappedAgent:
             call_id = around.call_of(self.clone, team=_is_team(getattr(around.owner, "clone", None)))
         label = self.clone.name or self.clone.id or type(self.clone).__name__
         run = self.runtime.start(label=label, session_key=key, run_id=run_id, parent_call_id=call_id)
-        watch = AgnoRunTracker(self, self.runtime, run, session_id)
+        tracker = AgnoRunTracker(self, self.runtime, run, session_id)
         if around is not None:
-            watch.answers(around, call_id)
-        return watch
+            tracker.answers(around, call_id)
+        return tracker
 
     def _session(self, given: str | None) -> tuple[str, str]:
         """Which session of ours, and which of agno's. Agno makes one up where it has none, and keeps it; so do we."""
@@ -238,92 +238,92 @@ def _watched(
 
     @functools.wraps(method)
     def run(*args: Any, **kwargs: Any) -> Any:
-        watch = begin(args, kwargs)
-        if watch is None:
+        tracker = begin(args, kwargs)
+        if tracker is None:
             return method(*args, **kwargs)
         try:
-            with watch.active():
+            with tracker.active():
                 result = method(*args, **kwargs)
         except BaseException as error:
-            watch.raised(error)
+            tracker.raised(error)
             raise
-        return _followed(result, watch)
+        return _followed(result, tracker)
 
     setattr(run, _MARK, wrapped)
     return run
 
 
 # -- following a run to its end
-def _followed(result: Any, watch: AgnoRunTracker) -> Any:
+def _followed(result: Any, tracker: AgnoRunTracker) -> Any:
     """`result`, or something of its kind that tells when it ends."""
     if inspect.iscoroutine(result):
-        return _awaited(result, watch)
+        return _awaited(result, tracker)
     if inspect.isasyncgen(result):
-        return _async_steps(result, watch)
+        return _async_steps(result, tracker)
     if inspect.isgenerator(result):
-        return _steps(result, watch)
+        return _steps(result, tracker)
     if hasattr(result, "status"):
-        watch.returned(result)
+        tracker.returned(result)
     return result
 
 
-async def _awaited(coroutine: Any, watch: AgnoRunTracker) -> Any:
+async def _awaited(coroutine: Any, tracker: AgnoRunTracker) -> Any:
     try:
-        with watch.active():
+        with tracker.active():
             result = await coroutine
     except BaseException as error:
-        watch.raised(error)
+        tracker.raised(error)
         raise
-    return _followed(result, watch)
+    return _followed(result, tracker)
 
 
-def _steps(generator: Any, watch: AgnoRunTracker) -> Any:
+def _steps(generator: Any, tracker: AgnoRunTracker) -> Any:
     """Run a stream step by step: the run is current inside of it, never in its consumer."""
     step, argument = generator.send, None
     while True:
         try:
-            with watch.active():
+            with tracker.active():
                 item = step(argument)
         except StopIteration as stop:
-            watch.exhausted()
+            tracker.exhausted()
             return stop.value
         except BaseException as error:
-            watch.raised(error)
+            tracker.raised(error)
             raise
-        watch.saw(item)
+        tracker.saw(item)
         try:
             argument = yield item
             step = generator.send
         except GeneratorExit as gone:
-            with watch.active():
+            with tracker.active():
                 generator.close()
-            watch.raised(gone)
+            tracker.raised(gone)
             raise
         except BaseException as error:
             step, argument = generator.throw, error
 
 
-async def _async_steps(generator: Any, watch: AgnoRunTracker) -> Any:
+async def _async_steps(generator: Any, tracker: AgnoRunTracker) -> Any:
     """The same for an async stream."""
     step, argument = generator.asend, None
     while True:
         try:
-            with watch.active():
+            with tracker.active():
                 item = await step(argument)
         except StopAsyncIteration:
-            watch.exhausted()
+            tracker.exhausted()
             return
         except BaseException as error:
-            watch.raised(error)
+            tracker.raised(error)
             raise
-        watch.saw(item)
+        tracker.saw(item)
         try:
             argument = yield item
             step = generator.asend
         except GeneratorExit as gone:
-            with watch.active():
+            with tracker.active():
                 await generator.aclose()
-            watch.raised(gone)
+            tracker.raised(gone)
             raise
         except BaseException as error:
             step, argument = generator.athrow, error

@@ -22,7 +22,7 @@ from acontext_plugins.runs import Run, Runtime
 
 from .convert import messages_in
 from .handler import AsyncInterruptListener, AsyncTell, InterruptListener, Tell
-from .placement import in_turn, restored
+from .placement import append_to_turn, restored
 from .run_tracker import LangChainRunTracker, Scope, found, scope
 from .subclass import Mark, learned, mark_of
 
@@ -92,11 +92,11 @@ class LearnedGraph:
 class _Play:
     """One run of a learned graph."""
 
-    def __init__(self, watch: LangChainRunTracker, run: Run, owner: Mark, config: RunnableConfig | None) -> None:
-        self.watch = watch
+    def __init__(self, tracker: LangChainRunTracker, run: Run, owner: Mark, config: RunnableConfig | None) -> None:
+        self.tracker = tracker
         self.run = run
         self.config = config
-        self._scope = Scope(watch, owner)
+        self._scope = Scope(tracker, owner)
 
     def enter(self) -> tuple[Any, Any]:
         """Code of the graph runs: it is part of the run."""
@@ -108,8 +108,8 @@ class _Play:
         self.run.leave(entered)
 
     def end(self, error: BaseException | None = None) -> None:
-        with self.watch.runtime.guard("run end"):
-            self.watch.end(error)
+        with self.tracker.runtime.guard("run end"):
+            self.tracker.end(error)
 
 
 def _begin(
@@ -121,23 +121,23 @@ def _begin(
         return None
     with mark.runtime.guard("run start"):
         around = found(config)
-        if around is not None and around.call_id is None and around.watch.run is not None:
+        if around is not None and around.call_id is None and around.tracker.run is not None:
             return None
-        watch = LangChainRunTracker(mark.runtime, graph.get_name())
-        watch.tools = tool_names(graph)
-        run = watch.begin(
+        tracker = LangChainRunTracker(mark.runtime, graph.get_name())
+        tracker.tools = tool_names(graph)
+        run = tracker.begin(
             messages_in(input) if not isinstance(input, Command) else (),
             thread=thread_of(graph, config),
             goes_on=input is None or isinstance(input, Command),
-            parent=around.watch.run if around is not None else None,
+            parent=around.tracker.run if around is not None else None,
             parent_call_id=around.call_id if around is not None else None,
         )
         handler: Any = None
         if not is_agent(graph):
-            handler = AsyncTell(watch) if asynchronous else Tell(watch)
+            handler = AsyncTell(tracker) if asynchronous else Tell(tracker)
         elif _has_breakpoints(graph, options):
-            handler = AsyncInterruptListener(watch) if asynchronous else InterruptListener(watch)
-        return _Play(watch, run, mark, with_handler(graph, config, handler) if handler is not None else config)
+            handler = AsyncInterruptListener(tracker) if asynchronous else InterruptListener(tracker)
+        return _Play(tracker, run, mark, with_handler(graph, config, handler) if handler is not None else config)
     return None
 
 
@@ -245,7 +245,7 @@ class WrappedNode(Runnable[Any, Any]):
 def _waits() -> None:
     around = scope.get()
     if around is not None:
-        around.watch.interrupted = True
+        around.tracker.interrupted = True
 
 
 class ModelNode(WrappedNode):
@@ -254,15 +254,15 @@ class ModelNode(WrappedNode):
     def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
         step = _ModelStep(input, self.mark)
         if step.asks:
-            with step.watch.runtime.guard("skills"):
-                step.text = step.watch.skills(self.mark.runtime, step.messages, None)
+            with step.tracker.runtime.guard("skills"):
+                step.text = step.tracker.skills(self.mark.runtime, step.messages, None)
         return step.given_by(super().invoke(step.prompt(), config, **options))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
         step = _ModelStep(input, self.mark)
         if step.asks:
-            with step.watch.runtime.guard("skills"):
-                step.text = await step.watch.askills(self.mark.runtime, step.messages, None)
+            with step.tracker.runtime.guard("skills"):
+                step.text = await step.tracker.askills(self.mark.runtime, step.messages, None)
         return step.given_by(await super().ainvoke(step.prompt(), config, **options))
 
 
@@ -279,22 +279,22 @@ class _ModelStep:
         if around is None or around.call_id is not None:
             self.around = None
             return
-        with self.watch.runtime.guard("model step"):
+        with self.tracker.runtime.guard("model step"):
             self.messages = messages_in(input)
-            self.watch.heard(self.messages, turns=around.owner is mark)
+            self.tracker.heard(self.messages, turns=around.owner is mark)
             self.asks = True
 
     @property
-    def watch(self) -> LangChainRunTracker:
+    def tracker(self) -> LangChainRunTracker:
         assert self.around is not None
-        return self.around.watch
+        return self.around.tracker
 
     def prompt(self) -> Any:
         """The input, with the skills in the user's newest turn."""
         if not self.text:
             return self.input
-        with self.watch.runtime.guard("place"):
-            return {**self.input, "messages": in_turn(self.messages, self.text)}
+        with self.tracker.runtime.guard("place"):
+            return {**self.input, "messages": append_to_turn(self.messages, self.text)}
         return self.input
 
     def given_by(self, output: Any) -> Any:
@@ -302,17 +302,17 @@ class _ModelStep:
         if self.around is None:
             return output
         if self.text:
-            with self.watch.runtime.guard("restore"):
+            with self.tracker.runtime.guard("restore"):
                 output = restored(output, self.text, self.messages)
-        with self.watch.runtime.guard("model answer"):
+        with self.tracker.runtime.guard("model answer"):
             before = {id(message) for message in self.messages}
             answers = [message for message in messages_in(output) if id(message) not in before]
             for message in answers:
                 if isinstance(message, AIMessage):
-                    self.watch.answered(message)
+                    self.tracker.answered(message)
                 elif isinstance(message, ToolMessage):
-                    self.watch.result(message)
-            self.watch.remember(self.messages, answers)
+                    self.tracker.result(message)
+            self.tracker.remember(self.messages, answers)
         return output
 
 
@@ -343,9 +343,9 @@ def _in_tool(input: Any) -> Any:
     if around is None or around.call_id is not None:
         return None
     call_id = ""
-    with around.watch.runtime.guard("tool step"):
+    with around.tracker.runtime.guard("tool step"):
         call_id = _call_id(input)
-    return scope.set(Scope(around.watch, around.owner, call_id))
+    return scope.set(Scope(around.tracker, around.owner, call_id))
 
 
 def _call_id(input: Any) -> str:
@@ -359,8 +359,8 @@ def _call_id(input: Any) -> str:
 def _results(output: Any) -> Any:
     around = scope.get()
     if around is not None and around.call_id is None:
-        with around.watch.runtime.guard("tool results"):
+        with around.tracker.runtime.guard("tool results"):
             for message in messages_in(output):
                 if isinstance(message, ToolMessage):
-                    around.watch.result(message)
+                    around.tracker.result(message)
     return output

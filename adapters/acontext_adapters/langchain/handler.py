@@ -22,7 +22,7 @@ from .run_tracker import LangChainRunTracker, Scope, scope
 class _Root:
     """A run that a handler has seen begin, and all that goes on inside of it."""
 
-    watch: LangChainRunTracker
+    tracker: LangChainRunTracker
     inside: set[UUID] = field(default_factory=set)
 
 
@@ -31,7 +31,7 @@ class _Span:
     """Something that goes on: part of which run, and in which call of a tool (None = in none)."""
 
     root: UUID
-    watch: LangChainRunTracker | None
+    tracker: LangChainRunTracker | None
     call_id: str | None = None
 
 
@@ -63,9 +63,9 @@ class AcontextCallbackHandler(GraphCallbackHandler):
     def acontext_scope(self, run_id: UUID | None) -> Scope | None:
         """Where code is that runs directly inside of `run_id`."""
         span = self._spans.get(run_id) if run_id is not None else None
-        if span is None or span.watch is None:
+        if span is None or span.tracker is None:
             return None
-        return Scope(span.watch, self, span.call_id)
+        return Scope(span.tracker, self, span.call_id)
 
     def _opened(
         self,
@@ -80,10 +80,12 @@ class AcontextCallbackHandler(GraphCallbackHandler):
     ) -> _Span:
         parent = self._spans.get(parent_run_id) if parent_run_id is not None else None
         if parent is None:
-            watch = self._watch(label, given, metadata, kind, goes_on=goes_on)
-            parent = _Span(run_id, watch)
-            self._roots[run_id] = _Root(watch) if watch is not None else _Root(LangChainRunTracker(self.runtime, label))
-        span = _Span(parent.root, parent.watch, parent.call_id)
+            tracker = self._watch(label, given, metadata, kind, goes_on=goes_on)
+            parent = _Span(run_id, tracker)
+            self._roots[run_id] = (
+                _Root(tracker) if tracker is not None else _Root(LangChainRunTracker(self.runtime, label))
+            )
+        span = _Span(parent.root, parent.tracker, parent.call_id)
         self._place(run_id, span)
         return span
 
@@ -105,17 +107,17 @@ class AcontextCallbackHandler(GraphCallbackHandler):
         around = scope.get()
         if around is not None and around.call_id is None:
             return None  # a learned object records this run
-        watch = LangChainRunTracker(self.runtime, label, kind=kind)
+        tracker = LangChainRunTracker(self.runtime, label, kind=kind)
         thread = (metadata or {}).get("thread_id")
-        parent = around.watch.run if around is not None else None
-        watch.begin(
+        parent = around.tracker.run if around is not None else None
+        tracker.begin(
             given,
             thread=str(thread) if thread is not None else None,
             goes_on=goes_on,
             parent=parent,
             parent_call_id=around.call_id if around is not None else None,
         )
-        return watch
+        return tracker
 
     def _closed(self, run_id: UUID, error: BaseException | None = None) -> _Span | None:
         span = self._spans.pop(run_id, None)
@@ -132,8 +134,8 @@ class AcontextCallbackHandler(GraphCallbackHandler):
         return span
 
     def _over(self, span: _Span, error: BaseException | None) -> None:
-        if span.watch is not None:
-            span.watch.end(error)
+        if span.tracker is not None:
+            span.tracker.end(error)
 
     # -- chains and graphs
     def on_chain_start(
@@ -163,8 +165,8 @@ class AcontextCallbackHandler(GraphCallbackHandler):
     def on_interrupt(self, event: GraphInterruptEvent) -> Any:
         with self.runtime.guard("interrupt"):
             span = self._spans.get(event.run_id) if event.run_id is not None else None
-            if span is not None and span.watch is not None and span.call_id is None:
-                span.watch.interrupted = True
+            if span is not None and span.tracker is not None and span.call_id is None:
+                span.tracker.interrupted = True
 
     # -- models
     def on_chat_model_start(
@@ -203,30 +205,30 @@ class AcontextCallbackHandler(GraphCallbackHandler):
         label: str,
     ) -> None:
         span = self._opened(run_id, parent_run_id, label, messages, metadata, "model")
-        if span.watch is None or span.call_id is not None:
+        if span.tracker is None or span.call_id is not None:
             return
         if "lc_source" in (metadata or {}):  # a middleware asks for itself (a summary, for instance)
             self._place(run_id, _Span(span.root, None))
             return
-        span.watch.heard(messages)
+        span.tracker.heard(messages)
 
     def on_llm_end(self, response: Any, *, run_id: UUID, **kwargs: Any) -> Any:
         with self.runtime.guard("model end"):
             span = self._spans.get(run_id)
             try:
-                if span is not None and span.watch is not None and span.call_id is None:
-                    self._answer(span.watch, response)
+                if span is not None and span.tracker is not None and span.call_id is None:
+                    self._answer(span.tracker, response)
             finally:
                 self._closed(run_id)
 
-    def _answer(self, watch: LangChainRunTracker, response: Any) -> None:
+    def _answer(self, tracker: LangChainRunTracker, response: Any) -> None:
         for generations in response.generations:
             if not generations:
                 continue
             message = getattr(generations[0], "message", None)
             answer = message if isinstance(message, AIMessage) else AIMessage(content=generations[0].text)
-            watch.answered(answer)
-            watch.remember(watch.prompt, [answer])
+            tracker.answered(answer)
+            tracker.remember(tracker.prompt, [answer])
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Any:
         with self.runtime.guard("model error"):
@@ -247,17 +249,17 @@ class AcontextCallbackHandler(GraphCallbackHandler):
             parent = self._spans.get(parent_run_id) if parent_run_id is not None else None
             if parent is not None:
                 call_id = parent.call_id if parent.call_id is not None else str(kwargs.get("tool_call_id") or "")
-                self._place(run_id, _Span(parent.root, parent.watch, call_id))
+                self._place(run_id, _Span(parent.root, parent.tracker, call_id))
 
     def on_tool_end(self, output: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> Any:
         with self.runtime.guard("tool end"):
             span = self._closed(run_id)
             around = self._spans.get(parent_run_id) if parent_run_id is not None else None
-            if span is None or span.watch is None or around is None or around.call_id is not None:
+            if span is None or span.tracker is None or around is None or around.call_id is not None:
                 return
             for message in messages_in(output):
                 if isinstance(message, ToolMessage):
-                    span.watch.result(message)
+                    span.tracker.result(message)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Any:
         with self.runtime.guard("tool error"):
@@ -273,10 +275,10 @@ class AcontextCallbackHandler(GraphCallbackHandler):
 class Tell(AcontextCallbackHandler):
     """Tells the watch of one run, whose beginning and end are seen by somebody else."""
 
-    def __init__(self, watch: LangChainRunTracker) -> None:
-        self.watch = watch
-        watch.tell = self
-        self._setup(watch.runtime)
+    def __init__(self, tracker: LangChainRunTracker) -> None:
+        self.tracker = tracker
+        tracker.tell = self
+        self._setup(tracker.runtime)
 
     def _watch(
         self,
@@ -287,7 +289,7 @@ class Tell(AcontextCallbackHandler):
         *,
         goes_on: bool,
     ) -> LangChainRunTracker | None:
-        return self.watch
+        return self.tracker
 
     def _over(self, span: _Span, error: BaseException | None) -> None:
         pass
@@ -351,13 +353,13 @@ class InterruptListener(GraphCallbackHandler):
     ignore_llm = ignore_chat_model = ignore_chain = ignore_agent = ignore_retriever = True
     ignore_retry = ignore_custom_event = True
 
-    def __init__(self, watch: LangChainRunTracker) -> None:
-        self.watch = watch
+    def __init__(self, tracker: LangChainRunTracker) -> None:
+        self.tracker = tracker
 
     def on_interrupt(self, event: GraphInterruptEvent) -> Any:
         around = scope.get()
-        if around is not None and around.watch is self.watch and around.call_id is None:
-            self.watch.interrupted = True
+        if around is not None and around.tracker is self.tracker and around.call_id is None:
+            self.tracker.interrupted = True
 
 
 class AsyncInterruptListener(InterruptListener):

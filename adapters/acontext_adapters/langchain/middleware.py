@@ -14,7 +14,7 @@ from acontext_plugins.runs import HasConnection, LearningOptions, RecordingClien
 
 from .convert import messages_in
 from .graph import thread_of
-from .placement import in_system, in_turn, taken_out
+from .placement import append_to_turn, in_system, remove_text
 from .run_tracker import LangChainRunTracker, Scope, found, scope
 from .turns import ConversationTurn, join, tool_names
 
@@ -43,9 +43,9 @@ class AcontextMiddleware(AgentMiddleware[Any, Any, Any]):
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> Any:
         call = _AgentModelCall(self.runtime, request)
-        if call.watch is not None:
+        if call.tracker is not None:
             with self.runtime.guard("skills"):
-                call.text = call.watch.skills(self.runtime, request.messages, call.tools)
+                call.text = call.tracker.skills(self.runtime, request.messages, call.tools)
         token = call.enter()
         try:
             response = handler(call.request())
@@ -61,9 +61,9 @@ class AcontextMiddleware(AgentMiddleware[Any, Any, Any]):
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> Any:
         call = _AgentModelCall(self.runtime, request)
-        if call.watch is not None:
+        if call.tracker is not None:
             with self.runtime.guard("skills"):
-                call.text = await call.watch.askills(self.runtime, request.messages, call.tools)
+                call.text = await call.tracker.askills(self.runtime, request.messages, call.tools)
         token = call.enter()
         try:
             response = await handler(call.request())
@@ -82,7 +82,7 @@ class _AgentModelCall:
     def __init__(self, runtime: Runtime, request: ModelRequest[Any]) -> None:
         self.runtime = runtime
         self.text = ""
-        self.watch: LangChainRunTracker | None = None
+        self.tracker: LangChainRunTracker | None = None
         self.tools: Sequence[str] | None = None
         self._request = request
         self._talk: ConversationTurn | None = None
@@ -91,21 +91,21 @@ class _AgentModelCall:
 
     def _join(self, request: ModelRequest[Any]) -> None:
         around = found()
-        watch: LangChainRunTracker
+        tracker: LangChainRunTracker
         if around is not None and around.call_id is None:
-            watch = around.watch
+            tracker = around.tracker
         else:
             label = (ensure_config().get("metadata") or {}).get("lc_agent_name") or "agent"
             self._talk = join(self.runtime, str(label), "agent", request.messages, thread_of(None, None), around)
-            watch = self._talk.watch
+            tracker = self._talk.tracker
             self._talk.keep()
         self.tools = tool_names(request.tools)
-        watch.heard(request.messages, turns=self._talk is not None)
-        self.watch = watch
+        tracker.heard(request.messages, turns=self._talk is not None)
+        self.tracker = tracker
 
     def enter(self) -> Any:
         """A learned model in here is part of the same run."""
-        return scope.set(Scope(self.watch, self)) if self._talk is not None and self.watch is not None else None
+        return scope.set(Scope(self.tracker, self)) if self._talk is not None and self.tracker is not None else None
 
     def leave(self, token: Any) -> None:
         if token is not None:
@@ -119,23 +119,23 @@ class _AgentModelCall:
         with self.runtime.guard("place"):
             messages: Any = request.messages
             if self.runtime.options.inject_as == "user":
-                messages = in_turn(messages, self.text)
+                messages = append_to_turn(messages, self.text)
                 return request.override(messages=messages)
-            messages = taken_out(messages, self.text)
+            messages = remove_text(messages, self.text)
             return request.override(messages=messages, system_message=in_system(request.system_message, self.text))
         return request
 
     def answered(self, response: Any) -> None:
-        watch = self.watch
-        if watch is None:
+        tracker = self.tracker
+        if tracker is None:
             return
         with self.runtime.guard("model answer"):
             answers = messages_in(getattr(response, "result", response))
             for message in answers:
                 if isinstance(message, AIMessage):
-                    watch.answered(message)
+                    tracker.answered(message)
                 elif isinstance(message, ToolMessage):
-                    watch.result(message)
+                    tracker.result(message)
             if self._talk is not None:
                 self._talk.answered(self._request.messages, answers)
 
@@ -144,4 +144,4 @@ class _AgentModelCall:
             return
         with self.runtime.guard("model error"):
             self._talk.drop()
-            self._talk.watch.end(error)
+            self._talk.tracker.end(error)

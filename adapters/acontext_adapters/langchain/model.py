@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from acontext_plugins.runs import Runtime
 
 from .graph import thread_of
-from .placement import in_prompt, in_turn
+from .placement import append_to_turn, in_prompt
 from .run_tracker import LangChainRunTracker, Scope, foreign_agent, found, scope
 from .subclass import Mark, learned, mark_of
 from .turns import ConversationTurn, join, tool_names
@@ -111,10 +111,10 @@ class _ModelCall:
                 return  # inside a tool of an agent: what happens there is the tool's
             self._tools = tool_names(options.get("tools"))
             if around is not None:
-                self._watch = around.watch
+                self._watch = around.tracker
             elif not foreign_agent():
                 self._talk = join(mark.runtime, model.get_name(), "model", self._messages, thread_of(None, None))
-                self._watch = self._talk.watch
+                self._watch = self._talk.tracker
 
     def ask(self) -> None:
         if self._watch is not None:
@@ -131,7 +131,7 @@ class _ModelCall:
         if not self._text:
             return self._given
         with self._runtime.guard("place"):
-            place = in_turn if self._runtime.options.inject_as == "user" else in_prompt
+            place = append_to_turn if self._runtime.options.inject_as == "user" else in_prompt
             return place(self._messages, self._text)
         return self._given
 

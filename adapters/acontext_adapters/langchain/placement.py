@@ -12,7 +12,7 @@ from langgraph.types import Command
 from .convert import by_user
 
 
-def stands_in(messages: Sequence[BaseMessage], text: str) -> bool:
+def contains_text(messages: Sequence[BaseMessage], text: str) -> bool:
     """Whether the text is there already: an outer hook of ours has placed it."""
     return any(
         isinstance(message, SystemMessage | HumanMessage) and _stands(message.content, text) for message in messages
@@ -34,7 +34,7 @@ def in_system(message: SystemMessage | None, text: str) -> SystemMessage:
 
 def in_prompt(messages: Sequence[BaseMessage], text: str) -> list[BaseMessage]:
     """A prompt with the text behind its system message, or as one where it has none."""
-    if stands_in(messages, text):
+    if contains_text(messages, text):
         return list(messages)
     first = messages[0] if messages else None
     if isinstance(first, SystemMessage):
@@ -42,9 +42,9 @@ def in_prompt(messages: Sequence[BaseMessage], text: str) -> list[BaseMessage]:
     return [SystemMessage(content=text), *messages]
 
 
-def in_turn(messages: Sequence[BaseMessage], text: str) -> list[BaseMessage]:
+def append_to_turn(messages: Sequence[BaseMessage], text: str) -> list[BaseMessage]:
     """A conversation with the text at the end of the user's newest turn; unchanged where there is none."""
-    if stands_in(messages, text):
+    if contains_text(messages, text):
         return list(messages)
     for place in range(len(messages) - 1, -1, -1):
         message = messages[place]
@@ -60,8 +60,8 @@ def _appended(content: Any, text: str) -> Any:
     return [*content, {"type": "text", "text": text}]
 
 
-def taken_out(messages: Sequence[BaseMessage], text: str) -> list[BaseMessage]:
-    """The conversation as it was before `in_turn`."""
+def remove_text(messages: Sequence[BaseMessage], text: str) -> list[BaseMessage]:
+    """The conversation as it was before `append_to_turn`."""
     return [_without_text(message, text) for message in messages]
 
 

@@ -45,7 +45,7 @@ unfinished: SharedCache[tuple[str, ...], Unfinished] = SharedCache(4096)
 class Scope:
     """Where code is: in which run, and in which call of a tool ("" = in one, nobody knows which; None = in none)."""
 
-    watch: LangChainRunTracker
+    tracker: LangChainRunTracker
     #: The learned object that the run belongs to: others inside of it take part in its run.
     owner: object = None
     call_id: str | None = None
@@ -274,12 +274,12 @@ def _behind_last_answer(messages: Sequence[BaseMessage]) -> int:
 def found(config: Any = None) -> Scope | None:
     """The run that this code is part of, by the context or by a handler in the configuration."""
     around = scope.get()
-    if around is not None and (around.call_id is not None or around.watch.tell is None):
+    if around is not None and (around.call_id is not None or around.tracker.tell is None):
         return around
     manager: Any = ensure_config(config).get("callbacks")
     if around is not None:
-        inside = around.watch.tell.acontext_scope(getattr(manager, "parent_run_id", None))
-        return around if inside is None else Scope(around.watch, around.owner, inside.call_id)
+        inside = around.tracker.tell.acontext_scope(getattr(manager, "parent_run_id", None))
+        return around if inside is None else Scope(around.tracker, around.owner, inside.call_id)
     handlers = manager if isinstance(manager, list) else getattr(manager, "handlers", ())
     for handler in reversed(handlers):
         where = getattr(handler, "acontext_scope", None)

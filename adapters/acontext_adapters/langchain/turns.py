@@ -27,13 +27,13 @@ _turns: SharedCache[tuple[str, str], str] = SharedCache(4096)
 class ConversationTurn:
     """One call of a model, in the run that it belongs to."""
 
-    def __init__(self, watch: LangChainRunTracker, place: tuple[str, str]) -> None:
-        self.watch = watch
+    def __init__(self, tracker: LangChainRunTracker, place: tuple[str, str]) -> None:
+        self.tracker = tracker
         self._place = place
 
     def keep(self) -> None:
         """The turn goes on: the next call belongs to it."""
-        _open[self._place] = self.watch
+        _open[self._place] = self.tracker
 
     def drop(self) -> None:
         """The turn is over."""
@@ -41,12 +41,12 @@ class ConversationTurn:
 
     def answered(self, messages: Sequence[BaseMessage], answers: Sequence[BaseMessage]) -> None:
         """The model has answered: the turn is over, unless it has called tools."""
-        self.watch.remember(messages, answers, calls=True)
-        if self.watch.pending:
+        self.tracker.remember(messages, answers, calls=True)
+        if self.tracker.pending:
             self.keep()
         else:
             self.drop()
-            self.watch.end()
+            self.tracker.end()
 
 
 def join(
@@ -60,19 +60,19 @@ def join(
     """The run that a call with these messages belongs to: one that is open, or a new one."""
     scope = runtime.scope
     newest = next((message.id for message in reversed(messages) if by_user(message)), None)
-    parent: Run | None = around.watch.run if around is not None else None
-    watch = LangChainRunTracker(runtime, label, kind=kind)
+    parent: Run | None = around.tracker.run if around is not None else None
+    tracker = LangChainRunTracker(runtime, label, kind=kind)
     key = thread or runtime.options.session
     if around is not None and parent is not None:
-        key = f"{parent.session.key}/{around.call_id or newest or watch.id}"
+        key = f"{parent.session.key}/{around.call_id or newest or tracker.id}"
     known = _turns.get((scope, newest)) if newest is not None else None
     if key is None:
-        key = known or watch.follow(messages)
+        key = known or tracker.follow(messages)
     place = scope, key
     before = _open.get(place)
     if before is not None and not before.new_turn_in(messages):
         return ConversationTurn(before, place)
-    watch.begin(
+    tracker.begin(
         thread=key,
         goes_on=known == key,
         parent=parent,
@@ -80,7 +80,7 @@ def join(
     )
     if newest is not None:
         _turns[scope, newest] = key
-    return ConversationTurn(watch, place)
+    return ConversationTurn(tracker, place)
 
 
 def tool_names(tools: Any) -> list[str] | None:

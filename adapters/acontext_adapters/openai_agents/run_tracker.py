@@ -35,14 +35,14 @@ class RunnerCall:
 
     def __init__(self, agent: Agent[Any]) -> None:
         self.agent = agent
-        self.watch: AgentsRunTracker | None = None
+        self.tracker: AgentsRunTracker | None = None
         #: A run goes on that this process has not seen being interrupted: whichever agent is heard of first is its own.
         self.unknown = False
 
     def awaits(self, agent: Agent[Any]) -> bool:
         """Whether the first hook of this call's run would speak of `agent`."""
-        watch = self.watch
-        return watch is not None and watch.usage is None and (self.unknown or watch.expected is agent)
+        tracker = self.tracker
+        return tracker is not None and tracker.usage is None and (self.unknown or tracker.expected is agent)
 
 
 current_call: ContextVar[RunnerCall | None] = ContextVar("acontext_openai_agents_call", default=None)
@@ -295,22 +295,22 @@ class RunRegistry:
     def started(self, context: RunContextWrapper[Any], agent: Agent[Any], runtime: Runtime) -> AgentsRunTracker:
         """An agent starts: a new run, or one that goes on after a handoff or a resume."""
         there = self._by_usage.get(id(context.usage), [])
-        for watch in reversed(there):
-            opened_by = watch.opened_by() if watch.opened_by is not None else None
-            if watch.expected is agent or opened_by is context:
-                watch.expected, watch.agent, watch.started = None, agent, True
-                return watch
+        for tracker in reversed(there):
+            opened_by = tracker.opened_by() if tracker.opened_by is not None else None
+            if tracker.expected is agent or opened_by is context:
+                tracker.expected, tracker.agent, tracker.started = None, agent, True
+                return tracker
         call = current_call.get()
-        if call is not None and call.watch is not None and not there and call.awaits(agent):
-            watch = call.watch
+        if call is not None and call.tracker is not None and not there and call.awaits(agent):
+            tracker = call.tracker
         else:
-            watch = AgentsRunTracker(runtime, agent, context.turn_input)
+            tracker = AgentsRunTracker(runtime, agent, context.turn_input)
             around = current_run()
-            watch.parent = next((one for one in there if one.run is around), there[0] if there else None)
-        watch.agent, watch.started, watch.expected = agent, True, None
-        watch.opened_by = weakref.ref(context)
-        self._place(watch, context.usage)
-        return watch
+            tracker.parent = next((one for one in there if one.run is around), there[0] if there else None)
+        tracker.agent, tracker.started, tracker.expected = agent, True, None
+        tracker.opened_by = weakref.ref(context)
+        self._place(tracker, context.usage)
+        return tracker
 
     def speaking(self, context: RunContextWrapper[Any], agent: Agent[Any], runtime: Runtime) -> AgentsRunTracker:
         """The model is about to be called, or has been: the run's own context tells exactly."""
@@ -318,56 +318,58 @@ class RunRegistry:
         if bound is not None:
             return bound
         there = self._by_usage.get(id(context.usage), [])
-        unbound = [watch for watch in there if watch.context is None]
-        unbound = [watch for watch in unbound if watch.agent is agent] or unbound[-1:]
-        unbound = [watch for watch in unbound if _same(watch.turn_input, context.turn_input)] or unbound
-        watch = unbound[0] if unbound else self.started(context, agent, runtime)
-        watch.context = weakref.ref(context)
-        watch.turn_input = watch.turn_input or list(context.turn_input)
+        unbound = [tracker for tracker in there if tracker.context is None]
+        unbound = [tracker for tracker in unbound if tracker.agent is agent] or unbound[-1:]
+        unbound = [tracker for tracker in unbound if _same(tracker.turn_input, context.turn_input)] or unbound
+        tracker = unbound[0] if unbound else self.started(context, agent, runtime)
+        tracker.context = weakref.ref(context)
+        tracker.turn_input = tracker.turn_input or list(context.turn_input)
         call_id = getattr(context, "tool_call_id", None)
-        if watch.parent is not None and watch.run is None and call_id is not None:
-            watch.parent_call_id = call_id
-            watch.parent = next((one for one in there if one is not watch and call_id in one.pending), watch.parent)
-        self._by_context[context] = watch
-        return watch
+        if tracker.parent is not None and tracker.run is None and call_id is not None:
+            tracker.parent_call_id = call_id
+            tracker.parent = next(
+                (one for one in there if one is not tracker and call_id in one.pending), tracker.parent
+            )
+        self._by_context[context] = tracker
+        return tracker
 
     def working(self, context: RunContextWrapper[Any], agent: Agent[Any]) -> AgentsRunTracker | None:
         """A tool starts or ends."""
         call_id = getattr(context, "tool_call_id", None)
         there = self._by_usage.get(id(context.usage), [])
-        for watch in reversed(there):
-            if call_id in watch.pending or call_id in watch.running:
-                return watch
+        for tracker in reversed(there):
+            if call_id in tracker.pending or call_id in tracker.running:
+                return tracker
         waiting = self._interrupted.get(call_id) if call_id is not None else None
         if waiting is not None:
             self.resume(waiting, context.usage)
             return waiting
         call = current_call.get()
-        if call is not None and call.watch is not None and not there and call.awaits(agent):
-            call.watch.agent, call.watch.started, call.watch.expected = agent, True, agent
-            self._place(call.watch, context.usage)
-            return call.watch
+        if call is not None and call.tracker is not None and not there and call.awaits(agent):
+            call.tracker.agent, call.tracker.started, call.tracker.expected = agent, True, agent
+            self._place(call.tracker, context.usage)
+            return call.tracker
         return there[-1] if there and call_id is None else None
 
     def ending(self, context: RunContextWrapper[Any], agent: Agent[Any]) -> AgentsRunTracker | None:
         """The final output is there."""
         there = self._by_usage.get(id(context.usage), [])
-        for watch in there:
-            bound = watch.context() if watch.context is not None else None
+        for tracker in there:
+            bound = tracker.context() if tracker.context is not None else None
             if bound is not None and bound.turn_input is context.turn_input:
-                return watch
-        return next((watch for watch in reversed(there) if watch.agent is agent), None)
+                return tracker
+        return next((tracker for tracker in reversed(there) if tracker.agent is agent), None)
 
     def interrupted(self, call_ids: Iterable[str]) -> AgentsRunTracker | None:
         """The run that waits for approval of one of these calls."""
-        return next((watch for call_id in call_ids if (watch := self._interrupted.get(call_id))), None)
+        return next((tracker for call_id in call_ids if (tracker := self._interrupted.get(call_id))), None)
 
     def interrupted_in(self, trace_id: str) -> AgentsRunTracker | None:
         """The run that waits for approval, by its trace: a run that goes on goes on in the same one."""
         if not trace_id:
             return None
-        waiting = [watch for watch in self._interrupted.values() if watch.trace_id == trace_id]
-        return waiting[0] if waiting and all(watch is waiting[0] for watch in waiting) else None
+        waiting = [tracker for tracker in self._interrupted.values() if tracker.trace_id == trace_id]
+        return waiting[0] if waiting and all(tracker is waiting[0] for tracker in waiting) else None
 
     def answered(self, response_id: str, session_key: str) -> None:
         """A response belongs to a session; one that two sessions have (a fake id) belongs to none."""
@@ -375,77 +377,77 @@ class RunRegistry:
         self.responses[response_id] = session_key if known == session_key else ""
 
     # -- placing
-    def _place(self, watch: AgentsRunTracker, usage: Any) -> None:
+    def _place(self, tracker: AgentsRunTracker, usage: Any) -> None:
         key = id(usage)
-        watch.usage = key
-        watches = self._by_usage.get(key)
-        if watches is None:
-            watches = self._by_usage[key] = []
+        tracker.usage = key
+        trackers = self._by_usage.get(key)
+        if trackers is None:
+            trackers = self._by_usage[key] = []
             weakref.finalize(usage, self._by_usage.pop, key, None).atexit = False
-        watches.append(watch)
+        trackers.append(tracker)
 
-    def resume(self, watch: AgentsRunTracker, usage: Any | None) -> None:
+    def resume(self, tracker: AgentsRunTracker, usage: Any | None) -> None:
         """An interrupted run goes on, with a context of its own."""
-        self._remove(watch)
-        if watch.run is not None:
-            watch.run.reopen()
-        watch.context = None
-        watch.finished = False
-        watch.expected = watch.agent
+        self._remove(tracker)
+        if tracker.run is not None:
+            tracker.run.reopen()
+        tracker.context = None
+        tracker.finished = False
+        tracker.expected = tracker.agent
         if usage is not None:
-            self._place(watch, usage)
+            self._place(tracker, usage)
 
     def replace(
-        self, watch: AgentsRunTracker, by: AgentsRunTracker, context: RunContextWrapper[Any]
+        self, tracker: AgentsRunTracker, by: AgentsRunTracker, context: RunContextWrapper[Any]
     ) -> AgentsRunTracker:
         """What looked like a new run is an interrupted one that goes on."""
-        call, traced = watch.call, watch.traced
-        self._remove(watch)
+        call, traced = tracker.call, tracker.traced
+        self._remove(tracker)
         self.resume(by, context.usage)
         by.call, by.traced, by.expected, by.started = call, traced, None, True
         by.context = weakref.ref(context)
         self._by_context[context] = by
         return by
 
-    def _remove(self, watch: AgentsRunTracker) -> None:
-        if watch.usage is not None:
-            watches = self._by_usage.get(watch.usage, [])
-            if watch in watches:
-                watches.remove(watch)
-            watch.usage = None
-        bound = watch.context() if watch.context is not None else None
+    def _remove(self, tracker: AgentsRunTracker) -> None:
+        if tracker.usage is not None:
+            trackers = self._by_usage.get(tracker.usage, [])
+            if tracker in trackers:
+                trackers.remove(tracker)
+            tracker.usage = None
+        bound = tracker.context() if tracker.context is not None else None
         if bound is not None:
             self._by_context.pop(bound, None)
 
     # -- ending
     def end(
         self,
-        watch: AgentsRunTracker,
+        tracker: AgentsRunTracker,
         error: BaseException | None = None,
         *,
         reason: str | None = None,
         interrupted: bool = False,
     ) -> None:
         """Say how a run ended, and forget it (unless it is going to be resumed)."""
-        with watch.runtime.guard("end"):
-            if watch.run is None and watch.started:
-                watch.begin(self.conversations)
-            if watch.started:
-                watch.end(error, reason=reason, interrupted=interrupted)
-                watch.remember(self.conversations)
-        self._remove(watch)
+        with tracker.runtime.guard("end"):
+            if tracker.run is None and tracker.started:
+                tracker.begin(self.conversations)
+            if tracker.started:
+                tracker.end(error, reason=reason, interrupted=interrupted)
+                tracker.remember(self.conversations)
+        self._remove(tracker)
         with self._lock:
-            for call_id in [call_id for call_id, known in self._interrupted.items() if known is watch]:
+            for call_id in [call_id for call_id, known in self._interrupted.items() if known is tracker]:
                 del self._interrupted[call_id]
-            if watch.run is not None and watch.run.ended == "interrupted":
-                for call_id in watch.pending:
-                    self._interrupted[call_id] = watch
+            if tracker.run is not None and tracker.run.ended == "interrupted":
+                for call_id in tracker.pending:
+                    self._interrupted[call_id] = tracker
 
     def __len__(self) -> int:
         return len(self._by_context) + sum(map(len, self._by_usage.values()))
 
 
-desk = RunRegistry()
+registry = RunRegistry()
 
 
 def _same(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:

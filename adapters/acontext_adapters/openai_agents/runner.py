@@ -14,7 +14,7 @@ from agents import Agent, ItemHelpers, RunConfig, RunResult, RunResultStreaming,
 from agents.run_config import CallModelData, ModelInputData
 from typing_extensions import Unpack
 
-from .run_tracker import AgentsRunTracker, RunnerCall, current_call, desk
+from .run_tracker import AgentsRunTracker, RunnerCall, current_call, registry
 from .wrap import runtime_of
 
 if TYPE_CHECKING:
@@ -69,14 +69,14 @@ class Runner(agents.Runner):
 class _RunCall(RunnerCall):
     """One call of our `Runner` on a wrapped agent."""
 
-    def __init__(self, agent: Agent[Any], watch: AgentsRunTracker) -> None:
+    def __init__(self, agent: Agent[Any], tracker: AgentsRunTracker) -> None:
         super().__init__(agent)
-        self.watch: AgentsRunTracker = watch
+        self.tracker: AgentsRunTracker = tracker
         self.open = True
 
     def returned(self, result: RunResult) -> None:
-        with self.watch.runtime.guard("run end"):
-            self.watch.finished = not result.interruptions
+        with self.tracker.runtime.guard("run end"):
+            self.tracker.finished = not result.interruptions
             self.end(interrupted=bool(result.interruptions))
 
     def streams(self, result: RunResultStreaming) -> None:
@@ -84,10 +84,10 @@ class _RunCall(RunnerCall):
         if task is None:
             return
         self.open = False
-        watch = self.watch
+        tracker = self.tracker
 
         def done(_: object) -> None:
-            with watch.runtime.guard("stream end"):
+            with tracker.runtime.guard("stream end"):
                 if task.cancelled():
                     self.end(asyncio.CancelledError())
                     return
@@ -99,7 +99,7 @@ class _RunCall(RunnerCall):
                     reason = f"InputGuardrailTripwireTriggered: Guardrail {kind} triggered tripwire"
                 elif error is None and result.max_turns is not None and result.current_turn > result.max_turns:
                     reason = f"MaxTurnsExceeded: Max turns ({result.max_turns}) exceeded"
-                    reason = None if watch.finished else reason
+                    reason = None if tracker.finished else reason
                 self.end(error, reason=reason, interrupted=bool(result.interruptions))
 
         task.add_done_callback(done)
@@ -112,9 +112,9 @@ class _RunCall(RunnerCall):
         interrupted: bool = False,
     ) -> None:
         self.open = False
-        self.watch.call = None
-        with self.watch.runtime.guard("run end"):
-            desk.end(self.watch, error, reason=reason, interrupted=interrupted)
+        self.tracker.call = None
+        with self.tracker.runtime.guard("run end"):
+            registry.end(self.tracker, error, reason=reason, interrupted=interrupted)
 
 
 @contextlib.contextmanager
@@ -129,7 +129,7 @@ def _call(agent: Agent[Any], input: Input, options: Any) -> Iterator[_RunCall | 
         yield None
         return
     token = current_call.set(call)
-    run = call.watch.run
+    run = call.tracker.run
     entered = run.enter() if run is not None else None
     try:
         yield call
@@ -146,29 +146,29 @@ def _call(agent: Agent[Any], input: Input, options: Any) -> Iterator[_RunCall | 
 def _prepare(agent: Agent[Any], input: Input, options: Any) -> _RunCall:
     runtime = runtime_of(agent)
     assert runtime is not None
-    watch: AgentsRunTracker | None = None
+    tracker: AgentsRunTracker | None = None
     items: list[Any] = []
     if isinstance(input, RunState):
         call_ids = [getattr(item.raw_item, "call_id", None) for item in input.get_interruptions()]
-        watch = desk.interrupted(call_id for call_id in call_ids if call_id)
-        if watch is not None:
-            desk.resume(watch, None)
+        tracker = registry.interrupted(call_id for call_id in call_ids if call_id)
+        if tracker is not None:
+            registry.resume(tracker, None)
     else:
         items = list(ItemHelpers.input_to_new_input_list(input))
-    if watch is None:
-        watch = AgentsRunTracker(runtime, agent, items)
+    if tracker is None:
+        tracker = AgentsRunTracker(runtime, agent, items)
         key, chained = _session_key(options)
-        watch.begin(desk.conversations, session_key=key, new=items if chained else None)
-        watch.said = isinstance(input, RunState)  # another process has recorded the user's turn
-        watch.expected = agent
-    call = _RunCall(agent, watch)
-    call.unknown = isinstance(input, RunState) and not watch.started
-    watch.call = call
+        tracker.begin(registry.conversations, session_key=key, new=items if chained else None)
+        tracker.said = isinstance(input, RunState)  # another process has recorded the user's turn
+        tracker.expected = agent
+    call = _RunCall(agent, tracker)
+    call.unknown = isinstance(input, RunState) and not tracker.started
+    tracker.call = call
     handlers = options.get("error_handlers")
     if handlers:
-        options["error_handlers"] = {kind: _noting(handler, watch) for kind, handler in handlers.items()}
+        options["error_handlers"] = {kind: _noting(handler, tracker) for kind, handler in handlers.items()}
     if runtime.options.inject and runtime.options.inject_as == "user" and runtime.options.space is not None:
-        options["run_config"] = _with_filter(options.get("run_config"), watch)
+        options["run_config"] = _with_filter(options.get("run_config"), tracker)
     return call
 
 
@@ -183,17 +183,17 @@ def _session_key(options: Any) -> tuple[str | None, bool]:
     group = config.get("group_id") if isinstance(config, dict) else getattr(config, "group_id", None)
     previous = options.get("previous_response_id")
     if previous is not None:
-        return group or desk.responses.get(previous) or None, True
+        return group or registry.responses.get(previous) or None, True
     return group, False
 
 
-def _noting(handler: Callable[[Any], Any], watch: AgentsRunTracker) -> Callable[[Any], Any]:
+def _noting(handler: Callable[[Any], Any], tracker: AgentsRunTracker) -> Callable[[Any], Any]:
     """The user's error handler; when it gives an output, the run has failed all the same."""
 
     def note(data: Any, outcome: Any) -> Any:
         if outcome is not None:
-            with watch.runtime.guard("error handler"):
-                watch.handled = f"{type(data.error).__name__}: {data.error}; an error handler gave the final output"
+            with tracker.runtime.guard("error handler"):
+                tracker.handled = f"{type(data.error).__name__}: {data.error}; an error handler gave the final output"
         return outcome
 
     def handle(data: Any) -> Any:
@@ -209,7 +209,7 @@ def _noting(handler: Callable[[Any], Any], watch: AgentsRunTracker) -> Callable[
     return handle
 
 
-def _with_filter(config: RunConfig | dict[str, Any] | None, watch: AgentsRunTracker) -> RunConfig | dict[str, Any]:
+def _with_filter(config: RunConfig | dict[str, Any] | None, tracker: AgentsRunTracker) -> RunConfig | dict[str, Any]:
     """The run's configuration with a filter that puts the skills into the newest turn of the user."""
     before = config.get("call_model_input_filter") if isinstance(config, dict) else None
     if isinstance(config, RunConfig):
@@ -221,9 +221,9 @@ def _with_filter(config: RunConfig | dict[str, Any] | None, watch: AgentsRunTrac
             model_data = before(data)
             if inspect.isawaitable(model_data):
                 model_data = await model_data
-        if isinstance(model_data, ModelInputData) and watch.agent is data.agent:
-            with watch.runtime.guard("skills"):
-                text = await watch.skills(data.agent)
+        if isinstance(model_data, ModelInputData) and tracker.agent is data.agent:
+            with tracker.runtime.guard("skills"):
+                text = await tracker.skills(data.agent)
                 if text:
                     return ModelInputData(input=_appended(model_data.input, text), instructions=model_data.instructions)
         return model_data  # type: ignore[no-any-return]

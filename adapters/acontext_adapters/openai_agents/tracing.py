@@ -22,11 +22,11 @@ _INSIDE = ("function", "generation", "response")
 
 
 class _AgentSpan:
-    __slots__ = ("handed_off", "span", "watch")
+    __slots__ = ("handed_off", "span", "tracker")
 
-    def __init__(self, span: Span[Any], watch: AgentsRunTracker | None) -> None:
+    def __init__(self, span: Span[Any], tracker: AgentsRunTracker | None) -> None:
         self.span = span
-        self.watch = watch
+        self.tracker = tracker
         #: The run goes on in another agent's span.
         self.handed_off = False
 
@@ -34,8 +34,8 @@ class _AgentSpan:
 class SpanListener:
     """Links agent spans to watches; nothing of a trace is kept beyond its end, nothing is exported."""
 
-    def __init__(self, desk: RunRegistry) -> None:
-        self._desk = desk
+    def __init__(self, registry: RunRegistry) -> None:
+        self._desk = registry
         #: Spans that are open, and the agent span that each is inside of.
         self._owners: dict[str, _AgentSpan | None] = {}
         self._tokens: dict[str, tuple[Run, Token[Run | None]]] = {}
@@ -49,7 +49,7 @@ class SpanListener:
             self.relay = _Relay(self)
             add_trace_processor(self.relay)
 
-    def link(self, watch: AgentsRunTracker) -> None:
+    def link(self, tracker: AgentsRunTracker) -> None:
         """Called in a hook: the agent span around it is this run's."""
         span = get_current_span()
         if span is None or span.started_at is None:
@@ -61,21 +61,21 @@ class SpanListener:
             return
         owner = self._owners[span.span_id]
         if owner is not None:
-            owner.watch = watch
-            watch.traced = True
+            owner.tracker = tracker
+            tracker.traced = True
 
-    def handed_off(self, watch: AgentsRunTracker) -> None:
+    def handed_off(self, tracker: AgentsRunTracker) -> None:
         """Called in a hook: the agent span around it will end, and the run not."""
         span = get_current_span()
         owner = self._owners.get(span.span_id) if span is not None else None
-        if owner is not None and owner.watch is watch:
+        if owner is not None and owner.tracker is tracker:
             owner.handed_off = True
 
-    def error_at(self, watch: AgentsRunTracker) -> dict[str, Any] | None:
+    def error_at(self, tracker: AgentsRunTracker) -> dict[str, Any] | None:
         """What the agent span of this run has noted by now."""
         span = get_current_span()
         owner = self._owners.get(span.span_id) if span is not None else None
-        return dict(owner.span.error) if owner is not None and owner.watch is watch and owner.span.error else None
+        return dict(owner.span.error) if owner is not None and owner.tracker is tracker and owner.span.error else None
 
     # -- what the SDK tells
     def on_trace_end(self, trace_id: str) -> None:
@@ -85,12 +85,12 @@ class SpanListener:
     def on_span_start(self, span: Span[Any]) -> None:
         kind = span.span_data.type
         if kind == "agent":
-            watch = self._between.pop((span.trace_id, span.parent_id), None)
-            self._owners[span.span_id] = _AgentSpan(span, watch)
+            tracker = self._between.pop((span.trace_id, span.parent_id), None)
+            self._owners[span.span_id] = _AgentSpan(span, tracker)
             return
         owner = self._owners[span.span_id] = self._owners.get(span.parent_id or "")
-        if kind in _INSIDE and owner is not None and owner.watch is not None and owner.watch.run is not None:
-            run = owner.watch.run
+        if kind in _INSIDE and owner is not None and owner.tracker is not None and owner.tracker.run is not None:
+            run = owner.tracker.run
             self._tokens[span.span_id] = (run, run.enter())
 
     def on_span_end(self, span: Span[Any]) -> None:
@@ -99,16 +99,16 @@ class SpanListener:
         if entered is not None:
             run, token = entered
             run.leave(token)
-        if span.span_data.type != "agent" or owner is None or owner.watch is None:
+        if span.span_data.type != "agent" or owner is None or owner.tracker is None:
             return
-        watch = owner.watch
-        if watch.call is not None:
+        tracker = owner.tracker
+        if tracker.call is not None:
             return  # our Runner says how it ends
         error = sys.exc_info()[1]
         if owner.handed_off and error is None:
-            self._between[span.trace_id, span.parent_id] = watch
+            self._between[span.trace_id, span.parent_id] = tracker
             return
-        self._desk.end(watch, error, reason=None if error is not None else reason_of(span.error))
+        self._desk.end(tracker, error, reason=None if error is not None else reason_of(span.error))
 
 
 class _Relay(TracingProcessor):

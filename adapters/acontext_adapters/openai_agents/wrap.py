@@ -13,11 +13,11 @@ from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.learning import client_or_default
 from acontext_plugins.runs import HasConnection, RecordingClient, RunOptions, Runtime
 
-from .run_tracker import AgentsRunTracker, desk
+from .run_tracker import AgentsRunTracker, registry
 from .tracing import SpanListener, reason_of
 
 log = logging.getLogger("acontext")
-witness = SpanListener(desk)
+witness = SpanListener(registry)
 AnyAgent = TypeVar("AnyAgent", bound="Agent[Any]")
 _MARK = "__acontext__"
 _TARGETS = 64
@@ -32,75 +32,75 @@ class HookRecorder:
 
     def started(self, context: RunContextWrapper[Any], agent: Agent[Any]) -> None:
         with self.runtime.guard("agent start"):
-            witness.link(desk.started(context, agent, self.runtime))
+            witness.link(registry.started(context, agent, self.runtime))
 
     def calling(self, context: RunContextWrapper[Any], agent: Agent[Any], items: list[Any]) -> None:
         with self.runtime.guard("model start"):
-            watch = self._speaking(context, agent, items)
-            if self.runtime.options.inject_as == "user" and watch.call is None and not self._said:
+            tracker = self._speaking(context, agent, items)
+            if self.runtime.options.inject_as == "user" and tracker.call is None and not self._said:
                 self._said = True
                 log.warning(
                     "acontext: inject_as='user' needs acontext_adapters.openai_agents.Runner; nothing is injected"
                 )
-            witness.link(watch)
-            watch.say()
-            watch.results_in(items)
+            witness.link(tracker)
+            tracker.say()
+            tracker.results_in(items)
 
     def _speaking(
         self, context: RunContextWrapper[Any], agent: Agent[Any], items: list[Any] | None = None
     ) -> AgentsRunTracker:
-        watch = desk.speaking(context, agent, self.runtime)
-        if items is not None and not watch.said and watch.call is None:
-            made = [item for item in items[len(watch.turn_input) :] if isinstance(item, dict)]
-            before = desk.interrupted(item["call_id"] for item in made if item.get("call_id"))
-            if before is not None and before is not watch:
-                watch = desk.replace(watch, before, context)
-        watch.begin(desk.conversations)
-        return watch
+        tracker = registry.speaking(context, agent, self.runtime)
+        if items is not None and not tracker.said and tracker.call is None:
+            made = [item for item in items[len(tracker.turn_input) :] if isinstance(item, dict)]
+            before = registry.interrupted(item["call_id"] for item in made if item.get("call_id"))
+            if before is not None and before is not tracker:
+                tracker = registry.replace(tracker, before, context)
+        tracker.begin(registry.conversations)
+        return tracker
 
     def responded(self, context: RunContextWrapper[Any], agent: Agent[Any], response: ModelResponse) -> None:
         with self.runtime.guard("model end"):
-            watch = self._speaking(context, agent)
-            watch.responded(response)
-            if response.response_id and watch.run is not None:
-                desk.answered(response.response_id, watch.run.session.key)
+            tracker = self._speaking(context, agent)
+            tracker.responded(response)
+            if response.response_id and tracker.run is not None:
+                registry.answered(response.response_id, tracker.run.session.key)
 
     def tool_started(self, context: RunContextWrapper[Any], agent: Agent[Any], tool: Tool) -> None:
         with self.runtime.guard("tool start"):
-            watch = desk.working(context, agent)
-            if watch is not None:
-                witness.link(watch)
-                watch.tool_started(getattr(context, "tool_call_id", ""))
+            tracker = registry.working(context, agent)
+            if tracker is not None:
+                witness.link(tracker)
+                tracker.tool_started(getattr(context, "tool_call_id", ""))
 
     def tool_ended(self, context: RunContextWrapper[Any], agent: Agent[Any], tool: Tool, result: object) -> None:
         with self.runtime.guard("tool end"):
-            watch = desk.working(context, agent)
-            if watch is not None:
-                watch.tool_ended(context, tool, result)
+            tracker = registry.working(context, agent)
+            if tracker is not None:
+                tracker.tool_ended(context, tool, result)
 
     def handed_off(self, context: RunContextWrapper[Any], source: Agent[Any], target: Agent[Any]) -> None:
         with self.runtime.guard("handoff"):
-            watch = desk.speaking(context, source, self.runtime)
-            witness.handed_off(watch)
-            watch.handed_off(source, target)
+            tracker = registry.speaking(context, source, self.runtime)
+            witness.handed_off(tracker)
+            tracker.handed_off(source, target)
 
     def ended(self, context: RunContextWrapper[Any], agent: Agent[Any], output: object) -> None:
         with self.runtime.guard("agent end"):
-            watch = desk.ending(context, agent)
-            if watch is None:
+            tracker = registry.ending(context, agent)
+            if tracker is None:
                 return
-            error = witness.error_at(watch)
-            if error is not None and watch.handled is None:
-                watch.handled = f"{reason_of(error)}; an error handler gave the final output"
-            watch.gave(output)
-            if not watch.traced and watch.call is None and not agent.output_guardrails:
-                desk.end(watch)
+            error = witness.error_at(tracker)
+            if error is not None and tracker.handled is None:
+                tracker.handled = f"{reason_of(error)}; an error handler gave the final output"
+            tracker.gave(output)
+            if not tracker.traced and tracker.call is None and not agent.output_guardrails:
+                registry.end(tracker)
 
     async def skills(self, context: RunContextWrapper[Any], agent: Agent[Any]) -> str:
         with self.runtime.guard("skills"):
-            watch = self._speaking(context, agent)
-            before = None if watch.said else desk.interrupted_in(watch.trace_id)
-            return await (before or watch).skills(agent)
+            tracker = self._speaking(context, agent)
+            before = None if tracker.said else registry.interrupted_in(tracker.trace_id)
+            return await (before or tracker).skills(agent)
         return ""
 
 

@@ -85,7 +85,7 @@ def at_the_latest(tx: Tx, kind: LaneKind, key: str, at: float) -> None:
     tx.raw.execute(_AT_THE_LATEST, (tx.project_id, kind, key, at, at, _first_token(time.time())))
 
 
-def make_due(tx: Tx, kind: LaneKind, key: str, *, at: float | None) -> None:
+def schedule_now(tx: Tx, kind: LaneKind, key: str, *, at: float | None) -> None:
     table = sessions if kind == "observe" else spaces
     if tx.find(table, id=key) is None:
         raise NotFound("session" if kind == "observe" else "space", key)

@@ -361,7 +361,7 @@ class SqliteStore:
     ) -> Pending[list[SearchHit]]:
         return self._read(search.search, space_id, tuple(terms), statuses=statuses, limit=limit)
 
-    def together(self, question: Callable[[ReadSnapshot], T]) -> Pending[T]:
+    def read_snapshot(self, question: Callable[[ReadSnapshot], T]) -> Pending[T]:
         return self._read(snapshot.ask, question)
 
     # -- vectors
@@ -449,8 +449,8 @@ class SqliteStore:
         return self._read(blob_references.used, tuple(hashes))
 
     # -- work
-    def make_due(self, kind: LaneKind, key: str, *, at: float | None = None) -> Pending[None]:
-        return self._write(jobs.make_due, kind, key, at=at)
+    def schedule_now(self, kind: LaneKind, key: str, *, at: float | None = None) -> Pending[None]:
+        return self._write(jobs.schedule_now, kind, key, at=at)
 
     def claim(self, owner: str, *, kinds: Collection[LaneKind], lease: float, limit: int = 1) -> Pending[list[Claim]]:
         return self._write(jobs.claim, owner, kinds=tuple(kinds), lease=lease, limit=limit)

@@ -24,7 +24,7 @@ def asking(store: Store, *, confirm: bool | None = True) -> str:
 
 def taught(store: Store, space_id: str, *edits: SkillEdit, confirm: bool = False, **ops: Any) -> int:
     """A learner decided this."""
-    done(store.make_due("learn", space_id))
+    done(store.schedule_now("learn", space_id))
     claim = claimed(store, "learn", space_id)
     return done(store.apply_skills(claim, SkillOps(space_id=space_id, edits=edits, **ops), confirm=confirm))
 
@@ -453,7 +453,7 @@ class OutageContract:
         for n, space_id in ((1, here), (2, here), (3, there)):
             talk(store, f"s{n}", space_id=space_id)
         for space_id in (here, there):
-            done(store.make_due("learn", space_id))
+            done(store.schedule_now("learn", space_id))
         for claim in done(store.claim("w1", kinds=_KINDS, lease=60, limit=10)):
             done(store.release(claim, error="poison", dead=True))
         dead = done(store.lanes(dead=True, space_id=here))

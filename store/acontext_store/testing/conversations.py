@@ -223,7 +223,7 @@ class SessionContract:
         for session_id in ("s1", "s2"):
             talk(store, session_id, space_id=space_id)
             observed(store, [a_task(f"{session_id}-t", session_id=session_id)], session_id=session_id)
-        done(store.make_due("learn", space_id))
+        done(store.schedule_now("learn", space_id))
         episodes = tuple(
             Episode(task_id=f"{id}-t", session_id=id, space_id=space_id, body={"of": id}) for id in ("s1", "s2")
         )

@@ -38,7 +38,7 @@ def embedded(
 
 def read(store: Store, space_id: str, *, after: int = 0, model: str = "m1", dimensions: int = 2) -> VectorChanges:
     return done(
-        store.together(lambda moment: moment.vectors(space_id, model=model, dimensions=dimensions, after=after))
+        store.read_snapshot(lambda moment: moment.vectors(space_id, model=model, dimensions=dimensions, after=after))
     )
 
 
@@ -150,7 +150,7 @@ class EmbedContract:
         embedded(store, space_id)
         second = read(store, space_id, after=first.stamp)
         assert ([id for id, _ in second.rows], second.total) == (["k3", "k4"], 5)
-        ids = done(store.together(lambda moment: moment.embedded_skills(space_id, model="m1", dimensions=2)))
+        ids = done(store.read_snapshot(lambda moment: moment.embedded_skills(space_id, model="m1", dimensions=2)))
         assert ids == {f"k{n}" for n in range(5)}
 
     def test_a_long_answer_comes_in_pieces_that_cut_no_skill(self, store: Store, space_id: str) -> None:
@@ -168,7 +168,7 @@ class EmbedContract:
                 def ask(moment: ReadSnapshot, after: int = after, limit: int = limit) -> VectorChanges:
                     return moment.vectors(space_id, model="m1", dimensions=2, after=after, limit=limit)
 
-                piece = done(store.together(ask))
+                piece = done(store.read_snapshot(ask))
                 assert len(piece.rows) % 3 == 0
                 seen += piece.rows
                 after, more = piece.stamp, piece.more
@@ -251,7 +251,7 @@ class EmbedContract:
         done(store.release(claim))
         with pytest.raises(LeaseLost):
             embedded(store, space_id, claim=claim)
-        done(store.make_due("learn", space_id))
+        done(store.schedule_now("learn", space_id))
         with pytest.raises(InvalidInput):
             embedded(store, space_id, claim=claimed(store, "learn", space_id))
         assert found(store, space_id) == []

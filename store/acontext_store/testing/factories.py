@@ -131,7 +131,7 @@ def observed(
     learn_after: float = 0.0,
 ) -> None:
     """An observer saw the session's messages, and found these tasks."""
-    done(store.make_due("observe", session_id))
+    done(store.schedule_now("observe", session_id))
     ops = TaskOps(
         session_id=session_id,
         tasks=tuple(tasks),
@@ -175,5 +175,5 @@ def an_edit(
 
 def learned(store: Store, space_id: str, *edits: SkillEdit, **ops: Any) -> int:
     """A learner looked at the space, and decided this. The number of versions that were written."""
-    done(store.make_due("learn", space_id))
+    done(store.schedule_now("learn", space_id))
     return done(store.apply_skills(claimed(store, "learn", space_id), SkillOps(space_id=space_id, edits=edits, **ops)))

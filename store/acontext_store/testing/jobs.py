@@ -67,7 +67,7 @@ class DueContract:
 
     def test_what_was_made_due_is_not_put_off(self, store: Store) -> None:
         done(store.append("s1", [said("a")], ensure=a_session(), quiet=100, max_wait=1000))
-        done(store.make_due("observe", "s1"))
+        done(store.schedule_now("observe", "s1"))
         done(store.append("s1", [said("b")], quiet=100, max_wait=1000))
         assert _due_in(store) <= 0
         claimed(store, "observe", "s1")
@@ -75,17 +75,17 @@ class DueContract:
     def test_work_can_be_made_due_at_a_time(self, store: Store) -> None:
         space_id = a_space(store)
         at = time.time() + 1000
-        done(store.make_due("learn", space_id, at=at))
+        done(store.schedule_now("learn", space_id, at=at))
         assert done(store.next_due(kinds=_BOTH)) == pytest.approx(at)
-        done(store.make_due("learn", space_id, at=at + 50))
+        done(store.schedule_now("learn", space_id, at=at + 50))
         assert done(store.next_due(kinds=_BOTH)) == pytest.approx(at)
-        done(store.make_due("learn", space_id, at=at - 50))
+        done(store.schedule_now("learn", space_id, at=at - 50))
         assert done(store.next_due(kinds=_BOTH)) == pytest.approx(at - 50)
 
     def test_only_what_exists_can_be_made_due(self, store: Store) -> None:
         for kind in _BOTH:
             with pytest.raises(NotFound):
-                done(store.make_due(kind, "nobody"))
+                done(store.schedule_now(kind, "nobody"))
 
 
 class ClaimContract:
@@ -99,9 +99,9 @@ class ClaimContract:
     def test_claims_go_by_kind_by_age_and_up_to_a_limit(self, store: Store) -> None:
         for n in range(4):
             talk(store, f"s{n}")
-            done(store.make_due("observe", f"s{n}", at=time.time() - 100 + n))
+            done(store.schedule_now("observe", f"s{n}", at=time.time() - 100 + n))
         space_id = a_space(store)
-        done(store.make_due("learn", space_id, at=time.time() - 1000))
+        done(store.schedule_now("learn", space_id, at=time.time() - 1000))
         first = done(store.claim("w1", kinds=["observe"], lease=60, limit=2))
         assert sorted(claim.key for claim in first) == ["s0", "s1"]
         assert [claim.key for claim in done(store.claim("w1", kinds=["learn"], lease=60, limit=9))] == [space_id]
@@ -141,7 +141,7 @@ class ClaimContract:
 
     def test_a_learner_that_lost_its_lease_writes_nothing(self, store: Store) -> None:
         space_id = a_space(store)
-        done(store.make_due("learn", space_id))
+        done(store.schedule_now("learn", space_id))
         claim = claimed(store, "learn", space_id)
         done(store.release(claim))
         with pytest.raises(LeaseLost):
@@ -199,10 +199,10 @@ class ReleaseContract:
     def test_work_given_back_with_nothing_to_do_is_done(self, store: Store) -> None:
         talk(store)
         observed(store, [])
-        done(store.make_due("observe", "s1"))
+        done(store.schedule_now("observe", "s1"))
         done(store.release(claimed(store, "observe", "s1")))
         space_id = a_space(store)
-        done(store.make_due("learn", space_id))
+        done(store.schedule_now("learn", space_id))
         done(store.release(claimed(store, "learn", space_id)))
         assert done(store.lanes()) == []
 
@@ -242,7 +242,7 @@ class ReleaseContract:
         done(store.append("s1", [said("impatient")]))
         assert 990 < _due_in(store) <= 1000
         assert done(store.claim("w1", kinds=_BOTH, lease=60)) == []
-        done(store.make_due("observe", "s1"))
+        done(store.schedule_now("observe", "s1"))
         assert claimed(store, "observe", "s1").attempts == 1
 
     def test_success_forgets_the_failures(self, store: Store) -> None:
@@ -274,7 +274,7 @@ class ReleaseContract:
         assert lane.dead_at is not None
         assert done(store.lanes()) == [lane]
         assert done(store.stats()).lanes_dead == 1
-        done(store.make_due("observe", "s1"))
+        done(store.schedule_now("observe", "s1"))
         assert done(store.lanes(dead=True)) == []
         assert claimed(store, "observe", "s1").attempts == 0
 
@@ -288,7 +288,7 @@ class ReleaseContract:
         assert statuses() == ["success", "success", "pending"]
         done(store.release(claimed(store, "observe", "s1"), error="poison", dead=True))
         assert statuses() == ["success", "success", "failed"]
-        done(store.make_due("observe", "s1"))
+        done(store.schedule_now("observe", "s1"))
         assert statuses() == ["success", "success", "pending"]
 
     def test_held_work_is_seen_with_its_owner(self, store: Store) -> None:

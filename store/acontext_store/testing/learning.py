@@ -72,7 +72,7 @@ class TaskContract:
             rest = moment.session("s1"), moment.outcomes("s1", after_seq=2), moment.resume_seq("s1")
             return len(moment.tasks("s1")), moment.tasks("s1")[:200], messages, *rest
 
-        assert done(store.together(ask)) == (
+        assert done(store.read_snapshot(ask)) == (
             230,
             done(store.tasks("s1", limit=200)).items,
             done(store.messages("s1", after_seq=1, limit=3)).items,
@@ -142,7 +142,7 @@ class TaskContract:
         for session_id in ("s1", "s2"):
             talk(store, session_id)
         observed(store, [a_task()])
-        done(store.make_due("observe", "s2"))
+        done(store.schedule_now("observe", "s2"))
         claim = claimed(store, "observe", "s2")
         ops = TaskOps(session_id="s2", tasks=(a_task(session_id="s2"),), observed_seq=2)
         with pytest.raises(Conflict):
@@ -332,7 +332,7 @@ class SkillContract:
 
     def test_an_edit_is_applied_whole_or_not_at_all(self, store: Store, space_id: str) -> None:
         elsewhere = Episode(task_id="t", session_id="s", space_id="elsewhere", body={})
-        done(store.make_due("learn", space_id))
+        done(store.schedule_now("learn", space_id))
         claim = claimed(store, "learn", space_id)
         ops = SkillOps(space_id=space_id, edits=(an_edit(),), episodes=(elsewhere,))
         with pytest.raises(InvalidInput):
@@ -499,15 +499,15 @@ class SearchContract:
             skills = [skill.id for skill in moment.skills_by_id(["k1"], evidence=False)]
             return before, moment.frequencies(space_id, ["hotel"])[0], skills
 
-        hits, texts, skills = done(store.together(ask))
+        hits, texts, skills = done(store.read_snapshot(ask))
         assert ([hit.skill_id for hit in hits], texts, skills) == (["k1", "k1"], 2, ["k1"])
-        assert done(store.together(lambda moment: moment.skills_by_id(["k1"]))) == []
+        assert done(store.read_snapshot(lambda moment: moment.skills_by_id(["k1"]))) == []
 
     def test_what_a_question_raises_its_result_raises(self, store: Store) -> None:
         with pytest.raises(NotFound):
-            done(store.together(lambda moment: moment.space_by_name("nowhere")))
+            done(store.read_snapshot(lambda moment: moment.space_by_name("nowhere")))
         with pytest.raises(ZeroDivisionError):
-            done(store.together(lambda moment: 1 // 0))
+            done(store.read_snapshot(lambda moment: 1 // 0))
 
     def test_only_skills_with_the_wanted_status_are_found(self, store: Store, space_id: str) -> None:
         learned(store, space_id, *(an_edit(f"c{n:03}", status="candidate") for n in range(120)))

@@ -64,7 +64,7 @@ class ReplaceContract:
         assert {(message.task_id, message.session_task_process_status) for message in kept} == {(None, "pending")}
         assert done(store.tasks("s1")).items == []
         assert done(store.episodes(taught)) == []
-        assert done(store.together(lambda moment: moment.learned_from(["s1-t"]))) == set()
+        assert done(store.read_snapshot(lambda moment: moment.learned_from(["s1-t"]))) == set()
         assert done(store.resume_seq("s1")) == 1
         assert done(store.observing_status("s1")).pending == len(kept)
         assert sorted(lane.kind for lane in done(store.lanes(dead=False))) == ["learn", "observe"]
@@ -134,7 +134,7 @@ class ReplaceContract:
         assert [one.task_id for one in done(store.skill("k1")).evidence] == ["s1-t"]
 
     def test_who_works_on_the_old_one_is_too_late(self, store: Store, taught: str) -> None:
-        done(store.make_due("observe", "s1"))
+        done(store.schedule_now("observe", "s1"))
         claim = claimed(store, "observe", "s1")
         take(store, conversation("another"), space_id=taught, principal="ann")
         with pytest.raises(LeaseLost):
@@ -143,7 +143,7 @@ class ReplaceContract:
         assert done(store.observing_status("s1")).pending == 0
 
     def test_an_episode_of_the_old_one_is_not_the_new_ones(self, store: Store, taught: str) -> None:
-        done(store.make_due("learn", taught))
+        done(store.schedule_now("learn", taught))
         claim = claimed(store, "learn", taught)
         take(store, conversation("another"), space_id=taught, principal="ann")
         episode = Episode(task_id="s1-t", session_id="s1", space_id=taught, body={"of": "the old one"})

@@ -119,7 +119,7 @@ class ToolContract:
     def test_a_renamed_skill_stays_whose_it_was(self, store: Store, origin: Any) -> None:
         space_id = self._learned(store, "search", origin=origin)
         _renamed(store, {"search": "look_up"})
-        done(store.make_due("learn", space_id))
+        done(store.schedule_now("learn", space_id))
         written = learned(store, space_id, an_edit(body=a_body("something else")))
         assert written == (1 if origin == "rules" else 0)
 

@@ -15,7 +15,7 @@ from .factories import PROJECT, a_session, a_space, a_task, claimed, done, learn
 
 def link(store: Store, tasks: list[Task], links: dict[int, str], *, observed_seq: int = 6, **ops: Any) -> None:
     """An observer links these messages (by their number) to these tasks."""
-    done(store.make_due("observe", "s1"))
+    done(store.schedule_now("observe", "s1"))
     made = tuple(MessageLink(message_id=f"s1-m{number}", task_id=task_id) for number, task_id in links.items())
     found = TaskOps(session_id="s1", tasks=tuple(tasks), links=made, observed_seq=observed_seq, **ops)
     done(store.apply_tasks(claimed(store, "observe", "s1"), found))
@@ -59,7 +59,7 @@ class LinkContract:
     def test_a_task_without_links_takes_only_what_no_other_has(self, store: Store) -> None:
         talk(store, count=4)
         link(store, [a_task("t1", first_seq=2, last_seq=2)], {2: "t1"}, observed_seq=2)
-        done(store.make_due("observe", "s1"))
+        done(store.schedule_now("observe", "s1"))
         ops = TaskOps(session_id="s1", tasks=(a_task("t2", order=2, first_seq=1, last_seq=4),), observed_seq=4)
         done(store.apply_tasks(claimed(store, "observe", "s1"), ops))
         assert linked(store) == ["t2", "t1", "t2", "t2"]
@@ -94,7 +94,7 @@ class LinkContract:
             listed = [task.id for task in moment.tasks("s1")], [task.id for task in moment.tasks("s1", planning=True)]
             return all_of_it, newest, runs, listed, moment.observed_seq("s1")
 
-        assert done(store.together(ask)) == (
+        assert done(store.read_snapshot(ask)) == (
             [1, 3, 5],
             [3, 5],
             [["t0", "t2"], ["t1"], []],

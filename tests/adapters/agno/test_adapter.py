@@ -109,10 +109,10 @@ def test_the_tools_and_the_model_are_the_hosts_own() -> None:
             self.asked.append(city)
             return "yes"
 
-    desk, model = Desk(), scripted(("ask", "c1"), "one")
-    wrapped = of(MemoryClient(SKILLS), Agent(model=model, tools=[desk.ask], telemetry=False))
+    registry, model = Desk(), scripted(("ask", "c1"), "one")
+    wrapped = of(MemoryClient(SKILLS), Agent(model=model, tools=[registry.ask], telemetry=False))
     wrapped.run("hi")
-    assert desk.asked == ["Oslo"]
+    assert registry.asked == ["Oslo"]
     assert model.script == []
     assert len(model.calls) == 2
     assert isinstance(wrapped.model, ScriptedModel)

@@ -156,11 +156,11 @@ async def test_two_hundred_runs_of_every_kind_leave_nothing_behind() -> None:
 
     await drive(len(DRIVEN))
     await settle()
-    paused, watches, threads = len(run_tracker.paused_runs), alive(run_tracker.Watch), threading.active_count()
+    paused, trackers, threads = len(run_tracker.paused_runs), alive(run_tracker.Watch), threading.active_count()
     await drive(200)
     await settle()
     assert len(run_tracker.paused_runs) == paused
-    assert alive(run_tracker.Watch) <= watches + 5
+    assert alive(run_tracker.Watch) <= trackers + 5
     assert threading.active_count() <= threads + 2
     assert sum(ref() is not None for ref in refs) <= 1
 

@@ -64,7 +64,7 @@ IN_USERS_TURN: list[tuple[Any, str]] = [*OURS, (runner, "_with_filter"), (runner
 @pytest.fixture(autouse=True)
 def _two_conversations(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is known of conversations is bounded; so low that the leak test sees the bound."""
-    monkeypatch.setattr(run_tracker.desk, "conversations", history.Conversations(sessions=2))
+    monkeypatch.setattr(run_tracker.registry, "conversations", history.Conversations(sessions=2))
 
 
 class TestPlainRunner(AdapterContract):

@@ -195,17 +195,17 @@ async def test_two_hundred_runs_leave_nothing_behind(way: str) -> None:
     def kept() -> tuple[int, ...]:
         witness = wrap.witness
         return (
-            len(run_tracker.desk),
-            len(run_tracker.desk._by_usage),
+            len(run_tracker.registry),
+            len(run_tracker.registry._by_usage),
             *map(len, (witness._owners, witness._tokens, witness._between)),
         )
 
     await drive(20)
     await settle()
     before = kept()
-    watches = alive(run_tracker.Watch)
+    trackers = alive(run_tracker.Watch)
     await drive(200)
     await settle()
     assert kept() == before
-    assert alive(run_tracker.Watch) <= watches + 5
+    assert alive(run_tracker.Watch) <= trackers + 5
     assert sum(ref() is not None for ref in refs) <= 1

@@ -13,7 +13,7 @@ from agents import Agent, AgentHooks, RunConfig, SQLiteSession, function_tool, h
 from agents.run_config import ModelInputData
 
 from acontext_adapters.openai_agents import Runner, hooks
-from acontext_adapters.openai_agents.run_tracker import desk
+from acontext_adapters.openai_agents.run_tracker import registry
 from acontext_adapters.testing import MemoryClient
 from acontext_plugins.learning import current_run, learning, report
 
@@ -374,7 +374,7 @@ async def test_a_run_that_another_process_interrupted_goes_on_in_its_sdk_session
     result = await Runner.run(wrapped, "go", session=session)
     state = result.to_state()
     state.approve(result.interruptions[0])
-    desk._interrupted.clear()  # as in a process that has not seen it
+    registry._interrupted.clear()  # as in a process that has not seen it
     await Runner.run(wrapped, state, session=session)
     session.close()
     assert memory.session.ref.key == "thread-3"
