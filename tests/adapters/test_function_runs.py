@@ -206,7 +206,7 @@ def test_the_context_of_the_caller_is_left_as_it_was(memory: MemoryClient) -> No
     assert variable.get() == "inner"
 
 
-@pytest.mark.parametrize("client", [MemoryClient(record_error=RuntimeError("disk"))])
+@pytest.mark.parametrize("memory", [MemoryClient(record_error=RuntimeError("disk"))])
 async def test_a_memory_in_trouble_changes_nothing(memory: MemoryClient) -> None:
     async def stream() -> AsyncIterator[int]:
         yield 1

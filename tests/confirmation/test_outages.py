@@ -282,9 +282,9 @@ def test_a_breaker_opens_probes_ever_less_often_and_closes(caplog: pytest.LogCap
     breaker = CircuitBreaker("observe", first=1.0, longest=8.0, clock=clock)
     error = LearningUnavailable("away")
     assert (breaker.is_open, breaker.wait, breaker.lets(claim())) == (False, 0.0, True)
-    breaker.away(claim(), error)
+    breaker.on_outage(claim(), error)
     assert (breaker.is_open, breaker.wait, breaker.lets(claim())) == (True, 1.0, False)
-    breaker.away(claim(), error)  # one that was on its way
+    breaker.on_outage(claim(), error)  # one that was on its way
     assert breaker.wait == 1.0
     waits = []
     for _ in range(6):
@@ -292,7 +292,7 @@ def test_a_breaker_opens_probes_ever_less_often_and_closes(caplog: pytest.LogCap
         breaker.probes_with(claim())
         assert breaker.wait == float("inf")
         assert breaker.lets(claim())
-        breaker.away(claim(), error)
+        breaker.on_outage(claim(), error)
         waits.append(breaker.wait)
     assert 0.99 <= waits[0] <= 2.01
     assert all(3.99 <= wait <= 8.01 for wait in waits[2:])
@@ -301,32 +301,32 @@ def test_a_breaker_opens_probes_ever_less_often_and_closes(caplog: pytest.LogCap
     breaker.probe_now()
     assert breaker.wait == 0.0
     breaker.probes_with(claim())
-    breaker.answered(claim())
+    breaker.on_success(claim())
     assert (breaker.is_open, breaker.reason) == (False, "")
-    breaker.away(claim(), error)  # the same outage, only interrupted
+    breaker.on_outage(claim(), error)  # the same outage, only interrupted
     assert breaker.wait == pytest.approx(8.0)
     assert len(caplog.records) == 1
     clock.now += 1000
     breaker.probes_with(claim())
-    breaker.answered(claim())
+    breaker.on_success(claim())
     clock.now += 1000
-    breaker.away(claim(), error)
+    breaker.on_outage(claim(), error)
     assert breaker.wait == pytest.approx(1.0)
     assert len(caplog.records) == 2
 
 
 def test_a_breaker_waits_as_long_as_it_was_asked_to() -> None:
     breaker = CircuitBreaker("learn", first=1.0, longest=8.0, clock=Clock())
-    breaker.away(claim(), LearningUnavailable("slow down", retry_after=100))
+    breaker.on_outage(claim(), LearningUnavailable("slow down", retry_after=100))
     breaker.probe_soon()
     assert 100 <= breaker.wait <= 110
 
 
 def test_a_probe_that_ends_without_telling_lets_another_find_out() -> None:
     breaker = CircuitBreaker("learn", first=1.0, longest=8.0, clock=Clock())
-    breaker.away(claim(), LearningUnavailable("away"))
+    breaker.on_outage(claim(), LearningUnavailable("away"))
     breaker.probe_now()
     breaker.probes_with(claim())
-    breaker.left(claim())
+    breaker.probe_finished(claim())
     assert breaker.is_open
     assert breaker.wait == 0.0

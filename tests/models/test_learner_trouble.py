@@ -96,7 +96,7 @@ async def test_a_model_that_is_away_leaves_the_tasks_for_later(tmp_path: Path) -
         assert await at.engine.store.episodes(at.space.id) == []
         away[0] = False
         await at.engine.store.schedule_now("learn", at.space.id)
-        at.engine.worker.hurry()
+        at.engine.worker.probe_now()
         await learn_once(at)
         assert (await at.skill()).origin == "model"
 

@@ -142,7 +142,7 @@ def test_a_recall_keeps_its_deadline_while_the_embedder_hangs(database: Path) ->
             query = RecallQuery("shop", "refund my broken lamp", deadline=0.01)
             recalled = library.run(library.engine.recall(query))
             assert [skill.id for skill in recalled.skills] == [skill_id]
-        assert library.engine.ask(RecallQuery("shop", "refund a lamp", deadline=0.01)).result(20).skills
+        assert library.engine.recall_pending(RecallQuery("shop", "refund a lamp", deadline=0.01)).result(20).skills
         assert RunOptions().deadline == RecallQuery("shop", "").deadline
 
 
@@ -204,7 +204,7 @@ def test_a_query_is_asked_for_once(database: Path) -> None:
         before = len(embedder.asked)
         library.find("reimbursement wanted")
         library.find(" reimbursement wanted\n")
-        pending = [library.engine.ask(RecallQuery("shop", "another one", deadline=20)) for _ in range(5)]
+        pending = [library.engine.recall_pending(RecallQuery("shop", "another one", deadline=20)) for _ in range(5)]
         for answer in pending:
             answer.result(20)
         assert embedder.asked[before:] == [["reimbursement wanted"], ["another one"]]

@@ -46,24 +46,24 @@ DRIVEN = [scenario for scenario in ALL if scenario.name in SOME]
 BARE: dict[str, Host] = {}
 #: Everything of ours that is called while a run goes on.
 STEPS: list[tuple[Any, str]] = [
-    (wrap.Wrapped, "own_models"),
-    (wrap.Wrapped, "is_run_of"),
-    (wrap.Wrapped, "_session"),
-    (wrap.Wrapped, "_watch"),
-    (run_tracker.Watch, "resume"),
-    (run_tracker.Watch, "answers"),
-    (run_tracker.Watch, "identify"),
-    (run_tracker.Watch, "_context"),
-    (run_tracker.Watch, "_note"),
-    (run_tracker.Watch, "_words"),
-    (run_tracker.Watch, "_record"),
-    (run_tracker.Watch, "_with_skills"),
-    (run_tracker.Watch, "_heard"),
-    (run_tracker.Watch, "_flush"),
-    (run_tracker.Watch, "_end"),
-    (run_tracker.Watch, "_pause"),
-    (run_tracker.Watch, "_reason"),
-    (run_tracker.Watch, "_awaited"),
+    (wrap.WrappedAgent, "own_models"),
+    (wrap.WrappedAgent, "is_run_of"),
+    (wrap.WrappedAgent, "_session"),
+    (wrap.WrappedAgent, "_watch"),
+    (run_tracker.AgnoRunTracker, "resume"),
+    (run_tracker.AgnoRunTracker, "answers"),
+    (run_tracker.AgnoRunTracker, "identify"),
+    (run_tracker.AgnoRunTracker, "_context"),
+    (run_tracker.AgnoRunTracker, "_note"),
+    (run_tracker.AgnoRunTracker, "_words"),
+    (run_tracker.AgnoRunTracker, "_record"),
+    (run_tracker.AgnoRunTracker, "_with_skills"),
+    (run_tracker.AgnoRunTracker, "_heard"),
+    (run_tracker.AgnoRunTracker, "_flush"),
+    (run_tracker.AgnoRunTracker, "_end"),
+    (run_tracker.AgnoRunTracker, "_pause"),
+    (run_tracker.AgnoRunTracker, "_reason"),
+    (run_tracker.AgnoRunTracker, "_awaited"),
     (run_tracker.PausedRuns, "keep"),
     (run_tracker.PausedRuns, "take"),
     (run_tracker, "_names"),
@@ -122,7 +122,7 @@ async def test_a_memory_in_trouble_changes_nothing_for_the_host(trouble: str) ->
 
 
 async def test_a_model_that_cannot_be_seen_into_is_recorded_from_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wrap.Wrapped, "own_models", lambda self: None)
+    monkeypatch.setattr(wrap.WrappedAgent, "own_models", lambda self: None)
     memory = MemoryClient(SKILLS)
     by_name = {scenario.name: scenario for scenario in ALL}
     await by_name["success"].drive(
@@ -156,11 +156,11 @@ async def test_two_hundred_runs_of_every_kind_leave_nothing_behind() -> None:
 
     await drive(len(DRIVEN))
     await settle()
-    paused, trackers, threads = len(run_tracker.paused_runs), alive(run_tracker.Watch), threading.active_count()
+    paused, trackers, threads = len(run_tracker.paused_runs), alive(run_tracker.AgnoRunTracker), threading.active_count()
     await drive(200)
     await settle()
     assert len(run_tracker.paused_runs) == paused
-    assert alive(run_tracker.Watch) <= trackers + 5
+    assert alive(run_tracker.AgnoRunTracker) <= trackers + 5
     assert threading.active_count() <= threads + 2
     assert sum(ref() is not None for ref in refs) <= 1
 

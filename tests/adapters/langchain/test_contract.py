@@ -43,14 +43,14 @@ NEVER_WAITS = "without a checkpointer nothing can wait"
 #: What a handler takes, which injects nothing.
 RECORDING = ("space", "client", "session", "principal", "strict")
 SHARED: list[tuple[Any, str]] = [
-    (run_tracker.Watch, "begin"),
-    (run_tracker.Watch, "heard"),
-    (run_tracker.Watch, "answered"),
-    (run_tracker.Watch, "result"),
-    (run_tracker.Watch, "_record"),
-    (run_tracker.Watch, "query"),
-    (run_tracker.Watch, "askills"),
-    (run_tracker.Watch, "end"),
+    (run_tracker.LangChainRunTracker, "begin"),
+    (run_tracker.LangChainRunTracker, "heard"),
+    (run_tracker.LangChainRunTracker, "answered"),
+    (run_tracker.LangChainRunTracker, "result"),
+    (run_tracker.LangChainRunTracker, "_record"),
+    (run_tracker.LangChainRunTracker, "query"),
+    (run_tracker.LangChainRunTracker, "askills"),
+    (run_tracker.LangChainRunTracker, "end"),
     (run_tracker, "frozen"),
     (run_tracker, "rough_size"),
     (run_tracker, "by_user"),
@@ -67,15 +67,15 @@ GRAPH: list[tuple[Any, str]] = [
     (graph, "messages_in"),
 ]
 NODES: list[tuple[Any, str]] = [
-    (graph, "in_turn"),
+    (graph, "append_to_turn"),
     (graph, "restored"),
     (graph, "_call_id"),
     (placement, "_appended"),
     (placement, "_without"),
 ]
 RESENT: list[tuple[Any, str]] = [
-    (run_tracker.Watch, "follow"),
-    (run_tracker.Watch, "remember"),
+    (run_tracker.LangChainRunTracker, "follow"),
+    (run_tracker.LangChainRunTracker, "remember"),
     (run_tracker, "items_of"),
     (Conversations, "sent"),
     (Conversations, "answered"),

@@ -21,16 +21,16 @@ from . import loop
 from .scripted import Json, Provider, Tool
 
 STEPS: list[tuple[Any, str]] = [
-    (exchange.Exchange, "of"),
-    (exchange.Exchange, "_with"),
-    (exchange.Exchange, "_failed"),
-    (exchange._Watch, "whole"),
-    (exchange._Watch, "_read"),
-    (model_calls.Calls, "_begin"),
-    (model_calls.Calls, "_going_on"),
-    (model_calls.Calls, "_answered"),
-    (model_calls.Calls, "_ended"),
-    (model_calls.Calls, "_wait"),
+    (exchange.RecordedRequest, "of"),
+    (exchange.RecordedRequest, "_with"),
+    (exchange.RecordedRequest, "_failed"),
+    (exchange._StreamWatch, "whole"),
+    (exchange._StreamWatch, "_read"),
+    (model_calls.CallRecorder, "_begin"),
+    (model_calls.CallRecorder, "_going_on"),
+    (model_calls.CallRecorder, "_answered"),
+    (model_calls.CallRecorder, "_ended"),
+    (model_calls.CallRecorder, "_wait"),
     (model_calls, "_record"),
     (model_calls, "_named"),
     (model_calls, "_size"),
@@ -46,11 +46,11 @@ STEPS: list[tuple[Any, str]] = [
 CHAT: list[tuple[Any, str]] = [
     (chat.Chat, name) for name in ("pieces", "query", "tools", "with_skills", "answer", "messages", "assembler")
 ]
-CHAT += [(chat._Assembler, "feed"), (chat, "from_openai")]
+CHAT += [(chat._ChatAssembler, "feed"), (chat, "from_openai")]
 RESPONSES: list[tuple[Any, str]] = [
     (responses.Responses, name) for name in ("pieces", "query", "tools", "with_skills", "answer", "messages")
 ]
-RESPONSES += [(responses._Assembler, "feed"), (responses, "from_responses"), (responses, "from_response_output")]
+RESPONSES += [(responses._ResponsesAssembler, "feed"), (responses, "from_responses"), (responses, "from_response_output")]
 
 
 @pytest.fixture(autouse=True)

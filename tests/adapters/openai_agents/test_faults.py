@@ -40,32 +40,32 @@ DRIVEN = [scenario for scenario in SCENARIOS if scenario.name in SOME]
 BARE: dict[str, Host] = {}
 #: Everything of ours that is called while a run goes on.
 STEPS = [
-    (run_tracker.Watch, "begin"),
-    (run_tracker.Watch, "say"),
-    (run_tracker.Watch, "responded"),
-    (run_tracker.Watch, "tool_started"),
-    (run_tracker.Watch, "tool_ended"),
-    (run_tracker.Watch, "results_in"),
-    (run_tracker.Watch, "handed_off"),
-    (run_tracker.Watch, "gave"),
-    (run_tracker.Watch, "skills"),
-    (run_tracker.Watch, "end"),
-    (run_tracker.Watch, "remember"),
-    (run_tracker.Desk, "started"),
-    (run_tracker.Desk, "speaking"),
-    (run_tracker.Desk, "working"),
-    (run_tracker.Desk, "ending"),
-    (run_tracker.Desk, "interrupted"),
-    (run_tracker.Desk, "interrupted_in"),
-    (run_tracker.Desk, "resume"),
-    (run_tracker.Desk, "end"),
-    (run_tracker.Desk, "_place"),
-    (run_tracker.Desk, "_remove"),
-    (tracing.Witness, "link"),
-    (tracing.Witness, "handed_off"),
-    (tracing.Witness, "error_at"),
-    (tracing.Witness, "on_span_start"),
-    (tracing.Witness, "on_span_end"),
+    (run_tracker.AgentsRunTracker, "begin"),
+    (run_tracker.AgentsRunTracker, "say"),
+    (run_tracker.AgentsRunTracker, "responded"),
+    (run_tracker.AgentsRunTracker, "tool_started"),
+    (run_tracker.AgentsRunTracker, "tool_ended"),
+    (run_tracker.AgentsRunTracker, "results_in"),
+    (run_tracker.AgentsRunTracker, "handed_off"),
+    (run_tracker.AgentsRunTracker, "gave"),
+    (run_tracker.AgentsRunTracker, "skills"),
+    (run_tracker.AgentsRunTracker, "end"),
+    (run_tracker.AgentsRunTracker, "remember"),
+    (run_tracker.RunRegistry, "started"),
+    (run_tracker.RunRegistry, "speaking"),
+    (run_tracker.RunRegistry, "working"),
+    (run_tracker.RunRegistry, "ending"),
+    (run_tracker.RunRegistry, "interrupted"),
+    (run_tracker.RunRegistry, "interrupted_in"),
+    (run_tracker.RunRegistry, "resume"),
+    (run_tracker.RunRegistry, "end"),
+    (run_tracker.RunRegistry, "_place"),
+    (run_tracker.RunRegistry, "_remove"),
+    (tracing.SpanListener, "link"),
+    (tracing.SpanListener, "handed_off"),
+    (tracing.SpanListener, "error_at"),
+    (tracing.SpanListener, "on_span_start"),
+    (tracing.SpanListener, "on_span_end"),
     (run_tracker, "continued"),
     (history.Conversations, "sent"),
     (history.Conversations, "answered"),
@@ -122,14 +122,14 @@ async def test_a_handoff_that_cannot_be_wrapped_changes_nothing_for_the_host(
     way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is wrapped with the agent, where trouble is seen, and again while a run goes on, where it is not."""
-    wrapped = wrap._Wrapping._target
+    wrapped = wrap._HandoffCloner._target
 
     def fails(*args: Any, **kwargs: Any) -> Any:
         if agents.get_current_trace() is None:
             return wrapped(*args, **kwargs)
         raise RuntimeError("_target fails")
 
-    monkeypatch.setattr(wrap._Wrapping, "_target", fails)
+    monkeypatch.setattr(wrap._HandoffCloner, "_target", fails)
     await same_as_bare(way, MemoryClient(SKILLS))
 
 
@@ -203,9 +203,9 @@ async def test_two_hundred_runs_leave_nothing_behind(way: str) -> None:
     await drive(20)
     await settle()
     before = kept()
-    trackers = alive(run_tracker.Watch)
+    trackers = alive(run_tracker.AgentsRunTracker)
     await drive(200)
     await settle()
     assert kept() == before
-    assert alive(run_tracker.Watch) <= trackers + 5
+    assert alive(run_tracker.AgentsRunTracker) <= trackers + 5
     assert sum(ref() is not None for ref in refs) <= 1
