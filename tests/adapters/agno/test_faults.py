@@ -156,7 +156,11 @@ async def test_two_hundred_runs_of_every_kind_leave_nothing_behind() -> None:
 
     await drive(len(DRIVEN))
     await settle()
-    paused, trackers, threads = len(run_tracker.paused_runs), alive(run_tracker.AgnoRunTracker), threading.active_count()
+    paused, trackers, threads = (
+        len(run_tracker.paused_runs),
+        alive(run_tracker.AgnoRunTracker),
+        threading.active_count(),
+    )
     await drive(200)
     await settle()
     assert len(run_tracker.paused_runs) == paused

@@ -184,7 +184,15 @@ async def test_many_runs_of_every_kind_leave_nothing_behind(way: str, monkeypatc
 
     def kept() -> dict[str, int]:
         gc.collect()
-        kinds = (run_tracker.LangChainRunTracker, runs.Run, handler._Span, handler._Root, graph._Play, graph._ModelStep, MemoryClient)
+        kinds = (
+            run_tracker.LangChainRunTracker,
+            runs.Run,
+            handler._Span,
+            handler._Root,
+            graph._Play,
+            graph._ModelStep,
+            MemoryClient,
+        )
         found = gc.get_objects()
         return {kind.__name__: sum(type(one) is kind for one in found) for kind in kinds}
 

@@ -50,7 +50,11 @@ CHAT += [(chat._ChatAssembler, "feed"), (chat, "from_openai")]
 RESPONSES: list[tuple[Any, str]] = [
     (responses.Responses, name) for name in ("pieces", "query", "tools", "with_skills", "answer", "messages")
 ]
-RESPONSES += [(responses._ResponsesAssembler, "feed"), (responses, "from_responses"), (responses, "from_response_output")]
+RESPONSES += [
+    (responses._ResponsesAssembler, "feed"),
+    (responses, "from_responses"),
+    (responses, "from_response_output"),
+]
 
 
 @pytest.fixture(autouse=True)
