@@ -43,6 +43,7 @@ from ..service import (
     renames,
 )
 from ..settings import Settings
+from .background import hand_over_all
 from .connection import AsyncResource, BaseClient
 from .disks import AsyncDisks
 from .jobs import AsyncJobs
@@ -207,6 +208,7 @@ class AsyncSessions(AsyncResource):
 
     async def flush(self, session_id: str) -> FlushResult:
         """Observe all that was sent so far; return when the tasks are up to date. Raises NotFound."""
+        await asyncio.to_thread(hand_over_all)
         return await self._service.flush_session(session_id)
 
     async def get_learning_status(self, session_id: str) -> LearningStatus:
@@ -409,6 +411,7 @@ class AsyncAcontext(BaseClient):
 
     async def flush(self, timeout: float | None = None) -> bool:
         """True when all that was recorded so far is durable, observed and learned; False when `timeout` s ran out."""
+        await asyncio.to_thread(hand_over_all, timeout)
         return await self.connection.opened().engine.flush(timeout)
 
     async def aclose(self) -> None:

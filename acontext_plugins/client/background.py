@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections import deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("acontext")
 
-#: Seconds for which the end of the program, or a fork, waits for a database that is being opened.
+#: Seconds for which a flush, the end of the program, or a fork waits for a database that is being opened.
 _OPENING = 10.0
 
 
@@ -50,6 +51,7 @@ class BackgroundConnection:
         self.dropped = 0
         #: Why it could not be opened, the last time it was tried.
         self.error: Exception | None = None
+        _all.add(self)
 
     @property
     def opening(self) -> bool:
@@ -143,12 +145,21 @@ class BackgroundConnection:
             self.open()
             thread = self._opening
             if thread is not None:
-                thread.join(timeout)
+                thread.join(_OPENING if timeout is None else timeout)
             if self.error is not None:
                 raise self.error
             if timeout is not None and self._connection is None:
                 raise Closed("the database is not open yet")
         return self._connection
+
+    def hand_over(self, timeout: float | None = None) -> None:
+        """Wait until what was recorded before the database was open is in the engine's hands, or cannot get there."""
+        if self._waiting or self._opening is not None:
+            self._tried = 0.0
+            self.open()
+            thread = self._opening
+            if thread is not None:
+                thread.join(timeout)
 
     def after_fork(self) -> None:
         """In a forked child: nothing is open or opening here, and what waited belongs to the parent."""
@@ -162,6 +173,8 @@ class BackgroundConnection:
         self._waiting.clear()
 
 
+#: Those of this process, for clients that wait for what agents recorded.
+_all: weakref.WeakSet[BackgroundConnection] = weakref.WeakSet()
 _default: BackgroundConnection | None = None
 _default_lock = threading.RLock()
 
@@ -174,6 +187,12 @@ def default_connection() -> BackgroundConnection:
             if _default is None:
                 _default = BackgroundConnection()
     return _default
+
+
+def hand_over_all(timeout: float | None = None) -> None:
+    """Wait for what agents recorded while their databases were being opened, `timeout` seconds at most for each."""
+    for connection in list(_all):
+        connection.hand_over(timeout)
 
 
 def _after_fork() -> None:

@@ -10,6 +10,7 @@ from typing import Self
 
 from ..llm import LLM, Embedder
 from ..settings import Settings
+from .background import hand_over_all
 from .connection import BaseClient
 from .resources import Blocks, Disks, Jobs, Sessions, Spaces, Tools
 
@@ -46,6 +47,7 @@ class Acontext(BaseClient):
     def flush(self, timeout: float | None = None) -> bool:
         """True when all that was recorded so far is durable, observed and learned; False when `timeout` s ran out."""
         opened = self.connection.opened()
+        hand_over_all(timeout)
         return opened.loop.run(opened.engine.flush(timeout))
 
     def close(self) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,8 @@ from typing import Any
 import pytest
 
 from acontext_plugins import Acontext, AsyncAcontext, learning, report
-from acontext_plugins.client import background
-from acontext_plugins.errors import Closed, InvalidInput
+from acontext_plugins.client import background, connection
+from acontext_plugins.errors import Closed, InvalidInput, StoreUnavailable
 from acontext_plugins.service import Recording, SessionRef
 from acontext_plugins.settings import ObserveSettings, RedactionSettings, Settings, WorkerSettings
 from acontext_plugins.testing import ScriptedLLM
@@ -65,6 +67,35 @@ def test_a_flush_waits_for_what_an_agent_without_a_client_recorded(
         default.connection(30)
         assert client.flush(30)
         assert statuses(client) == ["success"] * (1 if client_first else 2)
+
+
+@pytest.mark.parametrize("troubled", [False, True])
+def test_a_flush_waits_for_agents_whose_memory_is_still_being_opened(
+    troubled: bool, url: str, default: background.BackgroundConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the first try to open it failed, and the next one is not due."""
+    share, tries = connection.share_engine, itertools.count()
+
+    def slow(settings: Settings, models: Any, *, as_it_is: bool = False) -> Any:
+        if as_it_is:
+            if next(tries) == 0 and troubled:
+                raise StoreUnavailable("somebody has it")
+            time.sleep(0.3)  # an old disk
+        return share(settings, models, as_it_is=as_it_is)
+
+    monkeypatch.setattr(connection, "share_engine", slow)
+
+    @learning(space="shop")
+    def run(what: str) -> str:
+        report("success")
+        return what
+
+    with Acontext(url) as client:
+        run("the first order, please")
+        while troubled and default.error is None:
+            time.sleep(0.001)
+        assert client.flush(30)
+        assert statuses(client) == ["success"]
 
 
 def test_clients_of_one_database_have_one_engine_however_its_url_is_spelled(
