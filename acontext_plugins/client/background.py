@@ -154,12 +154,14 @@ class BackgroundConnection:
 
     def hand_over(self, timeout: float | None = None) -> None:
         """Wait until what was recorded before the database was open is in the engine's hands, or cannot get there."""
-        if self._waiting or self._opening is not None:
+        for _ in range(2):  # the try that is going on may fail, then there is another one
+            if not self._waiting and self._opening is None:
+                return
             self._tried = 0.0
             self.open()
             thread = self._opening
             if thread is not None:
-                thread.join(timeout)
+                thread.join(_OPENING if timeout is None else timeout)
 
     def after_fork(self) -> None:
         """In a forked child: nothing is open or opening here, and what waited belongs to the parent."""
