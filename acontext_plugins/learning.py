@@ -36,14 +36,18 @@ class Adapter(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What the adapter wraps, as `learning` says it in the error for an object that no adapter knows."""
 
     @property
-    def priority(self) -> int: ...
+    def priority(self) -> int:
+        """Adapters are asked from the highest number to the lowest."""
 
-    def matches(self, target: object) -> bool: ...
+    def matches(self, target: object) -> bool:
+        """Whether the adapter wraps objects like `target`."""
 
-    def wrap(self, target: Any, runtime: Runtime) -> Any: ...
+    def wrap(self, target: Any, runtime: Runtime) -> Any:
+        """`target` as an object of the same type, whose runs are started on `runtime`."""
 
 
 class _Decorator(Protocol):
@@ -128,17 +132,24 @@ def learning(
     deadline: float = 0.3,
     strict: bool = False,
 ) -> Any:
-    """Record the runs of `target`, and inject what was learned in `space` into the next ones. Returns its type.
+    """Record the runs of `target`, and inject the skills that `space` has learned into its next runs.
 
-    `target` is an agent of a supported framework, or a function; without it, a decorator. `space` names where the
-    skills gather (None = record only). `client` is an `Acontext` or `AsyncAcontext`; without it, the settings of the
-    environment. `session` is the conversation's key where the framework has none; `principal` the user on whose
-    behalf the agent runs. `inject=False` records only; `inject_as="user"` puts skills into the newest user turn
-    instead of the instructions. `limit` skills at most, `token_budget` tokens at most, `with_trace` adds the shortest
-    run that worked. A run waits `deadline` seconds for its skills, then goes without. Trouble with the memory is
-    logged and never reaches the agent, unless `strict`.
+    `target` is an agent of a supported framework, or a function; the result has its type. Without a target, the result
+    is a decorator. `space` names the space whose skills the runs read and add to (None = record only). `client` is an
+    `Acontext` or `AsyncAcontext`; without one, the settings of the environment choose the database. `session` is the
+    conversation's key where the framework has none; `principal` the user on whose behalf the agent runs.
+    `inject=False` records only; `inject_as="user"` puts skills into the newest user turn instead of the instructions.
+    A run gets `limit` skills and `token_budget` tokens at most; `with_trace` adds the shortest run that worked. It
+    waits `deadline` seconds for its skills, then goes without. Errors of the memory are logged and never reach the
+    agent, unless `strict`.
 
     Raises TypeError for a class, and for an object that no adapter knows.
+
+    >>> @learning(space="support", client=client)
+    ... def answer(question: str) -> str:
+    ...     return "It arrives on Monday."
+    >>> answer("Where is my order?")
+    'It arrives on Monday.'
     """
     options = RunOptions(
         space=space,

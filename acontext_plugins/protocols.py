@@ -1,4 +1,4 @@
-"""The two thinkers of the engine. They decide; they touch no database. Rules and models implement both."""
+"""Observer and Learner: the interfaces behind which rules and models decide. They touch no database."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
     "Observer",
 ]
 
-#: Earlier tasks of a session that a learner is told of.
+#: The most earlier tasks of a session that a learner is told about.
 MOST_EARLIER = 5
 
 
@@ -40,7 +40,7 @@ class Observation:
 
     session: Session
     messages: Sequence[StoredMessage]
-    #: Outcomes said at or after the first of these messages, in order of arrival.
+    #: Outcomes that were said at or after the first of these messages, in order of arrival.
     outcomes: Sequence[Outcome]
     #: The session's tasks so far, by order, without the planning task.
     tasks: Sequence[Task]
@@ -48,28 +48,28 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Batch(Observation):
-    """Messages that have not been observed yet, and what they go on from.
+    """Messages that have not been observed yet, and the earlier messages that they continue.
 
-    Its outcomes are those said at or after `observed_seq` or the first message of `again`: some were heard before.
+    The outcomes are those that were said at or after `observed_seq` or the first message of `again`: earlier batches
+    held some of them, too.
     """
 
-    #: The last message that has been observed.
+    #: The number of the last message that has been observed.
     observed_seq: int = 0
-    #: Earlier messages, oldest first: the newest ones, and those of tasks that are not finished or that an outcome
-    #: speaks of.
+    #: Earlier messages, oldest first: the newest ones, and those of tasks that are unfinished or that an outcome names.
     earlier: Sequence[StoredMessage] = ()
-    #: Observed messages that an observer of the whole reads again: from `resume_seq` on.
+    #: Observed messages that an observer of whole sessions reads again: from `resume_seq` on.
     again: Sequence[StoredMessage] = ()
     planning: Task | None = None
-    #: Which tasks have messages of the runs that the outcomes speak of: run -> ids of tasks.
+    #: For each run that an outcome names: the ids of the tasks that have messages of it.
     runs: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    #: Whether there are more messages than these.
+    #: Whether the session has more messages than this batch.
     more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedTask:
-    """A finished task with all that a learner may read of it."""
+    """A finished task, and the messages that a learner may read of it."""
 
     task: Task
     session: Session
@@ -80,7 +80,7 @@ class FinishedTask:
 
 @dataclass(frozen=True, slots=True)
 class LearningInput:
-    """What a learner looks at: new finished tasks, and what the space has so far."""
+    """New finished tasks, and the skills and pages that their space has so far: what a learner reads."""
 
     space: Space
     finished: Sequence[FinishedTask]
@@ -88,39 +88,42 @@ class LearningInput:
     skills: Sequence[Skill]
     #: Paths of the pages that the space has.
     pages: Sequence[tuple[str, ...]] = ()
-    #: Tasks that evidence of `skills` names, and that are not there any more as they were learned from: their
-    #: conversation was replaced, or an observer has changed its mind.
+    #: Ids of tasks that evidence of `skills` names and that no longer exist in that form: their conversation was
+    #: replaced, or an observer has decided otherwise.
     gone: Collection[str] = frozenset()
 
 
 class Observer(Protocol):
-    """Tells tasks and their outcomes from a conversation."""
+    """Finds tasks and their outcomes in a conversation."""
 
     async def observe(self, observation: Observation) -> TaskOps:
-        """Deterministic ids: the same observation gives the same tasks (a model: for the same answer), however often.
+        """The tasks of a conversation, as changes to those that it has. Raises LearningUnavailable.
 
-        An observer of the whole gives the same tasks in whatever pieces the conversation came.
+        The ids of tasks are derived from the messages, so observing the same conversation twice gives the same tasks
+        (with a model: for the same answer). The tasks of an observer of whole sessions do not depend on how the
+        conversation was cut into observations.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """How much of a session an observer is shown at once."""
+    """How much of a session one batch holds."""
 
-    #: So many messages are not waited longer for.
+    #: The number of waiting messages at which a batch is observed without further delay.
     buffer: int
-    #: At most so many messages are observed together.
+    #: The most messages of a batch.
     most: int
-    #: At most so many earlier messages of each task that is not finished.
+    #: The most earlier messages that a batch repeats of each unfinished task.
     earlier: int
 
 
 @runtime_checkable
 class BatchObserver(Observer, Protocol):
-    """An observer to whom a session is shown as one `Batch` after the other: each of its messages once."""
+    """An observer that reads a session as one `Batch` after the other: each message is new in one of them."""
 
     @property
-    def window(self) -> BatchLimits: ...
+    def window(self) -> BatchLimits:
+        """How much of a session one batch holds."""
 
 
 class Learner(Protocol):
@@ -128,7 +131,7 @@ class Learner(Protocol):
 
     @property
     def batch(self) -> int:
-        """How many tasks one lesson has, at most."""
+        """The most finished tasks that one `learn` is given."""
 
     async def learn(self, lesson: LearningInput) -> SkillOps:
-        """The wanted state of the space's skills after these tasks, as edits."""
+        """The changes to the skills of the space that these tasks teach. Raises LearningUnavailable."""

@@ -50,16 +50,19 @@ _current: ContextVar[Run | None] = ContextVar("acontext_run", default=None)
 class RecordingClient(Protocol):
     """What a runtime needs of a client: to record, and to recall from any thread."""
 
-    def record(self, recording: Recording) -> None: ...
+    def record(self, recording: Recording) -> None:
+        """Enqueue a recording. Must not block: an agent waits for it."""
 
-    def recall(self, query: RecallQuery) -> Future[Recall]: ...
+    def recall(self, query: RecallQuery) -> Future[Recall]:
+        """Search skills for a run. Must not block; the run waits for the future until its deadline."""
 
 
 class HasConnection(Protocol):
     """A client, by what `learning` needs of it."""
 
     @property
-    def connection(self) -> RecordingClient: ...
+    def connection(self) -> RecordingClient:
+        """The connection on which the client records and recalls. May raise where it cannot be opened."""
 
 
 class InjectionOptions(TypedDict, total=False):
@@ -75,7 +78,7 @@ class InjectionOptions(TypedDict, total=False):
 
 
 class LearningOptions(InjectionOptions, total=False):
-    """The same, and those of whatever has one conversation and one user at a time."""
+    """The options of `InjectionOptions`, and those of an object that serves one conversation and one user."""
 
     session: str | None
     principal: str | None
@@ -155,15 +158,18 @@ class Runtime:
 
     @property
     def scope(self) -> str:
-        """What two runs share when a conversation that one of them ended can go on in the other. May raise.
+        """A key of client, space, user and session: a conversation goes on only in runs with the same key. May raise.
 
-        What two clients, spaces or users have in common is no sign of one conversation.
+        Equal messages of two clients, spaces or users are no sign of one conversation.
         """
         options = self.options
         return json.dumps([_number(self.client), options.space, options.principal, options.session])
 
     def guard(self, step: str) -> _Guard:
-        """Memory trouble inside this block is logged and counted, not raised, unless `strict`."""
+        """A context manager that logs an exception of its block instead of raising it, unless `strict`.
+
+        `step` names the block in the log line, which is logged once a minute at most.
+        """
         return _Guard(self, step)
 
     def start(
@@ -178,12 +184,20 @@ class Runtime:
         nested: bool = True,
         recall: Recall | None = None,
     ) -> Run:
-        """A new run. Inside a container's run it becomes part of that run; inside an agent's run it is a child.
+        """Start a run. Inside a container's run it becomes part of that run; inside an agent's run it is a child.
 
-        `session_key` is the host's own id of the conversation; without one, the options' `session`, else a new
-        conversation. `run_id` continues a run that was interrupted. `parent` is for adapters that know better than
-        the context which run is around this one; `nested=False` ignores an active run. `recall` is what a run that
-        goes on has been given before: it is not asked for again.
+        `label` names what runs, in the session's `agent`. `session_key` is the host's own id of the conversation;
+        without one, it is the options' `session`, else a new conversation. `run_id` continues an interrupted run, and
+        `recall` holds the skills that it was given before, so that they are not searched again. An adapter that knows
+        the outer run gives it as `parent`, with the id of the tool call that started this one (`parent_call_id`);
+        else the run that is active in the context is the outer run, unless `nested=False`.
+
+        >>> runtime = Runtime(RunOptions(space="support"), client)
+        >>> run = runtime.start(label="triage", session_key="thread-7")
+        >>> with run.active():
+        ...     current_run() is run
+        True
+        >>> run.end("success")
         """
         outer = parent or (_current.get() if nested else None)
         return Run(self, label, kind, outer, session_key, run_id, parent_call_id, recall)
@@ -247,10 +261,16 @@ class Run:
         size: int = 512,
         frame: bool = False,
     ) -> None:
-        """Enqueue messages, or a function that makes them on the recorder's thread. Microseconds; never raises.
+        """Enqueue messages, or a function `make` that returns them. Takes microseconds; never raises unless `strict`.
 
-        Messages get this run's id and, where they have no id of their own that is stable, one derived from the
-        run and their number. `frame=True` marks what a container says about itself (arguments, return value).
+        `make` runs on the recorder's thread. Messages get the id of this run, unless they have the id of another.
+        `size` is their rough size in bytes, for the bound on memory. `frame=True` marks messages in which a container
+        speaks about itself (arguments, return value).
+
+        >>> run = Runtime(RunOptions(space="support"), client).start(label="triage")
+        >>> run.record(to_message({"role": "user", "content": "Where is my order?"}))
+        >>> run.record(make=lambda: [to_message({"role": "assistant", "content": "On its way."})])
+        >>> run.end("success")
         """
         with self.runtime.guard("record"):
             if not frame:
@@ -264,9 +284,10 @@ class Run:
             self.runtime.client.record(Recording(self.session, payload, size=size))
 
     def record_tool(self, name: str, arguments: dict[str, Any], result: object, *, error: bool = False) -> None:
-        """A tool call that no adapter sees, with its result: for hand-written loops.
+        """Record a tool call that no adapter sees, with its result: for hand-written loops. Never raises.
 
-        Inside a decorated function, what the function was asked is recorded before its first one.
+        `arguments` and `result` are kept as JSON; `error=True` says that the call failed. Inside a decorated function,
+        the arguments of the function are recorded before its first tool call.
         """
         call_id = f"call_{new_id()}"
         with self.runtime.guard("record_tool"):
@@ -300,7 +321,10 @@ class Run:
             run = run.parent
 
     def end(self, status: OutcomeStatus, reason: str = "") -> None:
-        """How the framework says that the run ended. The first call counts; an adopted run leaves it to its outer."""
+        """Record how the framework says that the run ended. The first call counts.
+
+        A run that is part of an outer run leaves its outcome to that run. `reason` is cut at 2,000 characters.
+        """
         if self._ended is not None:
             return
         self._ended = status
@@ -309,14 +333,15 @@ class Run:
 
     @property
     def ended(self) -> OutcomeStatus | None:
+        """The status that `end` was given; None while the run goes on."""
         return self._ended
 
     def reopen(self) -> None:
-        """An interrupted run goes on: its next `end` counts again."""
+        """Let an interrupted run go on: its next `end` counts again."""
         self._ended = None
 
     def report(self, status: Literal["success", "failed"], reason: str = "") -> None:
-        """What the host knows about the result; outranks every other sign."""
+        """Record what the host knows about the result; it outranks every other sign of success."""
         self._outcome(Outcome(status=status, source="report", reason=reason[:2000], run_id=self.id))
 
     def _outcome(self, outcome: Outcome) -> None:
@@ -325,9 +350,15 @@ class Run:
 
     # -- recalling
     async def arecall(self, query: str, tools: Collection[str] | None = None) -> str:
-        """The skills' text for this run, asked for once; "" when nothing fits, or the deadline passes.
+        """The text of the skills that fit `query`; "" where none fits, or the deadline passes first.
 
-        Who asks while another one waits for the answer waits with it, and gets the same.
+        `tools` are the names of the tools that the run has: skills that need others are left out (None = unknown).
+        A run searches once: later calls, and calls of other tasks at the same time, get the same text.
+
+        >>> run = Runtime(RunOptions(space="support"), client).start(label="triage")
+        >>> text = await run.arecall("please refund my broken lamp", tools=["issue_refund"])
+        >>> "Use when: refund a broken item" in text
+        True
         """
         if self._recall is None:
             found = Recall()
@@ -342,7 +373,7 @@ class Run:
         return self.skills_text
 
     def recall(self, query: str, tools: Collection[str] | None = None) -> str:
-        """The same, from a thread without an event loop (it blocks up to the deadline)."""
+        """As `arecall`, in a thread without an event loop: it blocks until the deadline at the latest."""
         if self._recall is None:
             found = Recall()
             with self.runtime.guard("recall"):
@@ -387,12 +418,12 @@ class Run:
 
     @property
     def recalled(self) -> Recall | None:
-        """What it has been given, for `Runtime.start(recall=...)` when the run goes on; None while nobody has asked."""
+        """The result of the run's search, for `Runtime.start(recall=...)` when it goes on; None before the search."""
         return self._recall
 
     @property
     def skills_text(self) -> str:
-        """What was injected into this run ("" before `recall`, and where nothing fits)."""
+        """The text that was injected into this run ("" before `recall`, and where no skill fits)."""
         return self._recall.text if self._recall is not None else ""
 
     @property
@@ -429,7 +460,7 @@ def _with_run(message: Message, run_id: str) -> Message:
 
 
 def reason_of(error: BaseException) -> str:
-    """An exception in words; one that cannot say what it is by its kind alone."""
+    """An exception as "KeyError: 'name'"; one whose `str` raises as its class alone."""
     kind = type(error).__name__
     try:
         words = str(error)
@@ -454,12 +485,33 @@ def _named(value: object) -> str:
 
 
 def current_run() -> Run | None:
-    """The run that this code is part of; None outside of any."""
+    """The run that the calling code is part of; None outside of runs.
+
+    >>> @learning(space="support", client=client)
+    ... def answer(question: str) -> str:
+    ...     run = current_run()
+    ...     run.record_tool("find_order", {"number": 7}, {"state": "on its way"})
+    ...     return run.skills_text or "It arrives on Monday."
+    >>> answer("Where is my order?")
+    'It arrives on Monday.'
+    >>> print(current_run())
+    None
+    """
     return _current.get()
 
 
 def report(status: Literal["success", "failed"], reason: str = "") -> None:
-    """Say how the current run turned out. Outside of a run nothing happens but a log line."""
+    """Record whether the current run succeeded, and why. Outside of a run it only logs a warning.
+
+    The report of the host outranks every other sign of success. `reason` is cut at 2,000 characters.
+
+    >>> @learning(space="support", client=client)
+    ... def answer(question: str) -> str:
+    ...     report("failed", "the customer asked again")
+    ...     return "It arrives on Monday."
+    >>> answer("Where is my order?")
+    'It arrives on Monday.'
+    """
     run = _current.get()
     if run is None:
         _outside.warning(status, "acontext: report(%r) was called outside of a run, so it is about nothing", status)

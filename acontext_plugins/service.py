@@ -1,7 +1,7 @@
-"""Service: the one interface behind both clients. The embedded engine keeps it, and so does the remote client.
+"""Service: the one interface behind both clients. The embedded engine implements it, and so does the remote client.
 
-Methods raise only what `acontext_plugins.errors` holds. `record` is the exception to "async": it is what an agent
-waits for, so it only enqueues, never blocks and never raises.
+Methods raise only exceptions of `acontext_plugins.errors`. `record` alone is not async: an agent waits for it, so it
+only enqueues, never blocks and never raises.
 """
 
 from __future__ import annotations
@@ -79,10 +79,10 @@ class SessionRef:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """Something that an agent did, on its way to the recorder.
+    """Messages and outcomes of a session, on their way to the recorder.
 
-    `messages` may be a function that makes them: it runs on the recorder's thread, so that the agent does not
-    wait for the conversion. It must not look at objects that the host may change meanwhile.
+    `messages` may be a function that returns them: it runs on the recorder's thread, so that the agent does not
+    wait for the conversion. The function must not read objects that the host may change meanwhile.
     """
 
     session: SessionRef
@@ -94,7 +94,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class RecallQuery:
-    """What is about to be done, and with which tools."""
+    """A search for skills before a run: the request of the user, and the tools that the run has."""
 
     space: str
     text: str
@@ -109,7 +109,7 @@ class RecallQuery:
     run_id: str | None = None
     #: Keep a row of what was injected; off for a look from outside of any run.
     log: bool = True
-    #: Seconds that the one who asks waits.
+    #: Seconds that the caller waits for the answer.
     deadline: float = 0.3
 
 
@@ -150,7 +150,7 @@ class FlushResult(Record):
 
 
 class FlagResult(Record):
-    """`status` is 200: it is done."""
+    """The result of a change; `status` is 200 where it was made."""
 
     status: int = 200
     errmsg: str = ""
@@ -206,12 +206,12 @@ class TokenCounts(Record):
 
 
 class Confirmation(Record):
-    """Something learned that waits until a person confirms it: all that would be used, and what it would replace."""
+    """A skill, or a new version of one, that waits until a person confirms it; and what it would replace."""
 
-    #: Of exactly this text: what has changed since it was read is not confirmed by it.
+    #: The id of exactly this content: once the content has changed, this id confirms nothing.
     id: str
     space_id: str
-    #: The skill that it is, or would be a new version of.
+    #: The waiting skill, or the skill of which this would be a new version.
     skill_id: str
     task_id: str | None = None
     #: `{"type": "sop", "data": {"use_when", "preferences", "tool_sops"}}`; "data" has "pitfalls", "variables" and
@@ -219,7 +219,7 @@ class Confirmation(Record):
     experience_data: Json
     #: The version that is used meanwhile, and what it says; None where it is new.
     replaces: Json | None = None
-    #: Skills that are retired when this is confirmed, because it takes their place.
+    #: Skills that this skill supersedes: they are retired when it is confirmed.
     supersedes: list[str] = Field(default_factory=list)
     reason: str = ""
     created_at: str
@@ -231,18 +231,19 @@ JobStatus = Literal["due", "running", "failing", "dead", "done"]
 
 
 class Job(Record):
-    """Work in the background on a session (observe) or on a space (learn, embed)."""
+    """Background work on a session (observe) or on a space (learn, embed)."""
 
     kind: LaneKind
     status: JobStatus
     session_id: str | None = None
     space_id: str | None = None
-    #: How often it has failed since it was last done, and how often what it needs was away.
+    #: How often the job failed since it was last done.
     attempts: int = 0
+    #: How often a model or another service that the job needs did not answer.
     outages: int = 0
-    #: Why, in one line; "" where it did not fail.
+    #: Why the job failed, in one line; "" where it did not.
     reason: str = ""
-    #: How it was last done, where there is something to tell of that.
+    #: A remark about how the job was last done: that rules stood in for a model, for instance.
     note: str = ""
     due_at: str | None = None
     failing_since: str | None = None
@@ -251,23 +252,38 @@ class Job(Record):
 
 @runtime_checkable
 class Service(FileService, Protocol):
-    """Everything that the clients, the adapters, the server and the CLI ask for."""
+    """Everything that the clients, the adapters, the server and the CLI ask for, in one project.
+
+    Lists come in pages: `limit` is the most items of a page, `cursor` the `next_cursor` of the page before;
+    `time_desc` gives the newest first. A cursor or a limit that cannot be raises InvalidInput; an id that the project
+    does not have raises NotFound, in every method that takes one. `sort` is a position among siblings, from 0.
+    """
 
     @property
-    def project_id(self) -> str: ...
+    def project_id(self) -> str:
+        """The name of the project. Nothing of another project can be read or changed here."""
 
     # -- for agents
-    def record(self, recording: Recording) -> None: ...
+    def record(self, recording: Recording) -> None:
+        """Enqueue a recording for the recorder. Takes microseconds; never blocks and never raises."""
 
     async def record_durably(self, recording: Recording) -> Appended:
-        """As `record`, but durable when it returns. What was kept already is kept once, so it may be repeated."""
+        """Record, and return when the recording is durable.
 
-    async def recall(self, query: RecallQuery) -> Recall: ...
+        Messages whose ids are kept already are ignored, so a caller may safely repeat the call. Raises InvalidInput.
+        """
+
+    async def recall(self, query: RecallQuery) -> Recall:
+        """The skills that fit `query`, and the text that enters the prompt; empty where no skill fits."""
 
     async def flush(self, timeout: float | None = None) -> bool:
-        """True when all that was recorded so far is durable, observed and learned; False when time ran out first."""
+        """Wait until all recordings so far are durable, observed and learned from.
 
-    async def ping(self) -> str: ...
+        True when they are; False when `timeout` seconds (None = no limit) ran out first.
+        """
+
+    async def ping(self) -> str:
+        """ "pong", when the database answers. Raises StoreUnavailable."""
 
     # -- sessions
     async def create_session(
@@ -280,9 +296,10 @@ class Service(FileService, Protocol):
         configs: Json | None = None,
         use_uuid: str | None = None,
     ) -> Session:
-        """A new one, with the id `use_uuid` where that is given. Raises Conflict where it, or the key, is taken."""
+        """Create a session, with the id `use_uuid` where that is given. Raises Conflict for a taken id or key."""
 
-    async def session(self, session_id: str) -> Session: ...
+    async def session(self, session_id: str) -> Session:
+        """The session of that id."""
 
     async def sessions(
         self,
@@ -295,17 +312,18 @@ class Service(FileService, Protocol):
         cursor: str | None = None,
         time_desc: bool = False,
     ) -> Page[Session]:
-        """By time of creation; of `principal`, and with `filter_by_configs` those whose configs contain all of it."""
+        """Sessions by time of creation: those of `principal`, and those whose configs contain `filter_by_configs`."""
 
     async def update_session(
         self, session_id: str, *, configs: Json | None = None, space_id: str | None = None
-    ) -> Session: ...
+    ) -> Session:
+        """Replace the configs of a session, connect it to a space, or both."""
 
-    async def delete_session(self, session_id: str) -> None: ...
+    async def delete_session(self, session_id: str) -> None:
+        """Delete a session with its messages and tasks; the skills that were learned from it stay."""
 
-    async def append(
-        self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome] = ()
-    ) -> Appended: ...
+    async def append(self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome] = ()) -> Appended:
+        """Keep messages and outcomes in order, durably, or none of them. Ids that are kept already are ignored."""
 
     async def messages(
         self,
@@ -314,15 +332,17 @@ class Service(FileService, Protocol):
         limit: int | None = None,
         cursor: str | None = None,
         time_desc: bool = False,
-    ) -> Page[StoredMessage]: ...
+    ) -> Page[StoredMessage]:
+        """Messages of a session, always oldest first; `limit` None = all items. `time_desc` takes the newest ones."""
 
     async def upload(self, source: BinaryIO) -> Blob:
-        """Keep bytes that a message is going to name (`Part.asset`), however many they are."""
+        """Keep the bytes of a file that a message will name (`Part.asset`), in constant memory."""
 
-    async def message(self, session_id: str, message_id: str) -> StoredMessage: ...
+    async def message(self, session_id: str, message_id: str) -> StoredMessage:
+        """One message of a session."""
 
     async def update_message(self, session_id: str, message_id: str, *, meta: Json) -> StoredMessage:
-        """Change its meta: given names replace what is there, names given as None are removed."""
+        """Change the meta of a message: given names replace what is there, names given as None are removed."""
 
     async def conversation(
         self,
@@ -336,37 +356,48 @@ class Service(FileService, Protocol):
         pin_at: str | None = None,
         with_public_urls: bool | None = None,
     ) -> MessagesPage:
-        """The messages as items of a format, ready to be sent to a model.
+        """The messages as items of a format, ready to be sent to a model; `limit` None = all items.
 
-        `with_public_urls` None = where there is a server that others can reach.
-        Strategies see the whole conversation, and pages are cut from what they leave. The stored messages never
-        change.
+        `with_public_urls` None = only where there is a server that others can reach. `edit_strategies` edit the whole
+        conversation, and pages are cut from the result; the stored messages never change. With `pin_at`, the id of a
+        message, they leave later messages alone. Raises InvalidInput for a format or a strategy that does not exist.
         """
 
-    async def token_counts(self, session_id: str) -> TokenCounts: ...
+    async def token_counts(self, session_id: str) -> TokenCounts:
+        """How many tokens all messages of a session have."""
 
-    async def observing_status(self, session_id: str) -> ObservingStatus: ...
+    async def observing_status(self, session_id: str) -> ObservingStatus:
+        """How many messages of a session have been observed, are being observed now, or wait."""
 
     async def tasks(
         self, session_id: str, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
-    ) -> Page[Task]: ...
+    ) -> Page[Task]:
+        """The tasks of a session by their order, as far as it has been observed."""
 
-    async def flush_session(self, session_id: str) -> FlushResult: ...
+    async def flush_session(self, session_id: str) -> FlushResult:
+        """Observe all messages that a session has now, and return when its tasks are up to date."""
 
-    async def learning_status(self, session_id: str) -> LearningStatus: ...
+    async def learning_status(self, session_id: str) -> LearningStatus:
+        """How many finished tasks of a session have been learned from, and how many wait."""
 
     # -- spaces
-    async def create_space(self, *, name: str | None = None, configs: Json | None = None) -> Space: ...
+    async def create_space(self, *, name: str | None = None, configs: Json | None = None) -> Space:
+        """Create a space. Raises Conflict for a name that is taken."""
 
-    async def space(self, space_id: str) -> Space: ...
+    async def space(self, space_id: str) -> Space:
+        """The space of that id."""
 
-    async def space_by_name(self, name: str, *, create: bool = False) -> Space: ...
+    async def space_by_name(self, name: str, *, create: bool = False) -> Space:
+        """The space of that name; with `create`, it is created where there is none. Raises NotFound otherwise."""
 
-    async def spaces(self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False) -> Page[Space]: ...
+    async def spaces(self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False) -> Page[Space]:
+        """Spaces by time of creation."""
 
-    async def update_space(self, space_id: str, *, configs: Json) -> Space: ...
+    async def update_space(self, space_id: str, *, configs: Json) -> Space:
+        """Replace the configs of a space."""
 
-    async def delete_space(self, space_id: str) -> None: ...
+    async def delete_space(self, space_id: str) -> None:
+        """Delete a space with its skills; its sessions stay."""
 
     async def experience_search(
         self,
@@ -378,10 +409,10 @@ class Service(FileService, Protocol):
         semantic_threshold: float | None = None,
         max_iterations: int | None = None,
     ) -> SpaceSearchResult:
-        """Skills that fit, best first; with mode "agentic" also what stands beside them, and an answer in words.
+        """Skills that fit `query`, best first; with mode "agentic" also their neighbours in the tree, and an answer.
 
-        `semantic_threshold` = the cosine distance (0 to 2) beyond which vectors do not count, `max_iterations` = the
-        turns of a model in an agentic search; None = as the settings have it.
+        `semantic_threshold` is the cosine distance (0 to 2) above which a vector does not count;
+        `max_iterations` the number of turns that a model has in an agentic search. None = as in the settings.
         """
 
     async def find_blocks(
@@ -392,15 +423,16 @@ class Service(FileService, Protocol):
     async def confirmations(
         self, space_id: str, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
     ) -> Page[Confirmation]:
-        """What was learned and waits for a person."""
+        """Skills, and new versions of skills, that wait until a person confirms them."""
 
     async def confirm(
         self, space_id: str, confirmation_id: str, *, save: bool, experience_data: Json | None = None
     ) -> Confirmation | None:
-        """Use it from now on, and return it; or discard it for good. Raises NotFound for what does not wait.
+        """Confirm a waiting skill (`save`), which is used from now on and returned; or discard it for good.
 
-        The id is that of the confirmation, or of its skill (whatever waits there now). With `experience_data`, of the
-        same form, it is used as it is changed there; what that does not mention stays. Raises InvalidInput.
+        `confirmation_id` is the id of the confirmation, or of its skill: then it means the confirmation that waits for
+        that skill now. `experience_data`, in the form of `Confirmation.experience_data`, is saved instead; fields that
+        it lacks stay as they were. Raises NotFound where no such confirmation waits, InvalidInput for the data.
         """
 
     async def jobs(
@@ -411,13 +443,13 @@ class Service(FileService, Protocol):
         session_id: str | None = None,
         limit: int = 200,
     ) -> list[Job]:
-        """Work in the background: what is to be done, or (`dead`) what waits for a person, or (None) both.
+        """Background jobs: those to be done, those that wait for a person (`dead`), or both (None).
 
-        And with both, what was done with something to tell of it (`note`).
+        With both, also jobs that were done and have a `note`.
         """
 
     async def retry_jobs(self, *, space_id: str | None = None, session_id: str | None = None) -> int:
-        """Have all that failed done again now: of a space, of a session, or of the project. How many jobs that are."""
+        """Make all failed jobs due now: of a space, of a session, or of the project. Returns the number of jobs."""
 
     async def costs(
         self,
@@ -427,17 +459,23 @@ class Service(FileService, Protocol):
         since: str | None = None,
         until: str | None = None,
     ) -> list[Cost]:
-        """What models have taken, told apart by what `by` names; from `since` on, before `until` (days or moments)."""
+        """Calls, tokens and US dollars of models: a sum for each value of the columns that `by` names.
 
-    async def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> list[Skill]: ...
+        Calls from `since` on and before `until` count: days (2026-01-31) or times (RFC 3339), in UTC. Raises
+        InvalidInput.
+        """
 
-    async def skill_versions(self, skill_id: str) -> list[SkillVersion]: ...
+    async def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> list[Skill]:
+        """Skills of a space at their newest version, oldest first; `statuses` None = all of them."""
+
+    async def skill_versions(self, skill_id: str) -> list[SkillVersion]:
+        """All versions of a skill, oldest first."""
 
     async def tool_names(self) -> list[ToolName]:
-        """Tools that active skills call, and how many do."""
+        """Tools that active skills call, and how many skills call each."""
 
     async def rename_tools(self, names: Mapping[str, str]) -> int:
-        """Old name -> new name, in all that was learned; the number of skills that changed."""
+        """Rename tools (old name -> new name) in all that was learned; returns the number of changed skills."""
 
     # -- blocks
     async def blocks(
@@ -447,9 +485,11 @@ class Service(FileService, Protocol):
         parent_id: str | None = None,
         block_type: BlockType | None = None,
         tree: bool = False,
-    ) -> list[Block]: ...
+    ) -> list[Block]:
+        """Children of `parent_id` (None = the root), in order; `tree` fills `children` all the way down."""
 
-    async def block(self, space_id: str, block_id: str) -> Block: ...
+    async def block(self, space_id: str, block_id: str) -> Block:
+        """One block, without its children."""
 
     async def create_block(
         self,
@@ -459,18 +499,27 @@ class Service(FileService, Protocol):
         parent_id: str | None = None,
         title: str | None = None,
         props: Json | None = None,
-    ) -> Block: ...
+    ) -> Block:
+        """Create a block at the end of its siblings. Raises InvalidInput where that type cannot stand there."""
 
     async def update_block(
         self, space_id: str, block_id: str, *, title: str | None = None, props: Json | None = None
-    ) -> Block: ...
+    ) -> Block:
+        """Change the title, the props or both. Automation leaves a skill alone once a person has changed it."""
 
     async def move_block(
         self, space_id: str, block_id: str, *, parent_id: str | None = None, sort: int | None = None
-    ) -> Block: ...
+    ) -> Block:
+        """Move a block under `parent_id` (None = the root), to position `sort` (None = the end).
 
-    async def sort_block(self, space_id: str, block_id: str, sort: int) -> Block: ...
+        Raises InvalidInput where the block cannot stand there.
+        """
 
-    async def delete_block(self, space_id: str, block_id: str) -> None: ...
+    async def sort_block(self, space_id: str, block_id: str, sort: int) -> Block:
+        """Move a block to position `sort` among its siblings."""
 
-    async def aclose(self) -> None: ...
+    async def delete_block(self, space_id: str, block_id: str) -> None:
+        """Delete a block and all below it."""
+
+    async def aclose(self) -> None:
+        """Write what is recorded, stop the background work, and close the database or the connection."""

@@ -109,6 +109,7 @@ class ScoringRule(_Section):
 
     @property
     def points(self) -> int:
+        """The points that a task gets for it."""
         return 3 if self.level == "critical" else 1
 
 
@@ -255,6 +256,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, `.env` and `acontext.toml`; pydantic-settings calls this."""
         return init_settings, env_settings, _OurLines(dotenv_settings), TomlConfigSettingsSource(settings_cls)
 
     @property

@@ -17,20 +17,29 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = {"acontext_plugins": ROOT, "acontext_store": ROOT / "store", "acontext_adapters": ROOT / "adapters"}
-#: Where users and those who extend this read: what is public there has docstrings and units.
+#: Where users, and those who extend this, import from: they reach the names in `__all__` of these modules
+#: (tests/test_public_names.py lists them), and the classes that the annotations of those names lead to.
 SURFACE = (
+    "acontext_plugins",
     "acontext_plugins.client",
     "acontext_plugins.errors",
+    "acontext_plugins.formats",
     "acontext_plugins.learning",
+    "acontext_plugins.llm",
     "acontext_plugins.protocols",
     "acontext_plugins.runs",
     "acontext_plugins.service",
     "acontext_plugins.settings",
     "acontext_plugins.testing",
-    "acontext_plugins.formats",
+    "acontext_store.backend",
+    "acontext_store.open",
     "acontext_store.protocols",
     "acontext_store.testing",
 )
+#: Modules that annotations lead to and users are not, and why.
+NOT_REACHED = {
+    "acontext_plugins.client.engines": "an engine is met as a `Service`, which is counted",
+}
 #: Classes that may stand in several files under one name, and why.
 SAME_NAME: dict[str, str] = {}
 #: Modules that may hold imports alone, and why.
@@ -38,8 +47,8 @@ PASSING_ON = {"acontext_plugins.errors": "the exceptions belong to the store, an
 #: A word that says what a number counts.
 _UNITS = re.compile(
     r"\b(seconds?|milliseconds?|minutes?|hours?|days?|bytes?|characters?|tokens?|messages?|rows?|items?|lines?|runs?|"
-    r"skills?|tasks?|calls?|pages?|files?|entries|number of|how many|at most|fraction|share|probability|"
-    r"between 0 and 1|ports?|version|from 0|from 1|index|position|status code|times|attempts?|dollars?)\b",
+    r"skills?|tasks?|jobs?|calls?|pages?|files?|entries|number of|how many|at most|fraction|share|probability|"
+    r"between 0 and 1|distance|ports?|version|from 0|from 1|index|position|status code|times|attempts?|dollars?)\b",
     re.IGNORECASE,
 )
 
@@ -59,6 +68,20 @@ class Module:
     def package(self) -> str:
         return self.name if self.path.name == "__init__.py" else self.name.rpartition(".")[0]
 
+    @cached_property
+    def exported(self) -> list[str]:
+        """The names in `__all__`."""
+        for node in self.tree.body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                return [str(name) for name in ast.literal_eval(node.value)]
+        return []
+
+    def source_of(self, node: ast.ImportFrom) -> str:
+        """The full name of the module that an import is from."""
+        parent = self.package.split(".")
+        base = ".".join(parent[: len(parent) - node.level + 1]) if node.level else ""
+        return ".".join(part for part in (base, node.module) if part)
+
     def imports(self, known: set[str], *, loading: bool) -> set[str]:
         """Modules of ours that it names; with `loading` those alone that are imported while it is imported."""
         found: set[str] = set()
@@ -66,9 +89,7 @@ class Module:
             if isinstance(node, ast.Import):
                 found |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
-                parent = self.package.split(".")
-                base = ".".join(parent[: len(parent) - node.level + 1]) if node.level else ""
-                base = ".".join(part for part in (base, node.module) if part)
+                base = self.source_of(node)
                 for alias in node.names:
                     inner = f"{base}.{alias.name}"
                     found.add(inner if inner in known else base)
@@ -178,28 +199,116 @@ def only_passing_on(ours: dict[str, Module]) -> list[str]:
 
 
 Callable = ast.FunctionDef | ast.AsyncFunctionDef
+Found = tuple[Module, ast.stmt]
 
 
-def _public(ours: dict[str, Module]) -> Iterator[tuple[str, ast.ClassDef | Callable, str]]:
-    """Classes, functions and methods of the surface, by address, with the docstring of their class."""
-    for name, module in ours.items():
-        if not any(name == part or name.startswith(f"{part}.") for part in SURFACE) or "._" in name:
+def _statements(module: Module) -> Iterator[ast.stmt]:
+    """Statements of a module's own level, those under `if TYPE_CHECKING` and in `try` too."""
+    todo: list[ast.stmt] = list(module.tree.body)
+    while todo:
+        node = todo.pop(0)
+        yield node
+        if isinstance(node, ast.If | ast.Try):
+            todo += node.body + node.orelse
+
+
+def _defined(ours: dict[str, Module], module: Module, name: str) -> Found | None:
+    """Where a name that a module uses is defined, if that is in code of ours."""
+    for node in _statements(module):
+        match node:
+            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                if node.name == name and not _is_overload(node):
+                    return module, node
+            case ast.Assign(targets=[ast.Name(id=found)]) if found == name:
+                return module, node
+            case ast.ImportFrom():
+                for alias in node.names:
+                    if (alias.asname or alias.name) == name and (source := module.source_of(node)) in ours:
+                        return _defined(ours, ours[source], alias.name)
+    return None
+
+
+def _is_overload(node: ast.stmt) -> bool:
+    return any("overload" in ast.unparse(mark) for mark in getattr(node, "decorator_list", ()))
+
+
+def _shown(node: ast.ClassDef) -> Iterator[ast.stmt]:
+    """Members of a class that others use: fields and methods."""
+    for inner in node.body:
+        if isinstance(inner, Callable):
+            if (not inner.name.startswith("_") or inner.name == "__init__") and not _is_overload(inner):
+                yield inner
+        elif isinstance(inner, ast.AnnAssign) and not ast.unparse(inner.target).startswith("_"):
+            yield inner
+
+
+def _leads_to(node: ast.AST) -> Iterator[ast.expr | None]:
+    """Expressions that name what a user of this gets to: bases, annotations, attributes made in `__init__`."""
+    match node:
+        case ast.ClassDef():
+            yield from node.bases
+            for inner in _shown(node):
+                yield from _leads_to(inner)
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            arguments = [
+                *node.args.posonlyargs,
+                *node.args.args,
+                *node.args.kwonlyargs,
+                node.args.vararg,
+                node.args.kwarg,
+            ]
+            yield from (argument.annotation for argument in arguments if argument)
+            yield node.returns
+            for inner in ast.walk(node) if node.name == "__init__" else ():
+                match inner:
+                    case ast.Assign(targets=[ast.Attribute(attr=attribute)], value=ast.Call(func=made)):
+                        if not attribute.startswith("_"):
+                            yield made
+        case ast.AnnAssign():
+            yield node.annotation
+        case ast.Assign():
+            yield node.value  # the name of a type
+
+
+def reached(ours: dict[str, Module]) -> dict[str, Found]:
+    """What a stranger can get hold of, by address: the public names, and what their annotations lead to."""
+    found: dict[str, Found] = {}
+    todo = [(ours[name], one) for name in SURFACE for one in ours[name].exported]
+    while todo:
+        module, name = todo.pop()
+        where = _defined(ours, module, name)
+        if where is None or where[0].name in NOT_REACHED:
             continue
-        for node in module.tree.body:
-            if not isinstance(node, ast.ClassDef | Callable) or node.name.startswith("_"):
-                continue
-            yield f"{name}.{node.name}", node, ""
-            for inner in node.body if isinstance(node, ast.ClassDef) else ():
-                shown = isinstance(inner, Callable) and (not inner.name.startswith("_") or inner.name == "__init__")
-                if shown and not any("overload" in ast.unparse(mark) for mark in inner.decorator_list):
-                    yield f"{name}.{node.name}.{inner.name}", inner, ast.get_docstring(node) or ""
+        address = f"{where[0].name}.{getattr(where[1], 'name', name)}"
+        if address in found:
+            continue
+        found[address] = where
+        names = {
+            inner.id
+            for expression in _leads_to(where[1])
+            if expression is not None
+            for inner in ast.walk(expression)
+            if isinstance(inner, ast.Name)
+        }
+        todo += [(where[0], one) for one in sorted(names)]
+    return dict(sorted(found.items()))
+
+
+def public(ours: dict[str, Module]) -> Iterator[tuple[str, ast.ClassDef | Callable, str]]:
+    """Classes, functions and methods that are reached, by address, with the docstring of their class."""
+    for address, (_, node) in reached(ours).items():
+        if isinstance(node, ast.ClassDef | Callable) and not node.name.startswith("_"):
+            yield address, node, ""
+        for inner in _shown(node) if isinstance(node, ast.ClassDef) else ():
+            if isinstance(inner, Callable):
+                yield f"{address}.{inner.name}", inner, ast.get_docstring(node) or ""
 
 
 def without_docstring(ours: dict[str, Module]) -> list[str]:
     """Public classes, functions and methods; a test explains itself by its name, `__init__` by its class."""
     return [
         address
-        for address, node, _ in _public(ours)
+        for address, node, _ in public(ours)
         if not ast.get_docstring(node) and not node.name.startswith("test_") and node.name != "__init__"
     ]
 
@@ -207,8 +316,8 @@ def without_docstring(ours: dict[str, Module]) -> list[str]:
 def without_unit(ours: dict[str, Module]) -> list[str]:
     """Numeric parameters in public functions of which no sentence with their name says what they count."""
     found = []
-    for address, node, of_class in _public(ours):
-        if isinstance(node, ast.ClassDef):
+    for address, node, of_class in public(ours):
+        if isinstance(node, ast.ClassDef) or node.name.startswith("test_"):
             continue
         words = " ".join(f"{ast.get_docstring(node) or ''}. {of_class}".split())
         sentences = re.split(r"(?<=[.;:])\s", words)

@@ -1,11 +1,13 @@
 """Writes the resources of the synchronous client from those of the asynchronous one: `python -m tests.sync_client`.
 
-Each `AsyncX` becomes an `X` with the same methods, signatures and docstrings; a method waits for its twin.
+Each `AsyncX` becomes an `X` with the same methods, signatures and docstrings, whose examples do not `await`; a method
+waits for its twin.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,6 +77,7 @@ def _resource(node: ast.ClassDef) -> Iterator[str]:
 def _docstring(node: ast.ClassDef | ast.AsyncFunctionDef, indent: str) -> str:
     text = ast.get_docstring(node, clean=False)
     assert text is not None, f"{node.name} needs a docstring"
+    text = re.sub(r"^( *(?:>>>|\.\.\.) .*?)\bawait ", r"\1", text, flags=re.MULTILINE)
     return f'{indent}r"""{text}"""' if "\\" in text else f'{indent}"""{text}"""'
 
 

@@ -18,8 +18,8 @@ LIMITS = {
     "imports against the layers": 0,
     "class names in two files": 1,
     "modules that only pass on": 0,
-    "public names without a docstring": 138,
-    "numeric public parameters without a unit": 108,
+    "public names without a docstring": 0,
+    "numeric public parameters without a unit": 0,
 }
 #: Files of ours that a run enters; the targets are 17 and 30.
 TO_THE_COMMIT = 19

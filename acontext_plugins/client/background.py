@@ -33,8 +33,8 @@ _OPENING = 10.0
 class BackgroundConnection:
     """A connection that opens itself in the background, so that an agent never waits for a database to open.
 
-    What is recorded before it is open waits in memory (bounded). A database that cannot be opened is tried again
-    every `retry` seconds, and said once a minute; the agent runs on without memory.
+    Recordings that come before it is open wait in memory, at most `waiting` of these items. A database that cannot be
+    opened is tried again every `retry` seconds, and logged once a minute; the agent runs on without memory.
     """
 
     def __init__(self, *, settings: Settings | None = None, waiting: int = 10_000, retry: float = 5.0) -> None:
@@ -55,7 +55,7 @@ class BackgroundConnection:
 
     @property
     def opening(self) -> bool:
-        """Whether it is about to be open: worth a little patience."""
+        """Whether the database is still being opened: a first run may wait longer for its skills."""
         return self._connection is None and self.error is None
 
     def open(self) -> None:
@@ -106,6 +106,7 @@ class BackgroundConnection:
             future.set_result(Recall())
 
     def record(self, recording: Recording) -> None:
+        """Enqueue a recording; while the database is not open, it waits in memory. Never raises."""
         connection = self._connection
         if connection is not None:
             connection.record(recording)
@@ -125,6 +126,7 @@ class BackgroundConnection:
             self.open()
 
     def recall(self, query: RecallQuery) -> Future[Recall]:
+        """Search skills for a run; the answer is empty where the database cannot be opened."""
         connection = self._connection
         if connection is not None:
             return connection.recall(query)
@@ -138,7 +140,10 @@ class BackgroundConnection:
         return future
 
     def connection(self, timeout: float | None = None) -> Connection:
-        """The open connection, for one who can wait. Raises what opening raised."""
+        """The open connection, for callers that can wait `timeout` seconds (None = as long as it takes).
+
+        Raises what opening raised, and Closed where the time ran out.
+        """
         while self._connection is None:
             self._tried = 0.0
             self.error = None

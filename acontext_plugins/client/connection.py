@@ -43,7 +43,7 @@ class Connection:
         _connections.add(self)
 
     def opened(self) -> AnyEngine:
-        """The engine and its loop. Raises what `share_engine` raises, Closed after `close`."""
+        """The engine and its event loop, opened on first use. Raises what opening raised, Closed after `close`."""
         engine = self._engine
         if engine is not None and engine.pid == os.getpid():
             return engine
@@ -69,9 +69,11 @@ class Connection:
 
     # -- for adapters
     def record(self, recording: Recording) -> None:
+        """Enqueue a recording for the engine's recorder. Raises Closed, and what opening the engine raises."""
         self.opened().engine.record(recording)
 
     def recall(self, query: RecallQuery) -> Future[Recall]:
+        """Search skills for a run, from any thread. Raises Closed, and what opening the engine raises."""
         future: Future[Recall] = Future()
         copy_result(self.opened().engine.recall_pending(query), future)
         return future

@@ -15,7 +15,7 @@ from .connection import AsyncResource, Connection
 
 
 class AsyncArtifacts(AsyncResource):
-    """Files on disks."""
+    """Files on disks, each in a folder ("/notes/") and with a name ("todo.md")."""
 
     async def upsert(
         self,
@@ -28,8 +28,13 @@ class AsyncArtifacts(AsyncResource):
     ) -> Artifact:
         """Keep a file in the folder `file_path` ("/notes/"), in place of the one with its name there.
 
-        Big files go through in pieces. Where it fails, the old file is still there. Raises NotFound, InvalidInput,
-        and Conflict where the file that is there is no longer the one whose hash you give as `if_sha256`.
+        `file` is a `FileUpload`, or `(name, bytes or a file opened in binary mode)`; big files go through in pieces.
+        Where it fails, the old file is still there. Raises NotFound, InvalidInput, and Conflict where the bytes of the
+        old file do not have the hash `if_sha256`.
+
+        >>> artifact = await client.artifacts.upsert(disk.id, file=("todo.md", b"call ann"), file_path="/notes/")
+        >>> artifact.full_path, artifact.size
+        ('/notes/todo.md', 8)
         """
         upload = as_upload(file)
         return await self._service.upsert_artifact(
@@ -52,8 +57,12 @@ class AsyncArtifacts(AsyncResource):
     ) -> ArtifactResult:
         """A file, its text where it has one, and a link that a plain GET can download for `expire` seconds (3600).
 
-        The link comes without being asked for only where a server answers it (`public_url`); embedded, it is for
-        programs on this machine, as long as this client is open. Raises NotFound.
+        `with_public_url` None = only where a server answers the link (`public_url` of the settings); the link of an
+        embedded client is for programs on this machine, as long as the client is open. Raises NotFound.
+
+        >>> found = await client.artifacts.get(disk.id, file_path="/notes/", filename="todo.md")
+        >>> found.content.raw
+        'call ann'
         """
         return await self._service.artifact(
             disk_id,
@@ -64,24 +73,33 @@ class AsyncArtifacts(AsyncResource):
         )
 
     async def update(self, disk_id: str, *, file_path: str, filename: str, meta: Mapping[str, Any]) -> ArtifactResult:
-        """Replace what you have noted about a file. Raises NotFound, InvalidInput."""
+        """Replace the meta of a file. Raises NotFound, InvalidInput."""
         artifact = await self._service.update_artifact(disk_id, _full(file_path, filename), meta=dict(meta))
         return ArtifactResult(artifact=artifact)
 
     async def delete(self, disk_id: str, *, file_path: str, filename: str) -> None:
-        """Raises NotFound."""
+        """Delete a file. Raises NotFound."""
         await self._service.delete_artifact(disk_id, _full(file_path, filename))
 
     async def list(self, disk_id: str, *, path: str | None = None) -> ArtifactListing:
-        """What stands directly in a folder ("/notes/"; None = the root): files, and names of folders."""
+        """The files directly in a folder ("/notes/"; None = the root), and the names of its folders.
+
+        Raises NotFound for the disk.
+        """
         return await self._service.list_artifacts(disk_id, path)
 
     async def grep_artifacts(self, disk_id: str, *, query: str, limit: int = 100) -> Sequence[Artifact]:
-        """Text files in which the regular expression occurs in some line. Raises NotFound, InvalidInput."""
+        """Text files of which a line matches the regular expression `query`, `limit` files at most.
+
+        Raises NotFound, and InvalidInput for what is no regular expression.
+        """
         return await self._service.grep_artifacts(disk_id, query=query, limit=limit)
 
     async def glob_artifacts(self, disk_id: str, *, query: str, limit: int = 100) -> Sequence[Artifact]:
-        """Files whose path fits: `*.txt` at the root, `**/*.txt` anywhere, `/docs/**` below docs."""
+        """Files whose path matches `query`, `limit` files at most. Raises NotFound, InvalidInput.
+
+        `*.txt` matches at the root, `**/*.txt` anywhere, `/docs/**` below docs.
+        """
         return await self._service.glob_artifacts(disk_id, query=query, limit=limit)
 
     async def download(self, disk_id: str, *, file_path: str, filename: str, to: str | os.PathLike[str]) -> Artifact:
@@ -94,7 +112,7 @@ class AsyncArtifacts(AsyncResource):
 
 
 class AsyncDisks(AsyncResource):
-    """Places for files."""
+    """Disks: places for files."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
@@ -103,19 +121,28 @@ class AsyncDisks(AsyncResource):
     async def list(
         self, *, limit: int | None = None, cursor: str | None = None, time_desc: bool | None = None
     ) -> Page[Disk]:
-        """A page of disks by time of creation."""
+        """A page of disks by time of creation. `limit` is 1 to 200 items (20), `cursor` as the page before gave it.
+
+        Raises InvalidInput for a bad limit or cursor.
+        """
         return await self._service.disks(limit=20 if limit is None else limit, cursor=cursor, time_desc=bool(time_desc))
 
     async def create(self) -> Disk:
-        """A new, empty disk."""
+        """Create an empty disk.
+
+        >>> disk = await client.disks.create()
+        >>> listing = await client.artifacts.list(disk.id)
+        >>> len(listing.artifacts)
+        0
+        """
         return await self._service.create_disk()
 
     async def of_session(self, session_id: str) -> Disk:
-        """The session's own disk, made on first use; it goes when the session goes. Raises NotFound."""
+        """The session's own disk, made on first use and deleted with the session. Raises NotFound."""
         return await self._service.disk_of_session(session_id)
 
     async def delete(self, disk_id: str) -> None:
-        """With its files. Raises NotFound."""
+        """Delete the disk with its files. Raises NotFound."""
         await self._service.delete_disk(disk_id)
 
 

@@ -9,7 +9,7 @@ from .connection import AsyncResource
 
 
 class AsyncJobs(AsyncResource):
-    """Work in the background."""
+    """Background work: observing, learning and embedding."""
 
     async def list(
         self,
@@ -19,12 +19,15 @@ class AsyncJobs(AsyncResource):
         session_id: str | None = None,
         limit: int = 200,
     ) -> Sequence[Job]:
-        """What is to be done, or (`dead`) what has failed and waits for a person, or (None) both."""
+        """Jobs to be done, jobs that failed for good and wait for a person (`dead`), or both (None).
+
+        `limit` is the most jobs returned. Raises NotFound, InvalidInput.
+        """
         return await self._service.jobs(dead=dead, space_id=space_id, session_id=session_id, limit=limit)
 
     async def retry(self, *, space_id: str | None = None, session_id: str | None = None) -> int:
-        """Have all that failed done again now, as if for the first time: of a space, of a session, or everything.
+        """Make all failed jobs due now, with no attempts counted: of a space, of a session, or of the project.
 
-        The number of jobs. Raises NotFound.
+        Returns the number of jobs. Raises NotFound.
         """
         return await self._service.retry_jobs(space_id=space_id, session_id=session_id)

@@ -38,7 +38,7 @@ from .jobs import AsyncJobs
 
 
 class Sessions(Resource):
-    """Conversations."""
+    """Conversations: their messages, and the tasks that were observed in them."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
@@ -55,10 +55,11 @@ class Sessions(Resource):
         cursor: str | None = None,
         time_desc: bool | None = None,
     ) -> Page[Session]:
-        """A page of sessions by time of creation; `not_connected` = only those without a space.
+        """A page of sessions by time of creation; `not_connected` selects those without a space.
 
-        `user` = only those whose words are theirs. `filter_by_configs` = only those whose configs contain all of it:
-        `{"tenant": "a"}`, nested objects too; case and type count, and {} is no filter. Raises InvalidInput.
+        `user` selects the sessions of one user, `filter_by_configs` those whose configs contain all of it:
+        `{"tenant": "a"}`, nested objects too; case and type count, and {} is no filter. `limit` is 1 to 200 items
+        (20), `cursor` the `next_cursor` of the page before. Raises InvalidInput.
         """
         return self._run(
             self._async.list(
@@ -83,10 +84,16 @@ class Sessions(Resource):
         user: str | None = None,
         use_uuid: str | None = None,
     ) -> Session:
-        """A new session; `key` is your own name for it, `principal` (or `user`) whose words it holds.
+        """Create a session; `key` is your own name for it, `user` (or `principal`) the user who speaks in it.
 
-        `use_uuid` is the id that it gets, in small letters. Raises Conflict where that or the key is taken,
-        InvalidInput where it is no UUID or a key is given too, NotFound for the space.
+        Skills are learned into the space `space_id`; without one, the session is only kept. `disable_task_tracking`
+        keeps its messages without observing tasks. `use_uuid` is the id of the session, kept in small letters.
+        Raises Conflict where that id or the key is taken, InvalidInput where the id is no UUID or a key is given too,
+        NotFound for the space.
+
+        >>> session = client.sessions.create(space_id=space.id, user="ann")
+        >>> session.principal
+        'ann'
         """
         return self._run(
             self._async.create(
@@ -101,19 +108,19 @@ class Sessions(Resource):
         )
 
     def delete(self, session_id: str) -> None:
-        """With its messages and tasks. Raises NotFound."""
+        """Delete the session with its messages and tasks. Raises NotFound."""
         return self._run(self._async.delete(session_id))
 
     def update_configs(self, session_id: str, *, configs: Json) -> None:
-        """Replace the whole object. Raises NotFound."""
+        """Replace all configs of the session. Raises NotFound."""
         return self._run(self._async.update_configs(session_id, configs=configs))
 
     def get_configs(self, session_id: str) -> Session:
-        """The session, its configs in `.configs`. Raises NotFound."""
+        """The session, with its configs in `.configs`. Raises NotFound."""
         return self._run(self._async.get_configs(session_id))
 
     def connect_to_space(self, session_id: str, *, space_id: str) -> None:
-        """Learn from this session into that space from now on. Raises NotFound for either."""
+        """Learn from this session into the space `space_id` from now on. Raises NotFound for either id."""
         return self._run(self._async.connect_to_space(session_id, space_id=space_id))
 
     def send_message(
@@ -126,12 +133,16 @@ class Sessions(Resource):
         file_field: str | None = None,
         file: Upload | None = None,
     ) -> StoredMessage:
-        """Keep one message; durable when it returns.
+        """Keep one message, and return it when it is durable. The method `store_message` is the same.
 
-        `blob` is a message of that format: a dict, or the framework's own pydantic object. `meta` is kept beside it,
-        and no model reads it. Secrets are scrubbed from both.
-        A file goes with a message of the format "acontext": to the part that has this `file_field`.
-        Raises NotFound for the session, InvalidInput for the message.
+        `blob` is a message in `format`: a dict, or the framework's own pydantic object. `meta` is kept beside it,
+        and no model reads it. Secrets are scrubbed from both. `file` belongs to a message in the format "acontext": to
+        the part whose `file_field` is the one given. Raises NotFound for the session, InvalidInput for the message.
+
+        >>> blob = {"role": "user", "content": "Where is my order?"}
+        >>> message = client.sessions.send_message(session.id, blob=blob)
+        >>> message.text
+        'Where is my order?'
         """
         return self._run(
             self._async.send_message(session_id, blob=blob, format=format, meta=meta, file_field=file_field, file=file)
@@ -151,12 +162,16 @@ class Sessions(Resource):
         edit_strategies: Sequence[Json] | None = None,
         pin_editing_strategies_at_message: str | None = None,
     ) -> MessagesPage:
-        """Messages, oldest first, as plain dicts of that format, ready to be sent to a model.
+        """Messages of a session, oldest first, as plain dicts in `format`, ready to be sent to a model.
 
-        No `limit` = all. `time_desc` with a `limit` gives the newest ones. In the format "acontext" files stand by
-        their hash, and `with_asset_public_url` gives links to them (of itself where a server answers them); in the
-        other formats they stand where they belong. `edit_strategies` shorten what is returned, never what is stored;
-        pinned at a message, they leave alone what came after it. Raises NotFound, InvalidInput.
+        `limit` is the most messages returned (None = all of them); `time_desc` takes the newest ones. The format
+        "acontext" names files by their SHA-256, and `with_asset_public_url` adds links to them (None = where a server
+        answers the links); the other formats hold the files themselves. `edit_strategies` shorten what is returned,
+        never what is stored; pinned at a message, they leave later messages alone. Raises NotFound, InvalidInput.
+
+        >>> page = client.sessions.get_messages(session.id, limit=1)
+        >>> page.items
+        [{'role': 'user', 'content': 'Where is my order?'}]
         """
         return self._run(
             self._async.get_messages(
@@ -172,11 +187,14 @@ class Sessions(Resource):
         )
 
     def update_message_meta(self, session_id: str, message_id: str, *, meta: Json) -> StoredMessage:
-        """Given names replace what is there, names given as None are removed. Raises NotFound."""
+        """Change the meta of a message: given names replace what is there, names given as None are removed.
+
+        Raises NotFound.
+        """
         return self._run(self._async.update_message_meta(session_id, message_id, meta=meta))
 
     def get_token_counts(self, session_id: str) -> TokenCounts:
-        """What all messages take together, tool results and media too. Raises NotFound."""
+        """How many tokens all messages have together, with tool results and media. Raises NotFound."""
         return self._run(self._async.get_token_counts(session_id))
 
     def messages_observing_status(self, session_id: str) -> ObservingStatus:
@@ -186,11 +204,24 @@ class Sessions(Resource):
     def get_tasks(
         self, session_id: str, *, limit: int | None = None, cursor: str | None = None, time_desc: bool | None = None
     ) -> Page[Task]:
-        """The session's tasks in order, as far as they have been observed. Raises NotFound."""
+        """A page of the session's tasks by their order, as far as they have been observed.
+
+        `limit` is 1 to 200 tasks (20), `cursor` the `next_cursor` of the page before. Raises NotFound, InvalidInput.
+
+        >>> page = client.sessions.get_tasks(session.id)
+        >>> [task.data["task_description"] for task in page.items]
+        ['Where is my order?']
+        """
         return self._run(self._async.get_tasks(session_id, limit=limit, cursor=cursor, time_desc=time_desc))
 
     def flush(self, session_id: str) -> FlushResult:
-        """Observe all that was sent so far; return when the tasks are up to date. Raises NotFound."""
+        """Observe all messages that were sent so far; return when the session's tasks are up to date.
+
+        `status` of the result is 200 then; else `errmsg` says why they are not. Raises NotFound.
+
+        >>> client.sessions.flush(session.id)
+        FlushResult(status=200, errmsg='')
+        """
         return self._run(self._async.flush(session_id))
 
     def get_learning_status(self, session_id: str) -> LearningStatus:
@@ -198,12 +229,12 @@ class Sessions(Resource):
         return self._run(self._async.get_learning_status(session_id))
 
     def report(self, session_id: str, *, status: Literal["success", "failed"], reason: str = "") -> None:
-        """Say how the session turned out; outranks every other sign. Raises NotFound."""
+        """Say how the session turned out, and why; this outranks every other sign of success. Raises NotFound."""
         return self._run(self._async.report(session_id, status=status, reason=reason))
 
 
 class Spaces(Resource):
-    """Where skills gather."""
+    """Spaces: where skills gather, and how they are searched and confirmed."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
@@ -212,27 +243,40 @@ class Spaces(Resource):
     def list(
         self, *, limit: int | None = None, cursor: str | None = None, time_desc: bool | None = None
     ) -> Page[Space]:
-        """A page of spaces by time of creation."""
+        """A page of spaces by time of creation. `limit` is 1 to 200 items (20), `cursor` as the page before gave it.
+
+        Raises InvalidInput for a bad limit or cursor.
+        """
         return self._run(self._async.list(limit=limit, cursor=cursor, time_desc=time_desc))
 
     def create(self, *, configs: Json | None = None, name: str | None = None) -> Space:
-        """A new space. Raises Conflict for a name that is taken."""
+        """Create a space. Raises Conflict for a name that is taken.
+
+        >>> space = client.spaces.create(name="billing")
+        >>> space.name
+        'billing'
+        """
         return self._run(self._async.create(configs=configs, name=name))
 
     def get(self, name: str, *, create: bool = False) -> Space:
-        """The space of that name. Raises NotFound, or makes it."""
+        """The space of that name; with `create`, it is made where there is none. Raises NotFound otherwise.
+
+        >>> space = client.spaces.get("billing", create=True)
+        >>> client.spaces.get("billing") == space
+        True
+        """
         return self._run(self._async.get(name, create=create))
 
     def delete(self, space_id: str) -> None:
-        """With its skills; its sessions stay. Raises NotFound."""
+        """Delete the space with its skills; its sessions stay. Raises NotFound."""
         return self._run(self._async.delete(space_id))
 
     def update_configs(self, space_id: str, *, configs: Json) -> None:
-        """Replace the whole object. Raises NotFound."""
+        """Replace all configs of the space. Raises NotFound."""
         return self._run(self._async.update_configs(space_id, configs=configs))
 
     def get_configs(self, space_id: str) -> Space:
-        """The space, its configs in `.configs`. Raises NotFound."""
+        """The space, with its configs in `.configs`. Raises NotFound."""
         return self._run(self._async.get_configs(space_id))
 
     def experience_search(
@@ -245,11 +289,16 @@ class Spaces(Resource):
         semantic_threshold: float | None = None,
         max_iterations: int | None = None,
     ) -> SpaceSearchResult:
-        """The skills that fit `query`, best first; none where nothing is relevant. Raises NotFound.
+        """The skills that fit `query`, best first; an empty list where none is relevant. Raises NotFound, InvalidInput.
 
-        Mode "agentic" walks the space's tree, with a model where one is set, and says in `final_answer` what it found;
-        `max_iterations` = the model's turns. `semantic_threshold` = the cosine distance (0 to 2) beyond which
-        embeddings do not count.
+        `limit` is the most skills returned (10). The mode "agentic" walks the tree of the space, with a model where
+        one is set, and tells in `final_answer` what it found; `max_iterations` is the number of turns that the model
+        has. `semantic_threshold` is the cosine distance (0 to 2) above which a vector does not count. None = as in
+        the settings.
+
+        >>> found = client.spaces.experience_search(space.id, query="please refund my broken lamp")
+        >>> [item.title for item in found.cited_blocks]
+        ['refund a broken item']
         """
         return self._run(
             self._async.experience_search(
@@ -263,17 +312,25 @@ class Spaces(Resource):
         )
 
     def skills(self, space_id: str, *, candidates: bool = False) -> Sequence[Skill]:
-        """The active skills, and with `candidates` those that wait for more evidence too. Raises NotFound."""
+        """The active skills of a space; with `candidates`, those that wait for more evidence, too. Raises NotFound.
+
+        >>> skills = client.spaces.skills(space.id)
+        >>> [skill.body.use_when for skill in skills]
+        ['refund a broken item']
+        """
         return self._run(self._async.skills(space_id, candidates=candidates))
 
     def skill_versions(self, skill_id: str) -> Sequence[SkillVersion]:
-        """All states that a skill has had, oldest first. Raises NotFound."""
+        """All versions of a skill, oldest first. Raises NotFound."""
         return self._run(self._async.skill_versions(skill_id))
 
     def get_unconfirmed_experiences(
         self, space_id: str, *, limit: int | None = None, cursor: str | None = None, time_desc: bool | None = None
     ) -> Page[Confirmation]:
-        """What was learned and waits for a person. Raises NotFound."""
+        """A page of skills, and new versions of skills, that wait until a person confirms them.
+
+        `limit` is 1 to 200 items (20), `cursor` the `next_cursor` of the page before. Raises NotFound, InvalidInput.
+        """
         return self._run(
             self._async.get_unconfirmed_experiences(space_id, limit=limit, cursor=cursor, time_desc=time_desc)
         )
@@ -281,10 +338,11 @@ class Spaces(Resource):
     def confirm_experience(
         self, space_id: str, experience_id: str, *, save: bool, experience_data: Json | None = None
     ) -> Confirmation | None:
-        """Use it from now on (`save`), or discard it for good. Raises NotFound for what does not wait.
+        """Confirm a waiting skill (`save`), which is used from now on; or discard it for good.
 
-        `experience_data` is what to save instead, in the form in which it was listed; what it does not mention stays.
-        What a person has changed is never changed by automation. Raises InvalidInput.
+        `experience_id` is the id that `get_unconfirmed_experiences` gave, `experience_data` what to save instead, in
+        the form in which it was listed; fields that it lacks stay as they were. Automation never changes a skill that
+        a person has changed. Raises NotFound where no such skill waits, InvalidInput for the data.
         """
         return self._run(
             self._async.confirm_experience(space_id, experience_id, save=save, experience_data=experience_data)
@@ -298,10 +356,10 @@ class Spaces(Resource):
         since: str | None = None,
         until: str | None = None,
     ) -> Sequence[Cost]:
-        """What models have taken, of a space or (None) of the project: a sum for each value of what `by` names.
+        """Calls, tokens and US dollars of models, of a space or (None) of the project: a sum for each value of `by`.
 
-        `by` has any of "space", "session", "job", "model", "prompt", "day". From `since` on, before `until`: days
-        (2026-01-31) or moments, in UTC. Raises InvalidInput.
+        `by` has any of "space", "session", "job", "model", "prompt", "day". Calls from `since` on and before `until`
+        count: days (2026-01-31) or times (RFC 3339), in UTC. Raises InvalidInput.
         """
         return self._run(self._async.costs(space_id, by=by, since=since, until=until))
 
@@ -316,7 +374,10 @@ class Blocks(Resource):
     def list(
         self, space_id: str, *, parent_id: str | None = None, block_type: BlockType | None = None, tree: bool = False
     ) -> Sequence[Block]:
-        """What stands under `parent_id` (None = at the root); `tree` fills `children` all the way down."""
+        """Blocks under `parent_id` (None = at the root), in order; `tree` fills `children` all the way down.
+
+        Raises NotFound for the space or the parent.
+        """
         return self._run(self._async.list(space_id, parent_id=parent_id, block_type=block_type, tree=tree))
 
     def create(
@@ -328,31 +389,40 @@ class Blocks(Resource):
         title: str | None = None,
         props: Json | None = None,
     ) -> Block:
-        """A new block at the end of its siblings. Raises InvalidInput where that type cannot stand there."""
+        """Create a block at the end of its siblings: a "folder", a "page", or on a page a "text" or a skill ("sop").
+
+        Raises NotFound for the space or the parent, InvalidInput where that type cannot stand there.
+        """
         return self._run(
             self._async.create(space_id, block_type=block_type, parent_id=parent_id, title=title, props=props)
         )
 
     def get_properties(self, space_id: str, block_id: str) -> Block:
-        """The block. Raises NotFound."""
+        """The block with its title and props, without its children. Raises NotFound."""
         return self._run(self._async.get_properties(space_id, block_id))
 
     def update_properties(
         self, space_id: str, block_id: str, *, title: str | None = None, props: Json | None = None
     ) -> None:
-        """Change title or props. An edited skill is a person's from then on: automation leaves it alone."""
+        """Change the title, the props or both. Automation leaves a skill alone once a person has changed it.
+
+        Raises NotFound, InvalidInput.
+        """
         return self._run(self._async.update_properties(space_id, block_id, title=title, props=props))
 
     def move(self, space_id: str, block_id: str, *, parent_id: str | None = None, sort: int | None = None) -> None:
-        """Under another parent (None = the root), at place `sort` or at the end."""
+        """Move a block under `parent_id` (None = the root), to position `sort` from 0 on (None = the end).
+
+        Raises NotFound, and InvalidInput where the block cannot stand there.
+        """
         return self._run(self._async.move(space_id, block_id, parent_id=parent_id, sort=sort))
 
     def update_sort(self, space_id: str, block_id: str, *, sort: int) -> None:
-        """To another place among its siblings."""
+        """Move a block to position `sort` among its siblings, from 0 on. Raises NotFound."""
         return self._run(self._async.update_sort(space_id, block_id, sort=sort))
 
     def delete(self, space_id: str, block_id: str) -> None:
-        """With all that stands below it."""
+        """Delete a block and all below it. Raises NotFound."""
         return self._run(self._async.delete(space_id, block_id))
 
 
@@ -364,16 +434,19 @@ class Tools(Resource):
         self._async = AsyncTools(connection)
 
     def get_tool_name(self) -> Sequence[ToolName]:
-        """Tools of active skills by name, and how many skills call each."""
+        """The tools that active skills call, by name, and how many skills call each."""
         return self._run(self._async.get_tool_name())
 
     def rename_tool_name(self, *, rename: Sequence[Mapping[str, str]]) -> FlagResult:
-        """`[{"old_name": ..., "new_name": ...}]`, in all that was learned. Unknown names change nothing."""
+        """Rename tools in all that was learned: `[{"old_name": ..., "new_name": ...}]`. Unknown names change nothing.
+
+        `changed` of the result is the number of changed skills. Raises InvalidInput that names the bad entry.
+        """
         return self._run(self._async.rename_tool_name(rename=rename))
 
 
 class Artifacts(Resource):
-    """Files on disks."""
+    """Files on disks, each in a folder ("/notes/") and with a name ("todo.md")."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
@@ -390,8 +463,13 @@ class Artifacts(Resource):
     ) -> Artifact:
         """Keep a file in the folder `file_path` ("/notes/"), in place of the one with its name there.
 
-        Big files go through in pieces. Where it fails, the old file is still there. Raises NotFound, InvalidInput,
-        and Conflict where the file that is there is no longer the one whose hash you give as `if_sha256`.
+        `file` is a `FileUpload`, or `(name, bytes or a file opened in binary mode)`; big files go through in pieces.
+        Where it fails, the old file is still there. Raises NotFound, InvalidInput, and Conflict where the bytes of the
+        old file do not have the hash `if_sha256`.
+
+        >>> artifact = client.artifacts.upsert(disk.id, file=("todo.md", b"call ann"), file_path="/notes/")
+        >>> artifact.full_path, artifact.size
+        ('/notes/todo.md', 8)
         """
         return self._run(self._async.upsert(disk_id, file=file, file_path=file_path, meta=meta, if_sha256=if_sha256))
 
@@ -407,8 +485,12 @@ class Artifacts(Resource):
     ) -> ArtifactResult:
         """A file, its text where it has one, and a link that a plain GET can download for `expire` seconds (3600).
 
-        The link comes without being asked for only where a server answers it (`public_url`); embedded, it is for
-        programs on this machine, as long as this client is open. Raises NotFound.
+        `with_public_url` None = only where a server answers the link (`public_url` of the settings); the link of an
+        embedded client is for programs on this machine, as long as the client is open. Raises NotFound.
+
+        >>> found = client.artifacts.get(disk.id, file_path="/notes/", filename="todo.md")
+        >>> found.content.raw
+        'call ann'
         """
         return self._run(
             self._async.get(
@@ -422,23 +504,32 @@ class Artifacts(Resource):
         )
 
     def update(self, disk_id: str, *, file_path: str, filename: str, meta: Mapping[str, Any]) -> ArtifactResult:
-        """Replace what you have noted about a file. Raises NotFound, InvalidInput."""
+        """Replace the meta of a file. Raises NotFound, InvalidInput."""
         return self._run(self._async.update(disk_id, file_path=file_path, filename=filename, meta=meta))
 
     def delete(self, disk_id: str, *, file_path: str, filename: str) -> None:
-        """Raises NotFound."""
+        """Delete a file. Raises NotFound."""
         return self._run(self._async.delete(disk_id, file_path=file_path, filename=filename))
 
     def list(self, disk_id: str, *, path: str | None = None) -> ArtifactListing:
-        """What stands directly in a folder ("/notes/"; None = the root): files, and names of folders."""
+        """The files directly in a folder ("/notes/"; None = the root), and the names of its folders.
+
+        Raises NotFound for the disk.
+        """
         return self._run(self._async.list(disk_id, path=path))
 
     def grep_artifacts(self, disk_id: str, *, query: str, limit: int = 100) -> Sequence[Artifact]:
-        """Text files in which the regular expression occurs in some line. Raises NotFound, InvalidInput."""
+        """Text files of which a line matches the regular expression `query`, `limit` files at most.
+
+        Raises NotFound, and InvalidInput for what is no regular expression.
+        """
         return self._run(self._async.grep_artifacts(disk_id, query=query, limit=limit))
 
     def glob_artifacts(self, disk_id: str, *, query: str, limit: int = 100) -> Sequence[Artifact]:
-        """Files whose path fits: `*.txt` at the root, `**/*.txt` anywhere, `/docs/**` below docs."""
+        """Files whose path matches `query`, `limit` files at most. Raises NotFound, InvalidInput.
+
+        `*.txt` matches at the root, `**/*.txt` anywhere, `/docs/**` below docs.
+        """
         return self._run(self._async.glob_artifacts(disk_id, query=query, limit=limit))
 
     def download(self, disk_id: str, *, file_path: str, filename: str, to: str | os.PathLike[str]) -> Artifact:
@@ -447,7 +538,7 @@ class Artifacts(Resource):
 
 
 class Disks(Resource):
-    """Places for files."""
+    """Disks: places for files."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
@@ -455,24 +546,33 @@ class Disks(Resource):
         self.artifacts = Artifacts(connection)
 
     def list(self, *, limit: int | None = None, cursor: str | None = None, time_desc: bool | None = None) -> Page[Disk]:
-        """A page of disks by time of creation."""
+        """A page of disks by time of creation. `limit` is 1 to 200 items (20), `cursor` as the page before gave it.
+
+        Raises InvalidInput for a bad limit or cursor.
+        """
         return self._run(self._async.list(limit=limit, cursor=cursor, time_desc=time_desc))
 
     def create(self) -> Disk:
-        """A new, empty disk."""
+        """Create an empty disk.
+
+        >>> disk = client.disks.create()
+        >>> listing = client.artifacts.list(disk.id)
+        >>> len(listing.artifacts)
+        0
+        """
         return self._run(self._async.create())
 
     def of_session(self, session_id: str) -> Disk:
-        """The session's own disk, made on first use; it goes when the session goes. Raises NotFound."""
+        """The session's own disk, made on first use and deleted with the session. Raises NotFound."""
         return self._run(self._async.of_session(session_id))
 
     def delete(self, disk_id: str) -> None:
-        """With its files. Raises NotFound."""
+        """Delete the disk with its files. Raises NotFound."""
         return self._run(self._async.delete(disk_id))
 
 
 class Jobs(Resource):
-    """Work in the background."""
+    """Background work: observing, learning and embedding."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
@@ -481,12 +581,15 @@ class Jobs(Resource):
     def list(
         self, *, dead: bool | None = None, space_id: str | None = None, session_id: str | None = None, limit: int = 200
     ) -> Sequence[Job]:
-        """What is to be done, or (`dead`) what has failed and waits for a person, or (None) both."""
+        """Jobs to be done, jobs that failed for good and wait for a person (`dead`), or both (None).
+
+        `limit` is the most jobs returned. Raises NotFound, InvalidInput.
+        """
         return self._run(self._async.list(dead=dead, space_id=space_id, session_id=session_id, limit=limit))
 
     def retry(self, *, space_id: str | None = None, session_id: str | None = None) -> int:
-        """Have all that failed done again now, as if for the first time: of a space, of a session, or everything.
+        """Make all failed jobs due now, with no attempts counted: of a space, of a session, or of the project.
 
-        The number of jobs. Raises NotFound.
+        Returns the number of jobs. Raises NotFound.
         """
         return self._run(self._async.retry(space_id=space_id, session_id=session_id))

@@ -18,7 +18,12 @@ __all__ = ["Acontext"]
 
 
 class Acontext(BaseClient):
-    """The synchronous client. Use it with `with`, or call `close()`; it closes itself at exit."""
+    """The synchronous client. Use it with `with`, or call `close()`; it closes itself at exit.
+
+    >>> with Acontext("sqlite:///memory.db") as client:
+    ...     space = client.spaces.get("support", create=True)
+    ...     session = client.sessions.create(space_id=space.id)
+    """
 
     def __init__(
         self,
@@ -29,7 +34,14 @@ class Acontext(BaseClient):
         llm: LLM | None = None,
         embedder: Embedder | None = None,
     ) -> None:
-        """`llm` and `embedder` come in the places of the models that the settings name."""
+        """Open a database or a server, with the settings of the environment for all that is not given here.
+
+        `url` is `sqlite:///path.db`, or `http(s)://host:8029/api/v1` of a server; None = ~/.acontext/acontext.db.
+        `project` names whose data it is (None = "default"). `settings` come instead of both, and of the environment.
+        `llm` and `embedder` come instead of the models that the settings name. Raises InvalidInput for settings that
+        cannot be, or that differ from those of an open client of the same database; StoreUnavailable where the
+        database cannot be opened, IncompatibleStore where another version wrote it, Unauthorized for a wrong key.
+        """
         super().__init__(url, project, settings, llm, embedder)
         self.sessions = Sessions(self.connection)
         self.spaces = Spaces(self.connection)
@@ -45,13 +57,23 @@ class Acontext(BaseClient):
         return opened.loop.run(opened.engine.ping())
 
     def flush(self, timeout: float | None = None) -> bool:
-        """True when all that was recorded so far is durable, observed and learned; False when `timeout` s ran out."""
+        """Wait until all that was recorded so far is durable, observed and learned from.
+
+        True when it is; False when `timeout` seconds (None = no limit) ran out first. Raises Closed.
+
+        >>> client.flush(timeout=60)
+        True
+        """
         opened = self.connection.opened()
         hand_over_all(timeout)
         return opened.loop.run(opened.engine.flush(timeout))
 
     def close(self) -> None:
-        """Write what is recorded and let go of the database. Safe to call twice."""
+        """Write what is recorded, and close the engine unless another client uses it. Safe to call twice.
+
+        >>> client = Acontext("sqlite:///memory.db")
+        >>> client.close()
+        """
         self.connection.close()
 
     def __enter__(self) -> Self:

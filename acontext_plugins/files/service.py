@@ -123,20 +123,25 @@ class Download:
 class FileService(Protocol):
     """Disks, the files on them, and the files that come with messages.
 
-    A file is named by its whole path, "/notes/todo.md". Artifacts have a description of theirs in their meta
-    (`__artifact_info__`), which nobody else may write.
+    A file is named by its whole path, "/notes/todo.md". The engine keeps path, size and type of a file in its meta,
+    under `__artifact_info__`; a caller who writes that key gets InvalidInput. `limit` is the most items that a method
+    returns, `expire` the seconds for which a link can be used.
     """
 
-    async def create_disk(self) -> Disk: ...
+    async def create_disk(self) -> Disk:
+        """A new, empty disk."""
 
-    async def disk(self, disk_id: str) -> Disk: ...
+    async def disk(self, disk_id: str) -> Disk:
+        """The disk of that id. Raises NotFound."""
 
     async def disk_of_session(self, session_id: str) -> Disk:
-        """The session's own disk, made on first use; it goes when the session goes."""
+        """The session's own disk, made on first use and deleted with the session. Raises NotFound."""
 
-    async def disks(self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False) -> Page[Disk]: ...
+    async def disks(self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False) -> Page[Disk]:
+        """A page of disks by time of creation. Raises InvalidInput for a bad cursor or limit."""
 
-    async def delete_disk(self, disk_id: str) -> None: ...
+    async def delete_disk(self, disk_id: str) -> None:
+        """Delete the disk with its files. Raises NotFound."""
 
     async def upsert_artifact(
         self,
@@ -149,8 +154,8 @@ class FileService(Protocol):
     ) -> Artifact:
         """Keep a file in the folder `file_path`, in place of the one with its name there.
 
-        Takes constant memory. Where it fails, the old file is still there. Raises Conflict where the old file's bytes
-        should be those of `if_sha256`, and are not.
+        Takes constant memory. Where it fails, the old file is still there. Raises NotFound for the disk, InvalidInput
+        for the path or the meta, and Conflict where the bytes of the old file do not have the hash `if_sha256`.
         """
 
     async def artifact(
@@ -162,26 +167,36 @@ class FileService(Protocol):
         with_content: bool = True,
         expire: int = 3600,
     ) -> ArtifactResult:
-        """`with_public_url` None = where there is a server that others can reach."""
+        """A file, its text where it has one, and a link to its bytes. Raises NotFound.
 
-    async def update_artifact(self, disk_id: str, file_path: str, *, meta: Json) -> Artifact: ...
+        `with_public_url` None = only where there is a server that others can reach.
+        """
 
-    async def delete_artifact(self, disk_id: str, file_path: str) -> None: ...
+    async def update_artifact(self, disk_id: str, file_path: str, *, meta: Json) -> Artifact:
+        """Replace the meta of a file. Raises NotFound, InvalidInput."""
 
-    async def list_artifacts(self, disk_id: str, path: str | None = None) -> ArtifactListing: ...
+    async def delete_artifact(self, disk_id: str, file_path: str) -> None:
+        """Delete a file. Raises NotFound."""
+
+    async def list_artifacts(self, disk_id: str, path: str | None = None) -> ArtifactListing:
+        """Files and folders directly in the folder `path` (None = the root). Raises NotFound for the disk."""
 
     async def grep_artifacts(self, disk_id: str, *, query: str, limit: int = 100) -> list[Artifact]:
-        """Text files in which the regular expression occurs in some line, by path."""
+        """Text files of which a line matches the regular expression `query`, by path.
+
+        Raises NotFound, and InvalidInput for what is no regular expression.
+        """
 
     async def glob_artifacts(self, disk_id: str, *, query: str, limit: int = 100) -> list[Artifact]:
-        """Files whose path fits the pattern, by path."""
+        """Files whose path matches the pattern `query`, by path. Raises NotFound, InvalidInput."""
 
-    async def download_artifact(self, disk_id: str, file_path: str) -> Download: ...
+    async def download_artifact(self, disk_id: str, file_path: str) -> Download:
+        """The bytes of a file, to be read in pieces. Raises NotFound."""
 
     async def asset_urls(
         self, session_id: str, assets: Collection[Asset], *, expire: int = 24 * 3600
     ) -> dict[str, PublicUrl]:
-        """Links to files of this session's messages, by hash."""
+        """Links to files of this session's messages, by their SHA-256. Raises NotFound."""
 
     async def open_link(self, query: Mapping[str, str]) -> Download:
-        """The file that the query of a link names. Raises Unauthorized, or NotFound where it is gone."""
+        """The file that the query string of a link names. Raises Unauthorized, or NotFound where it was deleted."""

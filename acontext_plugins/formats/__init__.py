@@ -56,10 +56,14 @@ FORMATS = tuple(OURS)
 
 
 def to_message(blob: object, format: str = "openai", **fields: Any) -> Message:
-    """What came in this format, as a Message. `fields` are set on it: id, run_id, created_at, meta.
+    """Read a message in `format` as a Message. `fields` are set on it: id, run_id, created_at, meta.
 
-    Raises InvalidInput that names the field, what was found there and what is accepted; also for a message that is
-    of another format: its calls and blocks would say nothing in this one.
+    `blob` is a dict, a pydantic object, or text. Raises InvalidInput that names the field, what was found there and
+    what is accepted; also for a message in another format, whose calls and blocks would be lost.
+
+    >>> message = to_message({"role": "user", "content": "Where is my order?"}, "openai")
+    >>> message.role, message.text
+    ('user', 'Where is my order?')
     """
     known = find_format(format)
     if isinstance(blob, str):

@@ -90,12 +90,12 @@ class LLM(Protocol):
 
     @property
     def model(self) -> str:
-        """Its name, as it stands on what was learned with it."""
+        """The name of the model, as the versions of skills keep it."""
 
     async def complete(self, request: Request) -> Reply:
-        """Raises LearningUnavailable: nobody answered (outage, limits, budget, wrong key).
+        """The model's reply. Raises LearningUnavailable where there is none: an outage, limits, a wrong key.
 
-        Where it is known why, one of its kinds: PromptTooLong, Refused, BudgetSpent.
+        Where the reason is known, it is one of its subclasses: PromptTooLong, Refused, BudgetSpent.
         """
 
 
@@ -103,7 +103,8 @@ class Embedder(Protocol):
     """A model that makes vectors of texts, unit length, all of the same size."""
 
     @property
-    def model(self) -> str: ...
+    def model(self) -> str:
+        """The name of the model, by which its vectors are told from those of others."""
 
     async def embed(self, texts: Sequence[str], *, purpose: Purpose) -> list[list[float]]:
-        """One vector for each text. Raises LearningUnavailable."""
+        """One vector for each text, in their order. Raises LearningUnavailable where the model does not answer."""

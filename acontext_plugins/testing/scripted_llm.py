@@ -20,10 +20,16 @@ Script = Callable[[Request], Scripted | Awaitable[Scripted]]
 
 
 class ScriptedLLM:
-    """Answers by a function of the request, or one line of a list after the other.
+    """A model that answers by a function of the request, or with one line of a list after the other.
 
-    `requests` holds all that it was asked. Usage is one token for each four characters, and costs nothing, unless
-    the script says a `Reply` with another.
+    `requests` holds all requests. Usage is one token for each four characters, and costs nothing, unless the script
+    says a `Reply` with another.
+
+    >>> llm = ScriptedLLM(["It arrives on Monday."])
+    >>> question = {"role": "user", "content": "Where is my order?"}
+    >>> reply = await llm.complete(Request(messages=(question,), purpose=Purpose(job="observe")))
+    >>> reply.text
+    'It arrives on Monday.'
     """
 
     def __init__(self, script: Script | Iterable[Scripted], *, model: str = "scripted") -> None:
@@ -32,6 +38,10 @@ class ScriptedLLM:
         self._script: Script = script if callable(script) else _one_after_the_other(script)
 
     async def complete(self, request: Request) -> Reply:
+        """The next line of the script as a reply; an exception in the script is raised.
+
+        Raises AssertionError where a list has no line left.
+        """
         self.requests.append(request)
         said = self._script(request)
         if inspect.isawaitable(said):
@@ -82,7 +92,8 @@ def reply_of(said: Scripted) -> Reply:
 class ScriptedEmbedder:
     """Vectors of words: each word has a direction of its own, given ones the same. Texts that share words are close.
 
-    `same` = groups of words that mean the same: `[("buy", "purchase")]`.
+    `same` = groups of words that mean the same: `[("buy", "purchase")]`. `dimensions` is the number of items of a
+    vector; `asked` holds the texts of each call.
     """
 
     def __init__(
@@ -94,6 +105,7 @@ class ScriptedEmbedder:
         self._first = {word: group[0] for group in same for word in group}
 
     async def embed(self, texts: Sequence[str], *, purpose: Purpose) -> list[list[float]]:
+        """A vector of unit length for each text; all zeros for a text without words."""
         self.asked.append(list(texts))
         return [self._vector(text) for text in texts]
 

@@ -32,6 +32,7 @@ class Asked:
 
     @property
     def messages(self) -> list[Json]:
+        """The messages of the request; empty where it has none."""
         return list(self.body.get("messages") or ())
 
     @property
@@ -73,14 +74,14 @@ class Raw:
 
 @dataclass(frozen=True)
 class Cut:
-    """The connection ends after so many bytes of the answer; with None before its head."""
+    """The connection ends after `after` bytes of the answer's body; with None, before the answer begins."""
 
     after: int | None = None
 
 
 @dataclass(frozen=True)
 class Hang:
-    """No answer until `go` is set, then "ok". `begun` is set when somebody waits, `gone` when he has left."""
+    """No answer until `go` is set, then "ok". `begun` is set when a client waits, `gone` when it has left."""
 
     go: threading.Event = field(default_factory=threading.Event)
     begun: threading.Event = field(default_factory=threading.Event)
@@ -94,7 +95,7 @@ Vectors = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 
 
 class HttpExchange(BaseHTTPRequestHandler):
-    """A request on its way, and the ways of answering it."""
+    """One HTTP request to the scripted server, and the ways of answering it. `status` is an HTTP status code."""
 
     scripted: ScriptedServer
     protocol_version = "HTTP/1.1"
@@ -102,21 +103,25 @@ class HttpExchange(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        pass
+        """Log nothing: requests are in `ScriptedServer.seen`."""
 
     def do_POST(self) -> None:
+        """Read the request and have the server answer it."""
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.scripted.respond(self, self.scripted.asked(self.path, headers, body))
 
     def json(self, status: int, body: Json, headers: dict[str, str] | None = None) -> None:
+        """Answer with a JSON body."""
         self.send(status, json.dumps(body).encode(), {"content-type": "application/json", **(headers or {})})
 
     def error(self, step: Status) -> None:
+        """Answer with an error in the form of OpenAI's."""
         error = {"message": step.words, "type": "scripted", "param": None, "code": step.code or None}
         self.json(step.status, {"error": error}, step.headers)
 
     def send(self, status: int, payload: bytes, headers: dict[str, str]) -> None:
+        """Answer with these bytes; a client that has left is no error."""
         try:
             self._head(status, len(payload), headers)
             self.wfile.write(payload)
@@ -133,6 +138,7 @@ class HttpExchange(BaseHTTPRequestHandler):
             self.wfile.flush()
 
     def wait(self, step: Hang) -> None:
+        """Block until `step.go` is set, or the client closes the connection (`step.gone`)."""
         step.begun.set()
         while not step.go.wait(0.01):
             readable, _, _ = select.select([self.connection], [], [], 0)
@@ -175,6 +181,7 @@ class ScriptedServer:
 
     @property
     def url(self) -> str:
+        """The base URL on loopback, with a free port: what `llm.base_url` wants."""
         return f"http://127.0.0.1:{self._server.server_port}/v1"
 
     def say(self, *steps: Step) -> None:
@@ -244,10 +251,12 @@ class ScriptedServer:
         return {"object": "list", "model": asked.body.get("model"), "data": data, "usage": usage}
 
     def start(self) -> Self:
+        """Serve requests on a thread, until `close`."""
         self._thread.start()
         return self
 
     def close(self) -> None:
+        """Stop serving, and wait for the thread."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -43,17 +43,21 @@ class Pending(Generic[T]):
         return self._state == _RUNNING
 
     def cancelled(self) -> bool:
+        """Whether `cancel` came before the work began."""
         return self._state == _CANCELLED
 
     def result(self, timeout: float | None = None) -> T:
-        """Wait for it. Raises what the work raised, TimeoutError after `timeout` seconds, CancelledError."""
+        """Wait for the result. Raises what the work raised, TimeoutError after `timeout` seconds, CancelledError."""
         error = self.exception(timeout)
         if error is not None:
             raise error
         return cast(T, self._value)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait for it, and tell what it raised; None where it has a result."""
+        """Wait for the end of the work, and return the exception that it raised; None where it has a result.
+
+        Raises TimeoutError after `timeout` seconds (None = wait for ever), CancelledError where it was cancelled.
+        """
         if self._state < _DONE:
             event = threading.Event()
             self.add_done_callback(lambda _: event.set())
@@ -75,7 +79,7 @@ class Pending(Generic[T]):
         callback(self)
 
     def cancel(self) -> bool:
-        """Take it back, if work on it has not begun."""
+        """Cancel the work, if it has not begun; True where it is cancelled."""
         with _settling:
             if self._state != _WAITING:
                 return self._state == _CANCELLED
@@ -106,10 +110,12 @@ class Pending(Generic[T]):
             return True
 
     def set_result(self, value: T) -> None:
+        """End the work with a result. Raises RuntimeError where it has ended or was cancelled."""
         self._value = value
         self._settle()
 
     def set_exception(self, error: BaseException) -> None:
+        """End the work with an error. Raises RuntimeError where it has ended or was cancelled."""
         self._error = error
         self._settle()
 

@@ -73,4 +73,5 @@ class Cost(Record):
 
     @property
     def tokens(self) -> int:
+        """Tokens of prompts and answers together."""
         return self.prompt_tokens + self.completion_tokens

@@ -1,4 +1,4 @@
-"""The storage interfaces, on one page. A backend implements these and passes the contracts in `testing`.
+"""The storage interfaces (those of blobs: `blob_protocols`). A backend implements them and passes `testing`.
 
 Every method returns a `Pending`: `await` it in async code, `.result()` it in a thread. The call itself only
 queues the work and never blocks, so it is safe on an event loop. Writes made by one thread take effect in the
@@ -8,9 +8,10 @@ A store belongs to one project: nothing of another project can be read, changed 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
+from .blob_protocols import BlobStore, BlobWriter
 from .embedding import Unembedded, VectorChanges, VectorOps
 from .future import Pending as Pending
 from .ledger import Cost, CostBy, ModelCall
@@ -19,7 +20,6 @@ from .types import (
     Appended,
     Artifact,
     ArtifactListing,
-    Blob,
     Block,
     BlockType,
     Claim,
@@ -55,37 +55,46 @@ T = TypeVar("T")
 
 
 class ReadSnapshot(Protocol):
-    """One moment of a store: what is asked of it comes from one snapshot, at once. See the same names in `Store`."""
+    """Reads of one consistent state of the store, answered at once. `Store` has methods of the same names.
 
-    def session(self, session_id: str) -> Session: ...
+    `limit` is the most items that a method returns, `after_seq` the number of a message in its session (from 1).
+    """
 
-    def messages(self, session_id: str, *, after_seq: int = 0, limit: int | None = None) -> list[StoredMessage]: ...
+    def session(self, session_id: str) -> Session:
+        """The session of that id. Raises NotFound."""
 
-    def outcomes(self, session_id: str, *, after_seq: int = 0) -> list[Outcome]: ...
+    def messages(self, session_id: str, *, after_seq: int = 0, limit: int | None = None) -> list[StoredMessage]:
+        """The session's messages behind number `after_seq`, oldest first; `limit` None = all. Raises NotFound."""
+
+    def outcomes(self, session_id: str, *, after_seq: int = 0) -> list[Outcome]:
+        """The outcomes that were said at message number `after_seq` or later, in order of arrival."""
 
     def tasks(self, session_id: str, *, planning: bool = False) -> list[Task]:
-        """All of them; with `planning`, the planning task, too."""
+        """All tasks of the session; with `planning`, the planning task, too."""
 
     def tasks_before(self, task: Task, *, limit: int) -> list[Task]:
         """The last `limit` tasks before it in its session, oldest first; the planning task is left out."""
 
     def task_messages(self, task: Task, *, last: int | None = None) -> list[StoredMessage]:
-        """The messages that belong to it, oldest first; the `last` of them."""
+        """The messages that belong to the task, oldest first; with `last`, only so many messages from the end."""
 
     def tasks_of_run(self, session_id: str, run_id: str) -> list[str]:
-        """The tasks that messages of this run belong to: their ids."""
+        """Ids of the tasks to which messages of this run belong."""
 
     def learned_from(self, task_ids: Iterable[str]) -> set[str]:
-        """Those of these tasks that have an episode, in whatever space."""
+        """Ids of those of these tasks that have an episode, in any space."""
 
-    def resume_seq(self, session_id: str) -> int: ...
+    def resume_seq(self, session_id: str) -> int:
+        """The number of the message at which the next observation of this session starts. Raises NotFound."""
 
     def observed_seq(self, session_id: str) -> int:
-        """The last message that has been observed."""
+        """The number of the last message that has been observed; 0 where none has."""
 
-    def space_by_name(self, name: str) -> Space: ...
+    def space_by_name(self, name: str) -> Space:
+        """The space of that name. Raises NotFound."""
 
-    def frequencies(self, space_id: str, terms: Iterable[str]) -> tuple[int, dict[str, int]]: ...
+    def frequencies(self, space_id: str, terms: Iterable[str]) -> tuple[int, dict[str, int]]:
+        """How many search texts the space has, and in how many of them each term occurs."""
 
     def search(
         self,
@@ -94,34 +103,43 @@ class ReadSnapshot(Protocol):
         *,
         statuses: Collection[SkillStatus] | None = None,
         limit: int = 50,
-    ) -> list[SearchHit]: ...
+    ) -> list[SearchHit]:
+        """Search texts with any of the terms, best BM25 first; of skills with these statuses (None = active ones)."""
 
-    def skills_by_id(self, skill_ids: Sequence[str], *, evidence: bool = True) -> list[Skill]: ...
+    def skills_by_id(self, skill_ids: Sequence[str], *, evidence: bool = True) -> list[Skill]:
+        """The skills in the order asked for, unknown ids left out. Without `evidence` that field stays empty."""
 
     def vectors(
         self, space_id: str, *, model: str, dimensions: int, after: int = 0, limit: int = 1000
     ) -> VectorChanges:
-        """Vectors of that model and size that were written after the stamp `after`, in the order of writing.
+        """Vectors of `model` with `dimensions` numbers each (the items of a vector), in the order of writing.
 
-        About `limit` rows; all rows of a skill come together. Raises NotFound for the space.
+        `after` is the position up to which the caller has read: the `stamp` of its last `VectorChanges`. About `limit`
+        rows are returned; all rows of a skill come together. Raises NotFound for the space.
         """
 
     def embedded_skills(self, space_id: str, *, model: str, dimensions: int) -> set[str]:
-        """Ids of the skills that have such vectors."""
+        """Ids of the skills that have vectors of `model`, with `dimensions` items each."""
 
 
 @runtime_checkable
 class Store(Protocol):
-    """Conversations, tasks, skills and due work of one project."""
+    """Conversations, tasks, skills and due work of one project.
+
+    Lists come in pages: `limit` is the most items of a page, `cursor` the `next_cursor` of the page before;
+    `time_desc` gives the newest first. Limits outside 1 to 200 items, and cursors that no page has given, raise
+    InvalidInput. A message's `seq` is its number in its session, from 1. `quiet`, `max_wait`, `learn_after`, `lease`
+    and `retry_in` are seconds; `buffer` is a number of messages; `sort` is a position among siblings, from 0.
+    """
 
     project_id: str
 
     # -- sessions
     def create_session(self, session: Session) -> Pending[Session]:
-        """Keep it. Raises NotFound for an unknown space, Conflict for an id or key that is taken."""
+        """Keep a new session. Raises NotFound for an unknown space, Conflict for an id or key that is taken."""
 
     def session(self, session_id: str) -> Pending[Session]:
-        """Raises NotFound."""
+        """The session of that id. Raises NotFound."""
 
     def sessions(
         self,
@@ -135,18 +153,25 @@ class Store(Protocol):
         cursor: str | None = None,
         time_desc: bool = False,
     ) -> Pending[Page[Session]]:
-        """By time of creation. `not_connected` wins over `space_id`. Raises InvalidInput for a bad cursor or limit.
+        """Sessions by time of creation. `not_connected` wins over `space_id`.
 
-        `filter_by_configs` = those whose configs contain it (see `containment`); {} is no filter. Raises InvalidInput.
+        `filter_by_configs` selects sessions whose configs contain it (see `containment`); {} is no filter.
+        Raises InvalidInput.
         """
 
     def update_session(
         self, session_id: str, *, configs: Json | None = None, space_id: str | None = None
     ) -> Pending[Session]:
-        """Replace what is given. Raises NotFound for either id. Connecting does not learn retroactively."""
+        """Replace the configs, the space, or both. Raises NotFound for either id.
+
+        A space learns from what the session does after it was connected, and not from what it did before.
+        """
 
     def delete_session(self, session_id: str) -> Pending[None]:
-        """With its messages, tasks, outcomes, episodes, due work and own disk. Skills stay; evidence of it goes."""
+        """Delete the session with its messages, tasks, outcomes, episodes, due work and own disk. Raises NotFound.
+
+        Skills that were learned from it stay; the evidence that names it goes.
+        """
 
     # -- messages
     def append(
@@ -164,11 +189,11 @@ class Store(Protocol):
 
         Ids that are kept already are ignored, so a caller may safely repeat itself. `ensure` creates the session
         where its id is unknown, and gives it its space where it has none; without `ensure` an unknown session raises
-        NotFound. The session refers from now on to the blobs that its messages name (`Part.asset`, `native`). The
-        observe work is due after
-        `quiet` seconds without another append, at the latest `max_wait` seconds after the first, and with `buffer` at
-        once when so many messages wait that nobody observes yet; not at all where the session has
-        `disable_task_tracking`.
+        NotFound. The session refers from now on to the blobs that its messages name (`Part.asset`, `native`).
+
+        The observe work is due after `quiet` seconds without another append, at the latest `max_wait` seconds after
+        the first. With a `buffer`, it is due at once when that number of messages waits and no worker observes them;
+        in a session with `disable_task_tracking` it is never due.
         """
 
     def replace(
@@ -181,11 +206,12 @@ class Store(Protocol):
         max_wait: float = 0.0,
         buffer: int = 0,
     ) -> Pending[Appended]:
-        """Have an imported conversation be exactly this, or change nothing where it is: a repeated import is safe.
+        """Replace an imported conversation by this one; where both are equal, change nothing. Safe to repeat.
 
-        Where its messages, the imported outcome, its principal or its space differ, all of it is as if only this had
-        ever been imported: it is observed anew, and what was learned from it has to be learned again (the spaces'
-        learn work is due `max_wait` seconds from now). Messages that are the same keep what their meta was given.
+        Where its messages, the imported outcome, its principal or its space differ, the session is left as if only
+        this conversation had ever been imported: it is observed anew (`quiet`, `max_wait` and `buffer` as in
+        `append`), and what was learned from it has to be learned again (the learn work of the spaces is due `max_wait`
+        seconds from now). Messages that are the same keep the meta that they were given.
         Raises Conflict where the session belongs to another space, or has messages of other runs than these.
         """
 
@@ -198,65 +224,77 @@ class Store(Protocol):
         cursor: str | None = None,
         time_desc: bool = False,
     ) -> Pending[Page[StoredMessage]]:
-        """Oldest first, always. `time_desc` takes the newest `limit` of them; its cursor goes on to older ones."""
+        """Messages behind number `after_seq`, always oldest first. Raises NotFound.
+
+        `limit` None = all messages. `time_desc` takes the newest `limit` messages; its cursor goes on to older ones.
+        """
 
     def message(self, session_id: str, message_id: str) -> Pending[StoredMessage]:
-        """Raises NotFound for either id."""
+        """The message of that id, if it is one of the session. Raises NotFound for either id."""
 
     def update_message(self, session_id: str, message_id: str, *, meta: Json) -> Pending[StoredMessage]:
-        """Change its meta: given names replace what is there, names given as None are removed. Raises NotFound."""
+        """Change the meta of a message: given names replace what is there, names given as None are removed.
+
+        Raises NotFound for either id.
+        """
 
     def observing_status(self, session_id: str) -> Pending[ObservingStatus]:
         """How many messages have been observed, are being observed now, or wait. Raises NotFound."""
 
     def outcomes(self, session_id: str, *, after_seq: int = 0) -> Pending[list[Outcome]]:
-        """What has been said about the session's runs, in order of arrival (`after_seq` >= the one given)."""
+        """What was said about the session's runs at message number `after_seq` or later, in order of arrival."""
 
     # -- tasks
     def tasks(
         self, session_id: str, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
     ) -> Pending[Page[Task]]:
-        """By order in the session; the planning task is left out. Raises NotFound."""
+        """Tasks by their order in the session; the planning task is left out. Raises NotFound."""
 
     def task(self, task_id: str) -> Pending[Task]:
-        """Raises NotFound."""
+        """The task of that id. Raises NotFound."""
 
     def resume_seq(self, session_id: str) -> Pending[int]:
-        """Where the next observation of this session starts reading."""
+        """The number of the message at which the next observation of this session starts. Raises NotFound."""
 
     def apply_tasks(self, claim: Claim, ops: TaskOps, *, learn_after: float = 0.0, buffer: int = 0) -> Pending[None]:
         """One transaction, fenced by the claim: tasks, links, the space's learn work, release of the lane.
 
         Tasks with a final status in a session that has a space make the space's learn work due `learn_after`
-        seconds from now. The lane comes due again at once if messages were left or arrived meanwhile; with `buffer`,
-        what only arrived meanwhile waits as its append said, unless it is so many. Raises LeaseLost, and InvalidInput
-        for a link to a task or a message that the session does not have.
+        seconds from now. The lane comes due again at once if messages were left or arrived meanwhile. With a `buffer`,
+        messages that only arrived meanwhile wait as their append said, unless they reach that number of messages.
+        Raises LeaseLost, and InvalidInput for a link to a task or a message that the session does not have.
         """
 
     def undigested(self, space_id: str, *, limit: int = 1000) -> Pending[list[Task]]:
         """Finished tasks of the space's sessions that no learner has looked at yet, oldest first."""
 
     def learning_status(self, session_id: str) -> Pending[LearningStatus]:
-        """Counts over finished tasks. All 0 for a session without a space. Raises NotFound."""
+        """How many finished tasks of the session were learned from, and how many wait; 0 without a space.
+
+        Raises NotFound.
+        """
 
     # -- spaces and blocks
     def create_space(self, space: Space) -> Pending[Space]:
-        """Raises Conflict for an id or name that is taken."""
+        """Keep a new space. Raises Conflict for an id or name that is taken."""
 
     def space(self, space_id: str) -> Pending[Space]:
-        """Raises NotFound."""
+        """The space of that id. Raises NotFound."""
 
     def space_by_name(self, name: str, *, create: bool = False) -> Pending[Space]:
         """The space of that name; made if there is none and `create` is set, else NotFound. Safe in a race."""
 
-    def spaces(
-        self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False
-    ) -> Pending[Page[Space]]: ...
+    def spaces(self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False) -> Pending[Page[Space]]:
+        """Spaces by time of creation."""
 
-    def update_space(self, space_id: str, *, configs: Json) -> Pending[Space]: ...
+    def update_space(self, space_id: str, *, configs: Json) -> Pending[Space]:
+        """Replace the configs of the space. Raises NotFound."""
 
     def delete_space(self, space_id: str) -> Pending[None]:
-        """With its blocks, skills, episodes, search texts and due work. Its sessions stay, unconnected."""
+        """Delete the space with its blocks, skills, episodes, search texts and due work. Raises NotFound.
+
+        Its sessions stay, without a space.
+        """
 
     def blocks(
         self, space_id: str, *, parent_id: str | None = None, type: BlockType | None = None, tree: bool = False
@@ -266,63 +304,74 @@ class Store(Protocol):
         A skill's block has `props` {use_when, preferences, tool_sops, ...} of its newest version.
         """
 
-    def block(self, space_id: str, block_id: str) -> Pending[Block]: ...
+    def block(self, space_id: str, block_id: str) -> Pending[Block]:
+        """The block, without its children. Raises NotFound for either id."""
 
     def create_block(self, block: Block) -> Pending[Block]:
-        """At the end of its siblings. Root: folder, page. Folder: folder, page. Page: text, sop. Else InvalidInput.
+        """Keep a new block at the end of its siblings. Raises NotFound for the space or the parent.
 
+        The root and folders hold folders and pages, a page holds text and sop; anything else raises InvalidInput.
         A block of type sop makes an active skill of origin "human" (its title is its `use_when`).
         """
 
     def update_block(
         self, space_id: str, block_id: str, *, title: str | None = None, props: Json | None = None
     ) -> Pending[Block]:
-        """For a skill: a new version of origin "human", so automation leaves it alone from now on."""
+        """Change the title, the props or both. Raises NotFound, and InvalidInput for props that a skill cannot have.
+
+        A skill gets a new version of origin "human", so that automation leaves it alone from now on.
+        """
 
     def move_block(
         self, space_id: str, block_id: str, *, parent_id: str | None = None, sort: int | None = None
     ) -> Pending[Block]:
-        """Under `parent_id` (None = root), at place `sort` (clamped; None = the end). Never under itself."""
+        """Move the block under `parent_id` (None = root), to position `sort` among its siblings (None = the end).
+
+        Positions beyond the last are the last. Raises NotFound, and InvalidInput where the block cannot stand there:
+        under itself, for instance.
+        """
 
     def sort_block(self, space_id: str, block_id: str, sort: int) -> Pending[Block]:
-        """Reorder among its siblings; they are renumbered 0, 1, 2 ..."""
+        """Move the block to position `sort` among its siblings, which are numbered 0, 1, 2 ... Raises NotFound."""
 
     def delete_block(self, space_id: str, block_id: str) -> Pending[None]:
-        """With all below it; siblings close the gap."""
+        """Delete the block and all below it; its siblings close the gap. Raises NotFound."""
 
     # -- skills
     def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> Pending[list[Skill]]:
-        """At their newest version, oldest first. None = all. Raises NotFound for an unknown space."""
+        """Skills at their newest version, oldest first; `statuses` None = all of them. Raises NotFound."""
 
     def proposals(self, space_id: str) -> Pending[list[Proposal]]:
         """What was learned and waits for a person, oldest first. Raises NotFound."""
 
     def proposed_skills(self, space_id: str) -> Pending[list[Skill]]:
-        """All skills, as they would be if all that waits was confirmed: what a learner builds on. Raises NotFound."""
+        """All skills as they would be if every proposal was confirmed; a learner builds on them. Raises NotFound."""
 
     def confirm(self, space_id: str, proposal_id: str, *, data: Json | None = None) -> Pending[Skill]:
-        """Use it from now on, as it is or as a person has changed it (`data` as the props of a skill's block).
+        """Make a proposal the active version of its skill, as it is or with `data` (the props of a skill's block).
 
-        `proposal_id` may be that of its skill, too: whatever waits there now. Skills whose place it takes are
-        retired. What a person has changed is theirs from then on. Raises NotFound for what does not wait, InvalidInput.
+        `proposal_id` may be the id of the skill, too: it means the proposal that waits for that skill now. Skills that
+        the proposal supersedes are retired. A skill that a person has changed is not changed by automation any more.
+        Raises NotFound where no such proposal waits, and InvalidInput for `data` that no skill can have.
         """
 
     def reject(self, space_id: str, proposal_id: str) -> Pending[Skill]:
-        """A new skill is retired for good; of a known one, only these words are. Raises NotFound.
+        """Discard a proposal. A skill that has no active version is retired; another keeps it. Raises NotFound.
 
-        Automation does not bring it back: neither these words there, nor another skill that teaches the same.
+        Automation proposes neither the same content for this skill again, nor another skill that teaches the same.
         """
 
-    def skill(self, skill_id: str) -> Pending[Skill]: ...
+    def skill(self, skill_id: str) -> Pending[Skill]:
+        """The skill at its newest version. Raises NotFound."""
 
     def skills_by_id(self, skill_ids: Sequence[str], *, evidence: bool = True) -> Pending[list[Skill]]:
-        """In the order asked for; unknown ids are left out. Without `evidence` that field stays empty: quicker."""
+        """Skills in the order asked for, unknown ids left out. Without `evidence` that field stays empty: quicker."""
 
     def skill_versions(self, skill_id: str) -> Pending[list[SkillVersion]]:
-        """Oldest first; none is ever changed or removed while the skill exists."""
+        """All versions of the skill, oldest first; none changes or goes while the skill exists. Raises NotFound."""
 
     def set_skill_status(self, skill_id: str, status: SkillStatus, *, reason: str = "") -> Pending[Skill]:
-        """A person's decision: a new version with the same content."""
+        """Write a new version with the same content and another status: a person's decision. Raises NotFound."""
 
     def tool_names(self) -> Pending[list[ToolName]]:
         """Tools that the active skills of all spaces call, by name."""
@@ -330,23 +379,23 @@ class Store(Protocol):
     def rename_tools(
         self, names: Mapping[str, str], *, episode: Callable[[Json], Json], text: Callable[[str], str]
     ) -> Pending[int]:
-        """Old name -> new name, in every skill and in what lessons left; the number of skills changed.
+        """Rename tools (old name -> new name) in skills, episodes and search texts; the number of skills changed.
 
-        `episode` renames in the body of an episode, `text` in a search text. A renamed skill has a new version, but
-        stays whose it was.
+        `episode` renames in the body of an episode, `text` in a search text. A renamed skill has a new version with
+        the same origin.
         """
 
     def episodes(self, space_id: str) -> Pending[list[Episode]]:
-        """All of the space, oldest first."""
+        """All episodes of the space, oldest first."""
 
     def apply_skills(self, claim: Claim, ops: SkillOps, *, confirm: bool = False) -> Pending[int]:
         """One transaction, fenced by the claim: episodes, versions, evidence, search texts, release of the lane.
 
         An edit whose content and status equal the newest version writes nothing but its search texts and
-        evidence where they differ. In a space that asks (`configs["confirm"]`, or `confirm` where that says nothing),
-        what would become active waits for a person: a new skill as "pending_confirmation", a new version as a
-        proposal beside the active one, and a skill whose place it would take stays active, too. The result is the
-        number of versions written. Raises LeaseLost.
+        evidence where they differ. In a space with confirmation (`configs["confirm"]`, or `confirm` where the configs
+        do not say), a version that would become active waits for a person: a new skill as "pending_confirmation", a
+        new version of an active skill as a proposal beside it. Skills that it would supersede stay active meanwhile.
+        The result is the number of versions written. Raises LeaseLost.
         """
 
     def frequencies(self, space_id: str, terms: Iterable[str]) -> Pending[tuple[int, dict[str, int]]]:
@@ -360,23 +409,25 @@ class Store(Protocol):
         statuses: Collection[SkillStatus] | None = None,
         limit: int = 50,
     ) -> Pending[list[SearchHit]]:
-        """Texts with any of the terms, best BM25 first; of skills with these statuses (None = active ones).
+        """Search texts with any of the terms, best BM25 first; of skills with these statuses (None = active ones).
 
-        Terms are what `acontext_store.tokenizer.words` makes.
+        `limit` is the most texts (items) returned. Terms are what `acontext_store.tokenizer.words` makes.
         """
 
     def read_snapshot(self, question: Callable[[ReadSnapshot], T]) -> Pending[T]:
-        """What `question` makes of one moment of the store: for reads that build on each other.
+        """The result of `question`, which is given one consistent state of the store: for reads that build on others.
 
-        It runs on a thread of the store, so it must be quick and wait for nothing; what it raises, the result raises.
+        `question` runs on a thread of the store, so it must be quick and wait for nothing. An exception that it raises
+        is the exception of the result.
         """
 
     # -- vectors
     def embed_with(self, model: str, dimensions: int | None = None) -> Pending[bool]:
-        """This project's skills are embedded by that model from now on; whether that is news.
+        """Embed this project's skills with `model` from now on; True where it was another model before.
 
-        Active skills without vectors of it (of that size, where it is known) are to be done, and their spaces are due
-        for `embed` work. Until this is called, and for projects that never do, no embed work comes up at all.
+        `dimensions` is the number of items of a vector, None where it is not known yet. Active skills without vectors
+        of that model (and size) are to be embedded, and their spaces are due for `embed` work. A project for which
+        this was never called has no embed work.
         """
 
     def embedder(self) -> Pending[tuple[str, int | None] | None]:
@@ -393,17 +444,18 @@ class Store(Protocol):
         that does not embed this project any more are not written. Raises LeaseLost.
         """
 
-    def log_injection(self, injection: Injection) -> Pending[None]: ...
+    def log_injection(self, injection: Injection) -> Pending[None]:
+        """Keep which skills a run was shown, or would have been shown."""
 
     def injections(self, space_id: str, *, limit: int = 100) -> Pending[list[Injection]]:
-        """Newest first."""
+        """Injections of the space, newest first."""
 
     # -- the ledger
     def log_call(self, call: ModelCall) -> Pending[None]:
-        """Keep it, once. It stays when its space or its session goes."""
+        """Keep the row of a model call, once. It stays when its space or its session is deleted."""
 
     def calls(self, *, space_id: str | None = None, limit: int = 100) -> Pending[list[ModelCall]]:
-        """Newest first; None = those of the whole project."""
+        """Model calls, newest first; `space_id` None = those of the whole project."""
 
     def costs(
         self,
@@ -413,69 +465,71 @@ class Store(Protocol):
         since: str | None = None,
         until: str | None = None,
     ) -> Pending[list[Cost]]:
-        """Sums of the calls of that time (from `since` on, before `until`), one for each value of what `by` names.
+        """Sums over the model calls from `since` on and before `until` (RFC 3339), one for each value of `by`.
 
-        In the order of these values. Nothing where there were no calls. Raises InvalidInput for another name.
+        `by` names columns of `Cost`; the sums are sorted by their values. The list is empty where there were no calls.
+        Raises InvalidInput for another name.
         """
 
     # -- disks
     def create_disk(self, disk: Disk) -> Pending[Disk]:
-        """Raises Conflict for an id that is taken, NotFound for the session that it shall belong to."""
+        """Keep a new disk. Raises Conflict for an id that is taken, NotFound for the session that it belongs to."""
 
     def disk(self, disk_id: str) -> Pending[Disk]:
-        """Raises NotFound."""
+        """The disk of that id. Raises NotFound."""
 
     def disk_of_session(self, session_id: str) -> Pending[Disk]:
         """The session's own disk, made on first use. Safe in a race. Raises NotFound for the session."""
 
     def disks(self, *, limit: int = 20, cursor: str | None = None, time_desc: bool = False) -> Pending[Page[Disk]]:
-        """By time of creation."""
+        """Disks by time of creation."""
 
     def delete_disk(self, disk_id: str) -> Pending[None]:
-        """With its files."""
+        """Delete the disk with its files. Raises NotFound."""
 
     def put_artifact(self, artifact: Artifact, *, if_sha256: str | None = None) -> Pending[Artifact]:
-        """Keep it in place of the one with its path and name, whose `created_at` stays. Its blob must be there.
+        """Keep a file in place of the one with its path and name, whose `created_at` stays. Its blob must be there.
 
-        All or nothing: whoever reads meets the old file or the new one. Raises NotFound for the disk, and Conflict
-        where the file's bytes should be those of `if_sha256` and are not.
+        A reader sees the old file or the new one, nothing between. Raises NotFound for the disk, and Conflict
+        where the bytes of the old file do not have the hash `if_sha256`.
         """
 
     def artifact(self, disk_id: str, path: str, filename: str) -> Pending[Artifact]:
-        """Raises NotFound for the disk, or the file."""
+        """The file of that path and name. Raises NotFound for the disk, or the file."""
 
     def update_artifact(self, disk_id: str, path: str, filename: str, *, meta: Json) -> Pending[Artifact]:
-        """Replace its meta."""
+        """Replace the meta of a file. Raises NotFound."""
 
-    def delete_artifact(self, disk_id: str, path: str, filename: str) -> Pending[None]: ...
+    def delete_artifact(self, disk_id: str, path: str, filename: str) -> Pending[None]:
+        """Delete a file. Raises NotFound for the disk, or the file."""
 
     def list_artifacts(self, disk_id: str, path: str = "/") -> Pending[ArtifactListing]:
-        """What stands directly in that folder; nothing, where there is no such folder."""
+        """Files and folders directly in the folder `path`; empty where there is no such folder. Raises NotFound."""
 
     def artifacts(
         self, disk_id: str, *, under: str = "/", limit: int = 200, cursor: str | None = None
     ) -> Pending[Page[Artifact]]:
-        """All files in that folder and below it, by path and name. `limit` is 1 to 1000."""
+        """Files in the folder `under` and below it, by path and name; `limit` is 1 to 1000 files. Raises NotFound."""
 
     # -- what the blobs are kept for
     def unused_blobs(self, *, limit: int = 1000) -> Pending[list[str]]:
-        """Hashes of blobs whose last reference has gone: those for which `forget_blobs` has not been called yet."""
+        """Hashes of blobs to which no row refers any more, and for which `forget_blobs` was not called yet."""
 
     def forget_blobs(self, hashes: Collection[str]) -> Pending[None]:
-        """They have been deleted: no longer name them as unused."""
+        """Stop naming these blobs as unused: they have been deleted."""
 
     def used_blobs(self, hashes: Collection[str]) -> Pending[set[str]]:
-        """Those of them that a file or a message refers to."""
+        """Hashes of those of these blobs that a file or a message refers to."""
 
     # -- work
     def schedule_now(self, kind: LaneKind, key: str, *, at: float | None = None) -> Pending[None]:
-        """At the latest at that Unix time (None = now). A dead lane comes alive again."""
+        """Make a lane due, at the latest at `at` (Unix time in seconds; None = now). A dead lane is alive again."""
 
     def claim(self, owner: str, *, kinds: Collection[LaneKind], lease: float, limit: int = 1) -> Pending[list[Claim]]:
-        """Lease due lanes for `lease` seconds. One lane has one owner at a time, over all processes."""
+        """Lease at most `limit` due lanes for `lease` seconds. A lane has one owner at a time, over all processes."""
 
     def heartbeat(self, claim: Claim, *, lease: float) -> Pending[None]:
-        """Keep it for `lease` seconds from now. Raises LeaseLost."""
+        """Extend a claim to `lease` seconds from now. Raises LeaseLost."""
 
     def release(
         self,
@@ -486,15 +540,17 @@ class Store(Protocol):
         dead: bool = False,
         outage: bool = False,
     ) -> Pending[None]:
-        """Give it back. With `error`: due again after `retry_in`, or `dead`. Raises LeaseLost.
+        """Give a claimed lane back. With an `error`, it is due again after `retry_in` seconds, or `dead`.
 
-        An error counts as an attempt, or as an outage where something that the work needs was away.
+        An error counts as an attempt; with `outage`, where something that the work needs did not answer, as an outage.
+        Raises LeaseLost.
         """
 
     def retry(self, *, space_id: str | None = None, session_id: str | None = None) -> Pending[int]:
-        """Make due now all that failed or could not be tried, dead or not, as if for the first time.
+        """Make all lanes due now that failed or had an outage, dead or not, with no attempts counted.
 
-        Of everything, of what a space learns from and in, or of one session. The number of lanes. Raises NotFound.
+        Of the project, of a space with its sessions, or of one session. The result is the number of lanes.
+        Raises NotFound.
         """
 
     def next_due(self, *, kinds: Collection[LaneKind]) -> Pending[float | None]:
@@ -508,12 +564,16 @@ class Store(Protocol):
         session_id: str | None = None,
         limit: int | None = None,
     ) -> Pending[list[Lane]]:
-        """Due work, or (`dead=True`) what has failed for good; of a space and its sessions, or of one session."""
+        """Lanes of due work, dead ones (`dead=True`), or both (None); of a space and its sessions, or of one session.
 
-    def stats(self) -> Pending[StoreStats]: ...
+        `limit` None = all lanes (items).
+        """
+
+    def stats(self) -> Pending[StoreStats]:
+        """How much the project holds."""
 
     def flush(self) -> Pending[None]:
-        """Done when all that was queued before it is durable, or has failed."""
+        """Wait until all writes that were queued before this call are durable, or have failed."""
 
     def close(self) -> None:
         """Finish what is queued, then let go of files. Later calls raise Closed. Safe to call twice."""
@@ -523,71 +583,14 @@ class Store(Protocol):
 class KeyStore(Protocol):
     """API keys of all projects. Only hashes are kept. Calls block for a moment: make them in a thread."""
 
-    def add(self, key: ApiKey) -> ApiKey: ...
+    def add(self, key: ApiKey) -> ApiKey:
+        """Keep a new key. Raises InvalidInput for a project that cannot have that name."""
 
     def find(self, hash: str) -> ApiKey | None:
         """The key with that hash, revoked or not."""
 
     def all(self, *, project_id: str | None = None) -> list[ApiKey]:
-        """Oldest first; None = those of all projects."""
+        """Keys, oldest first; `project_id` None = those of all projects."""
 
     def revoke(self, key_id: str) -> ApiKey:
-        """It opens nothing from now on. Raises NotFound."""
-
-
-class BlobWriter(Protocol):
-    """A blob on its way in, piece by piece, in constant memory. Leave its `with` without `commit`, and nothing is kept.
-
-    Raises StoreUnavailable where the bytes cannot be written.
-    """
-
-    def __enter__(self) -> BlobWriter: ...
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def write(self, data: bytes) -> None: ...
-
-    def commit(self) -> Blob:
-        """Keep what was written, atomically and durably."""
-
-
-@runtime_checkable
-class BlobStore(Protocol):
-    """Bytes by their SHA-256 (lower-case hex). Putting the same bytes twice keeps them once.
-
-    A blob stays while something refers to it, and those references are rows of the Store. The bytes come first, then
-    the row; when the last row goes, the blob may go. So that this never hits bytes that somebody has just put again and
-    not yet referred to, who deletes does as follows: take a moment a good while ago (longer than anybody waits
-    between bytes and row), *then* ask the Store what is unused, then `delete(..., untouched_since=moment)`. To put
-    bytes makes them new again, and deleting looks at their age and deletes as one step. So a blob that goes was put
-    before that moment; whoever put it has its row by now, or has given up.
-    """
-
-    def put(self, data: bytes) -> str:
-        """Keep them, atomically and durably, and return their hash. Raises StoreUnavailable."""
-
-    def write(self) -> BlobWriter:
-        """Keep bytes that are too many for memory."""
-
-    def get(self, sha256: str) -> bytes:
-        """Raises NotFound; never returns bytes that do not have that hash."""
-
-    def read(self, sha256: str, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """The bytes from `start` up to `end` (None = the last), in pieces. Raises NotFound at once.
-
-        Read whole, bytes that do not have that hash raise StoreUnavailable after the last piece.
-        """
-
-    def size(self, sha256: str) -> int:
-        """Raises NotFound."""
-
-    def exists(self, sha256: str) -> bool: ...
-
-    def delete(self, sha256: str, *, untouched_since: float | None = None) -> bool:
-        """Whether it is gone now: with `untouched_since` (Unix seconds), it stays if it was put after that."""
-
-    def sweep(self, used: Callable[[Sequence[str]], Collection[str]], *, untouched_since: float) -> int:
-        """Delete what was put before that moment and `used` does not name, and what unfinished uploads left behind.
-
-        How many blobs went.
-        """
+        """Revoke a key: requests with it are refused from now on. Raises NotFound."""

@@ -119,10 +119,12 @@ class Message(Record):
 
     @property
     def tool_calls(self) -> tuple[Part, ...]:
+        """The parts that call a tool."""
         return tuple(part for part in self.parts if part.type == "tool-call")
 
     @property
     def tool_results(self) -> tuple[Part, ...]:
+        """The parts that hold the result of a tool call."""
         return tuple(part for part in self.parts if part.type == "tool-result")
 
     @property
@@ -517,6 +519,7 @@ class Artifact(Record):
 
     @property
     def full_path(self) -> str:
+        """Folder and name: "/notes/todo.md"."""
         return self.path + self.filename
 
 

@@ -48,8 +48,11 @@ def in_the_tree(store: Store, space_id: str) -> list[str]:
 
 
 class ApprovalContract:
+    """What is learned in a space that asks waits for a person, who confirms or rejects it."""
+
     @pytest.fixture
     def asking_id(self, store: Store) -> str:
+        """The id of a space that asks a person before a skill is used."""
         return asking(store)
 
     def test_a_new_skill_waits_and_nobody_meets_it(self, store: Store, asking_id: str) -> None:
@@ -342,6 +345,7 @@ class ProgressContract:
 
     @pytest.fixture
     def asking_id(self, store: Store) -> str:
+        """The id of a space that asks a person before a skill is used."""
         return asking(store)
 
     @staticmethod
@@ -410,6 +414,8 @@ class ProgressContract:
 
 
 class OutageContract:
+    """An outage of a model counts apart from failed attempts, and its work can be retried."""
+
     def test_an_outage_is_not_an_attempt(self, store: Store) -> None:
         talk(store)
         for n in range(3):

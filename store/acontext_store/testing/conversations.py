@@ -28,6 +28,8 @@ from .factories import (
 
 
 class SessionContract:
+    """Sessions are created, listed in pages, changed and deleted."""
+
     def test_a_session_is_given_back_as_it_was_made(self, store: Store) -> None:
         space_id = a_space(store)
         session = a_session(
@@ -233,6 +235,8 @@ class SessionContract:
 
 
 class MessageContract:
+    """Messages keep their order, their ids and their content, and are kept once."""
+
     def test_messages_keep_their_order_and_their_number(self, store: Store) -> None:
         done(store.create_session(a_session()))
         first = done(store.append("s1", [said("one"), said("two")]))

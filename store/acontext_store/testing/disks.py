@@ -35,6 +35,8 @@ def with_blob(sha256: str) -> Message:
 
 
 class DiskContract:
+    """Disks are created, listed and deleted, also the disk of a session."""
+
     def test_disks_are_listed_by_time(self, store: Store) -> None:
         ids = [a_disk(store, f"d{n}") for n in range(5)]
         page = done(store.disks(limit=3))
@@ -82,6 +84,8 @@ class DiskContract:
 
 
 class ArtifactContract:
+    """Files on disks are put, replaced, listed and deleted."""
+
     def test_a_file_comes_back_as_it_was_put(self, store: Store) -> None:
         a_disk(store)
         given = a_file(mime="text/markdown", meta={"author": "Zoë", "n": [1, None], "nul": "\0\ud800"})
@@ -193,6 +197,8 @@ class ArtifactContract:
 
 
 class BlobUseContract:
+    """The store knows which blobs a file or a message still refers to."""
+
     def test_a_blob_is_unused_when_its_last_file_goes(self, store: Store) -> None:
         a_disk(store)
         put(store, "/a", "/b")

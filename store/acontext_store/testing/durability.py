@@ -14,6 +14,8 @@ from .tenancy import TenantFixture
 
 
 class DurabilityContract:
+    """What was acknowledged is there after the store was closed and opened again."""
+
     def test_all_of_it_is_there_after_reopening(self, store: Store, open_store_again: Callable[[str], Store]) -> None:
         household = TenantFixture(store)
         before = household.everything()

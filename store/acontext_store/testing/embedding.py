@@ -47,8 +47,11 @@ def found(store: Store, space_id: str, **options: int | str) -> list[str]:
 
 
 class EmbedContract:
+    """Vectors of skills are due, written and read for one model and one size."""
+
     @pytest.fixture
     def space_id(self, store: Store) -> str:
+        """The id of a new space."""
         return a_space(store)
 
     def test_without_an_embedder_nothing_is_to_be_embedded(self, store: Store, space_id: str) -> None:

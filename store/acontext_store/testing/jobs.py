@@ -26,6 +26,8 @@ def _due_in(store: Store) -> float:
 
 
 class DueContract:
+    """An append makes the work of its session due, at the time that its options say."""
+
     def test_an_append_makes_its_session_due(self, store: Store) -> None:
         assert done(store.next_due(kinds=_BOTH)) is None
         talk(store)
@@ -89,6 +91,8 @@ class DueContract:
 
 
 class ClaimContract:
+    """A lane of due work has one owner at a time, for as long as the lease lasts."""
+
     def test_due_work_has_one_owner(self, store: Store, open_store_again: Callable[[str], Store]) -> None:
         talk(store)
         claim = claimed(store, "observe", "s1", owner="ann")
@@ -191,6 +195,8 @@ class ClaimContract:
 
 
 class ReleaseContract:
+    """A lane that is given back is due again, waits after an error, or is dead."""
+
     def test_work_given_back_undone_is_due_again(self, store: Store) -> None:
         talk(store)
         done(store.release(claimed(store, "observe", "s1")))

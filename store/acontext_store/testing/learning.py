@@ -49,6 +49,8 @@ def _waiting(store: Store, space_id: str) -> list[str]:
 
 
 class TaskContract:
+    """The tasks that an observer found are written with their messages, or not at all."""
+
     def test_tasks_are_kept_with_their_messages(self, store: Store) -> None:
         talk(store, count=5)
         first = a_task("t1", first_seq=1, last_seq=2, outcome=an_outcome(after_seq=2))
@@ -151,8 +153,11 @@ class TaskContract:
 
 
 class DigestContract:
+    """Finished tasks make the learn work of their space due, and are learned from once."""
+
     @pytest.fixture
     def space_id(self, store: Store) -> str:
+        """The id of a new space."""
         return a_space(store, "travel")
 
     def test_finished_tasks_make_their_space_due(self, store: Store, space_id: str) -> None:
@@ -248,8 +253,11 @@ class DigestContract:
 
 
 class SkillContract:
+    """Skills are written as versions, with their evidence and their search texts."""
+
     @pytest.fixture
     def space_id(self, store: Store) -> str:
+        """The id of a new space."""
         return a_space(store, "travel")
 
     def test_a_skill_is_learned(self, store: Store, space_id: str) -> None:
@@ -384,6 +392,7 @@ class HumanContract:
 
     @pytest.fixture
     def space_id(self, store: Store) -> str:
+        """The id of a new space."""
         return a_space(store, "travel")
 
     def _is_left_alone(self, store: Store, space_id: str, skill_id: str) -> None:
@@ -455,8 +464,11 @@ class HumanContract:
 
 
 class SearchContract:
+    """A search finds the skills of one space by their words, best first."""
+
     @pytest.fixture
     def space_id(self, store: Store) -> str:
+        """The id of a new space."""
         return a_space(store, "travel")
 
     def test_the_fitting_texts_are_found_best_first(self, store: Store, space_id: str) -> None:

@@ -21,6 +21,8 @@ def a_call(**fields: Any) -> ModelCall:
 
 
 class LedgerContract:
+    """The calls of models are logged once, and their costs summed."""
+
     def test_a_call_is_kept_as_it_was_logged_and_once(self, store: Store) -> None:
         call = a_call(
             space_id="k1",

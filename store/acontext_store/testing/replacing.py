@@ -29,6 +29,8 @@ def take(
 
 
 class ReplaceContract:
+    """A conversation that is imported again replaces the one before, where it differs."""
+
     @pytest.fixture
     def taught(self, store: Store) -> str:
         """A space that has learned from a conversation of two messages."""

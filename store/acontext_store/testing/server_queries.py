@@ -14,6 +14,8 @@ from .factories import a_body, a_session, a_space, a_task, an_edit, claimed, don
 
 
 class OneMessageContract:
+    """One message is read by its id, and its meta changed."""
+
     def test_a_message_is_found_by_its_id(self, store: Store) -> None:
         talk(store, count=3)
         assert [done(store.message("s1", f"s1-m{n}")) for n in (1, 2, 3)] == done(store.messages("s1")).items
@@ -48,6 +50,8 @@ class OneMessageContract:
 
 
 class ObservingContract:
+    """The counts of observed, running and waiting messages are right."""
+
     def test_messages_wait_are_looked_at_and_are_observed(self, store: Store) -> None:
         def status() -> tuple[int, int, int]:
             found = done(store.observing_status("s1"))
@@ -66,6 +70,8 @@ class ObservingContract:
 
 
 class PrincipalContract:
+    """Sessions are listed by the user on whose behalf they were held."""
+
     def test_sessions_of_one_person_can_be_listed(self, store: Store) -> None:
         for id, principal in (("s1", "ann"), ("s2", "bob"), ("s3", "ann"), ("s4", None)):
             done(store.create_session(a_session(id, principal=principal)))
@@ -87,6 +93,8 @@ def _renamed(store: Store, names: dict[str, str]) -> int:
 
 
 class ToolContract:
+    """The tools that skills call are listed, and renamed in all that was learned."""
+
     def _learned(self, store: Store, *steps: str, **fields: Any) -> str:
         space_id = a_space(store)
         talk(store, space_id=space_id)

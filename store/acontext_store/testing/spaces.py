@@ -25,6 +25,8 @@ def places(store: Store, space_id: str, parent_id: str | None = None) -> list[tu
 
 
 class SpaceContract:
+    """Spaces are created, named, listed, changed and deleted."""
+
     def test_a_space_is_given_back_as_it_was_made(self, store: Store) -> None:
         space = Space(id="sp", project_id=PROJECT, name="travel ✈", configs={"rules": ["a"]})
         assert done(store.create_space(space)) == space
@@ -93,8 +95,11 @@ class SpaceContract:
 
 
 class BlockContract:
+    """Folders, pages and skills form a tree in which each block has its place."""
+
     @pytest.fixture
     def space_id(self, store: Store) -> str:
+        """The id of a new space."""
         return a_space(store)
 
     def test_each_block_has_its_place(self, store: Store, space_id: str) -> None:

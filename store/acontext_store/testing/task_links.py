@@ -26,6 +26,8 @@ def linked(store: Store) -> list[str | None]:
 
 
 class LinkContract:
+    """Each message is linked to the tasks that it belongs to."""
+
     def test_messages_are_linked_one_by_one(self, store: Store) -> None:
         talk(store, count=6)
         tasks = [a_task("t1", first_seq=1, last_seq=5), a_task("t2", order=2, first_seq=2, last_seq=6)]

@@ -214,6 +214,8 @@ def _answer(call: Callable[[], Pending[Any]]) -> str:
 
 
 class TenancyContract:
+    """Nothing of one project can be read, changed or detected from another."""
+
     def test_every_method_is_asked(self, store: Store) -> None:
         asked = set(TenantFixture(store).calls(store))
         assert asked == {name for name in vars(Store) if not name.startswith("_")} - {"project_id"}
