@@ -18,9 +18,12 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PACKAGES = {"acontext_plugins": ROOT, "acontext_store": ROOT / "store", "acontext_adapters": ROOT / "adapters"}
 #: Where users, and those who extend this, import from: they reach the names in `__all__` of these modules
-#: (tests/test_public_names.py lists them), and the classes that the annotations of those names lead to.
+#: (tests/test_public_names.py lists most), and the classes that the annotations of those names lead to. Adapters are
+#: not among them: users call `learning`, and frameworks call the hooks that they document themselves.
 SURFACE = (
+    "acontext_adapters.testing",
     "acontext_plugins",
+    "acontext_plugins.agent",
     "acontext_plugins.client",
     "acontext_plugins.errors",
     "acontext_plugins.formats",

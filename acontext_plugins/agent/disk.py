@@ -34,10 +34,11 @@ class DiskContext:
 
     @property
     def asynchronous(self) -> bool:
+        """Whether the client is an `AsyncAcontext`."""
         return inspect.iscoroutinefunction(self.client.disks.artifacts.get)
 
     async def ask(self, method: Callable[..., Any], **options: Any) -> Any:
-        """Call a method of `client.disks.artifacts`, of whichever client."""
+        """Call a method of `client.disks.artifacts` with this disk, and await it where the client is asynchronous."""
         answer = method(self.disk_id, **options)
         return await answer if inspect.isawaitable(answer) else answer
 
@@ -46,9 +47,11 @@ class DiskTools(ToolPool[DiskContext]):
     """The pool of the tools of a disk."""
 
     def format_context(self, client: Acontext | AsyncAcontext, disk_id: str) -> DiskContext:
+        """The context that `execute_tool` wants, by the name that the `acontext` package has for it."""
         return DiskContext(client, disk_id)
 
     async def async_format_context(self, client: AsyncAcontext, disk_id: str) -> DiskContext:
+        """The context that `async_execute_tool` wants, by the name that the `acontext` package has for it."""
         return DiskContext(client, disk_id)
 
 

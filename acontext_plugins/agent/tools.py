@@ -14,13 +14,13 @@ Context = TypeVar("Context")
 
 
 class Arguments:
-    """What a model gave a tool. Values of a wrong type are read where it is clear what was meant."""
+    """The arguments of a model's tool call. A value of a wrong type is converted where its meaning is clear."""
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         self._given = given
 
     def text(self, name: str, default: str | None = None) -> str:
-        """Raises InvalidInput where it is missing and there is no default."""
+        """An argument as text. Raises InvalidInput where it is missing and there is no default."""
         value = self._given.get(name)
         if value is None:
             value = default
@@ -29,7 +29,7 @@ class Arguments:
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
     def number(self, name: str, default: int) -> int:
-        """Raises InvalidInput for what is no whole number."""
+        """An argument as a whole number, or `default` in the same unit (lines, bytes). Raises InvalidInput."""
         value = self._given.get(name)
         if value is None or value == "":
             return default
@@ -41,7 +41,7 @@ class Arguments:
 
 @dataclass(frozen=True, slots=True)
 class Tool(Generic[Context]):
-    """Something that a model may call."""
+    """A function that a model may call, with its description for the model."""
 
     name: str
     description: str
@@ -55,6 +55,7 @@ class Tool(Generic[Context]):
         return {"type": "function", "function": self.to_gemini_tool_schema()}
 
     def to_anthropic_tool_schema(self) -> Json:
+        """For Anthropic's Messages API."""
         return {"name": self.name, "description": self.description, "input_schema": self._schema()}
 
     def to_gemini_tool_schema(self) -> Json:
@@ -72,26 +73,28 @@ class Tool(Generic[Context]):
 class ToolPool(Generic[Context]):
     """Tools by name, offered together.
 
-    What a model does wrong (no such file, a missing argument) is told to the model, as the result of its call, so that
-    it can do better. What it cannot help (no database, no network) is raised.
+    A mistake of the model (no such file, a missing argument) is the result of its call, so that the model can correct
+    it. An error that the model cannot correct (no database, no network) is raised.
     """
 
     def __init__(self, *tools: Tool[Context]) -> None:
         self.tools = {tool.name: tool for tool in tools}
 
     def add_tool(self, tool: Tool[Context]) -> None:
+        """Add a tool, in place of one with its name."""
         self.tools[tool.name] = tool
 
     def remove_tool(self, tool_name: str) -> None:
-        """Raises InvalidInput for a name that is unknown."""
+        """Remove a tool. Raises InvalidInput for a name that is unknown."""
         self._tool(tool_name)
         del self.tools[tool_name]
 
     def extent_tool_pool(self, pool: ToolPool[Context]) -> None:
-        """Take in the tools of another pool."""
+        """Add the tools of another pool, in place of those with their names."""
         self.tools.update(pool.tools)
 
     def tool_exists(self, tool_name: str) -> bool:
+        """Whether the pool has a tool of that name."""
         return tool_name in self.tools
 
     def execute_tool(self, ctx: Context, tool_name: str, llm_arguments: Mapping[str, Any] | str) -> str:
@@ -103,17 +106,20 @@ class ToolPool(Generic[Context]):
         return _at_once(self._execute(ctx, tool_name, llm_arguments))
 
     async def async_execute_tool(self, ctx: Context, tool_name: str, llm_arguments: Mapping[str, Any] | str) -> str:
-        """The same for an asynchronous client."""
+        """Call a tool whose context has an asynchronous client. Raises InvalidInput as `execute_tool` does."""
         self._check_door(ctx, asynchronous=True)
         return await self._execute(ctx, tool_name, llm_arguments)
 
     def to_openai_tool_schema(self) -> list[Json]:
+        """All tools for OpenAI's chat completions."""
         return [tool.to_openai_tool_schema() for tool in self.tools.values()]
 
     def to_anthropic_tool_schema(self) -> list[Json]:
+        """All tools for Anthropic's Messages API."""
         return [tool.to_anthropic_tool_schema() for tool in self.tools.values()]
 
     def to_gemini_tool_schema(self) -> list[Json]:
+        """All tools as function declarations of Gemini."""
         return [tool.to_gemini_tool_schema() for tool in self.tools.values()]
 
     async def _execute(self, ctx: Context, tool_name: str, given: Mapping[str, Any] | str) -> str:

@@ -31,9 +31,11 @@ class RealEngine:
         return list(self.client.sessions.list(limit=200).items)
 
     def tasks(self, session: Session) -> list[Task]:
+        """The tasks of a session."""
         return list(self.client.sessions.get_tasks(session.id, limit=200).items)
 
     def messages(self, session: Session) -> Sequence[StoredMessage]:
+        """The stored messages of a session."""
         embedded = self.client.connection.opened()
         return embedded.loop.run(embedded.engine.messages(session.id)).items
 

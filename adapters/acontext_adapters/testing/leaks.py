@@ -19,7 +19,7 @@ class Census:
     tasks: frozenset[asyncio.Task[object]]
 
     def grown_since(self, before: Census, *, allowed: int) -> dict[str, int]:
-        """What has become more than `allowed` more; of tasks, any."""
+        """Counts that have grown by more than `allowed` items; of tasks, by any number."""
         grown = {name: count - before.objects[name] for name, count in self.objects.items()}
         grown["threads"] = self.threads - before.threads
         found = {name: count for name, count in grown.items() if count > allowed}

@@ -86,12 +86,14 @@ class MemoryClient:
 
     # -- RecordingClient
     def record(self, recording: Recording) -> None:
+        """Keep a recording in `recordings`, or raise `record_error`."""
         if self.record_error is not None:
             raise self.record_error
         with self._lock:
             self.recordings.append(recording)
 
     def recall(self, query: RecallQuery) -> Future[Recall]:
+        """Keep the query in `queries`, and answer it with `text`, or raise `recall_error`."""
         with self._lock:
             self.queries.append(query)
         if self.recall_error is not None:
@@ -129,6 +131,7 @@ class MemoryClient:
 
     @property
     def lines(self) -> list[str]:
+        """The messages of the only session in short, as `RecordedSession.lines`."""
         return self.session.lines
 
     @property
@@ -139,10 +142,10 @@ class MemoryClient:
 
 
 class ForwardingClient(MemoryClient):
-    """A real client's client, that keeps what goes through it as well.
+    """A client that forwards recordings and queries to a real client, and keeps them as well.
 
-    `opening` asks runs for patience: they wait for their skills as for a database that is being opened, not a
-    fraction of a second, so that a busy machine changes no test's result.
+    With `patient`, `opening` makes runs wait for their skills as long as for a database that is being opened, so that
+    a busy machine changes no test's result.
     """
 
     opening = True
@@ -153,19 +156,22 @@ class ForwardingClient(MemoryClient):
         self._client = client
 
     def record(self, recording: Recording) -> None:
+        """Keep a recording, and forward it."""
         super().record(recording)
         self._client.connection.record(recording)
 
     def recall(self, query: RecallQuery) -> Future[Recall]:
+        """Keep the query; the real client answers it."""
         super().recall(query)
         return self._client.connection.recall(query)
 
 
 class UnopenedClient(MemoryClient):
-    """A client that cannot be opened: whoever asks for its connection gets an exception."""
+    """A client that cannot be opened: reading its connection raises RuntimeError."""
 
     @property
     def connection(self) -> RecordingClient:
+        """Raises RuntimeError."""
         self._refuse()
 
     def _refuse(self) -> NoReturn:
