@@ -28,7 +28,7 @@ __all__ = ["Adapter", "client_or_default", "current_run", "learning", "loaded", 
 
 @runtime_checkable
 class Adapter(Protocol):
-    """How runs of one framework's objects are recorded.
+    """Records the runs of one framework's objects, and injects skills into them.
 
     `matches` must not import the framework: what is not in `sys.modules` cannot have made the object. `wrap` returns
     an object of the same type and leaves the one it is given as it is; wrapped again with the same options, it
@@ -37,7 +37,7 @@ class Adapter(Protocol):
 
     @property
     def name(self) -> str:
-        """What the adapter wraps, as `learning` says it in the error for an object that no adapter knows."""
+        """The kind of objects that the adapter wraps, for the error about an object that no adapter knows."""
 
     @property
     def priority(self) -> int:

@@ -36,7 +36,7 @@ MOST_EARLIER = 5
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What an observer looks at: a session from its `resume_seq` on, or a batch of its messages."""
+    """The input of an observer: a session from its `resume_seq` on, or a batch of its messages."""
 
     session: Session
     messages: Sequence[StoredMessage]

@@ -48,7 +48,7 @@ _current: ContextVar[Run | None] = ContextVar("acontext_run", default=None)
 
 
 class RecordingClient(Protocol):
-    """What a runtime needs of a client: to record, and to recall from any thread."""
+    """The part of a client that a runtime uses: recording, and recalling from any thread."""
 
     def record(self, recording: Recording) -> None:
         """Enqueue a recording. Must not block: an agent waits for it."""
@@ -138,7 +138,7 @@ class _Guard:
 
 
 class Runtime:
-    """What an adapter stands on: starts runs, guards the host."""
+    """Starts the runs of one wrapped object, and keeps errors of the memory from the host."""
 
     def __init__(self, options: RunOptions, client: HasConnection | RecordingClient) -> None:
         self.options = options
@@ -204,7 +204,7 @@ class Runtime:
 
 
 class Run:
-    """One run: its messages go to one session, and its outcome is said once."""
+    """One run: its messages go to one session, and its outcome is recorded once."""
 
     def __init__(
         self,
@@ -226,9 +226,9 @@ class Run:
         self.parent = outer
         #: Set once something other than the run's frame has been recorded in it or in a run adopted by it.
         self.has_content = False
-        #: What was asked of a container, to be recorded before the first tool call that is noted in it by hand.
+        #: Makes the request to a container as messages, which are recorded before its first `record_tool`.
         self.opening: Callable[[], Sequence[Message]] | None = None
-        #: Whether that has been recorded.
+        #: Whether `opening` has been recorded.
         self.opened = False
         self._recall = recall
         self._asking: Future[Recall] | None = None
@@ -389,7 +389,7 @@ class Run:
         return self._asking
 
     def _decide(self, found: Recall) -> None:
-        """What the whole run has: the first answer, or that there was none in time."""
+        """Keep the first answer for the whole run, or the fact that none came in time."""
         if self._recall is None:
             self._recall = found
 

@@ -133,10 +133,10 @@ class SearchItem(Record):
 
 
 class SpaceSearchResult(Record):
-    """What a search found; an empty list where nothing fits."""
+    """The result of a search; an empty list where no block fits."""
 
     cited_blocks: list[SearchItem]
-    #: What an agentic search found, in words; [1] is the first of the cited blocks.
+    #: The answer of an agentic search in words; [1] is the first of the cited blocks.
     final_answer: str | None = None
     #: Why an agentic search was answered as a fast one; None where it was not.
     fallback: str | None = None
@@ -189,7 +189,7 @@ class MessagesPage(Record):
     ids: list[str]
     has_more: bool = False
     next_cursor: str | None = None
-    #: What the items take, as `acontext_plugins.editing` counts.
+    #: The number of tokens of the items, as `acontext_plugins.editing` counts them.
     this_time_tokens: int = 0
     #: The last message that edit strategies saw; give it as `pin_at` next time, and the beginning stays the same.
     edit_at_message_id: str | None = None
@@ -200,7 +200,7 @@ class MessagesPage(Record):
 
 
 class TokenCounts(Record):
-    """What all messages of a session take."""
+    """The number of tokens that all messages of a session have."""
 
     total_tokens: int
 

@@ -49,49 +49,53 @@ class _Section(BaseModel):
 
 
 class RecorderSettings(_Section):
-    """What waits in memory on its way to the database."""
+    """Recordings that wait in memory until they are written to the database."""
 
     max_pending: int = Field(50_000, gt=0, description="recordings; more are dropped, counted and logged")
-    max_bytes: int = Field(128 * 1024 * 1024, gt=0, description="bytes (estimated); more are dropped likewise")
-    linger: float = Field(
-        0.025, ge=0, description="seconds that a recording waits for others, while the agent gets on with its work"
+    max_bytes: int = Field(
+        128 * 1024 * 1024, gt=0, description="bytes of recordings (estimated); more are dropped, counted and logged"
     )
-    inline_bytes: int = Field(256 * 1024, gt=0, description="longer texts go to the blob store")
+    linger: float = Field(
+        0.025,
+        ge=0,
+        description="seconds that a recording waits for others to be written with it; the agent does not wait",
+    )
+    inline_bytes: int = Field(256 * 1024, gt=0, description="bytes of a text; longer texts go to the blob store")
     close_timeout: float = Field(10.0, gt=0, description="seconds that closing waits for the database")
 
 
 class RedactionSettings(_Section):
     """Secrets are scrubbed before anything reaches the disk."""
 
-    enabled: bool = Field(True, description="false: secrets are kept as they were said")
+    enabled: bool = Field(True, description="false: secrets are stored as they are")
     pii: bool = Field(False, description="e-mail addresses, phone numbers and IBANs too")
 
 
 class DebounceWindow(NamedTuple):
-    """How long new messages wait for an observer."""
+    """How long new messages wait until they are observed."""
 
     #: Seconds without another message.
     quiet: float
     #: Seconds after the first of them, at the latest.
     max_wait: float
-    #: So many messages wait no longer; 0 = any number does.
+    #: The number of waiting messages at which they are observed at once; 0 = no number.
     buffer: int
 
 
 class ObserveSettings(_Section):
-    """When a conversation is looked at."""
+    """When a conversation is observed."""
 
     quiet: float = Field(1.0, ge=0, description="seconds without a new message")
     max_wait: float = Field(8.0, ge=0, description="seconds after the first new message, at the latest")
     model_quiet: float = Field(8.0, ge=0, description="the same as `quiet`, where a model observes: fewer calls")
     model_max_wait: float = Field(60.0, ge=0, description="the same as `max_wait`, where a model observes")
     buffer: int = Field(
-        16, gt=0, description="messages that a model is shown at once; so many are not waited longer for"
+        16, gt=0, description="new messages that are observed together; when so many wait, the model is called at once"
     )
     overflow: int = Field(16, ge=0, description="messages beyond `buffer` that go into the same call, at most")
-    progresses: int = Field(6, ge=0, description="notes on earlier progress that a model is shown")
+    progresses: int = Field(6, ge=0, description="notes on earlier progress in the prompt of the observing model")
     shown: int = Field(
-        60_000, ge=8_000, description="characters that a model is shown at once, about; long texts lose their middle"
+        60_000, ge=8_000, description="characters of messages in one prompt, about; long texts lose their middle"
     )
 
     def patience(self, *, model: bool) -> DebounceWindow:
@@ -102,7 +106,7 @@ class ObserveSettings(_Section):
 
 
 class ScoringRule(_Section):
-    """What makes a task worth learning in this project, judged by the model."""
+    """A reason for which a task is worth learning in this project, judged by the model."""
 
     description: str = Field(min_length=1)
     level: Literal["normal", "critical"] = Field("normal", description="1 point, or 3")
@@ -117,34 +121,38 @@ class LearnSettings(_Section):
     """When and how skills are made."""
 
     quiet: float = Field(
-        5.0, ge=0, description="seconds from a finished task to its lesson: what ends meanwhile is learned with it"
+        5.0, ge=0, description="seconds from a finished task to learning; tasks that end meanwhile are learned with it"
     )
     tasks: Literal["hard", "all"] = Field(
-        "hard", description="with a model: steps of tasks that were hard (2 points), or of all; preferences always"
+        "hard", description="with a model: learn steps from hard tasks (2 points), or from all; preferences from all"
     )
-    confirm: bool = Field(False, description="new skills wait for a person, in spaces that do not say otherwise")
+    confirm: bool = Field(
+        False, description="new skills wait for a person, in spaces whose configs do not say otherwise"
+    )
     scoring_rules: tuple[ScoringRule, ...] = Field(
-        (), description="with a model: what else makes a task worth learning, as a JSON list"
+        (), description="with a model: further rules that make a task worth learning, as a JSON list"
     )
-    batch: int = Field(64, gt=0, description="with a model: tasks of one lesson, which is written at once")
+    batch: int = Field(64, gt=0, description="with a model: tasks that are learned from together, in one transaction")
 
 
 class WorkerSettings(_Section):
     """Background work."""
 
-    enabled: bool = Field(True, description="false: this process leaves the work to others")
-    lease: float = Field(30.0, gt=0, description="seconds after which a silent worker's work is given to another")
-    concurrency: int = Field(4, gt=0, description="pieces of work at a time; with a model, `llm.concurrency` at least")
-    max_attempts: int = Field(8, gt=0, description="then the work waits for a person (`acontext retry`)")
+    enabled: bool = Field(True, description="false: this process leaves background jobs to other processes")
+    lease: float = Field(30.0, gt=0, description="seconds without a heartbeat after which another worker gets the job")
+    concurrency: int = Field(4, gt=0, description="jobs at a time; with a model, `llm.concurrency` at least")
+    max_attempts: int = Field(8, gt=0, description="attempts; then the job waits for a person (`acontext retry`)")
     backoff: float = Field(1.0, gt=0, description="seconds before the second attempt; doubles, with jitter")
     longest_backoff: float = Field(300.0, gt=0, description="seconds between two attempts, at most")
     longest_probe: float = Field(
-        60.0, gt=0, description="seconds between looks whether a model that does not answer is back, at most"
+        60.0, gt=0, description="seconds between two calls to a model that does not answer, at most"
     )
     longest_outage: float = Field(
-        7 * 86_400.0, gt=0, description="seconds that work waits for what is away; then it waits for a person"
+        7 * 86_400.0,
+        gt=0,
+        description="seconds that a job waits for a model that does not answer; then it waits for a person",
     )
-    idle: float = Field(1.0, gt=0, description="seconds between looks for work of other processes")
+    idle: float = Field(1.0, gt=0, description="seconds between looks for jobs that other processes have made due")
 
 
 class LLMSettings(_Section):
@@ -159,9 +167,11 @@ class LLMSettings(_Section):
     requests_per_minute: int = Field(0, ge=0, description="0 = no limit")
     tokens_per_minute: int = Field(0, ge=0, description="0 = no limit")
     daily_tokens: int = Field(
-        0, ge=0, description="of each space; then rules go on until the next day (UTC). 0 = no limit"
+        0, ge=0, description="tokens of each space; then rules go on until the next day (UTC). 0 = no limit"
     )
-    daily_cost: float = Field(0.0, ge=0, description="US dollars of each space, likewise. 0 = no limit")
+    daily_cost: float = Field(
+        0.0, ge=0, description="US dollars of each space; then rules go on until the next day (UTC). 0 = no limit"
+    )
     options: dict[str, Any] = Field(
         default_factory=dict, description="further arguments of litellm.acompletion, as JSON"
     )
@@ -173,7 +183,9 @@ class EmbeddingSettings(_Section):
     model: str = Field("", description='as LiteLLM names it, like "openai/text-embedding-3-small"; "" = words only')
     api_key: SecretStr | None = Field(None, description="or the variable of the provider, like OPENAI_API_KEY")
     base_url: str = Field("", description="an OpenAI-compatible endpoint instead of the provider's own")
-    dimensions: int | None = Field(None, gt=0, description="where the model can be asked for fewer")
+    dimensions: int | None = Field(
+        None, gt=0, description="numbers of a vector, where the model can be asked for fewer"
+    )
     timeout: float = Field(30.0, gt=0, description="seconds for one call")
     batch: int = Field(64, gt=0, description="texts of one call")
     threshold: float = Field(0.3, ge=-1, le=1, description="cosine similarity below which a skill does not fit")
@@ -182,15 +194,15 @@ class EmbeddingSettings(_Section):
 class SearchSettings(_Section):
     """Searches of a space with `mode="agentic"`."""
 
-    iterations: int = Field(16, gt=0, le=100, description="turns that a model has, where the search names no other")
-    timeout: float = Field(25.0, gt=0, description="seconds; then a fast search answers instead")
+    iterations: int = Field(16, gt=0, le=100, description="turns of the model, unless the search names another number")
+    timeout: float = Field(25.0, gt=0, description="seconds of an agentic search; then a fast search answers instead")
 
 
 class RemoteSettings(_Section):
-    """What waits while a server is away."""
+    """Recordings that wait on the disk while a server does not answer."""
 
-    spool: str = Field("~/.acontext/spool", description="the folder that recordings wait in")
-    spool_bytes: int = Field(1024 * 1024 * 1024, ge=0, description="more are dropped, counted and logged")
+    spool: str = Field("~/.acontext/spool", description="the folder in which recordings wait")
+    spool_bytes: int = Field(1024 * 1024 * 1024, ge=0, description="bytes; more are dropped, counted and logged")
     retry: float = Field(0.5, gt=0, description="seconds before the server is tried again; doubles, with jitter")
     longest_retry: float = Field(30.0, gt=0, description="seconds between two tries, at most")
 
@@ -223,17 +235,19 @@ class Settings(BaseSettings):
     )
 
     url: str = Field(
-        "", description='"" = ~/.acontext/acontext.db; sqlite:///path; http(s)://host:8029/api/v1; what a package opens'
+        "",
+        description='"" = ~/.acontext/acontext.db; sqlite:///path; http(s)://host:8029/api/v1; the URL of a backend',
     )
     api_key: SecretStr | None = Field(None, description="with a server's URL: the key that opens the project there")
     timeout: float = Field(32.0, gt=0, description="seconds that a request to a server may take")
     project: str = Field("default", description="whose data it is: projects do not see each other")
-    space: str | None = Field(None, description="where the LiteLLM proxy learns when it is told of no space")
+    space: str | None = Field(None, description="the space of the LiteLLM proxy for requests that name none")
     durability: Literal["normal", "full"] = Field(
-        "normal", description='what was written survives the death of the process; "full": of the machine, too'
+        "normal", description='"normal": written data survives a crash of the process; "full": of the machine, too'
     )
     public_url: str = Field(
-        "", description="where others reach this server: links to files begin with it, like https://example.org/api/v1"
+        "",
+        description="the address of this server for others, with which links to files begin: https://host/api/v1",
     )
     recorder: RecorderSettings = RecorderSettings()
     redaction: RedactionSettings = RedactionSettings()
@@ -243,7 +257,7 @@ class Settings(BaseSettings):
     llm: LLMSettings = LLMSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
     search: SearchSettings = SearchSettings()
-    prompts: str = Field("", description="a folder with prompts of your own, `NAME.md`; those it lacks are ours")
+    prompts: str = Field("", description="a folder with prompts of your own, `NAME.md`; a prompt that it lacks is ours")
     server: ServerSettings = ServerSettings()
     remote: RemoteSettings = RemoteSettings()
 

@@ -55,7 +55,7 @@ class Connection:
             return self._engine
 
     def after_fork(self) -> None:
-        """In a forked child: a lock that nobody holds, and none of the parent's handles."""
+        """Reset the lock and drop the parent's engine, in a forked child."""
         self._lock = threading.RLock()
         self._engine = None
 
@@ -91,7 +91,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 class BaseClient:
-    """What both clients share: settings, and the connection to the engine."""
+    """The settings of a client, and its connection to the engine: the base of both clients."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class BaseClient:
 
 
 class AsyncResource:
-    """Something that `AsyncAcontext` offers."""
+    """A part of `AsyncAcontext`: calls on the engine of its connection."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -122,7 +122,7 @@ class AsyncResource:
 
 
 class Resource:
-    """Something that `Acontext` offers: its asynchronous twin, waited for."""
+    """A part of `Acontext`: it calls its asynchronous twin and waits for the result."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -110,7 +110,7 @@ class PublicUrl(Record):
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file's bytes, to be given to somebody."""
+    """A file that is downloaded: its name, type and size, and a function that reads its bytes."""
 
     filename: str
     mime: str

@@ -94,7 +94,10 @@ def from_messages(messages: Iterable[Message], format: str = "openai") -> list[J
 
 
 def named_items(messages: Iterable[Message], format: str = "openai", *, lost: list[str] | None = None) -> list[Named]:
-    """The same, each item with the id of its message. What the format has no place for is named in `lost`."""
+    """A conversation in this format, each item with the id of its message.
+
+    Pieces that the format cannot hold are named in `lost`. Raises InvalidInput for an unknown format.
+    """
     known = find_format(format)
     if known.write_all is not None:
         return known.write_all(messages, lost=lost)

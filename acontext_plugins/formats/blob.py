@@ -64,7 +64,7 @@ def _paired(text: str) -> str:
 
 
 class Foreign(NamedTuple):
-    """Something in a message that a format does not have: how far into the message it stands, and how to say it."""
+    """A piece of a message that its format does not have: its depth in the message, its place and a description."""
 
     at: int
     where: str

@@ -13,7 +13,7 @@ from .turns import Named
 
 
 class Reader(Protocol):
-    """What one item says, as a Message. `fields` are set on it: id, run_id, created_at, meta.
+    """Reads one item as a Message. `fields` are set on it: id, run_id, created_at, meta.
 
     Raises InvalidInput that names the field, what was found there and what is accepted.
     """
@@ -22,7 +22,7 @@ class Reader(Protocol):
 
 
 class Writer(Protocol):
-    """A conversation, each item with the id of its message. What the format has no place for is named in `lost`."""
+    """Writes a conversation, each item with the id of its message; pieces without a place are named in `lost`."""
 
     def __call__(self, messages: Iterable[Message], /, *, lost: list[str] | None = None) -> list[Named]: ...
 

@@ -77,7 +77,7 @@ def from_responses(blob: object, **fields: Any) -> Message:
 
 
 def from_response_output(items: Iterable[object], **fields: Any) -> list[Message]:
-    """What one response of a model said: its thoughts, words and calls together are one assistant message.
+    """The output of one response as one assistant message: reasoning, text and calls together.
 
     Results that stand among them are messages of their own. `fields` are set on the first message.
     """

@@ -1,4 +1,4 @@
-"""What is asked of a model, what it answers, and what that cost.
+"""Requests to a model, its replies, and their cost.
 
 Messages, tools and tool calls have the shapes of OpenAI's chat completions.
 """
@@ -16,7 +16,7 @@ Job = ModelJob
 
 
 class Purpose(Record):
-    """On whose behalf a model is asked: what the ledger and the budgets go by."""
+    """The job, space and session that a model is called for: ledger and budgets count by them."""
 
     job: Job
     space_id: str | None = None
@@ -64,7 +64,7 @@ class Request(Record):
 
 
 class Reply(Record):
-    """What a model answered."""
+    """The answer of a model: text, tool calls, or both; and its usage."""
 
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()

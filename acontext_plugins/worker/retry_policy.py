@@ -1,7 +1,7 @@
-"""Retry policy: what becomes of work that could not be done, and when to stop asking somebody who does not answer.
+"""Retry policy: when a failed job is tried again, and when a service that does not answer is not called any more.
 
-Work that fails is tried again a few times, then it waits for a person. Work that could not even be tried, because a
-model (or whatever it needs) was away, has not failed: it waits until that is back.
+A job that fails is tried again a few times, then it waits for a person. A job that could not be tried, because a model
+or another service did not answer, has not failed: it waits until the service answers again.
 """
 
 from __future__ import annotations
@@ -29,24 +29,25 @@ from ..settings import WorkerSettings
 
 log = logging.getLogger("acontext")
 
-#: Somebody answered, and would answer so again: the work itself is the trouble.
+#: Errors in which the service answered, and would give the same answer again: the job itself fails.
 _ANSWERS = (InvalidAnswer, PromptTooLong, Refused)
 _AWAY = (LearningUnavailable, StoreUnavailable, TimeoutError, ConnectionError)
 _LONGEST_WAIT = 86_400.0
-#: An outage that somebody waits through: so many times in a row without an answer, and so many seconds to the next try.
+#: A flush waits through a short outage: at most so many calls in a row without an answer, and so many seconds to the
+#: next try.
 BLIPS, SOON = 2, 5.0
 _LONGEST_REASON = 300
 _DOING: dict[LaneKind, str] = {"observe": "observing", "learn": "learning", "embed": "embedding"}
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether the work was not tried, because something that it needs was away."""
+    """Whether the error means that a service which the job needs did not answer."""
     return isinstance(error, _AWAY) and not isinstance(error, _ANSWERS)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of work that was not done."""
+    """When a job that was not done is tried again, in seconds, or that it is not (`dead`)."""
 
     error: str
     retry_in: float
@@ -70,7 +71,7 @@ def judge(claim: Claim, error: Exception, settings: WorkerSettings) -> Verdict:
 
 
 def reason_of(error: BaseException) -> str:
-    """One line that holds nothing of a conversation: the words of errors that are not ours are not passed on."""
+    """The error in one line without any text of a conversation: of a foreign error only its class and its place."""
     if isinstance(error, AcontextError):
         return " ".join(str(error).split())[:_LONGEST_REASON]
     frames = traceback.extract_tb(error.__traceback__)
@@ -79,7 +80,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def _wait(error: BaseException) -> float:
-    """The seconds that whoever did not answer asked for, and a little more; 0 where that is no time."""
+    """The seconds that the service asked us to wait (`retry_after`), and a little more; 0 where it gave no time."""
     asked = getattr(error, "retry_after", None)
     if not isinstance(asked, (int, float)) or not math.isfinite(asked) or asked <= 0:
         return 0.0
@@ -87,9 +88,10 @@ def _wait(error: BaseException) -> float:
 
 
 class CircuitBreaker:
-    """Keeps one kind of work from being claimed while what it needs is away, but for one piece at a time to find out.
+    """Stops the claiming of one kind of job while the service that it needs does not answer (an open breaker).
 
-    An outage is told of once, and so is its end. One that comes back within `longest` seconds is the same outage.
+    One job at a time probes the service meanwhile. The beginning and the end of an outage are logged once each. An
+    outage that begins within `longest` seconds of the end of another is the same outage.
     """
 
     def __init__(
@@ -100,15 +102,15 @@ class CircuitBreaker:
         self._clock = clock
         self._since: float | None = None
         self._ended = -math.inf
-        #: Pauses of this outage, and of the one that it goes on with.
+        #: Pauses of this outage, and of the earlier one that it continues.
         self._pauses = 0
         self._again_at = 0.0
-        #: Not before that, even where somebody would like to know.
+        #: The earliest time of the next probe, even where a caller waits for it.
         self._not_before = 0.0
         self._probe: int | None = None
-        #: Times in a row that nobody answered, since it opened.
+        #: Calls in a row without an answer, since the breaker opened.
         self._failed = 0
-        #: Why nothing is claimed; "" while it is.
+        #: Why no job is claimed; "" while jobs are.
         self.reason = ""
 
     @property
@@ -117,32 +119,35 @@ class CircuitBreaker:
 
     @property
     def wait(self) -> float:
-        """Seconds until a piece of work may find out whether the outage is over."""
+        """Seconds until a job may probe the service again."""
         if self._since is None:
             return 0.0
         return math.inf if self._probe is not None else max(0.0, self._again_at - self._clock())
 
     @property
     def failed(self) -> int:
-        """Times in a row that nobody has answered; 0 while work is claimed."""
+        """The number of calls in a row without an answer; 0 while jobs are claimed."""
         return 0 if self._since is None else self._failed
 
     def is_lasting(self, known: int) -> bool:
-        """Whether it is more than a blip, for somebody who came when it had failed `known` times: they saw one try."""
+        """Whether the outage is long enough to stop waiting for its end.
+
+        `known` is the number of failed calls when the caller began to wait: it has to see one more call fail.
+        """
         if 0 < self.wait < math.inf and self._not_before - self._clock() > SOON:
             return True
         return self.failed > BLIPS and self.failed != known
 
     def probes_with(self, claim: Claim) -> None:
-        """This is the piece of work that finds out."""
+        """Let this job probe the service."""
         self._probe = claim.token
 
     def lets(self, claim: Claim) -> bool:
-        """Whether this work, which has been claimed, is to be tried."""
+        """Whether a claimed job may be tried: the breaker is closed, or the job is the probe."""
         return self._since is None or self._probe == claim.token
 
     def on_outage(self, claim: Claim, error: Exception) -> None:
-        """Nobody answered."""
+        """A job got no answer: open the breaker, or keep it open for longer."""
         moment = self._clock()
         if self._since is None:
             known = moment - self._ended < self._backoff.longest
@@ -151,7 +156,7 @@ class CircuitBreaker:
             self._put_off(moment, self._backoff.ceiling(self._pauses), error)
             if not known:
                 log.warning(
-                    "acontext: %s waits: %s; it goes on by itself when this is over (`acontext doctor` tells)",
+                    "acontext: %s waits: %s; it goes on by itself when the outage is over (see `acontext doctor`)",
                     self._doing,
                     reason_of(error),
                 )
@@ -168,7 +173,7 @@ class CircuitBreaker:
         self._again_at = moment + max(pause, asked)
 
     def on_success(self, claim: Claim) -> None:
-        """Somebody did: it is over. Who was asked before it began only gives hope."""
+        """A job got its answer. The answer to a probe closes the breaker; one to an earlier call makes a probe due."""
         if self._since is not None and self._probe == claim.token:
             moment = self._clock()
             log.info("acontext: %s goes on, after %.0f seconds", self._doing, moment - self._since)
@@ -178,30 +183,30 @@ class CircuitBreaker:
         self.probe_finished(claim)
 
     def probe_finished(self, claim: Claim) -> None:
-        """It ended without telling."""
+        """The probe ended without an answer or an outage: the next job may probe."""
         if self._probe == claim.token:
             self._probe = None
 
     def probe_now(self) -> None:
-        """A person thinks that it is over: find out now."""
+        """Make a probe due now: a person says that the outage is over."""
         self._again_at = self._clock()
 
     def probe_soon(self) -> None:
-        """Somebody waits for it: find out as soon as that is polite."""
+        """Make a probe due as early as the service allows: a caller waits for it."""
         self._again_at = min(self._again_at, self._not_before)
 
 
 class WaitPolicy:
-    """Of somebody who waits for work: through blips, not through outages, and not for what fails by itself."""
+    """Decides for a flush which jobs it waits for: through short outages, not through long ones or failures."""
 
     def __init__(self, breakers: Mapping[LaneKind, CircuitBreaker]) -> None:
         self._breakers = breakers
         self._known = {kind: breaker.failed for kind, breaker in breakers.items()}
-        #: Failures and outages of each piece of work when it was first looked at.
+        #: Failures and outages of each job when the flush saw it first.
         self._before: dict[tuple[LaneKind, str], tuple[int, int]] = {}
 
     def should_wait(self, lane: Lane) -> bool:
-        """Whether to wait for this, and to have it tried at once."""
+        """Whether to wait for the job of this lane, and to have it tried at once."""
         attempts, outages = self._before.setdefault((lane.kind, lane.key), (lane.attempts, lane.outages))
         if lane.owner is not None:
             return True  # it is being done; where that worker has died, the next one gets it soon, as another attempt

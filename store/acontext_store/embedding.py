@@ -46,9 +46,9 @@ class VectorOps(Record):
 
 
 class VectorChanges(NamedTuple):
-    """What has changed in the vectors of a space."""
+    """Changes in the vectors of a space since a stamp."""
 
-    #: Where the next question goes on; it has grown where anything changed, also where vectors went.
+    #: The `after` of the next read; it has grown where vectors were written or removed.
     stamp: int
     #: Vectors that there are now in all; None where nothing has changed.
     total: int | None

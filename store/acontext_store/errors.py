@@ -107,7 +107,7 @@ class InvalidAnswer(LearningUnavailable):
 
 
 class PromptTooLong(LearningUnavailable):
-    """What was asked is more than the model can read at once: ask for less."""
+    """The request is longer than the context of the model: ask for less."""
 
     code = "prompt_too_long"
 

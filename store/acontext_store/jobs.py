@@ -21,9 +21,9 @@ class Claim(Record):
     token: int
     #: How often this work has failed since it was last done.
     attempts: int = 0
-    #: How often it could not be tried, because something that it needs was away.
+    #: How often a service that it needs did not answer.
     outages: int = 0
-    #: The Unix time of the first of these.
+    #: The Unix time (seconds) of the first failure or outage since it was last done.
     failing_since: float | None = None
 
 
@@ -37,17 +37,17 @@ class Lane(Record):
     owner: str | None = None
     lease_until: float = 0.0
     token: int = 0
-    #: How often it has failed since it was last done.
+    #: How often the work has failed since it was last done.
     attempts: int = 0
-    #: How often it could not be tried, because something that it needs was away.
+    #: How often a service that it needs did not answer.
     outages: int = 0
-    #: The Unix time of the first of these.
+    #: The Unix time (seconds) of the first failure or outage since it was last done.
     failing_since: float | None = None
     last_error: str | None = None
     dead_at: float | None = None
-    #: What there is to tell of how it was last done.
+    #: A remark about how the work was last done.
     note: str | None = None
-    #: Nothing is to be done: it is told for its note only.
+    #: Nothing is to be done: the lane is listed for its note only.
     idle: bool = False
     #: The space of that session, or that space.
     space_id: str | None = None
@@ -91,7 +91,7 @@ class ObservingStatus(Record):
 
 
 class StoreStats(Record):
-    """What is kept, for `acontext doctor`."""
+    """Counts of what the store holds, for `acontext doctor`."""
 
     schema_version: str
     sessions: int

@@ -25,7 +25,7 @@ COST_BY: tuple[CostBy, ...] = tuple(COST_FIELDS)
 
 
 class ModelCall(Record):
-    """One call of a model, answered or not. It holds nothing of what was said."""
+    """One call of a model, answered or not. The row holds no text of the request or the answer."""
 
     id: str = Field(default_factory=new_id)
     job: ModelJob
@@ -48,7 +48,7 @@ class ModelCall(Record):
 
 
 class Cost(Record):
-    """What calls took together. Of `space_id` to `day`, those are set that the sums are told apart by."""
+    """A sum over model calls. Of the fields from `space_id` to `day`, those are set by which the sums are split."""
 
     #: None also for calls on behalf of no space.
     space_id: str | None = None

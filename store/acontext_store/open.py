@@ -59,7 +59,7 @@ def open_secret(url: str) -> bytes:
 
 
 def database_key(url: str) -> str:
-    """What tells a database from others, however its URL is spelled. Raises InvalidInput where nothing opens it."""
+    """The key of a database, the same for all spellings of its URL. Raises InvalidInput where no backend opens it."""
     return backend_of(url).key_of(url)
 
 

@@ -150,7 +150,7 @@ class StoredMessage(Message):
 
 
 class Outcome(Record):
-    """How a run, or all of a session so far, ended, and who says so."""
+    """How a run, or all of a session so far, ended; and the source of that claim."""
 
     id: str = Field(default_factory=new_id)
     status: OutcomeStatus
@@ -173,7 +173,7 @@ Change = Literal["messages", "outcome", "principal", "space"]
 
 
 class Appended(Record):
-    """What an append did: the ids that are kept now, and how many of them are new."""
+    """The result of an append: the ids that are kept now, and how many of them are new."""
 
     session_id: str
     message_ids: tuple[str, ...]
@@ -184,7 +184,7 @@ class Appended(Record):
 
 
 class TaskData(TypedDict):
-    """What a task is about, as the wire has it."""
+    """The description of a task, as the REST API has it."""
 
     task_description: str
     progresses: NotRequired[list[str]]
@@ -193,7 +193,7 @@ class TaskData(TypedDict):
 
 
 class Task(Record):
-    """One request of a user, and what became of it."""
+    """One request of a user, and its outcome."""
 
     id: str
     session_id: str
@@ -219,7 +219,7 @@ class MessageLink(Record):
 
 
 class TaskOps(Record):
-    """What an observer decided about a session. Applied in one transaction, or not at all."""
+    """The changes to a session that an observer decided on. Applied in one transaction, or not at all."""
 
     session_id: str
     #: Tasks to insert, or to replace where the id is known.
@@ -241,7 +241,7 @@ class TaskOps(Record):
 
 
 class Space(Record):
-    """Where skills gather."""
+    """A named place where sessions teach skills and runs read them."""
 
     id: str
     project_id: str
@@ -291,7 +291,7 @@ class Evidence(Record):
 
 
 class SkillBody(Record):
-    """What a skill says. Two bodies are the same when their `hash` is."""
+    """The content of a skill. Two bodies are the same when they have the same `hash`."""
 
     use_when: str
     preferences: str = ""
@@ -310,7 +310,7 @@ class SkillBody(Record):
 
 
 class Skill(Record):
-    """Something learned, and when it applies: a block of type sop, at its newest version."""
+    """A learned procedure, and when to use it: a block of type sop, at its newest version."""
 
     id: str
     project_id: str
@@ -349,7 +349,7 @@ class MadeBy(Record):
 
 
 class SkillVersion(Record):
-    """One state that a skill has had. Rows of this kind are only ever added."""
+    """One state of a skill. Versions are added, and never changed or removed while the skill exists."""
 
     skill_id: str
     version: int
@@ -375,7 +375,7 @@ class SearchText(Record):
 
 
 class Episode(Record):
-    """What one finished task leaves for the learner: no raw conversation, only what was abstracted from it."""
+    """The abstract of one finished task, from which skills are learned: it holds no raw conversation."""
 
     task_id: str
     session_id: str
@@ -403,7 +403,7 @@ class SkillEdit(Record):
 
 
 class SkillOps(Record):
-    """What a learner decided about a space. Applied in one transaction, or not at all.
+    """The changes to a space that a learner decided on. Applied in one transaction, or not at all.
 
     Skills that a human owns or has edited are never changed by it: the store drops such edits and counts them.
     """
@@ -424,7 +424,7 @@ class SkillOps(Record):
 
 
 class Proposal(Record):
-    """What was learned and waits until a person confirms or rejects it: a new skill, or a new version of one."""
+    """A new skill, or a new version of one, that waits until a person confirms or rejects it."""
 
     #: Of exactly this text: what says something else has another id.
     id: str
@@ -457,7 +457,7 @@ class SearchHit(Record):
 
 
 class Injection(Record):
-    """What a run was given, or what was withheld from it."""
+    """The skills that a run was shown, or that were withheld from it."""
 
     id: str = Field(default_factory=new_id)
     space_id: str
@@ -524,7 +524,7 @@ class Artifact(Record):
 
 
 class ArtifactListing(Record):
-    """What stands directly in a folder, by name: files, and the names of folders without slashes."""
+    """The files directly in a folder, and the names of its folders (without slashes), by name."""
 
     artifacts: list[Artifact]
     directories: list[str]

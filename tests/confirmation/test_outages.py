@@ -130,8 +130,8 @@ def test_an_outage_is_logged_once_and_so_is_its_end(embedded: EmbeddedEngine, ca
     record(embedded, 30)
     embedded.loop.run(rounds(doing, 100))
     assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == [
-        "acontext: observing waits: the model cannot be reached; it goes on by itself when this is over "
-        "(`acontext doctor` tells)"
+        "acontext: observing waits: the model cannot be reached; it goes on by itself when the outage is over "
+        "(see `acontext doctor`)"
     ]
     model.trouble = None
     until(lambda: embedded.loop.run(embedded.engine.flush(30)))

@@ -77,7 +77,7 @@ def _without_text(message: BaseMessage, text: str) -> BaseMessage:
 
 
 def restored(value: Any, text: str, originals: Sequence[BaseMessage]) -> Any:
-    """What a node gives, with the host's own messages where ones that hold the text have found their way into it."""
+    """The output of a node with the host's own messages in place of copies into which skills were injected."""
     ours = {message.id: message for message in originals if message.id is not None and by_user(message)}
     return _without(value, text, ours)
 

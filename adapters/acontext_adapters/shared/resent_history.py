@@ -365,7 +365,7 @@ def _fresh(ledger: _SentHistory, keys: Sequence[bytes], digest: bytes) -> tuple[
 
 
 def _without(keys: Sequence[bytes], start: int, loose: Sequence[bytes]) -> list[int]:
-    """Positions from `start` on, without the results right there that are known."""
+    """Positions of the new items from `start` on: all but the tool results at its beginning that are in `loose`."""
     known = Counter(loose)
     fresh = []
     for at in range(start, len(keys)):
