@@ -40,7 +40,7 @@ class Acontext(BaseClient):
         `project` names whose data it is (None = "default"). `settings` come instead of both, and of the environment.
         `llm` and `embedder` come instead of the models that the settings name. Raises InvalidInput for settings that
         cannot be, or that differ from those of an open client of the same database; StoreUnavailable where the
-        database cannot be opened, IncompatibleStore where another version wrote it, Unauthorized for a wrong key.
+        database cannot be opened, IncompatibleStore where another version of this package wrote it.
         """
         super().__init__(url, project, settings, llm, embedder)
         self.sessions = Sessions(self.connection)
