@@ -514,7 +514,7 @@ def report(status: Literal["success", "failed"], reason: str = "") -> None:
     """
     run = _current.get()
     if run is None:
-        _outside.warning(status, "acontext: report(%r) was called outside of a run, so it is about nothing", status)
+        _outside.warning(status, "acontext: report(%r) was called outside of a run, so it changes nothing", status)
         return
     while run.parent is not None:
         run = run.parent

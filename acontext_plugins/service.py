@@ -138,7 +138,7 @@ class SpaceSearchResult(Record):
     cited_blocks: list[SearchItem]
     #: The answer of an agentic search in words; [1] is the first of the cited blocks.
     final_answer: str | None = None
-    #: Why an agentic search was answered as a fast one; None where it was not.
+    #: Why a fast search answered instead of an agentic one; None where it did not.
     fallback: str | None = None
 
 

@@ -82,7 +82,7 @@ async def _replace_string(ctx: DiskContext, arguments: Arguments) -> str:
     path, filename = _folder(arguments), arguments.text("filename")
     old, new = arguments.text("old_string"), arguments.text("new_string")
     if not old:
-        raise InvalidInput("old_string is empty: say what is to be replaced")
+        raise InvalidInput("old_string is empty: give the text to replace")
     for _ in range(_ATTEMPTS - 1):
         with contextlib.suppress(Conflict):  # another call has changed it meanwhile: what that wrote must not be lost
             return await _replaced(ctx, path, filename, old, new)

@@ -108,6 +108,6 @@ class Grep:
 
 def _check(pattern: str, what: str) -> None:
     if not isinstance(pattern, str) or not pattern.strip():
-        raise InvalidInput(f"the {what} is empty: say what is looked for")
+        raise InvalidInput(f"the {what} is empty: give a pattern")
     if len(pattern) > _LONGEST:
         raise InvalidInput(f"the {what} is longer than {_LONGEST} characters: write a shorter one")

@@ -42,7 +42,7 @@ class SkillApproval:
         data = None if experience_data is None else _changed(experience_data)
         if not save:
             if data is not None:
-                raise InvalidInput("experience_data is what to save: leave it out, or give save=true")
+                raise InvalidInput("experience_data goes with save=true alone: leave it out, or give save=true")
             await self.store.reject(space_id, confirmation_id)
             return None
         waiting = await self.store.proposals(space_id)

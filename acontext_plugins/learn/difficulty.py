@@ -86,7 +86,7 @@ def rules_of(space: Space, rules: Sequence[ScoringRule]) -> list[ScoringRule]:
         try:
             found.append(ScoringRule.model_validate(item))
         except ValidationError:
-            log.warning("acontext: space %s has a scoring rule that cannot be taken; it is left out", space.id)
+            log.warning("acontext: space %s has an invalid scoring rule, which is ignored", space.id)
     return found[:MOST_RULES]
 
 

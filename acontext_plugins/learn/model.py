@@ -150,7 +150,9 @@ class ModelLearner:
         )
         for item in proven:
             if item.dropped:
-                log.info("acontext: not proven of what %s answered: %s", self._llm.model, dict(item.dropped))
+                log.info(
+                    "acontext: statements of %s without evidence were dropped: %s", self._llm.model, dict(item.dropped)
+                )
         return proven
 
     # -- deciding

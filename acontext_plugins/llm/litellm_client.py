@@ -298,7 +298,7 @@ class LiteLLMEmbedder:
             found, length = [], 0.0
         wanted = self._settings.dimensions
         if not math.isfinite(length) or not length:
-            raise InvalidAnswer(f"{self.model} made a vector that is none: take another model")
+            raise InvalidAnswer(f"{self.model} made an invalid vector (all zeros, or not finite): take another model")
         if wanted is not None and len(found) != wanted:
             raise InvalidAnswer(
                 f"{self.model} made vectors of {len(found)} dimensions, not {wanted}: set embedding.dimensions to that"

@@ -64,5 +64,5 @@ class TaskAnswer(BaseModel):
     @classmethod
     def _says_something(cls, given: Any) -> Any:
         if isinstance(given, dict) and not given.keys() & cls.model_fields.keys():
-            raise ValueError(f"none of {', '.join(cls.model_fields)} is there; leave those empty that are")
+            raise ValueError(f"none of {', '.join(cls.model_fields)} is there; give an empty list for an empty field")
         return given

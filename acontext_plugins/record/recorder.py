@@ -254,7 +254,7 @@ class Recorder:
             try:
                 self._write(entries)
             except Exception:
-                log.exception("acontext: the recorder met something unexpected; %d recordings are lost", len(entries))
+                log.exception("acontext: the recorder failed unexpectedly; %d recordings are lost", len(entries))
                 self._forget(entries, Closed("the recorder failed"))
             for event in events:
                 event.set()

@@ -198,13 +198,13 @@ class RemoteRecorder:
                 elif self._behind and time.monotonic() >= self._next_try:
                     self._drain()
             except Exception as error:
-                log.exception("acontext: the recorder met something unexpected; %d recordings are lost", len(entries))
+                log.exception("acontext: the recorder failed unexpectedly; %d recordings are lost", len(entries))
                 self._fail(entries, AcontextError(f"the recorder failed: {error}"))
             for call in calls:
                 try:
                     call()
                 except Exception:
-                    log.exception("acontext: the recorder met something unexpected")
+                    log.exception("acontext: the recorder failed unexpectedly")
             if stop:
                 if self._held:
                     self._fail(self._held, StoreUnavailable("the server is away, and the spool cannot keep it"))

@@ -149,9 +149,9 @@ class EmbeddingIndex:
         except Exception as error:
             known = isinstance(error, AcontextError)  # their own words are enough
             if known:
-                log.debug("acontext: words alone answer: %r", error)
+                log.debug("acontext: the search goes by words alone: %r", error)
             else:
-                self._log.warning(type(error).__name__, "acontext: words alone answer: %r", error)
+                self._log.warning(type(error).__name__, "acontext: the search goes by words alone: %r", error)
             return None
 
     async def _vector_of(self, space_id: str, query: str, patience: float) -> Floats | None:
@@ -173,7 +173,7 @@ class EmbeddingIndex:
         except Exception as error:
             pause = getattr(error, "retry_after", None) or PAUSE
             self._paused_until = time.monotonic() + pause
-            self._log.warning("paused", "acontext: words alone answer searches for %.0f seconds: %s", pause, error)
+            self._log.warning("paused", "acontext: searches go by words alone for %.0f seconds: %s", pause, error)
             return None
         vector: Floats = found[0]
         self._known[text] = vector

@@ -184,7 +184,7 @@ class SkillSearch:
                 return await self._on_loop(self._by_model(self.llm, space_id, query, limit, turns))
             except LearningUnavailable as error:
                 fallback = str(error)
-                _limited.warning("agentic", "acontext: an agentic search was answered as a fast one: %s", error)
+                _limited.warning("agentic", "acontext: a fast search answered instead of an agentic one: %s", error)
         threshold = None if semantic_threshold is None else 1.0 - semantic_threshold
         skills = await self.find_skills(space_id, query, limit=limit, threshold=threshold)
         items = [cited(skill, score) for skill, score in skills]
@@ -238,6 +238,6 @@ class SkillSearch:
 
 def _check(query: str, limit: int) -> None:
     if not query.strip():
-        raise InvalidInput("the query is empty: say what is about to be done")
+        raise InvalidInput("the query is empty: describe the task that skills are wanted for")
     if not 1 <= limit <= 50:
         raise InvalidInput(f"limit is {limit}: it must be 1 to 50")

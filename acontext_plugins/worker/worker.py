@@ -292,7 +292,9 @@ class Worker:
 
     async def _embed_space(self, claim: Claim) -> None:
         if self._embed is None or not await self._embed(claim):
-            log.warning("acontext: another process embeds this project's skills with another model: here, words search")
+            log.warning(
+                "acontext: another process embeds this project's skills with another model: here, search goes by words"
+            )
             self.kinds = _KINDS
             await self._store.release(claim)
 

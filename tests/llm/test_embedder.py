@@ -79,10 +79,10 @@ async def test_texts_that_endpoints_choke_on() -> None:
     ("vectors", "words"),
     [
         ([[1.0]], "1 vectors of 2 texts"),
-        ([[0.0], [0.0]], "vector that is none"),
-        ([[], []], "vector that is none"),
+        ([[0.0], [0.0]], "made an invalid vector"),
+        ([[], []], "made an invalid vector"),
         ([[1.0], [1.0, 2.0]], "different sizes"),
-        ([["x"], [1.0]], "none|no answer"),
+        ([["x"], [1.0]], "invalid vector|no answer"),
     ],
 )
 async def test_vectors_that_are_none_are_refused(vectors: list[Any], words: str) -> None:

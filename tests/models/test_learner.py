@@ -356,7 +356,7 @@ async def test_a_space_may_have_rules_of_its_own(tmp_path: Path, caplog: pytest.
         with caplog.at_level(logging.WARNING, logger="acontext"):
             await at.learn(order("a", hard=False))
         assert (await at.skill()).score_reasons == ("money moves", "it is urgent")
-        assert "a scoring rule that cannot be taken" in caplog.text
+        assert "an invalid scoring rule" in caplog.text
 
 
 async def test_the_four_signals_are_counted_by_code(tmp_path: Path) -> None:

@@ -256,7 +256,7 @@ class Writer:
         if not self._said_log:
             self._said_log = True
             log.warning(
-                "acontext: the write-ahead log of %s was deleted while it was in use: what it held was moved to the "
+                "acontext: the write-ahead log of %s was deleted while it was in use: its content was moved to the "
                 "database",
                 self.path,
             )
