@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from acontext_plugins import Acontext, AsyncAcontext, FileUpload
-from acontext_plugins.client import disks
+from acontext_plugins.client import disks, resources
 from acontext_plugins.errors import InvalidInput, NotFound, StoreUnavailable
 from acontext_plugins.files import Grep
 from acontext_plugins.files.service import ARTIFACT_INFO
@@ -50,7 +50,7 @@ def test_both_doors_have_the_same_methods_with_the_same_signatures(name: str) ->
             if not method.startswith("_")
         }
 
-    assert public(getattr(disks, name)) == public(getattr(disks, f"Async{name}"))
+    assert public(getattr(resources, name)) == public(getattr(disks, f"Async{name}"))
 
 
 def test_the_seeds_artifact_snippet_runs_with_another_constructor(client: Acontext) -> None:
