@@ -256,7 +256,7 @@ class Service(FileService, Protocol):
 
     Lists come in pages: `limit` is the most items of a page, `cursor` the `next_cursor` of the page before;
     `time_desc` gives the newest first. A cursor or a limit that cannot be raises InvalidInput; an id that the project
-    does not have raises NotFound, in every method that takes one. `sort` is a position among siblings, from 0.
+    does not have raises NotFound (`jobs` and `costs` give an empty list). `sort` is a position among siblings, from 0.
     """
 
     @property

@@ -307,8 +307,8 @@ class AsyncSpaces(AsyncResource):
     ) -> SpaceSearchResult:
         """The skills that fit `query`, best first; an empty list where none is relevant. Raises NotFound, InvalidInput.
 
-        `limit` is the most skills returned (10). The mode "agentic" walks the tree of the space, with a model where
-        one is set, and tells in `final_answer` what it found; `max_iterations` is the number of turns that the model
+        `limit` is the most skills returned, 1 to 50 (10). The mode "agentic" walks the tree of the space, with a model
+        where one is set, and answers in `final_answer`; `max_iterations` is the number of turns that the model
         has. `semantic_threshold` is the cosine distance (0 to 2) above which a vector does not count. None = as in
         the settings.
 

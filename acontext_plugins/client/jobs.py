@@ -21,7 +21,7 @@ class AsyncJobs(AsyncResource):
     ) -> Sequence[Job]:
         """Jobs to be done, jobs that failed for good and wait for a person (`dead`), or both (None).
 
-        `limit` is the most jobs returned. Raises NotFound, InvalidInput.
+        `limit` is the most jobs returned, 1 to 10,000. Raises InvalidInput.
         """
         return await self._service.jobs(dead=dead, space_id=space_id, session_id=session_id, limit=limit)
 

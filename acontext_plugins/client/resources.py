@@ -291,8 +291,8 @@ class Spaces(Resource):
     ) -> SpaceSearchResult:
         """The skills that fit `query`, best first; an empty list where none is relevant. Raises NotFound, InvalidInput.
 
-        `limit` is the most skills returned (10). The mode "agentic" walks the tree of the space, with a model where
-        one is set, and tells in `final_answer` what it found; `max_iterations` is the number of turns that the model
+        `limit` is the most skills returned, 1 to 50 (10). The mode "agentic" walks the tree of the space, with a model
+        where one is set, and answers in `final_answer`; `max_iterations` is the number of turns that the model
         has. `semantic_threshold` is the cosine distance (0 to 2) above which a vector does not count. None = as in
         the settings.
 
@@ -583,7 +583,7 @@ class Jobs(Resource):
     ) -> Sequence[Job]:
         """Jobs to be done, jobs that failed for good and wait for a person (`dead`), or both (None).
 
-        `limit` is the most jobs returned. Raises NotFound, InvalidInput.
+        `limit` is the most jobs returned, 1 to 10,000. Raises InvalidInput.
         """
         return self._run(self._async.list(dead=dead, space_id=space_id, session_id=session_id, limit=limit))
 

@@ -126,10 +126,10 @@ class ReadSnapshot(Protocol):
 class Store(Protocol):
     """Conversations, tasks, skills and due work of one project.
 
-    Lists come in pages: `limit` is the most items of a page, `cursor` the `next_cursor` of the page before;
-    `time_desc` gives the newest first. Limits outside 1 to 200 items, and cursors that no page has given, raise
-    InvalidInput. A message's `seq` is its number in its session, from 1. `quiet`, `max_wait`, `learn_after`, `lease`
-    and `retry_in` are seconds; `buffer` is a number of messages; `sort` is a position among siblings, from 0.
+    A `Page` holds `limit` items at most (1 to 200, messages any number); `cursor` is the `next_cursor` of the page
+    before, and `time_desc` gives the newest first. A limit below 1 or above that, or a cursor that no page has given,
+    raises InvalidInput. A message's `seq` is its number in its session, from 1. `quiet`, `max_wait`, `learn_after`,
+    `lease` and `retry_in` are seconds; `buffer` is a number of messages; `sort` is a position among siblings, from 0.
     """
 
     project_id: str
