@@ -119,7 +119,7 @@ def test_the_server_begins_with_the_first_link_and_ends_with_the_client(tmp_path
     with pytest.raises(httpx.ConnectError):
         httpx.get(url)
     with pytest.raises(Closed):
-        engine.files.links.url(download_server.Link("default", 1))
+        engine.files.links.url(download_server.LinkTarget("default", 1))
 
 
 def test_links_outlive_the_client_where_a_server_answers_them(tmp_path: Path) -> None:
