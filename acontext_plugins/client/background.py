@@ -5,8 +5,9 @@ Light on purpose: an agent's first run imports this, on its event loop. The engi
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import os
+import sys
 import threading
 import time
 import weakref
@@ -15,6 +16,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from acontext_store.errors import AcontextError, Closed
+from acontext_store.forks import CLIENTS, at_fork, renewed_in_child
 
 from ..concurrency.futures import copy_result
 from ..concurrency.limited_log import LimitedLog
@@ -43,7 +45,7 @@ class BackgroundConnection:
         self._waiting: deque[Recording] = deque()
         self._limit = waiting
         self._retry = retry
-        self._lock = threading.RLock()
+        self._lock = renewed_in_child(self, "_lock", threading.RLock)
         self._opening: threading.Thread | None = None
         self._tried = 0.0
         self._log = LimitedLog(log)
@@ -52,6 +54,7 @@ class BackgroundConnection:
         #: Why it could not be opened, the last time it was tried.
         self.error: Exception | None = None
         _all.add(self)
+        at_fork(CLIENTS, before=self._before_fork, after_in_child=self._after_fork)
 
     @property
     def opening(self) -> bool:
@@ -168,9 +171,18 @@ class BackgroundConnection:
             if thread is not None:
                 thread.join(_OPENING if timeout is None else timeout)
 
-    def after_fork(self) -> None:
-        """In a forked child: nothing is open or opening here, and what waited belongs to the parent."""
-        self._lock = threading.RLock()
+    def _before_fork(self) -> None:
+        """A child that is forked while a thread imports would wait for ever for the same import.
+
+        This comes before the turn of the stores: opening needs the locks that they take.
+        """
+        opening = self._opening
+        if opening is not None and opening is not threading.current_thread():
+            with contextlib.suppress(RuntimeError):  # it is about to start
+                opening.join(_OPENING)
+
+    def _after_fork(self) -> None:
+        """Nothing is open or opening here, and what waited belongs to the parent."""
         self._connection = None
         self.error = None
         self._tried = 0.0
@@ -183,7 +195,7 @@ class BackgroundConnection:
 #: Those of this process, for clients that wait for what agents recorded.
 _all: weakref.WeakSet[BackgroundConnection] = weakref.WeakSet()
 _default: BackgroundConnection | None = None
-_default_lock = threading.RLock()
+_default_lock = renewed_in_child(sys.modules[__name__], "_default_lock", threading.RLock)
 
 
 def default_connection() -> BackgroundConnection:
@@ -200,20 +212,3 @@ def hand_over_all(timeout: float | None = None) -> None:
     """Wait for what agents recorded while their databases were being opened, `timeout` seconds at most for each."""
     for connection in list(_all):
         connection.hand_over(timeout)
-
-
-def _after_fork() -> None:
-    global _default_lock
-    _default_lock = threading.RLock()
-    if _default is not None:
-        _default.after_fork()
-
-
-def _before_fork() -> None:
-    """A child that is forked while a thread imports would wait for ever for the same import."""
-    opening = None if _default is None else _default._opening
-    if opening is not None and opening is not threading.current_thread():
-        opening.join(_OPENING)
-
-
-os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from acontext_store.errors import Closed, InvalidInput
+from acontext_store.forks import CLIENTS, at_fork, renewed_in_child
 
 from ..concurrency.futures import copy_result
 from ..llm import LLM, Embedder
@@ -38,26 +37,24 @@ class Connection:
         self._models = ClientModels(llm, embedder)
         self._as_it_is = as_it_is
         self._engine: AnyEngine | None = None
-        self._lock = threading.RLock()
+        self._lock = renewed_in_child(self, "_lock", threading.RLock)
         self._closed = False
-        _connections.add(self)
+        at_fork(CLIENTS, after_in_child=self._after_fork)
 
     def opened(self) -> AnyEngine:
         """The engine and its event loop, opened on first use. Raises what opening raised, Closed after `close`."""
         engine = self._engine
-        if engine is not None and engine.pid == os.getpid():
+        if engine is not None:
             return engine
         with self._lock:
             if self._closed:
                 raise Closed("this client is closed: open another")
-            if self._engine is None or self._engine.pid != os.getpid():
+            if self._engine is None:
                 self._engine = share_engine(self.settings, self._models, as_it_is=self._as_it_is)
             return self._engine
 
-    def after_fork(self) -> None:
-        """Reset the lock and drop the parent's engine, in a forked child."""
-        self._lock = threading.RLock()
-        self._engine = None
+    def _after_fork(self) -> None:
+        self._engine = None  # the parent's
 
     def close(self) -> None:
         """Write what is recorded; close the engine, unless another client has it."""
@@ -77,17 +74,6 @@ class Connection:
         future: Future[Recall] = Future()
         copy_result(self.opened().engine.recall_pending(query), future)
         return future
-
-
-_connections: weakref.WeakSet[Connection] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for connection in list(_connections):
-        connection.after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 class BaseClient:

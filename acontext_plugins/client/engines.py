@@ -7,7 +7,7 @@ for a database, and `flush` of any client waits for what any agent recorded.
 from __future__ import annotations
 
 import contextlib
-import os
+import sys
 import threading
 import weakref
 from dataclasses import dataclass
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from acontext_store.ending import CLIENTS, at_end
+from acontext_store.ending import at_end
 from acontext_store.errors import InvalidInput
+from acontext_store.forks import CLIENTS, at_fork, renewed_in_child
 from acontext_store.open import database_key
 from acontext_store.urls import without_secrets
 
@@ -64,9 +65,11 @@ class _Shared:
         self.clients = 0
 
 
+#: Seconds for which a fork waits for an engine that is being opened.
+_OPENING = 10.0
 #: Databases that somebody is opening or has open, by what tells one from another.
 _databases: weakref.WeakValueDictionary[str, _Database] = weakref.WeakValueDictionary()
-_lock = threading.Lock()
+_lock = renewed_in_child(sys.modules[__name__], "_lock", threading.Lock)
 #: Open engines, also where nobody has their client any more: they may still have to write.
 _open: dict[AnyEngine, _Shared] = {}
 #: Engines of the parent process, kept so that a child never closes what it did not open.
@@ -188,9 +191,14 @@ def _named(model: object) -> str:
     return "None" if model is None else f"<{type(model).__qualname__} at {id(model):#x}>"
 
 
+def _before_fork() -> None:
+    """Wait for who is opening an engine: a child would inherit by half what they import and open."""
+    for database in list(_databases.values()):
+        if database.lock.acquire(timeout=_OPENING):
+            database.lock.release()
+
+
 def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()
     _inherited.extend(_open)
     _open.clear()
     _databases.clear()
@@ -208,4 +216,4 @@ def _at_end(*, last: bool) -> None:
 
 
 at_end(CLIENTS, _at_end)
-os.register_at_fork(after_in_child=_after_fork)
+at_fork(CLIENTS, before=_before_fork, after_in_child=_after_fork)

@@ -8,6 +8,8 @@ from typing import Any, TypeVar, overload
 
 from cachetools import FIFOCache
 
+from acontext_store.forks import LOCKS, at_fork
+
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
@@ -25,6 +27,15 @@ class SharedCache(FIFOCache[K, V]):
         """`maxsize`: entries, at least 1."""
         super().__init__(maxsize)
         self._lock = threading.RLock()
+        at_fork(LOCKS, after_in_child=self._after_fork)
+
+    def _after_fork(self) -> None:
+        """A thread that is not here may have held the lock, with a key that is put or removed by half."""
+        entries = list(self.items())
+        super().__init__(int(self.maxsize))
+        self._lock = threading.RLock()
+        for key, value in entries:
+            super().__setitem__(key, value)
 
     get = Mapping.get  # one look-up; cachetools' looks twice
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +20,7 @@ from functools import partial
 from typing import TypeVar
 
 from acontext_store.errors import Closed
+from acontext_store.forks import LOCKS, at_fork, renewed_in_child
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -39,16 +40,14 @@ class _Local(threading.local):
 
 
 _local = _Local()
-_turn = threading.Lock()
+_turn = renewed_in_child(sys.modules[__name__], "_turn", threading.Lock)
 
 
 def _after_fork() -> None:
-    global _turn
-    _turn = threading.Lock()
     _local.until = 0.0
 
 
-os.register_at_fork(after_in_child=_after_fork)
+at_fork(LOCKS, after_in_child=_after_fork)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -23,7 +22,6 @@ class BackgroundEventLoop:
     """
 
     def __init__(self, name: str = "acontext") -> None:
-        self.pid = os.getpid()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -49,7 +47,7 @@ class BackgroundEventLoop:
     @property
     def alive(self) -> bool:
         """Whether work can be submitted from this process."""
-        return self.pid == os.getpid() and self._thread.is_alive() and not self._loop.is_closed()
+        return self._thread.is_alive() and not self._loop.is_closed()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Run `work` on the engine's loop; never blocks. Raises Closed after `close` and in a forked child."""

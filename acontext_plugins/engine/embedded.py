@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from acontext_store.open import open_blobs, open_store
 
 from ..concurrency.event_loop import BackgroundEventLoop
@@ -24,7 +22,6 @@ class EmbeddedEngine:
         self.engine = engine
         self.loop = loop
         self.models = models
-        self.pid = os.getpid()
 
     def work(self) -> None:
         """Work in the background, where that has not begun: a client came that does not leave it to others."""
@@ -37,7 +34,7 @@ class EmbeddedEngine:
 
     def close(self) -> None:
         """Write what is recorded, stop the worker, close the database. Nothing happens in a forked child."""
-        if self.pid != os.getpid() or not self.loop.alive:
+        if not self.loop.alive:
             return
         try:
             self.loop.run(self._stop(), timeout=10)

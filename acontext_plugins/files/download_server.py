@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +15,7 @@ from acontext_plugins.files.service import DOWNLOAD, Download
 from acontext_plugins.files.signed_urls import LinkTarget, sign
 from acontext_plugins.settings import is_loopback
 from acontext_store.errors import AcontextError, Closed, StoreUnavailable
+from acontext_store.forks import CLIENTS, at_fork, renewed_in_child
 
 #: Below the ports that systems hand out to outgoing connections.
 _PORTS = range(20_000, 32_000)
@@ -37,8 +36,14 @@ class DownloadLinks:
         self._open_link = open_link
         self._key: bytes | None = None
         self._server: FileServer | None = None
-        self._lock = threading.Lock()
+        self._lock = renewed_in_child(self, "_lock", threading.Lock)
         self._closed = False
+        at_fork(CLIENTS, after_in_child=self._after_fork)
+
+    def _after_fork(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.after_fork()
 
     @property
     def public(self) -> bool:
@@ -62,7 +67,7 @@ class DownloadLinks:
         with self._lock:
             if self._closed:
                 raise Closed("this client is closed: open another")
-            if self._server is None or self._server.pid != os.getpid():
+            if self._server is None:
                 self._server = FileServer(self._open_link)
             return self._server.url
 
@@ -70,7 +75,7 @@ class DownloadLinks:
         with self._lock:
             self._closed = True
             server, self._server = self._server, None
-        if server is not None and server.pid == os.getpid():
+        if server is not None:
             server.close()
 
 
@@ -79,13 +84,11 @@ class FileServer:
 
     def __init__(self, open_link: Callable[[Mapping[str, str]], Download]) -> None:
         """Begin. Raises StoreUnavailable where no port is free."""
-        self.pid = os.getpid()
         handler = type("_BoundHandler", (_Handler,), {"open_link": staticmethod(open_link)})
         self._http = _listen(handler)
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
         self._thread = threading.Thread(target=self._http.serve_forever, name="acontext-files", daemon=True)
         self._thread.start()
-        _servers.add(self)
 
     def close(self) -> None:
         """Take no more requests; what is being sent is sent on until the process ends."""
@@ -96,17 +99,6 @@ class FileServer:
     def after_fork(self) -> None:
         """In a forked child: the port is the parent's."""
         self._http.socket.close()
-
-
-_servers: weakref.WeakSet[FileServer] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for server in list(_servers):
-        server.after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Http(ThreadingHTTPServer):

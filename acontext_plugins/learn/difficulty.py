@@ -41,15 +41,15 @@ TOLD = Signal(2.0, "the user said what to remember or to prefer")
 
 def signals_of(run: EpisodeRun, messages: Sequence[Message]) -> tuple[Signal, ...]:
     """What this run shows by itself."""
-    pitfalls = run.body.get("pitfalls") or ()
+    pitfalls = run.body.pitfalls
     found = []
-    if any(not pitfall.get("instead") for pitfall in pitfalls):
+    if any(not pitfall.instead for pitfall in pitfalls):
         found.append(WRONG_ARGUMENTS)
-    if run.body.get("abandoned") or any(pitfall.get("instead") for pitfall in pitfalls):
+    if run.body.abandoned or any(pitfall.instead for pitfall in pitfalls):
         found.append(WRONG_WAY)
-    if run.words("corrections") or was_corrected(messages):
+    if run.body.corrections or was_corrected(messages):
         found.append(CORRECTED)
-    if run.words("teachings") or run.words("wishes"):
+    if run.body.teachings or run.body.wishes:
         found.append(TOLD)
     return tuple(found)
 

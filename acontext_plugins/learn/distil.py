@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
-from acontext_store.types import Episode, Json, StoredMessage
+from acontext_store.types import Episode, StoredMessage
 
 from ..concurrency.cooperative import yield_gil
 from ..protocols import FinishedTask
@@ -20,8 +20,8 @@ from ..transcript.tool_calls import ExecutedCall, executed_calls
 from ..transcript.user_turns import asks, kind_of_turn, sentences, standing_wishes
 from ..transcript.user_turns import corrections as corrections_in
 from ..transcript.value_flow import ValueFlow, leaves, normal
+from .episode_body import VERSION, EpisodeBody, EpisodePitfall, EpisodeStep, HeardMessages
 
-VERSION = 1
 REQUEST_CHARS = 400
 SAID_CHARS = 1400
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+")
@@ -41,76 +41,104 @@ def distil(finished: FinishedTask, *, space_id: str) -> Episode:
     calls = executed_calls(messages)
     cleaned = clean(calls, messages)
     flow = ValueFlow(messages, calls)
-    heard = _heard(messages, calls, flow)
     task, session = finished.task, finished.session
     outcome = task.outcome
-    body: Json = {
-        "v": VERSION,
-        "status": task.status,
-        "source": outcome.source if outcome else "tool",
-        "weight": outcome.weight if outcome else 0.5,
-        "key": session.key,
-        "principal": session.principal,
-        "agent": session.agent,
-        "span": [task.first_seq, task.last_seq],
-        "pieces": _pieces(messages),
-        "steps": _steps(cleaned, flow),
-        "tools": _order([call for call in calls if not call.is_error]),
-        "pitfalls": [_pitfall(pitfall) for pitfall in cleaned.pitfalls],
-        "abandoned": list(cleaned.abandoned),
-        **heard,
-    }
+    heard = _heard(messages, calls, flow)
+    body = EpisodeBody(
+        v=VERSION,
+        status=task.status,
+        source=outcome.source if outcome else "tool",
+        weight=outcome.weight if outcome else 0.5,
+        key=session.key,
+        principal=session.principal,
+        agent=session.agent,
+        span=(task.first_seq, task.last_seq),
+        pieces=_pieces(messages),
+        steps=_steps(cleaned, flow),
+        tools=_order([call for call in calls if not call.is_error]),
+        pitfalls=[_pitfall(pitfall) for pitfall in cleaned.pitfalls],
+        abandoned=list(cleaned.abandoned),
+        request=[part[:REQUEST_CHARS] for part in heard.request[:12]],
+        said=_BRACES.sub(" ", " ".join(heard.said))[:SAID_CHARS],
+        corrections=heard.corrections[:6],
+        teachings=list(heard.teachings)[:8],
+        wishes=list(heard.wishes)[:8],
+        heard=HeardMessages(
+            request=list(heard.asked)[:20],
+            correction=list(heard.corrected)[:20],
+            preference=list(heard.preferred)[:20],
+        ),
+    )
     return Episode(
         task_id=task.id,
         session_id=session.id,
         space_id=space_id,
-        body=body,
+        body=body.model_dump(exclude_unset=True),
         created_at=task.updated_at,
     )
 
 
-def _pieces(messages: Sequence[StoredMessage]) -> list[list[int]]:
+def _pieces(messages: Sequence[StoredMessage]) -> list[tuple[int, int]]:
     """From which message to which the task goes without a gap; one piece is no news. (A model's tasks take turns.)"""
-    found: list[list[int]] = []
+    found: list[tuple[int, int]] = []
     for message in messages:
         if found and message.seq == found[-1][1] + 1:
-            found[-1][1] = message.seq
+            found[-1] = (found[-1][0], message.seq)
         else:
-            found.append([message.seq, message.seq])
+            found.append((message.seq, message.seq))
     return found if len(found) > 1 else []
 
 
-def _steps(cleaned: Cleaned, flow: ValueFlow) -> list[Json]:
+@dataclass(slots=True)
+class _StepDraft:
+    """A step to which calls are still added."""
+
+    tool: str
+    write: bool
+    args: dict[str, list[str]]
+    n: int = 0
+    calls: dict[str, None] = field(default_factory=dict)
+    messages: dict[str, None] = field(default_factory=dict)
+
+
+def _steps(cleaned: Cleaned, flow: ValueFlow) -> list[EpisodeStep]:
     """Executed calls in order: runs of one tool are one step, and so are a look-up and its later repeats."""
-    steps: list[Json] = []
-    looked_up: dict[str, Json] = {}
+    steps: list[_StepDraft] = []
+    looked_up: dict[str, _StepDraft] = {}
     for call in cleaned.calls:
         yield_gil()
         write = call.index in cleaned.writes
         arguments = arguments_of(call, flow)
-        step = steps[-1] if steps and steps[-1]["tool"] == call.tool else None
+        step = steps[-1] if steps and steps[-1].tool == call.tool else None
         if step is None and not write:
             step = looked_up.get(call.tool)
         if step is None:
-            step = {"tool": call.tool, "write": write, "args": arguments, "n": 1, "calls": [], "messages": []}
+            step = _StepDraft(call.tool, write, arguments)
             steps.append(step)
             if not write:
                 looked_up[call.tool] = step
         else:
-            step["n"] += 1
             for parameter, sources in arguments.items():
-                known = step["args"].setdefault(parameter, [])
+                known = step.args.setdefault(parameter, [])
                 known.extend(source for source in sources if source not in known)
+        step.n += 1
         if call.call_id and len(call.call_id) <= 80:
-            step["calls"].append(call.call_id)
-        step["messages"].append(call.message_id)
-    for step in steps:
-        step["calls"] = list(dict.fromkeys(step["calls"]))[:20]
-        step["messages"] = list(dict.fromkeys(step["messages"]))[:20]
-    return steps
+            step.calls[call.call_id] = None
+        step.messages[call.message_id] = None
+    return [
+        EpisodeStep(
+            tool=step.tool,
+            write=step.write,
+            args=step.args,
+            n=step.n,
+            calls=list(step.calls)[:20],
+            messages=list(step.messages)[:20],
+        )
+        for step in steps
+    ]
 
 
-def arguments_of(call: ExecutedCall, flow: ValueFlow) -> Json:
+def arguments_of(call: ExecutedCall, flow: ValueFlow) -> dict[str, list[str]]:
     """`parameter -> sources`: "user", ">tool", "config", "free" or "=constant" that awaits corroboration."""
     found: dict[str, list[str]] = {}
     for leaf in leaves(call.arguments):
@@ -124,7 +152,7 @@ def arguments_of(call: ExecutedCall, flow: ValueFlow) -> Json:
         sources = found.setdefault(leaf.parameter, [])
         if mark not in sources and len(sources) < 6:
             sources.append(mark)
-    return dict(found)
+    return found
 
 
 def _order(calls: Sequence[ExecutedCall]) -> list[str]:
@@ -136,36 +164,45 @@ def _order(calls: Sequence[ExecutedCall]) -> list[str]:
     return order[:200]
 
 
-def _pitfall(pitfall: Pitfall) -> Json:
+def _pitfall(pitfall: Pitfall) -> EpisodePitfall:
     def names(parameters: Sequence[str]) -> list[str]:
         return [name for name in parameters if _PARAMETER.fullmatch(name)][:6]
 
-    return {
-        "tool": pitfall.tool,
-        "changed": names(pitfall.changed),
-        "added": names(pitfall.added),
-        "removed": names(pitfall.removed),
-        "instead": pitfall.instead,
-        "how": {name: words for name, words in pitfall.how if _PARAMETER.fullmatch(name)},
-        "messages": list(pitfall.message_ids),
-        "calls": [call_id for call_id in pitfall.call_ids if call_id and len(call_id) <= 80],
-    }
+    return EpisodePitfall(
+        tool=pitfall.tool,
+        changed=names(pitfall.changed),
+        added=names(pitfall.added),
+        removed=names(pitfall.removed),
+        instead=pitfall.instead,
+        how={name: words for name, words in pitfall.how if _PARAMETER.fullmatch(name)},
+        messages=list(pitfall.message_ids),
+        calls=[call_id for call_id in pitfall.call_ids if call_id and len(call_id) <= 80],
+    )
 
 
 # ------------------------------------------------------------------------------------------ users' words
 
 
-def _heard(messages: Sequence[StoredMessage], calls: Sequence[ExecutedCall], flow: ValueFlow) -> Json:
-    """What users said: the request, all their words, their corrections, teachings and wishes."""
+@dataclass(slots=True)
+class _Heard:
+    """What users said, and the messages in which they asked, corrected, and told what they prefer."""
+
+    request: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    corrections: list[str] = field(default_factory=list)
+    teachings: dict[str, None] = field(default_factory=dict)
+    wishes: dict[str, None] = field(default_factory=dict)
+    asked: dict[str, None] = field(default_factory=dict)
+    corrected: dict[str, None] = field(default_factory=dict)
+    preferred: dict[str, None] = field(default_factory=dict)
+
+
+def _heard(messages: Sequence[StoredMessage], calls: Sequence[ExecutedCall], flow: ValueFlow) -> _Heard:
+    """The request, all that users said, their corrections, teachings and wishes."""
     mask = Mask(_user_values(calls, flow))
     told = flow.results
     first_result = next((at for at, text in told.texts if text), len(messages))
-    request: list[str] = []
-    said: list[str] = []
-    corrections: list[str] = []
-    teachings: list[str] = []
-    wishes: list[str] = []
-    ids: dict[str, list[str]] = {"request": [], "correction": [], "preference": []}
+    heard = _Heard()
     agent_said, acted = "", False
     for at, message in enumerate(messages):
         yield_gil()
@@ -182,28 +219,21 @@ def _heard(messages: Sequence[StoredMessage], calls: Sequence[ExecutedCall], flo
         earlier = told.before(at)
         own = [s for s in sentences(text[:20_000]) if not echoes(s, earlier, _ECHO_CHARS)]
         masked = mask(" ".join(own))
-        if kind == "request" or (not request and (at < first_result or not acted)):
-            request.append(masked)
-            ids["request"].append(message.id)
+        if kind == "request" or (not heard.request and (at < first_result or not acted)):
+            heard.request.append(masked)
+            heard.asked[message.id] = None
         if kind not in ("thanks", "confirmation"):
-            said.append(masked)
+            heard.said.append(masked)
         if kind == "correction" and acted:
             wrong = [s for s in corrections_in(text) if not echoes(s, earlier, 12)]
             if wrong:
-                corrections.extend(mask(s)[:160] for s in wrong)
-                ids["correction"].append(message.id)
+                heard.corrections.extend(mask(s)[:160] for s in wrong)
+                heard.corrected[message.id] = None
         for sentence, taught in standing_wishes(text):
             if not echoes(sentence, earlier, 12):
-                (teachings if taught else wishes).append(mask(sentence)[:200])
-                ids["preference"].append(message.id)
-    return {
-        "request": [part[:REQUEST_CHARS] for part in request[:12]],
-        "said": _BRACES.sub(" ", " ".join(said))[:SAID_CHARS],
-        "corrections": corrections[:6],
-        "teachings": list(dict.fromkeys(teachings))[:8],
-        "wishes": list(dict.fromkeys(wishes))[:8],
-        "heard": {name: list(dict.fromkeys(found))[:20] for name, found in ids.items()},
-    }
+                (heard.teachings if taught else heard.wishes)[mask(sentence)[:200]] = None
+                heard.preferred[message.id] = None
+    return heard
 
 
 def _user_values(calls: Sequence[ExecutedCall], flow: ValueFlow) -> dict[str, str]:
@@ -249,7 +279,3 @@ def echoes(sentence: str, results: str, length: int) -> bool:
         else [match.start() for match in re.finditer(r"\b\w", text) if match.start() + length <= len(text)]
     )
     return any(window in results for window in {text[start : start + length] for start in starts})
-
-
-def is_success(body: Mapping[str, Any]) -> bool:
-    return bool(body.get("status") == "success")

@@ -386,10 +386,8 @@ def _joined(old: Evidence | None, new: Evidence) -> Evidence:
 
 
 def _evidence_of(run: EpisodeRun, cited: Cited, shown: CitableRun | None = None) -> Evidence:
-    heard = run.body.get("heard") or {}
-    requests = [id for id in heard.get("request", ()) if isinstance(id, str)]
     there = {message.id for message in shown.finished.messages} if shown else None
-    messages = [id for id in (*requests, *cited.messages) if there is None or id in there]
+    messages = [id for id in (*run.body.heard.request, *cited.messages) if there is None or id in there]
     return Evidence(
         session_id=run.session_id,
         task_id=run.task_id,

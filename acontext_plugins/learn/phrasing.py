@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from acontext_store.tokenizer import words
-from acontext_store.types import Json, Step
+from acontext_store.types import Step
 
 from ..transcript.tool_names import phrase
 from ..transcript.user_turns import sentences
+from .episode_body import EpisodeStep
 from .templates import EpisodeRun
 
 USE_WHEN_CHARS = 125
@@ -52,13 +53,13 @@ def tidy(text: str) -> str:
 
 
 def title_of(run: EpisodeRun) -> str:
-    names = run.writes or tuple(dict.fromkeys(step["tool"] for step in run.steps))
+    names = run.writes or tuple(dict.fromkeys(step.tool for step in run.steps))
     return shorten(", ".join(phrase(name) for name in names), 80)
 
 
 def use_when_of(body: EpisodeRun, runs: Sequence[EpisodeRun]) -> str:
     """What is done, as the tools name it, and how a user has asked for it."""
-    names = body.writes or tuple(dict.fromkeys(step["tool"] for step in body.steps))
+    names = body.writes or tuple(dict.fromkeys(step.tool for step in body.steps))
     done = shorten(", ".join(dict.fromkeys(phrase(name) for name in names)), USE_WHEN_CHARS - REQUEST_CHARS)
     asked = typical_request(body, runs)
     return f"{done}: {shorten(asked, USE_WHEN_CHARS - len(done) - 2)}" if asked else done
@@ -68,10 +69,10 @@ def typical_request(body: EpisodeRun, runs: Sequence[EpisodeRun]) -> str:
     """The sentence, of all that asked for this, that names the tools best and is most like what the others said."""
     asked = [body, *(run for run in runs if run.task_id != body.task_id)][:READ_RUNS]
     spoken_of = {word for name in (body.writes or body.tools) for word in words(phrase(name))}
-    shared = Counter(word for run in asked for word in {*words(" ".join(run.words("request")))})
+    shared = Counter(word for run in asked for word in {*words(" ".join(run.body.request))})
     best, chosen = float("-inf"), ""
     for run in asked:
-        heard = (s for part in run.words("request") for s in sentences(tidy(part)))
+        heard = (s for part in run.body.request for s in sentences(tidy(part)))
         for place, sentence in enumerate(heard):
             if len(sentence) < 8 or len(_MARKUP.findall(sentence)) > 0.04 * len(sentence):
                 continue
@@ -94,35 +95,35 @@ def steps_of(
     body: EpisodeRun, successes: Sequence[EpisodeRun], literals: Mapping[tuple[str, str], str]
 ) -> tuple[Step, ...]:
     """The body's steps, each with the share of successes that took it."""
-    seen = Counter(tool for run in successes for tool in {step["tool"] for step in run.steps})
+    seen = Counter(tool for run in successes for tool in {step.tool for step in run.steps})
     total = len(successes)
     return tuple(
         Step(
-            tool_name=step["tool"],
+            tool_name=step.tool,
             action=action_of(step, literals),
-            support=round(seen[step["tool"]] / total, 3),
+            support=round(seen[step.tool] / total, 3),
         )
         for step in body.steps[:MOST_STEPS]
     )
 
 
-def action_of(step: Json, literals: Mapping[tuple[str, str], str]) -> str:
+def action_of(step: EpisodeStep, literals: Mapping[tuple[str, str], str]) -> str:
     """Which arguments, and where each comes from."""
     by_source: dict[str, list[str]] = {}
     fixed: list[str] = []
-    for parameter, sources in step["args"].items():
-        literal = literals.get((step["tool"], parameter))
+    for parameter, sources in step.args.items():
+        literal = literals.get((step.tool, parameter))
         if literal is not None:
             fixed.append(f"{parameter}={literal}")
             continue
-        by_source.setdefault(origin_of(sources, step["tool"]), []).append(parameter)
+        by_source.setdefault(origin_of(sources, step.tool), []).append(parameter)
     parts = []
     for origin, parameters in by_source.items():
         names = ", ".join(parameters)
         parts.append(f"{names} from {origin}" if origin else names)
     parts.extend(fixed)
     text = "; ".join(parts) or "call"
-    if step["n"] > 1:
+    if step.n > 1:
         text = f"each: {text}"
     return shorten(text, ACTION_CHARS)
 
@@ -142,10 +143,10 @@ def trace_of(body: EpisodeRun, literals: Mapping[tuple[str, str], str]) -> tuple
     lines = []
     for step in body.steps[:MOST_STEPS]:
         arguments = ", ".join(
-            f"{parameter}={literals.get((step['tool'], parameter)) or _slot(parameter, sources, step['tool'])}"
-            for parameter, sources in step["args"].items()
+            f"{parameter}={literals.get((step.tool, parameter)) or _slot(parameter, sources, step.tool)}"
+            for parameter, sources in step.args.items()
         )
-        lines.append(shorten(f"{step['tool']}({arguments})", TRACE_CHARS))
+        lines.append(shorten(f"{step.tool}({arguments})", TRACE_CHARS))
     return tuple(lines)
 
 
@@ -153,12 +154,12 @@ def variables_of(body: EpisodeRun, literals: Mapping[tuple[str, str], str]) -> d
     """Each variable of the trace with where its value comes from."""
     found: dict[str, str] = {}
     for step in body.steps:
-        for parameter, sources in step["args"].items():
-            if (step["tool"], parameter) in literals:
+        for parameter, sources in step.args.items():
+            if (step.tool, parameter) in literals:
                 continue
-            origin = origin_of(sources, step["tool"])
+            origin = origin_of(sources, step.tool)
             found.setdefault(
-                _variable(parameter, sources, step["tool"]),
+                _variable(parameter, sources, step.tool),
                 {"user": "said by the user", "config": "the agent's own settings", "": "up to the agent"}.get(
                     origin, f"from the result of {origin}"
                 ),

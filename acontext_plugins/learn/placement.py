@@ -67,7 +67,7 @@ class Nearest:
     def of(self, runs: Sequence[EpisodeRun], *, first: Sequence[str] = (), limit: int = NEAREST) -> list[Skill]:
         """Those of the same procedure (`first`), then those whose words are nearest to what was asked and called."""
         found = [self._skills[id] for id in dict.fromkeys(first) if id in self._skills][:limit]
-        asked = [" ".join([str(run.body.get("said") or ""), *map(phrase, run.tools)]) for run in runs]
+        asked = [" ".join([run.body.said, *map(phrase, run.tools)]) for run in runs]
         query = " ".join(dict.fromkeys(asked))
         terms = query_terms(query)
         if not terms or not self._skills or len(found) >= limit:

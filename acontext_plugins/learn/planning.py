@@ -22,7 +22,7 @@ from .distil import distil
 from .grounding import RunEvidence
 from .placement import Nearest
 from .prompt_view import CitableRun, Numbers, cut, show
-from .templates import EpisodeRun, body_of, groups_of
+from .templates import EpisodeRun, body_of, groups_of, read_runs
 
 #: Runs of one procedure that share one call.
 MOST_RUNS = 8
@@ -83,10 +83,7 @@ def is_a_persons(skill: Skill) -> bool:
 def plan(lesson: LearningInput, settings: LearnSettings) -> LearningPlan:
     """Pure, and the same for the same lesson."""
     fresh = {done.task.id: distil(done, space_id=lesson.space.id) for done in lesson.finished}
-    runs = {
-        episode.task_id: EpisodeRun(episode.task_id, episode.session_id, episode.created_at, episode.body)
-        for episode in (*lesson.episodes, *fresh.values())
-    }
+    runs = {run.task_id: run for run in read_runs((*lesson.episodes, *fresh.values()))}
     signals = {done.task.id: signals_of(runs[done.task.id], done.messages) for done in lesson.finished}
     rules = rules_of(lesson.space, settings.scoring_rules)
     skills = list(_standing(lesson))
@@ -128,12 +125,10 @@ def _standing(lesson: LearningInput) -> Iterator[Skill]:
 
 def _may_teach(done: FinishedTask, run: EpisodeRun, signals: Sequence[Signal], *, all_tasks: bool) -> bool:
     """Whether anything could come of asking a model about it."""
-    wished = bool(done.task.data.get("user_preferences")) or any(
-        run.words(field) for field in ("teachings", "wishes", "corrections")
-    )
-    if wished or is_hard(signals):
+    said = run.body
+    if done.task.data.get("user_preferences") or said.teachings or said.wishes or said.corrections or is_hard(signals):
         return True
-    called = bool(run.tools) or bool(run.steps) or bool(run.body.get("pitfalls") or run.body.get("abandoned"))
+    called = bool(run.tools or run.steps or run.body.pitfalls or run.body.abandoned)
     return called and (all_tasks or not run.success)
 
 
@@ -169,7 +164,7 @@ def _supported(
     """The model's skill that says all that this run could teach: same procedure, same occasion, and no trouble."""
     if not run.success or signals or done.task.data.get("user_preferences") or run.task_id in owners:
         return None
-    said = set(words(f"{run.body.get('said') or ''} {done.task.data['task_description']} {' '.join(run.tools)}"))
+    said = set(words(f"{run.body.said} {done.task.data['task_description']} {' '.join(run.tools)}"))
     for skill in _behind(group, owners):
         tools = {step.tool_name for step in skill.body.tool_sops}
         occasion = set(words(skill.body.use_when))

@@ -25,19 +25,19 @@ def judge(successes: Sequence[EpisodeRun]) -> Judgement:
     points: list[tuple[float, str]] = []
     fixed: dict[str, int] = {}  # by conversation: what one says twice it has said once
     for run in successes:
-        fixed[run.session_id] = max(fixed.get(run.session_id, 0), len(run.body.get("pitfalls") or ()))
+        fixed[run.session_id] = max(fixed.get(run.session_id, 0), len(run.body.pitfalls))
     fixes = sum(fixed.values())
     if fixes:
         points.append((float(min(fixes, 3)), "errors that were put right"))
-    if any(run.body.get("abandoned") for run in successes):
+    if any(run.body.abandoned for run in successes):
         points.append((1.0, "a way that was given up"))
-    corrected = any(run.words("corrections") for run in successes)
+    corrected = any(run.body.corrections for run in successes)
     if corrected:
         points.append((2.0, "corrected by the user"))
-    told = any(run.words("teachings") for run in successes)
+    told = any(run.body.teachings for run in successes)
     if told:
         points.append((2.0, "the user said always, never or remember"))
-    labelled = any(run.body.get("source") in _TEACHERS for run in successes)
+    labelled = any(run.body.source in _TEACHERS for run in successes)
     if labelled:
         points.append((2.0, "its success was reported"))
     if any(len(set(run.tools)) >= 4 or len(run.writes) >= 2 for run in successes):

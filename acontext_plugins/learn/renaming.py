@@ -4,36 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic import ValidationError
+
 from acontext_store.types import Json
 
 from ..retrieve.ranking import parts_of, searchable
+from .episode_body import EpisodeBody
 
 
 def renamed_episode(body: Json, names: Mapping[str, str]) -> Json:
-    """The body of an episode (see `distil`) with tools renamed."""
-
-    def name(tool: object) -> object:
-        return names.get(tool, tool) if isinstance(tool, str) else tool
-
-    def source(mark: object) -> object:
-        return f">{name(mark[1:])}" if isinstance(mark, str) and mark.startswith(">") else mark
-
-    changed = dict(body)
-    changed["steps"] = [
-        {
-            **step,
-            "tool": name(step.get("tool")),
-            "args": {key: [source(mark) for mark in marks] for key, marks in (step.get("args") or {}).items()},
-        }
-        for step in body.get("steps") or ()
-    ]
-    changed["pitfalls"] = [
-        {**pitfall, "tool": name(pitfall.get("tool")), "instead": name(pitfall.get("instead"))}
-        for pitfall in body.get("pitfalls") or ()
-    ]
-    for field in ("tools", "abandoned"):
-        changed[field] = [name(tool) for tool in body.get(field) or ()]
-    return changed if any(changed.get(key) != value for key, value in body.items()) else body
+    """The body of an episode with tools renamed; the same object where nothing changes, or it is of another shape."""
+    try:
+        before = EpisodeBody.model_validate(body)
+    except ValidationError:
+        return body
+    after = before.renamed(names)
+    return body if after == before else after.model_dump(exclude_unset=True)
 
 
 def renamed_text(text: str, names: Mapping[str, str]) -> str:

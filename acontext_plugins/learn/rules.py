@@ -25,6 +25,7 @@ from ..protocols import LearningInput
 from ..retrieve.ranking import searchable
 from .contrast import contrast, order_rules
 from .distil import distil
+from .episode_body import EpisodePitfall
 from .phrasing import shorten, steps_of, tidy, title_of, trace_of, use_when_of, variables_of
 from .promotion import Judgement, judge
 from .templates import EpisodeRun, Key, body_of, groups_of, runs_of
@@ -106,12 +107,14 @@ def corroborated(runs: Sequence[EpisodeRun]) -> dict[tuple[str, str], str]:
     for run in runs:
         yield_gil()
         for step in run.steps:
-            for parameter, sources in step["args"].items():
-                place = (step["tool"], parameter)
+            for parameter, sources in step.args.items():
+                place = (step.tool, parameter)
+                if place in varying:
+                    continue
                 for source in sources:
                     if not source.startswith("="):
                         varying.add(place)
-                        continue
+                        break
                     sessions, principals = values[place].setdefault(source[1:], (set(), set()))
                     sessions.add(run.session_id)
                     principals.add(run.principal)
@@ -133,7 +136,7 @@ def _pitfalls(
     gave: dict[str, set[str]] = defaultdict(set)
     for run in (*successes, *failures):
         yield_gil()
-        for pitfall in run.body.get("pitfalls") or ():
+        for pitfall in run.body.pitfalls:
             if line := pitfall_line(pitfall):
                 lines[line] += 1
                 gave[run.task_id].add("pitfall")
@@ -151,23 +154,18 @@ def _pitfalls(
     return tuple((findings[:3] + ranked)[:MOST_PITFALLS]), gave
 
 
-def pitfall_line(pitfall: Mapping[str, object]) -> str:
-    def names(field: str) -> str:
-        value = pitfall.get(field)
-        return ", ".join(value) if isinstance(value, list) else ""
-
-    tool = str(pitfall.get("tool"))
-    if pitfall.get("instead"):
-        return f"{tool} can fail: {pitfall['instead']} then worked"
-    how = pitfall.get("how")
-    if isinstance(how, dict) and how:
-        return f"{tool}: " + "; ".join(f"{name} {words}" for name, words in sorted(how.items())[:3])
+def pitfall_line(pitfall: EpisodePitfall) -> str:
+    if pitfall.instead:
+        return f"{pitfall.tool} can fail: {pitfall.instead} then worked"
+    if pitfall.how:
+        kinds = "; ".join(f"{name} {words}" for name, words in sorted(pitfall.how.items())[:3])
+        return f"{pitfall.tool}: {kinds}"
     changes = [
-        f"{verb} {found}"
-        for verb, field in (("other", "changed"), ("adding", "added"), ("without", "removed"))
-        if (found := names(field))
+        f"{verb} {', '.join(names)}"
+        for verb, names in (("other", pitfall.changed), ("adding", pitfall.added), ("without", pitfall.removed))
+        if names
     ]
-    return f"{tool} can fail: worked with {'; '.join(changes)}" if changes else ""
+    return f"{pitfall.tool} can fail: worked with {'; '.join(changes)}" if changes else ""
 
 
 def _preferences(successes: Sequence[EpisodeRun]) -> tuple[str, dict[str, set[str]]]:
@@ -178,8 +176,8 @@ def _preferences(successes: Sequence[EpisodeRun]) -> tuple[str, dict[str, set[st
     gave: dict[str, set[str]] = defaultdict(set)
     for run in successes:
         yield_gil()
-        for field, needed in (("teachings", 1), ("corrections", 1), ("wishes", 2)):
-            for text in run.words(field):
+        for texts, needed in ((run.body.teachings, 1), (run.body.corrections, 1), (run.body.wishes, 2)):
+            for text in texts:
                 line = shorten(tidy(text), PREFERENCE_CHARS)
                 name = line.casefold()
                 sessions[name].add(run.session_id)
@@ -209,12 +207,12 @@ def _evidence(
         yield_gil()
         gave = {"body"} if run.task_id == chosen.task_id else {"support"} if run.success else set()
         gave |= warned.get(run.task_id, set()) | wished.get(run.task_id, set())
-        heard = run.body.get("heard") or {}
-        messages = [*heard.get("request", ()), *(m for step in run.steps for m in step["messages"])]
+        heard = run.body.heard
+        messages = [*heard.request, *(m for step in run.steps for m in step.messages)]
         if "preference" in gave:
-            messages += [*heard.get("correction", ()), *heard.get("preference", ())]
+            messages += [*heard.correction, *heard.preference]
         if "pitfall" in gave:
-            messages += [m for pitfall in run.body.get("pitfalls") or () for m in pitfall["messages"]]
+            messages += [m for pitfall in run.body.pitfalls for m in pitfall.messages]
         found.append(
             Evidence(
                 session_id=run.session_id,
@@ -222,7 +220,7 @@ def _evidence(
                 session_key=run.session_key,
                 outcome="success" if run.success else "failed",
                 message_ids=tuple(dict.fromkeys(messages))[:40],
-                call_ids=tuple(dict.fromkeys(c for step in run.steps for c in step["calls"]))[:40],
+                call_ids=tuple(dict.fromkeys(c for step in run.steps for c in step.calls))[:40],
                 gave=tuple(sorted(gave)),
             )
         )
@@ -235,9 +233,8 @@ def texts_of(chosen: EpisodeRun, successes: Sequence[EpisodeRun], body: SkillBod
     tools = chosen.writes or ("+".join(dict.fromkeys(step.tool_name for step in body.tool_sops)),)
     found: dict[str, None] = {}
     for run in sorted(successes, key=lambda run: (run.task_id != chosen.task_id, run.task_id)):
-        said = run.body.get("said")
-        if isinstance(said, str) and said.strip():
-            found.setdefault(said.strip())
+        if said := run.body.said.strip():
+            found.setdefault(said)
             if len(found) >= MOST_TEXTS:
                 break
     return tuple(SearchText(kind="request", text=searchable(text, tools)) for text in found)

@@ -7,14 +7,20 @@ look-up on the way: the body keeps the order of the run it is taken from.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from acontext_store.types import Episode, Json
+from pydantic import ValidationError
+
+from acontext_store.types import Episode
 
 from ..concurrency.cooperative import yield_gil
+from ..concurrency.limited_log import LimitedLog
+from .episode_body import EpisodeBody, EpisodeStep
+
+_log = LimitedLog(logging.getLogger("acontext"))
 
 Key = tuple[str, ...]
 #: How alike (Jaccard) the look-ups of two runs with the same writes must be for them to be one procedure.
@@ -30,62 +36,68 @@ class EpisodeRun:
     task_id: str
     session_id: str
     created_at: str
-    body: Json
+    body: EpisodeBody
 
     @property
     def success(self) -> bool:
-        return bool(self.body.get("status") == "success")
+        return self.body.status == "success"
 
     @property
     def weight(self) -> float:
-        return float(self.body.get("weight") or 0.0)
+        return self.body.weight
 
     @property
     def session_key(self) -> str | None:
-        key = self.body.get("key")
-        return key if isinstance(key, str) else None
+        return self.body.key
 
     @property
     def principal(self) -> str:
         """Who speaks; a conversation of nobody known speaks for itself."""
-        return str(self.body.get("principal") or self.session_id)
+        return self.body.principal or self.session_id
 
     @property
-    def steps(self) -> Sequence[Json]:
-        steps: Sequence[Json] = self.body.get("steps") or ()
-        return steps
+    def steps(self) -> Sequence[EpisodeStep]:
+        return self.body.steps
 
     @property
     def tools(self) -> Sequence[str]:
-        tools: Sequence[str] = self.body.get("tools") or ()
-        return tools
+        return self.body.tools
 
     @property
     def writes(self) -> tuple[str, ...]:
         """The tools that changed something, in order of first use."""
-        return tuple(dict.fromkeys(step["tool"] for step in self.steps if step["write"]))
+        return tuple(dict.fromkeys(step.tool for step in self.steps if step.write))
 
     @property
-    def reads(self) -> set[str]:
-        return {step["tool"] for step in self.steps if not step["write"]}
+    def reads(self) -> frozenset[str]:
+        return frozenset([step.tool for step in self.steps if not step.write])
 
-    @property
-    def key(self) -> Key:
-        writes = self.writes
-        if writes:
-            return ("writes", *sorted(writes))
-        return ("reads", *sorted(self.reads))
 
-    def words(self, field: str) -> list[str]:
-        value: Any = self.body.get(field)
-        return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+def read_runs(episodes: Iterable[Episode]) -> Iterator[EpisodeRun]:
+    """Each episode as a run. One of another shape is left out, with a warning; it stays in the store."""
+    for episode in episodes:
+        yield_gil()
+        try:
+            body = EpisodeBody.model_validate(episode.body)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            _log.warning(
+                episode.space_id,
+                "acontext: the episode of task %s in space %s cannot be read, and is left out of learning: %s: %s",
+                episode.task_id,
+                episode.space_id,
+                ".".join(map(str, first["loc"])),
+                first["msg"],
+            )
+        else:
+            yield EpisodeRun(episode.task_id, episode.session_id, episode.created_at, body)
 
 
 def runs_of(episodes: Iterable[Episode]) -> list[EpisodeRun]:
     """One run a task, in an order of their own; of runs over the same messages the longest counts."""
     newest: dict[str, EpisodeRun] = {}
-    for episode in sorted(episodes, key=lambda e: (e.created_at, e.task_id)):
-        newest[episode.task_id] = EpisodeRun(episode.task_id, episode.session_id, episode.created_at, episode.body)
+    for run in read_runs(sorted(episodes, key=lambda e: (e.created_at, e.task_id))):
+        newest[run.task_id] = run
     by_session: dict[str, list[EpisodeRun]] = defaultdict(list)
     for run in newest.values():
         by_session[run.session_id].append(run)
@@ -113,8 +125,7 @@ def _outermost(runs: list[EpisodeRun]) -> list[EpisodeRun]:
 
 def _pieces(run: EpisodeRun) -> list[tuple[int, int]]:
     """Its messages, from which to which."""
-    found = run.body.get("pieces") or [run.body.get("span") or (0, 0)]
-    return [(int(first), int(last)) for first, last in found]
+    return run.body.pieces or [run.body.span]
 
 
 def _lies_in(run: EpisodeRun, other: EpisodeRun) -> bool:
@@ -128,11 +139,14 @@ def groups_of(runs: Iterable[EpisodeRun]) -> dict[Key, list[EpisodeRun]]:
     Within one set of writes, runs whose look-ups are too different are different procedures: each distinct set of
     look-ups, the most frequent first, joins the nearest procedure so far or begins a new one.
     """
+    key: Key
     by_writes: dict[Key, dict[frozenset[str], list[EpisodeRun]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         yield_gil()
         if run.steps:
-            by_writes[run.key][frozenset(run.reads)].append(run)
+            writes, reads = run.writes, run.reads
+            key = ("writes", *sorted(writes)) if writes else ("reads", *sorted(reads))
+            by_writes[key][reads].append(run)
     found: dict[Key, list[EpisodeRun]] = {}
     for key, by_reads in sorted(by_writes.items()):
         leaders: list[frozenset[str]] = []
@@ -158,11 +172,11 @@ def body_of(successes: Sequence[EpisodeRun]) -> EpisodeRun:
     """
     best = max(run.weight for run in successes)
     trusted = [run for run in successes if run.weight >= best]
-    users = Counter(tool for run in trusted for tool in {step["tool"] for step in run.steps})
+    users = Counter(tool for run in trusted for tool in {step.tool for step in run.steps})
     usual = {tool for tool, count in users.items() if count >= USUAL * len(trusted)}
 
     def missing(run: EpisodeRun) -> int:
-        return len(usual - {step["tool"] for step in run.steps})
+        return len(usual - {step.tool for step in run.steps})
 
     complete = min(map(missing, trusted))
     shortest = min(len(run.steps) for run in trusted if missing(run) == complete)

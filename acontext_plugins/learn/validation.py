@@ -17,11 +17,12 @@ from acontext_plugins.transcript.markers import strip_injected
 from acontext_plugins.transcript.negation import turns, unturned
 from acontext_plugins.transcript.tool_calls import ExecutedCall
 from acontext_plugins.transcript.value_flow import normal
-from acontext_store.types import Json, Skill, Step
+from acontext_store.types import Skill, Step
 
 from .answer import ExperienceAnswer, Learned, PreferenceAnswer, Relation, ScoreAnswer
 from .difficulty import Signal, is_hard, signal_of
 from .distil import arguments_of
+from .episode_body import EpisodeBody, EpisodeStep
 from .grounding import Grounding, placeholders
 from .phrasing import MOST_STEPS, action_of, tidy, trace_of, typical_request, use_when_of, variables_of
 from .placement import page_at
@@ -274,10 +275,10 @@ class _Prover:
         if not calls:
             return
         source = calls[0][0]
-        shapes: list[Json] = []
+        shapes: list[EpisodeStep] = []
         steps = []
         for _, call, said in calls:
-            shape = {"tool": call.tool, "write": False, "args": arguments_of(call, source.ground.flow), "n": 1}
+            shape = EpisodeStep(tool=call.tool, args=arguments_of(call, source.ground.flow))
             shapes.append(shape)
             action = self._grounds.text(said, ACTION_CHARS)
             if action is None:
@@ -285,7 +286,7 @@ class _Prover:
                 action = action_of(shape, self._literals)
             steps.append(Step(tool_name=call.tool, action=action))
             self._cite(source, "body", call=call)
-        run = EpisodeRun(source.task_id, source.run.session_id, source.run.created_at, {"steps": shapes})
+        run = EpisodeRun(source.task_id, source.run.session_id, source.run.created_at, EpisodeBody(steps=shapes))
         self._found.source = source
         self._found.steps = tuple(steps)
         self._found.trace = trace_of(run, self._literals)
@@ -374,8 +375,8 @@ class _Prover:
 
 def _by_the_rules(shown: CitableRun, call: ExecutedCall) -> str | None:
     """What the rules have to say about this call's going wrong."""
-    for pitfall in shown.run.body.get("pitfalls") or ():
-        if pitfall["tool"] == call.tool and call.message_id in pitfall["messages"]:
+    for pitfall in shown.run.body.pitfalls:
+        if pitfall.tool == call.tool and call.message_id in pitfall.messages:
             return pitfall_line(pitfall) or None
     return None
 

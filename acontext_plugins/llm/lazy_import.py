@@ -21,11 +21,12 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from acontext_store.errors import InvalidInput
+from acontext_store.forks import renewed_in_child
 
 from .own_calls import asking
 
 _PRICES = "LITELLM_LOCAL_MODEL_COST_MAP"
-_loading = threading.Lock()
+_loading = renewed_in_child(sys.modules[__name__], "_loading", threading.Lock)
 _module: Any = None
 
 

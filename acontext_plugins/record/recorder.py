@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import queue
 import threading
 import time
@@ -16,6 +15,7 @@ from cachetools import FIFOCache
 
 from acontext_store.backoff import Backoff
 from acontext_store.errors import AcontextError, Closed, NotFound, StoreReplaced, StoreUnavailable
+from acontext_store.forks import CLIENTS, at_fork, renewed_in_child
 from acontext_store.protocols import BlobStore, Pending, Store
 from acontext_store.types import NATIVE_ASSET, Appended, Json, Message, Outcome, Part, Session, is_uuid, stable_id
 
@@ -133,7 +133,7 @@ class Recorder:
         self.stats = RecorderStats()
         self._queue: queue.SimpleQueue[_QueuedRecording | threading.Event | None] = queue.SimpleQueue()
         #: Again and again from one thread: a stream that the garbage collector closes in here records, too.
-        self._lock = threading.RLock()
+        self._lock = renewed_in_child(self, "_lock", threading.RLock)
         self._pending = 0
         self._pending_bytes = 0
         self._known: FIFOCache[str, None] = FIFOCache(_KNOWN_SESSIONS)
@@ -142,9 +142,12 @@ class Recorder:
         self._hurry = threading.Event()
         self._closing = False
         self._deadline: float | None = None
-        self._pid = os.getpid()
+        at_fork(CLIENTS, after_in_child=self._after_fork)
         self._thread = threading.Thread(target=self._work, name="acontext-recorder", daemon=True)
         self._thread.start()
+
+    def _after_fork(self) -> None:
+        self._closing = True  # its thread is the parent's
 
     # -- callers
     def record(self, recording: Recording) -> None:
@@ -159,7 +162,7 @@ class Recorder:
             if not full:
                 self._pending += 1
                 self._pending_bytes += size
-        if full or self._pid != os.getpid():
+        if full:
             self.stats.dropped += 1
             self._log.warning(
                 "dropped", "acontext: a recording was dropped: %s", "closed" if self._closing else "the queue is full"
@@ -181,7 +184,7 @@ class Recorder:
         The result raises NotFound for an unknown id, StoreUnavailable where the database cannot be written, and
         Conflict for a whole one whose session is another's.
         """
-        if self._closing or self._pid != os.getpid():
+        if self._closing:
             waiter: Pending[Appended] = Pending()
             waiter.set_exception(Closed("this client is closed, or was opened before os.fork(): open one here"))
             return waiter
@@ -209,7 +212,7 @@ class Recorder:
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was enqueued before is durable (or has failed); False when time ran out first."""
-        if not self._thread.is_alive() or self._pid != os.getpid():
+        if not self._thread.is_alive():
             return self._pending == 0
         done = threading.Event()
         self._queue.put(done)
@@ -218,7 +221,7 @@ class Recorder:
 
     def close(self) -> None:
         """Write what is enqueued, for at most `close_timeout` seconds, then stop. Safe to call twice."""
-        if self._pid != os.getpid() or self._closing:
+        if self._closing:
             return
         self._deadline = time.monotonic() + self._settings.close_timeout
         self._closing = True

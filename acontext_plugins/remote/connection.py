@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from acontext_store.errors import Unauthorized
 
 from ..concurrency.event_loop import BackgroundEventLoop
@@ -18,7 +16,6 @@ class RemoteEngine:
     def __init__(self, engine: RemoteService, loop: BackgroundEventLoop) -> None:
         self.engine = engine
         self.loop = loop
-        self.pid = os.getpid()
 
     def work(self) -> None:
         """The server works by itself."""
@@ -29,7 +26,7 @@ class RemoteEngine:
 
     def close(self) -> None:
         """Send what is recorded, or leave it in the spool. Nothing happens in a forked child."""
-        if self.pid != os.getpid() or not self.loop.alive:
+        if not self.loop.alive:
             return
         try:
             self.engine.close()

@@ -23,6 +23,7 @@ import httpx
 
 from acontext_store.backoff import Backoff
 from acontext_store.errors import AcontextError, Closed, InvalidInput, StoreUnavailable, Unauthorized
+from acontext_store.forks import CLIENTS, at_fork, renewed_in_child
 from acontext_store.protocols import Pending
 from acontext_store.types import Appended, Json, Message, Part
 
@@ -91,7 +92,7 @@ class RemoteRecorder:
         folder = Path(self._remote.spool).expanduser()
         self._spool = Spool(spool_path(folder, self._url, api_key), owner, most=self._remote.spool_bytes)
         self._queue: queue.SimpleQueue[_EncodedRecording | Callable[[], None] | None] = queue.SimpleQueue()
-        self._lock = threading.RLock()
+        self._lock = renewed_in_child(self, "_lock", threading.RLock)
         self._pending = 0
         self._pending_bytes = 0
         self._log = LimitedLog(log)
@@ -106,9 +107,12 @@ class RemoteRecorder:
         #: What the spool has no room for.
         self._held: list[_EncodedRecording] = []
         self._stop = threading.Event()
-        self._pid = os.getpid()
+        at_fork(CLIENTS, after_in_child=self._after_fork)
         self._thread = threading.Thread(target=self._work, name="acontext-remote", daemon=True)
         self._thread.start()
+
+    def _after_fork(self) -> None:
+        self._closing = True  # its thread is the parent's
 
     # -- callers
     def record(self, recording: Recording) -> None:
@@ -122,7 +126,7 @@ class RemoteRecorder:
             if not full:
                 self._pending += 1
                 self._pending_bytes += recording.size
-        if full or self._pid != os.getpid():
+        if full:
             self.stats.dropped += 1
             self._log.warning(
                 "dropped", "acontext: a recording was dropped: %s", "closed" if self._closing else "the queue is full"
@@ -133,7 +137,7 @@ class RemoteRecorder:
     def record_durably(self, recording: Recording) -> Pending[Appended]:
         """The same, and tell when the server has it. Raises StoreUnavailable where it is away (it is spooled then)."""
         waiter: Pending[Appended] = Pending()
-        if self._closing or self._pid != os.getpid():
+        if self._closing:
             waiter.set_exception(Closed("this client is closed, or was opened before os.fork(): open one here"))
             return waiter
         with self._lock:
@@ -145,7 +149,7 @@ class RemoteRecorder:
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was enqueued before has arrived at the server; False when time ran out first."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        while self._thread.is_alive() and self._pid == os.getpid():
+        while self._thread.is_alive():
             done = threading.Event()
             arrived: list[bool] = []
 
@@ -175,7 +179,7 @@ class RemoteRecorder:
 
     def close(self) -> None:
         """Send what is there, for at most `close_timeout` seconds; what has not arrived by then waits in the spool."""
-        if self._pid != os.getpid() or self._closing:
+        if self._closing:
             return
         self._deadline = time.monotonic() + self._settings.close_timeout
         self._closing = True

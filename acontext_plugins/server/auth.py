@@ -10,6 +10,7 @@ import threading
 from cachetools import TTLCache
 
 from acontext_store.errors import Unauthorized
+from acontext_store.forks import renewed_in_child
 from acontext_store.protocols import KeyStore
 from acontext_store.types import ApiKey
 
@@ -56,7 +57,7 @@ class Authenticator:
         #: What keys are hashed with, and links signed.
         self.secret = secret
         self._known: TTLCache[str, str | None] = TTLCache(_REMEMBERED, memory)
-        self._lock = threading.Lock()
+        self._lock = renewed_in_child(self, "_lock", threading.Lock)
         self._fixed = {hash_key(own_key, secret): project_id} if own_key else {}
         self._well_known = (hash_key(WELL_KNOWN, secret), project_id) if well_known and not own_key else None
 

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import os
 import sys
 import threading
 from typing import Protocol
 
-#: Whose turn it is, first to last: what is held back becomes a recording, then a write, and then it is in the database.
-HELD, CLIENTS, STORES = range(3)
+from .forks import LOCKS, at_fork
 
 
 class Ending(Protocol):
@@ -26,7 +24,10 @@ class Ending(Protocol):
 
 
 def at_end(turn: int, act: Ending) -> None:
-    """Have `act` called when this process ends, and when a child that is forked from it does. Its errors go nowhere."""
+    """Have `act` called in its turn when this process ends, and when a child that is forked from it does.
+
+    The turns are those of `forks`. Errors of `act` go nowhere.
+    """
     _endings.append((turn, act))
     _endings.sort(key=lambda ending: ending[0])
 
@@ -90,5 +91,5 @@ def _others() -> list[threading.Thread]:
 
 
 atexit.register(_end, last=True)
-os.register_at_fork(after_in_child=_watch)
+at_fork(LOCKS, after_in_child=_watch)
 _watch()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError
 from typing import Any, ClassVar, Generic, TypeVar, cast
 from weakref import WeakKeyDictionary, ref
+
+from .forks import renewed_in_child
 
 log = logging.getLogger("acontext")
 
@@ -137,15 +139,7 @@ class Pending(Generic[T]):
 
 _WAITING, _RUNNING, _DONE, _CANCELLED = 0, 1, 2, 3
 #: Guards every change of state: held for a few instructions, so one lock serves all.
-_settling = threading.Lock()
-
-
-def _after_fork() -> None:
-    global _settling
-    _settling = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+_settling = renewed_in_child(sys.modules[__name__], "_settling", threading.Lock)
 
 
 class _Inbox:

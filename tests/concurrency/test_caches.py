@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acontext_plugins.concurrency.caches import SharedCache
+
+from ..store.children import Say, start
 
 
 @pytest.fixture
@@ -70,3 +74,50 @@ def test_threads_that_put_take_and_look_at_the_same_time_do_each_other_no_harm()
     for key in list(cache):
         del cache[key]
     assert len(cache) == 0
+
+
+class SlowKey:
+    """A key at whose hash a thread stops, the given time that it is asked for."""
+
+    def __init__(self, stops_at: int) -> None:
+        self._stops_at = stops_at
+        self._asked = 0
+        self.stopped, self.go_on = threading.Event(), threading.Event()
+
+    def __hash__(self) -> int:
+        self._asked += 1
+        if self._asked == self._stops_at:
+            self.stopped.set()
+            self.go_on.wait()
+        return 7
+
+
+@pytest.mark.parametrize("stops_at", [1, 2, 3, 4])
+@pytest.mark.parametrize("what", ["put", "pop"])
+def test_a_child_that_is_forked_while_a_thread_puts_or_takes_goes_on(what: str, stops_at: int) -> None:
+    cache: SharedCache[object, int] = SharedCache(2)
+    cache["a"] = 1
+    slow = SlowKey(stops_at + 3 if what == "pop" else stops_at)  # three times while it is put
+
+    def use() -> None:
+        cache[slow] = 2
+        if what == "pop":
+            cache.pop(slow)
+
+    def in_the_child(say: Say) -> None:
+        signal.alarm(20)  # where it would wait for ever
+        for number in range(5):
+            cache[number] = number
+        assert dict(cache) == {3: 3, 4: 4}
+        assert [cache.pop(3), cache.pop(4), len(cache)] == [3, 4, 0]
+        say("done")
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    slow.stopped.wait(5)  # the last stops are not reached by each version of cachetools
+    child = start(in_the_child)
+    slow.go_on.set()
+    thread.join()
+    assert child.wait() == ["done"]
+    cache["b"] = 3
+    assert "b" in cache

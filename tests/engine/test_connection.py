@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sqlite3
@@ -16,12 +17,17 @@ import pytest
 
 from acontext_plugins import Acontext
 from acontext_plugins.client.background import BackgroundConnection
+from acontext_plugins.client.connection import Connection
+from acontext_plugins.engine.engine import Engine
 from acontext_plugins.errors import StoreUnavailable
 from acontext_plugins.service import Recall, RecallQuery, Recording, SessionRef
 from acontext_plugins.settings import Settings, WorkerSettings
 from acontext_store.errors import IncompatibleStore
+from acontext_store.forks import HELD, at_fork
 from acontext_store.sql.migrations import VERSION_TABLE
-from acontext_store.types import Message, Part
+from acontext_store.types import Message, Part, Session, new_id
+
+from ..store.children import start
 
 
 def said(text: str) -> Recording:
@@ -232,3 +238,41 @@ def test_a_forked_child_opens_a_connection_of_its_own_in_the_background(
     assert os.waitstatus_to_exitcode(status) == 0
     memory.connection(20).close()
     assert kept(tmp_path / "a.db") == ["parent", "child"]
+
+
+@pytest.mark.parametrize("in_background", [True, False])
+def test_a_fork_waits_for_a_database_that_is_being_opened(
+    in_background: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, forking = threading.Event(), threading.Event()
+    written: list[bool] = []
+
+    class SlowEngine(Engine):
+        """Its store is open, and its start writes something, once somebody is forking."""
+
+        async def start(self) -> None:
+            opened.set()
+            await asyncio.to_thread(forking.wait)
+            await asyncio.wait_for(self.store.create_session(Session(id=new_id(), project_id="default")), 5)
+            written.append(True)
+            await super().start()
+
+    class Forking:
+        def __init__(self) -> None:
+            at_fork(HELD, before=self.tell)
+
+        def tell(self) -> None:
+            forking.set()
+
+    monkeypatch.setattr("acontext_plugins.engine.embedded.Engine", SlowEngine)
+    teller = Forking()
+    memory = BackgroundConnection(settings=settings(tmp_path / "a.db"))
+    mine = Connection(settings(tmp_path / "a.db"))
+    opener = threading.Thread(target=memory.connection if in_background else mine.opened)
+    opener.start()
+    opened.wait()
+    found = start(lambda say: say(str(written)))
+    opener.join()
+    (mine if not in_background else memory.connection()).close()
+    assert found.wait() == ["[True]"]
+    assert teller

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from acontext_plugins.learn.distil import distil
 from acontext_plugins.learn.grounding import RunEvidence
 from acontext_plugins.learn.prompt_view import CitableRun, Numbers, cut, show
-from acontext_plugins.learn.templates import EpisodeRun
+from acontext_plugins.learn.templates import read_runs
 from acontext_plugins.llm import Request
 from acontext_plugins.prompts import load_prompt
 from acontext_store.errors import InvalidInput, PromptTooLong
@@ -26,10 +26,8 @@ from .test_learner import order, refunds
 
 def shown(talk: Talk, budget: int = 48_000) -> tuple[str, CitableRun]:
     (done,) = talk.finished()
-    episode = distil(done, space_id="space")
-    run = CitableRun(
-        "r1", done, EpisodeRun(done.task.id, done.session.id, "", episode.body), RunEvidence(done.messages)
-    )
+    (episode,) = read_runs([distil(done, space_id="space")])
+    run = CitableRun("r1", done, episode, RunEvidence(done.messages))
     return show(run, Numbers(), budget), run
 
 

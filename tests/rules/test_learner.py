@@ -8,6 +8,7 @@ import pytest
 
 from acontext_plugins.learn.contrast import contrast, order_rules
 from acontext_plugins.learn.distil import distil
+from acontext_plugins.learn.episode_body import EpisodeBody, EpisodeStep
 from acontext_plugins.learn.rules import learn
 from acontext_plugins.learn.statistics import benjamini_hochberg, fisher_exact, log_odds
 from acontext_plugins.learn.templates import EpisodeRun
@@ -237,10 +238,8 @@ def test_log_odds_have_a_sign_and_no_infinity() -> None:
 
 def test_two_few_runs_contrast_nothing() -> None:
     def run(i: int, *tools: str) -> EpisodeRun:
-        steps = [
-            {"tool": tool, "write": tool == "pay", "args": {}, "n": 1, "calls": [], "messages": []} for tool in tools
-        ]
-        return EpisodeRun(f"t{i}", f"s{i}", T0, {"tools": list(tools), "steps": steps})
+        steps = [EpisodeStep(tool=tool, write=tool == "pay") for tool in tools]
+        return EpisodeRun(f"t{i}", f"s{i}", T0, EpisodeBody(tools=list(tools), steps=steps))
 
     good, bad = [run(i, "check", "pay") for i in range(6)], [run(i + 9, "pay") for i in range(6)]
     assert contrast(good[:4], bad) == []

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from cachetools import FIFOCache, LRUCache
 
 from acontext_store.errors import InvalidInput
+from acontext_store.forks import renewed_in_child
 from acontext_store.types import Message, Outcome, Part
 
 from .names import kind_of_name, worth_masking, worth_remembering
@@ -82,7 +83,7 @@ class Redactor:
         #: By session, values and what kind of secret each is.
         self._sessions: LRUCache[str, FIFOCache[str, str]] = LRUCache(max(1, sessions))
         self._most_values = max(1, values)
-        self._lock = threading.Lock()
+        self._lock = renewed_in_child(self, "_lock", threading.Lock)
 
     def redact(self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome] = ()) -> Redacted:
         """The same messages and outcomes without their secrets; the very objects that came, where there are none."""

@@ -7,6 +7,7 @@ agno keeps: skills are neither in the run's output nor in a database.
 
 from __future__ import annotations
 
+import sys
 import threading
 import types
 import weakref
@@ -15,12 +16,14 @@ from typing import Any
 
 from agno.models.base import Model
 
+from acontext_store.forks import renewed_in_child
+
 from .run_tracker import AgnoRunTracker, current_watch
 
 _SLOT = "_acontext_owner"
 #: The subclass for each class of models, as long as there is a model of it.
 _classes: weakref.WeakKeyDictionary[type, weakref.ref[type]] = weakref.WeakKeyDictionary()
-_lock = threading.RLock()
+_lock = renewed_in_child(sys.modules[__name__], "_lock", threading.RLock)
 
 
 class Seen:

@@ -14,6 +14,7 @@ from typing import Any
 from cachetools import FIFOCache
 
 from acontext_plugins.runs import Run, Runtime, reason_of
+from acontext_store.forks import renewed_in_child
 from acontext_store.types import Message, stable_id
 
 from .convert import Copied, Kind, copied, kind_of, message_of, words_of
@@ -40,7 +41,7 @@ class PausedRuns:
 
     def __init__(self, size: int = _PAUSED) -> None:
         self._runs: FIFOCache[str, Paused] = FIFOCache(size)
-        self._lock = threading.RLock()
+        self._lock = renewed_in_child(self, "_lock", threading.RLock)
 
     def keep(self, run_id: str, paused: Paused) -> None:
         with self._lock:

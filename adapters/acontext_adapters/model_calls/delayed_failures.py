@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 
-from acontext_store.ending import HELD, at_end
+from acontext_store.ending import at_end
+from acontext_store.forks import HELD, at_fork
 
 _MOST = 4096
 _holds: weakref.WeakSet[DelayedFailures] = weakref.WeakSet()
@@ -22,6 +22,7 @@ class DelayedFailures:
     def __init__(self) -> None:
         self._reset()
         _holds.add(self)
+        at_fork(HELD, after_in_child=self._reset)  # the parent says it
 
     def _reset(self) -> None:
         self._changed = threading.Condition()
@@ -86,10 +87,4 @@ def _at_end(*, last: bool) -> None:
         hold.flush()
 
 
-def _forget() -> None:
-    for hold in list(_holds):
-        hold._reset()  # the parent says it
-
-
 at_end(HELD, _at_end)
-os.register_at_fork(after_in_child=_forget)

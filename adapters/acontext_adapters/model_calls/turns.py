@@ -17,6 +17,7 @@ from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.formats.blob import copied
 from acontext_plugins.runs import Run, Runtime, current_run
 from acontext_plugins.service import Recall, Recording
+from acontext_store.forks import renewed_in_child
 from acontext_store.types import Json, Message, Outcome, OutcomeStatus, new_id, stable_id
 
 from ..shared.resent_history import Conversations, Sent
@@ -180,7 +181,7 @@ class CallRecorder:
         self._sessions: SharedCache[tuple[str, str], str] = SharedCache(_MOST)
         #: Calls whose answer is being made in the background.
         self._open: FIFOCache[str, RecordedCall] = FIFOCache(turns)
-        self._lock = threading.RLock()
+        self._lock = renewed_in_child(self, "_lock", threading.RLock)
 
     def __len__(self) -> int:
         """How many turns and calls are being kept."""

@@ -19,6 +19,7 @@ from agents.tracing import get_current_span, get_current_trace
 
 from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.runs import Run, Runtime, current_run, reason_of
+from acontext_store.forks import renewed_in_child
 from acontext_store.types import Message, Part, new_id, stable_id
 
 from ..shared.resent_history import Conversations, Item, Sent
@@ -289,7 +290,7 @@ class RunRegistry:
         )
         self._by_usage: dict[int, list[AgentsRunTracker]] = {}
         self._interrupted: SharedCache[str, AgentsRunTracker] = SharedCache(_INTERRUPTED)
-        self._lock = threading.RLock()
+        self._lock = renewed_in_child(self, "_lock", threading.RLock)
 
     # -- finding
     def started(self, context: RunContextWrapper[Any], agent: Agent[Any], runtime: Runtime) -> AgentsRunTracker:

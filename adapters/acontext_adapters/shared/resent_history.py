@@ -25,6 +25,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from cachetools import FIFOCache, LRUCache
 
+from acontext_store.forks import renewed_in_child
 from acontext_store.types import new_id, stable_id
 
 Kind = Literal["user", "model", "call", "result", "host"]
@@ -138,7 +139,7 @@ class Conversations:
         self._size = 0
         #: Sessions by the fingerprint of the whole conversation up to some answer, or of its last two items.
         self._ends: FIFOCache[tuple[str, bytes], str] = FIFOCache(4 * sessions)
-        self._lock = threading.RLock()
+        self._lock = renewed_in_child(self, "_lock", threading.RLock)
 
     def __len__(self) -> int:
         return len(self._ledgers)

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Row, insert, select, update
 
 from ..errors import NotFound
+from ..forks import renewed_in_child
 from ..project import check_project_id
 from ..types import ApiKey, now
 from . import schema
@@ -26,7 +27,7 @@ class SqliteKeys:
         """Make the tables where they are missing. Raises StoreUnavailable or IncompatibleStore."""
         self.path = Path(path).absolute()
         self._busy_timeout = busy_timeout
-        self._one_at_a_time = threading.Lock()
+        self._one_at_a_time = renewed_in_child(self, "_one_at_a_time", threading.Lock)
         with self._link():
             pass
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
+import sys
 import threading
 import time
 from pathlib import Path
 
 from ..errors import IncompatibleStore, StoreUnavailable
+from ..forks import renewed_in_child
 from .connect import BUSY_TIMEOUT, SqliteConnection, is_busy, translated
 from .migrations import HEAD, REVISIONS, VERSION_TABLE
 from .tables import metadata
@@ -67,16 +68,7 @@ def _begin(raw: sqlite3.Connection, busy_timeout: float) -> None:
 
 
 #: Alembic keeps what it works on in module globals: one migration at a time in a process.
-_migrating = threading.Lock()
-
-
-def _after_fork() -> None:
-    global _migrating
-    _migrating = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_migrating = renewed_in_child(sys.modules[__name__], "_migrating", threading.Lock)
 
 
 def _create(link: SqliteConnection) -> None:

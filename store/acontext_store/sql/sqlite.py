@@ -14,8 +14,9 @@ from sqlalchemy import func, select
 
 from ..backend import Durability
 from ..embedding import Unembedded, VectorOps
-from ..ending import STORES, at_end
+from ..ending import at_end
 from ..errors import Closed
+from ..forks import STORES, at_fork, renewed_in_child
 from ..ledger import Cost, CostBy, ModelCall
 from ..project import check_project_id
 from ..protocols import Pending, ReadSnapshot
@@ -103,11 +104,17 @@ class SqliteStore:
         self._durability: Durability = durability
         self._busy_timeout = busy_timeout
         self._closed = False
-        self._door = threading.Lock()
+        self._door = renewed_in_child(self, "_door", threading.Lock)
+        self._held: list[threading.Lock] = []
         self._writer: Writer | None = None
         self._readers: Readers | None = None
         self._open()
-        _stores.add(self)
+        at_fork(
+            STORES,
+            before=self._before_fork,
+            after_in_parent=self._after_fork_in_parent,
+            after_in_child=self._after_fork_in_child,
+        )
 
     def _open(self) -> None:
         open_link = partial(_open_link, self.path, durability=self._durability, busy_timeout=self._busy_timeout)
@@ -502,21 +509,23 @@ class SqliteStore:
             writer.close()
 
     # -- forks
-    def _before_fork(self) -> list[threading.Lock]:
+    def _before_fork(self) -> None:
         """Wait until no thread is inside SQLite: a child would inherit its locks, held for ever."""
-        held = []
         if self._writer is not None and self._readers is not None:
             for lock in [self._writer.quiet, *(seat.quiet for seat in self._readers.seats)]:
                 if lock.acquire(timeout=1.0):
-                    held.append(lock)
-        return held
+                    self._held.append(lock)
+
+    def _after_fork_in_parent(self) -> None:
+        while self._held:
+            self._held.pop().release()
 
     def _after_fork_in_child(self) -> None:
         """Leave the parent's connections alone (closing them would harm the parent), and open our own when needed."""
         self._finalizer.detach()
         _inherited.append((self._writer, self._readers))
         self._writer = self._readers = None
-        self._door = threading.Lock()
+        self._held.clear()
 
 
 def _open_link(path: Path, *, durability: Durability, busy_timeout: float) -> SqliteConnection:
@@ -553,10 +562,8 @@ def _stats(tx: Tx) -> StoreStats:
 
 # ---------------------------------------------------------------------------------- the end, and children
 
-_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
 _inherited: list[object] = []
-_held: list[threading.Lock] = []
 
 
 def _let_go(writer: Writer, readers: Readers) -> None:
@@ -571,27 +578,5 @@ def _at_end(*, last: bool) -> None:
         writer.drain(leaving=last)
 
 
-def _before_fork() -> None:
-    for store in list(_stores):
-        _held.extend(store._before_fork())
-
-
-def _after_fork_in_parent() -> None:
-    while _held:
-        _held.pop().release()
-
-
-def _after_fork_in_child() -> None:
-    _held.clear()
-    _writers.clear()
-    for store in list(_stores):
-        store._after_fork_in_child()
-
-
 at_end(STORES, _at_end)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )
+at_fork(STORES, after_in_child=_writers.clear)
