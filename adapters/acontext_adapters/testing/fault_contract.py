@@ -26,7 +26,7 @@ def clients_in_trouble() -> dict[str, MemoryClient]:
         "record raises": MemoryClient(record_error=RuntimeError("disk")),
         "recall raises": MemoryClient(recall_error=RuntimeError("index")),
         "recall hangs": MemoryClient(hang=True),
-        "recall is late": MemoryClient(SKILLS, delay=0.05),
+        "recall is late": MemoryClient(SKILLS, delay=0.5),
         "the client cannot be opened": UnopenedClient(),
     }
 
