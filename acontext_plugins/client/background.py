@@ -5,7 +5,6 @@ Light on purpose: an agent's first run imports this, on its event loop. The engi
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 import threading
@@ -151,14 +150,22 @@ class BackgroundConnection:
             self._tried = 0.0
             self.error = None
             self.open()
-            thread = self._opening
-            if thread is not None:
-                thread.join(_OPENING if timeout is None else timeout)
+            self._wait(_OPENING if timeout is None else timeout)
             if self.error is not None:
                 raise self.error
             if timeout is not None and self._connection is None:
                 raise Closed("the database is not open yet")
         return self._connection
+
+    def _wait(self, timeout: float | None) -> None:
+        """Until the try to open that is going on has ended, or for `timeout` seconds."""
+        thread = self._opening
+        for _ in range(1000):
+            if thread is None or thread.ident is not None or self._opening is not thread:
+                break
+            time.sleep(0.001)  # somebody else is about to start it
+        if thread is not None and thread.ident is not None:
+            thread.join(timeout)
 
     def hand_over(self, timeout: float | None = None) -> None:
         """Wait until what was recorded before the database was open is in the engine's hands, or cannot get there."""
@@ -167,19 +174,15 @@ class BackgroundConnection:
                 return
             self._tried = 0.0
             self.open()
-            thread = self._opening
-            if thread is not None:
-                thread.join(_OPENING if timeout is None else timeout)
+            self._wait(_OPENING if timeout is None else timeout)
 
     def _before_fork(self) -> None:
         """A child that is forked while a thread imports would wait for ever for the same import.
 
         This comes before the turn of the stores: opening needs the locks that they take.
         """
-        opening = self._opening
-        if opening is not None and opening is not threading.current_thread():
-            with contextlib.suppress(RuntimeError):  # it is about to start
-                opening.join(_OPENING)
+        if self._opening is not threading.current_thread():
+            self._wait(_OPENING)
 
     def _after_fork(self) -> None:
         """Nothing is open or opening here, and what waited belongs to the parent."""
