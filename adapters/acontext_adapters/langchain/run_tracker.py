@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Collection, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from langgraph.errors import GraphBubbleUp, ParentCommand
 
 from acontext_adapters.shared.resent_history import Conversations, Sent
 from acontext_plugins.concurrency.caches import SharedCache
-from acontext_plugins.runs import Run, RunKind, Runtime, current_run, reason_of
+from acontext_plugins.runs import RecordingClient, Run, RunKind, Runtime, current_run, reason_of
 from acontext_plugins.service import Recall
 from acontext_store.types import new_id, stable_id
 
@@ -37,8 +38,17 @@ class Unfinished:
     recall: Recall | None
 
 
-#: Runs that may go on, by scope, thread and name: the host calls the graph again with `Command(resume=...)` or None.
-unfinished: SharedCache[tuple[str, ...], Unfinished] = SharedCache(4096)
+_Unfinished = SharedCache[tuple[str, ...], Unfinished]
+#: Runs that may go on, by client, scope, thread and name: the host calls the graph again with `Command(resume=...)` or
+#: None. They go when their client goes.
+unfinished: weakref.WeakKeyDictionary[RecordingClient, _Unfinished] = weakref.WeakKeyDictionary()
+
+
+def unfinished_of(runtime: Runtime) -> _Unfinished:
+    """The runs that may go on of the runtime's client. May raise: call it inside `guard`."""
+    client = runtime.client
+    known = unfinished.get(client)
+    return unfinished.setdefault(client, SharedCache(1024)) if known is None else known
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +114,7 @@ class LangChainRunTracker:
         runtime = self.runtime
         self._thread = thread
         key = thread or runtime.options.session
-        before = unfinished.pop(self._place, None) if thread else None
+        before = unfinished_of(runtime).pop(self._place, None) if thread else None
         run_id = None
         if goes_on and before is not None:
             run_id, self._recall = before.run_id, before.recall
@@ -246,7 +256,7 @@ class LangChainRunTracker:
         else:
             run.end("success")
         if run.ended != "success" and self._thread and run.parent is None:
-            unfinished[self._place] = Unfinished(run.id, (self._recaller or run).recalled)
+            unfinished_of(self.runtime)[self._place] = Unfinished(run.id, (self._recaller or run).recalled)
 
     def _waiting(self) -> str:
         return ", ".join(sorted({name for name, _ in self.pending.values()}))
