@@ -1,7 +1,7 @@
 """Run tracker: one run, as the hooks of this adapter tell of it; what two of them tell is recorded once.
 
-Doors are a learned graph (around the run, and its nodes), a learned chat model, the middleware and the callback
-handler. Whichever is outermost makes the watch; those inside of it find it with `found`.
+Hooks are a learned graph (around the run, and its nodes), a learned chat model, the middleware and the callback
+handler. Whichever is outermost makes the tracker; those inside of it find it with `found`.
 """
 
 from __future__ import annotations
