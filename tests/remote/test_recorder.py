@@ -354,8 +354,7 @@ server = Server(); server.trouble = away
 recorder = make(server, Path({str(tmp_path)!r}))
 for number in range(100):
     recorder.record(said(str(number), id=f"m{{number}}"))
-while recorder.stats.spooled < 100:
-    time.sleep(0.005)
+until(lambda: recorder.stats.spooled >= 100)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
