@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypedDict
 
 from acontext_store.errors import AcontextError, InvalidInput
-from acontext_store.types import Message, Outcome, OutcomeStatus, Part, new_id
+from acontext_store.types import CallFate, Message, Outcome, OutcomeStatus, Part, new_id
 
 from .concurrency.limited_log import LimitedLog
 from .service import InjectAs, Recall, RecallQuery, Recording, SessionRef
@@ -140,9 +140,13 @@ class _Guard:
 class Runtime:
     """Starts the runs of one wrapped object, and keeps errors of the memory from the host."""
 
-    def __init__(self, options: RunOptions, client: HasConnection | RecordingClient) -> None:
+    def __init__(
+        self, options: RunOptions, client: HasConnection | RecordingClient, *, framework: str | None = None
+    ) -> None:
+        """`framework` is the distribution that tells the fates of calls, "langchain" for instance."""
         self.options = options
         self._given = client
+        self._framework = framework
         self.log = LimitedLog(log)
 
     def same_as(self, other: Runtime) -> bool:
@@ -164,6 +168,11 @@ class Runtime:
         """
         options = self.options
         return json.dumps([_number(self.client), options.space, options.principal, options.session])
+
+    @property
+    def told_by(self) -> str:
+        """The framework that tells fates, with its version: "langchain 1.5.2"; "" where none was named."""
+        return _with_version(self._framework) if self._framework else ""
 
     def guard(self, step: str) -> _Guard:
         """A context manager that logs an exception of its block instead of raising it, unless `strict`.
@@ -258,10 +267,16 @@ class Run:
         self,
         *messages: Message,
         make: Callable[[], Sequence[Message]] | None = None,
+        fates: Sequence[CallFate] = (),
+        told: bool = False,
         size: int = 512,
         frame: bool = False,
     ) -> None:
         """Enqueue messages, or a function `make` that returns them. Takes microseconds; never raises unless `strict`.
+
+        `fates` says what became of calls in these messages or in earlier ones of the session. `told=True` promises
+        that the fate of every call in these messages is told, now or later: one without a fate counts as asked for
+        and no more. Without it fates are assumed from the results.
 
         `make` runs on the recorder's thread. Messages get the id of this run, unless they have the id of another.
         `size` is their rough size in bytes, for the bound on memory. `frame=True` marks messages in which a container
@@ -278,10 +293,31 @@ class Run:
             run_id = self.id
             payload: Sequence[Message] | Callable[[], Sequence[Message]]
             if make is not None:
-                payload = functools.partial(_made_with_run, make, run_id)
+                payload = functools.partial(_made_with_run, make, run_id, told)
             else:
-                payload = [_with_run(message, run_id) for message in messages]
-            self.runtime.client.record(Recording(self.session, payload, size=size))
+                payload = [_with_run(message, run_id, told) for message in messages]
+            known = tuple([self._told(fate) for fate in fates])
+            self.runtime.client.record(Recording(self.session, payload, fates=known, size=size))
+
+    def tell(self, *fates: CallFate) -> None:
+        """Record what became of calls whose messages were recorded with `told=True`. Never raises unless `strict`.
+
+        A fate takes the place of what was told of the same call before.
+
+        >>> run = Runtime(RunOptions(space="support"), client).start(label="triage")
+        >>> function = {"name": "issue_refund", "arguments": '{"order": "A-1"}'}
+        >>> call = {"id": "call_1", "type": "function", "function": function}
+        >>> run.record(to_message({"role": "assistant", "tool_calls": [call]}), told=True)
+        >>> run.tell(CallFate(call_id="call_1", status="refused", by="person", reason="too much"))
+        >>> run.end("success")
+        """
+        with self.runtime.guard("fate"):
+            known = tuple([self._told(fate) for fate in fates])
+            self.runtime.client.record(Recording(self.session, fates=known))
+
+    def _told(self, fate: CallFate) -> CallFate:
+        told_by, run_id = fate.told_by or self.runtime.told_by, fate.run_id or self.id
+        return fate.model_copy(update={"told_by": told_by, "run_id": run_id})
 
     def record_tool(self, name: str, arguments: dict[str, Any], result: object, *, error: bool = False) -> None:
         """Record a tool call that no adapter sees, with its result: for hand-written loops. Never raises.
@@ -300,6 +336,8 @@ class Run:
             self.record(
                 Message(role="assistant", parts=(Part(type="tool-call", meta=meta),)),
                 Message(role="tool", parts=(Part(type="tool-result", text=text, meta=answer),)),
+                fates=(CallFate(call_id=call_id, status="failed" if error else "executed"),),
+                told=True,
                 size=len(text) + 512,
                 frame=self.kind == "container",
             )
@@ -451,12 +489,25 @@ class Run:
             self.leave(token)
 
 
-def _made_with_run(make: Callable[[], Sequence[Message]], run_id: str) -> list[Message]:
-    return [_with_run(message, run_id) for message in make()]
+def _made_with_run(make: Callable[[], Sequence[Message]], run_id: str, told: bool) -> list[Message]:
+    return [_with_run(message, run_id, told) for message in make()]
 
 
-def _with_run(message: Message, run_id: str) -> Message:
-    return message if message.run_id else message.model_copy(update={"run_id": run_id})
+def _with_run(message: Message, run_id: str, told: bool) -> Message:
+    tells = told and message.role == "assistant" and bool(message.tool_calls)
+    if message.run_id and not tells:
+        return message
+    return message.model_copy(update={"run_id": message.run_id or run_id, "fates_told": message.fates_told or tells})
+
+
+@functools.cache
+def _with_version(distribution: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and seldom asked
+
+    try:
+        return f"{distribution} {version(distribution)}"
+    except PackageNotFoundError:
+        return distribution
 
 
 def reason_of(error: BaseException) -> str:

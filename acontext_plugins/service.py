@@ -19,6 +19,7 @@ from acontext_store.types import (
     Blob,
     Block,
     BlockType,
+    CallFate,
     Json,
     LaneKind,
     LearningStatus,
@@ -79,7 +80,7 @@ class SessionRef:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """Messages and outcomes of a session, on their way to the recorder.
+    """Messages, outcomes and fates of calls of a session, on their way to the recorder.
 
     `messages` may be a function that returns them: it runs on the recorder's thread, so that the agent does not
     wait for the conversion. The function must not read objects that the host may change meanwhile.
@@ -88,6 +89,8 @@ class Recording:
     session: SessionRef
     messages: Sequence[Message] | Callable[[], Sequence[Message]] = ()
     outcomes: Sequence[Outcome] = ()
+    #: What became of calls in these messages, or in earlier ones of the session.
+    fates: Sequence[CallFate] = ()
     #: A rough size in bytes, for the bound on memory.
     size: int = 512
 
@@ -322,8 +325,18 @@ class Service(FileService, Protocol):
     async def delete_session(self, session_id: str) -> None:
         """Delete a session with its messages and tasks; the skills that were learned from it stay."""
 
-    async def append(self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome] = ()) -> Appended:
-        """Keep messages and outcomes in order, durably, or none of them. Ids that are kept already are ignored."""
+    async def append(
+        self,
+        session_id: str,
+        messages: Sequence[Message],
+        outcomes: Sequence[Outcome] = (),
+        fates: Sequence[CallFate] = (),
+    ) -> Appended:
+        """Keep messages, outcomes and fates of calls in order, durably, or none of them.
+
+        Ids of messages and outcomes that are kept already are ignored; a fate takes the place of what was told of the
+        same call before.
+        """
 
     async def messages(
         self,

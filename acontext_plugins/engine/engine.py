@@ -34,6 +34,7 @@ from acontext_store.types import (
     Blob,
     Block,
     BlockType,
+    CallFate,
     Json,
     Lane,
     LaneKind,
@@ -197,7 +198,7 @@ class Engine:
     async def record_durably(self, recording: Recording) -> Appended:
         messages = recording.messages() if callable(recording.messages) else recording.messages
         check_assets(self.blobs, messages)
-        return await self.recorder.append(recording.session, messages, recording.outcomes)
+        return await self.recorder.append(recording.session, messages, recording.outcomes, recording.fates)
 
     async def find_space(self, name_or_id: str, *, create: bool = False) -> Space:
         """A space by its name or its id. Raises NotFound."""
@@ -368,9 +369,15 @@ class Engine:
         await self.store.delete_session(session_id)
         await self.files.sweep()
 
-    async def append(self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome] = ()) -> Appended:
+    async def append(
+        self,
+        session_id: str,
+        messages: Sequence[Message],
+        outcomes: Sequence[Outcome] = (),
+        fates: Sequence[CallFate] = (),
+    ) -> Appended:
         check_assets(self.blobs, messages)
-        return await self.recorder.append(session_id, messages, outcomes)
+        return await self.recorder.append(session_id, messages, outcomes, fates)
 
     async def upload(self, source: BinaryIO) -> Blob:
         return await asyncio.to_thread(keep_bytes, self.blobs, source)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from cachetools import FIFOCache
 
@@ -17,13 +17,24 @@ from acontext_store.backoff import Backoff
 from acontext_store.errors import AcontextError, Closed, NotFound, StoreReplaced, StoreUnavailable
 from acontext_store.forks import CLIENTS, at_fork, renewed_in_child
 from acontext_store.protocols import BlobStore, Pending, Store
-from acontext_store.types import NATIVE_ASSET, Appended, Json, Message, Outcome, Part, Session, is_uuid, stable_id
+from acontext_store.types import (
+    NATIVE_ASSET,
+    Appended,
+    CallFate,
+    Json,
+    Message,
+    Outcome,
+    Part,
+    Session,
+    is_uuid,
+    stable_id,
+)
 
 from ..concurrency.cooperative import cpu_turn
 from ..concurrency.limited_log import LimitedLog
 from ..service import Recording, SessionRef
 from ..settings import DebounceWindow, ObserveSettings, RecorderSettings
-from .scrubber import Scrubber
+from .scrubber import Scrubber, fates_without_secrets
 
 log = logging.getLogger("acontext")
 
@@ -47,6 +58,16 @@ class RecorderStats:
     retries: int = 0
 
 
+class _Prepared(NamedTuple):
+    """A recording as it is written. The session is there where it may have to be made."""
+
+    session: Session | None
+    session_id: str
+    messages: Sequence[Message]
+    outcomes: Sequence[Outcome]
+    fates: Sequence[CallFate]
+
+
 @dataclass(slots=True)
 class _QueuedRecording:
     """One recording, and the write that comes of it."""
@@ -54,11 +75,12 @@ class _QueuedRecording:
     ref: SessionRef | str
     messages: Sequence[Message] | Callable[[], Sequence[Message]]
     outcomes: Sequence[Outcome]
+    fates: Sequence[CallFate]
     size: int
     waiter: Pending[Appended] | None = None
     #: It is all that the session is to say, not what comes next in it.
     whole: bool = False
-    prepared: tuple[Session | None, str, Sequence[Message], Sequence[Outcome]] | None = None
+    prepared: _Prepared | None = None
 
     @property
     def session(self) -> str:
@@ -75,9 +97,9 @@ class _Group:
     is_made_again: bool = False
 
     def takes(self, entry: _QueuedRecording) -> bool:
-        """Whether `entry` can be written with these: an outcome stands behind its messages, so it ends a group."""
+        """Whether `entry` can be written with these: outcomes and fates stand behind their messages: they end one."""
         last = self.entries[-1]
-        return not last.outcomes and last.waiter is None and entry.waiter is None
+        return not last.outcomes and not last.fates and last.waiter is None and entry.waiter is None
 
     @property
     def is_held_up(self) -> bool:
@@ -168,13 +190,16 @@ class Recorder:
                 "dropped", "acontext: a recording was dropped: %s", "closed" if self._closing else "the queue is full"
             )
             return
-        self._queue.put(_QueuedRecording(recording.session, recording.messages, recording.outcomes, size))
+        self._queue.put(
+            _QueuedRecording(recording.session, recording.messages, recording.outcomes, recording.fates, size)
+        )
 
     def append(
         self,
         session: SessionRef | str,
         messages: Sequence[Message] = (),
         outcomes: Sequence[Outcome] = (),
+        fates: Sequence[CallFate] = (),
         *,
         whole: bool = False,
     ) -> Pending[Appended]:
@@ -194,14 +219,15 @@ class Recorder:
                 size += len(part.text or "") + 512
         if isinstance(session, str) and self._pending == 0 and size <= _SMALL:
             # nothing is ahead of it: two thread switches less than by way of the queue
-            _, _, prepared, said = self._prepare(_QueuedRecording(session, messages, outcomes, size), None, session)
+            entry = _QueuedRecording(session, messages, outcomes, fates, size)
+            prepared = self._prepare(entry, None, session)
             self.stats.recorded += len(messages)
-            return self._append(None, session, prepared, said)
+            return self._append(prepared)
         waiter = Pending()
         with self._lock:
             self._pending += 1
             self._pending_bytes += size
-        self._queue.put(_QueuedRecording(session, messages, outcomes, size, waiter, whole))
+        self._queue.put(_QueuedRecording(session, messages, outcomes, fates, size, waiter, whole))
         self._hurry.set()
         return waiter
 
@@ -309,11 +335,15 @@ class Recorder:
         if not prepared:
             group.write = None
             return
-        session = next((one[0] for one in prepared if one[0] is not None), None)
-        messages = [message for one in prepared for message in one[2]]
-        outcomes = [outcome for one in prepared for outcome in one[3]]
+        together = _Prepared(
+            next((one.session for one in prepared if one.session is not None), None),
+            prepared[0].session_id,
+            [message for one in prepared for message in one.messages],
+            [outcome for one in prepared for outcome in one.outcomes],
+            [fate for one in prepared for fate in one.fates],
+        )
         try:
-            group.write = self._append(session, prepared[0][1], messages, outcomes, whole=group.entries[0].whole)
+            group.write = self._append(together, whole=group.entries[0].whole)
         except Exception as error:
             group.fail(error)
 
@@ -360,25 +390,20 @@ class Recorder:
             entry.prepared = None
         return True
 
-    def _append(
-        self,
-        session: Session | None,
-        session_id: str,
-        messages: Sequence[Message],
-        outcomes: Sequence[Outcome],
-        *,
-        whole: bool = False,
-    ) -> Pending[Appended]:
+    def _append(self, entry: _Prepared, *, whole: bool = False) -> Pending[Appended]:
+        session, session_id, messages, outcomes, fates = entry
         quiet, max_wait, buffer = self._observe.quiet, self._observe.max_wait, self._observe.buffer
         if whole and session is not None:
-            return self._store.replace(session, messages, outcomes, quiet=quiet, max_wait=max_wait, buffer=buffer)
+            return self._store.replace(
+                session, messages, outcomes, fates, quiet=quiet, max_wait=max_wait, buffer=buffer
+            )
         return self._store.append(
-            session_id, messages, outcomes, ensure=session, quiet=quiet, max_wait=max_wait, buffer=buffer
+            session_id, messages, outcomes, fates, ensure=session, quiet=quiet, max_wait=max_wait, buffer=buffer
         )
 
     def _done(self, entry: _QueuedRecording, appended: Appended) -> None:
         self._count_out(entry)
-        self.stats.recorded += len(entry.prepared[2]) if entry.prepared else 0
+        self.stats.recorded += len(entry.prepared.messages) if entry.prepared else 0
         if entry.waiter is not None and entry.waiter.set_running_or_notify_cancel():
             entry.waiter.set_result(appended)
 
@@ -398,13 +423,12 @@ class Recorder:
             self._pending_bytes -= entry.size
 
     # -- from a recording to rows
-    def _prepare(
-        self, entry: _QueuedRecording, session: Session | None, session_id: str
-    ) -> tuple[Session | None, str, Sequence[Message], Sequence[Outcome]]:
+    def _prepare(self, entry: _QueuedRecording, session: Session | None, session_id: str) -> _Prepared:
         messages = entry.messages() if callable(entry.messages) else entry.messages
         messages, outcomes, redacted = self._scrubber.redact(session_id, messages, entry.outcomes)
         self.stats.redacted += redacted
-        return session, session_id, [self._outsource(message) for message in messages], outcomes
+        fates = fates_without_secrets(self._scrubber, session_id, entry.fates)
+        return _Prepared(session, session_id, [self._outsource(message) for message in messages], outcomes, fates)
 
     def _resolve(self, ref: SessionRef | str, *, whole: bool) -> tuple[Session | None, str]:
         """The session's id, and the session itself where it may have to be made, or is to be as it says (`whole`)."""

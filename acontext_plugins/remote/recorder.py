@@ -29,7 +29,7 @@ from acontext_store.types import Appended, Json, Message, Part
 
 from ..concurrency.caches import SharedCache
 from ..concurrency.limited_log import LimitedLog
-from ..record.scrubber import Scrubber
+from ..record.scrubber import Scrubber, fates_without_secrets
 from ..service import Recording, SessionRef
 from ..settings import RecorderSettings, RemoteSettings
 from .http import AWAY, data_of, encoded, error_of, headers_of
@@ -264,13 +264,15 @@ class RemoteRecorder:
             ref = recording.session
             messages, outcomes, masked = self._scrubber.redact(ref.key, messages, recording.outcomes)
             self.stats.redacted += masked
-            entry.body = encoded(
-                {
-                    "session": self._said(ref),
-                    "messages": [message.model_dump(mode="json") for message in messages],
-                    "outcomes": [outcome.model_dump(mode="json") for outcome in outcomes],
-                }
-            )
+            said = {
+                "session": self._said(ref),
+                "messages": [message.model_dump(mode="json") for message in messages],
+                "outcomes": [outcome.model_dump(mode="json") for outcome in outcomes],
+            }
+            if recording.fates:
+                fates = fates_without_secrets(self._scrubber, ref.key, recording.fates)
+                said["fates"] = [fate.model_dump(mode="json") for fate in fates]
+            entry.body = encoded(said)
         except Exception as error:
             self._fail([entry], error)
             return False

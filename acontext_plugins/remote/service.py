@@ -18,6 +18,7 @@ from acontext_store.types import (
     Appended,
     Block,
     BlockType,
+    CallFate,
     Json,
     LearningStatus,
     Message,
@@ -36,7 +37,7 @@ from acontext_store.types import (
 
 from ..concurrency.event_loop import BackgroundEventLoop
 from ..concurrency.futures import copy_result
-from ..record.scrubber import Scrubber, without_secrets
+from ..record.scrubber import Scrubber, fates_without_secrets, without_secrets
 from ..service import (
     Confirmation,
     FlushResult,
@@ -231,12 +232,21 @@ class RemoteService(RemoteFiles):
     async def delete_session(self, session_id: str) -> None:
         await self.api.ask("DELETE", at("/session/{session}", session_id))
 
-    async def append(self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome] = ()) -> Appended:
+    async def append(
+        self,
+        session_id: str,
+        messages: Sequence[Message],
+        outcomes: Sequence[Outcome] = (),
+        fates: Sequence[CallFate] = (),
+    ) -> Appended:
         clean, said, _ = self.scrubber.redact(session_id, messages, outcomes)
         body = {
             "messages": [message.model_dump(mode="json") for message in clean],
             "outcomes": [outcome.model_dump(mode="json") for outcome in said],
         }
+        if fates:
+            told = fates_without_secrets(self.scrubber, session_id, fates)
+            body["fates"] = [fate.model_dump(mode="json") for fate in told]
         path = at("/_acontext/session/{session}/messages", session_id)
         return _one(Appended, await self.api.ask("POST", path, body=body, again=True))
 

@@ -22,6 +22,7 @@ from .types import (
     ArtifactListing,
     Block,
     BlockType,
+    CallFate,
     Claim,
     Disk,
     Episode,
@@ -179,14 +180,16 @@ class Store(Protocol):
         session_id: str,
         messages: Sequence[Message] = (),
         outcomes: Sequence[Outcome] = (),
+        fates: Sequence[CallFate] = (),
         *,
         ensure: Session | None = None,
         quiet: float = 0.0,
         max_wait: float = 0.0,
         buffer: int = 0,
     ) -> Pending[Appended]:
-        """Keep messages and outcomes in order and make the session's observe work due, or do none of it.
-
+        """Keep messages, outcomes and fates in order and make the session's observe work due, or do none of it.
+        A fate is kept beside the newest message that holds a call of its `call_id`, in place of what was told of that
+        call before; where no message holds one, it waits for the next that does (and has `fates_told`).
         Ids that are kept already are ignored, so a caller may safely repeat itself. `ensure` creates the session
         where its id is unknown, and gives it its space where it has none; without `ensure` an unknown session raises
         NotFound. The session refers from now on to the blobs that its messages name (`Part.asset`, `native`).
@@ -201,6 +204,7 @@ class Store(Protocol):
         session: Session,
         messages: Sequence[Message],
         outcomes: Sequence[Outcome] = (),
+        fates: Sequence[CallFate] = (),
         *,
         quiet: float = 0.0,
         max_wait: float = 0.0,

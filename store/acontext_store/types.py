@@ -36,6 +36,11 @@ BlockType = Literal["folder", "page", "text", "sop"]
 SkillStatus = Literal["candidate", "pending_confirmation", "active", "stale", "retired"]
 Origin = Literal["rules", "model", "human", "import"]
 
+#: What became of a tool call. "requested": asked for, and no more is known. "executed": it ran and returned. "failed":
+#: it ran and raised, or was ended by a timeout. "refused": somebody forbade it. "answered": something else gave the
+#: result (a cache, a dry run, a check of the arguments). "unfinished": it began, and never came to an end.
+FateStatus = Literal["requested", "executed", "failed", "refused", "answered", "unfinished"]
+
 #: Skills that may be injected.
 ACTIVE: tuple[SkillStatus, ...] = ("active",)
 
@@ -92,6 +97,33 @@ class Part(Record):
 NATIVE_ASSET = "$asset"
 
 
+class CallFate(Record):
+    """What became of one tool call that a model asked for, as the framework tells it."""
+
+    call_id: str
+    #: Which of the calls with this id in one message, from 0.
+    occurrence: int = Field(default=0, ge=0)
+    status: FateStatus
+    #: Who refused it, or answered in the tool's place: "person", "guardrail", "middleware", "limit", "framework".
+    by: str = ""
+    #: Who changed its name or arguments before it ran: "person", "middleware". "" = nobody.
+    edited_by: str = ""
+    #: The name and the arguments that it ran with; None = those that were asked for.
+    name: str | None = None
+    arguments: Json | None = None
+    #: The words of who refused or edited it, or of the error.
+    reason: str = ""
+    #: Which door says so, with the framework's version: "langchain 1.5.2".
+    told_by: str = ""
+    run_id: str | None = None
+    created_at: str = Field(default_factory=now)
+
+    @property
+    def ran(self) -> bool:
+        """Whether the tool itself was run, and came to an end."""
+        return self.status in ("executed", "failed")
+
+
 class Message(Record):
     """One message. `native` is the framework's own item, kept only where `parts` could not give it back."""
 
@@ -111,6 +143,9 @@ class Message(Record):
     #: What a request shows of a turn that somebody else may have recorded, under other ids. Those at the beginning of
     #: an append are kept only as far as the session does not say them already, one after the other. Not kept.
     if_unsaid: bool = False
+    #: Whoever recorded it also tells the fates of its calls: a call without one was asked for, and no more is known.
+    #: Where nobody tells them, they are assumed from the results.
+    fates_told: bool = False
 
     @property
     def text(self) -> str:
@@ -147,6 +182,8 @@ class StoredMessage(Message):
     task_id: str | None = None
     session_task_process_status: TaskStatus = "pending"
     updated_at: str = Field(default_factory=now)
+    #: What became of its calls, as far as it has been told: in the order of the calls' ids.
+    fates: tuple[CallFate, ...] = ()
 
 
 class Outcome(Record):

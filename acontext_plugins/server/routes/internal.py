@@ -16,6 +16,7 @@ from acontext_store.ledger import Cost, CostBy
 from acontext_store.types import (
     Appended,
     Asset,
+    CallFate,
     Disk,
     Json,
     Message,
@@ -57,6 +58,7 @@ class OneRecording(RequestModel):
     session: Ref
     messages: list[Message] = Field(default_factory=list)
     outcomes: list[Outcome] = Field(default_factory=list)
+    fates: list[CallFate] = Field(default_factory=list)
 
 
 class Recordings(RequestModel):
@@ -106,6 +108,7 @@ class Name(RequestModel):
 class Addition(RequestModel):
     messages: list[Message] = Field(default_factory=list)
     outcomes: list[Outcome] = Field(default_factory=list)
+    fates: list[CallFate] = Field(default_factory=list)
 
 
 class Assets(RequestModel):
@@ -143,7 +146,7 @@ async def record(service: Caller, request: Request) -> Response:
     done = await asyncio.gather(
         *(
             service.record_durably(
-                Recording(session=SessionRef(**one.session.model_dump()), messages=one.messages, outcomes=one.outcomes)
+                Recording(SessionRef(**one.session.model_dump()), one.messages, one.outcomes, one.fates)
             )
             for one in body.recordings
         ),
@@ -178,7 +181,7 @@ async def session(service: Caller, session_id: PathId) -> Response:
 
 @router.post("/session/{session_id}/messages", status_code=201, response_model=ApiResponse[Appended])
 async def append(service: Caller, session_id: PathId, body: Addition) -> Response:
-    return answer(await service.append(session_id, body.messages, body.outcomes), status=201)
+    return answer(await service.append(session_id, body.messages, body.outcomes, body.fates), status=201)
 
 
 @router.get("/session/{session_id}/messages", response_model=ApiResponse[Page[StoredMessage]])

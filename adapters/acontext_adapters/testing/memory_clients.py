@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -11,7 +12,7 @@ from typing import NoReturn
 from acontext_plugins.client import Acontext
 from acontext_plugins.runs import RecordingClient
 from acontext_plugins.service import Recall, RecallQuery, Recording, SessionRef
-from acontext_store.types import Message, Outcome
+from acontext_store.types import CallFate, Message, Outcome, Part
 
 
 @dataclass(slots=True)
@@ -21,11 +22,25 @@ class RecordedSession:
     ref: SessionRef
     messages: list[Message] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    #: What was told last of each call, by its id.
+    told: dict[str, CallFate] = field(default_factory=dict)
 
     @property
     def outcome(self) -> Outcome | None:
         """The newest one."""
         return self.outcomes[-1] if self.outcomes else None
+
+    @property
+    def fates(self) -> list[str]:
+        """The fate of each call in short: `weather {"city":"Oslo"}: executed`, `pay {"amount":3}: refused by person`.
+
+        Behind the asked arguments stand those that ran, where they are others. "assumed" = nobody tells it.
+        """
+        return [
+            fate_line(part, self.told, told_at_all=message.fates_told)
+            for message in self.messages
+            for part in message.tool_calls
+        ]
 
     @property
     def lines(self) -> list[str]:
@@ -47,6 +62,23 @@ def lines_of(message: Message) -> list[str]:
         else:
             lines.append(f"{part.type}: {part.text}")
     return lines
+
+
+def fate_line(call: Part, told: Mapping[str, CallFate], *, told_at_all: bool) -> str:
+    """What became of a call, in one line (see `RecordedSession.fates`)."""
+    meta = call.meta or {}
+    asked = f"{meta.get('name')} {meta.get('arguments')}"
+    fate = told.get(str(meta.get("id")))
+    if fate is None:
+        return f"{asked}: {'requested' if told_at_all else 'assumed'}"
+    line = f"{asked}: {fate.status}"
+    if fate.by:
+        line += f" by {fate.by}"
+    if fate.name is not None or fate.arguments is not None:
+        line += f" as {fate.name or meta.get('name')} {json.dumps(fate.arguments)}"
+    if fate.edited_by:
+        line += f", edited by {fate.edited_by}"
+    return line
 
 
 def made(recording: Recording) -> Sequence[Message]:
@@ -120,6 +152,7 @@ class MemoryClient:
             known = {message.id for message in session.messages}
             session.messages += [message for message in made(recording) if message.id not in known]
             session.outcomes += recording.outcomes
+            session.told |= {fate.call_id: fate for fate in recording.fates}
         return found
 
     @property

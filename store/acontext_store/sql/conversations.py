@@ -15,12 +15,23 @@ from sqlalchemy import Row, func, select, update
 from ..containment import filter_text, needles
 from ..cursors import decode_number_cursor, encode_cursor
 from ..errors import Conflict, InvalidInput, NotFound
-from ..types import Appended, Json, Message, Outcome, Page, Part, Session, StoredMessage, Task, now
-from . import blob_references, disks, jobs
+from ..types import Appended, CallFate, Json, Message, Outcome, Page, Part, Session, StoredMessage, Task, now
+from . import blob_references, disks, fates, jobs
 from .connect import CONTAINS, clean, dump, load, quoted
 from .paging import check_limit
 from .paging import page as page_of
-from .tables import episodes, evidence, injections, messages, outcomes, session_blobs, sessions, spaces, tasks
+from .tables import (
+    call_fates,
+    episodes,
+    evidence,
+    injections,
+    messages,
+    outcomes,
+    session_blobs,
+    sessions,
+    spaces,
+    tasks,
+)
 from .tables import lanes as lanes_table
 from .tx import Tail, Tx
 
@@ -136,7 +147,7 @@ def delete_session(tx: Tx, session_id: str) -> None:
     tx.drop(lanes_table, kind="observe", key=session_id)
     disks.drop_of_session(tx, session_id)
     blobs = blob_references.of_session(tx, session_id)
-    for table in (episodes, evidence, tasks, outcomes, messages, session_blobs):
+    for table in (episodes, evidence, tasks, outcomes, call_fates, messages, session_blobs):
         tx.drop(table, session_id=session_id)
     blob_references.release(tx, blobs)
     tx.change(injections, {"session_id": None}, session_id=session_id)
@@ -183,6 +194,7 @@ def append(
     session_id: str,
     new_messages: Sequence[Message],
     new_outcomes: Sequence[Outcome],
+    new_fates: Sequence[CallFate],
     ensure: Session | None,
     quiet: float,
     max_wait: float,
@@ -197,6 +209,7 @@ def append(
     project_id, execute = tx.project_id, tx.raw.execute
     seq, last_id = tail.last_seq, tail.last_message_id
     ids: list[str] = []
+    calls: dict[str, int] = {}
     said_already: dict[str, str] | None = None
     for at, message in enumerate(new_messages):
         if not message.if_unsaid:
@@ -228,6 +241,10 @@ def append(
             last_id = id
             if blobs := message.blobs:
                 blob_references.refer(tx, session_id, blobs)
+            if message.fates_told:
+                fates.adopt(tx, session_id, message, seq, calls)
+    if new_fates:
+        fates.keep(tx, session_id, new_fates, {**tail.calls, **calls})
     said = tail.outcome_count
     for outcome in new_outcomes:
         values = (
@@ -252,6 +269,8 @@ def append(
             quiet = max_wait = 0.0
         _put_off(tx, session_id, tail, quiet, max_wait)
     tail.last_seq, tail.last_message_id, tail.outcome_count = seq, last_id, said
+    if calls:
+        fates.remember(tail, calls)
     return Appended.model_construct(
         session_id=session_id,
         message_ids=tuple(ids),
@@ -338,10 +357,12 @@ def _put_off(tx: Tx, session_id: str, tail: Tail, quiet: float, max_wait: float)
 
 def is_one_insert(tx: Tx, arguments: tuple[Any, ...]) -> bool:
     """Whether an append with these arguments is one statement, which needs no savepoint to be all or nothing."""
-    session_id, new_messages, new_outcomes, ensure, *_ = arguments
-    if session_id not in tx.memory.tails or ensure is not None or len(new_messages) + len(new_outcomes) > 1:
+    session_id, new_messages, new_outcomes, new_fates, ensure, *_ = arguments
+    if session_id not in tx.memory.tails or ensure is not None:
         return False
-    return not any(message.blobs for message in new_messages)
+    if len(new_messages) + len(new_outcomes) + len(new_fates) > 1:
+        return False
+    return not any(message.blobs or message.fates_told for message in new_messages)
 
 
 def settle(tx: Tx) -> None:
@@ -373,7 +394,8 @@ _BARE = (None, None, None)
 
 def message_body(message: Message) -> str:
     """What a message says, as JSON: its parts without what is empty."""
-    if len(message.parts) == 1 and message.native is None and not message.meta and message.format == "openai":
+    plain = message.native is None and not message.meta and not message.fates_told and message.format == "openai"
+    if plain and len(message.parts) == 1:
         part = message.parts[0]
         if part.type == "text" and part.text is not None and (part.meta, part.asset, part.filename) == _BARE:
             return f'{{"parts":[{{"type":"text","text":{quoted(part.text)}}}]}}'  # most messages are such
@@ -384,6 +406,8 @@ def message_body(message: Message) -> str:
         body["native"] = message.native
     if message.meta:
         body["meta"] = message.meta
+    if message.fates_told:
+        body["fates_told"] = True
     return dump(body)
 
 
@@ -428,7 +452,7 @@ def list_messages(
     following = encode_cursor(rows[-1][5], rows[-1][0]) if more else None
     if time_desc:
         rows.reverse()
-    items = [_message(tx.project_id, session_id, row) for row in rows]
+    items = fates.of_messages(tx, session_id, [_message(tx.project_id, session_id, row) for row in rows])
     return Page.model_construct(items=items, next_cursor=following, has_more=more)
 
 
@@ -442,7 +466,8 @@ def messages_of(tx: Tx, task: Task, *, last: int | None) -> list[StoredMessage]:
     """The messages that belong to the task, oldest first; the `last` of them."""
     where = (tx.project_id, task.session_id, task.first_seq, task.last_seq, task.id)
     rows = tx.raw.execute(_OF_TASK, (*where, -1 if last is None else last)).fetchall()
-    return [_message(tx.project_id, task.session_id, row) for row in reversed(rows)]
+    found = [_message(tx.project_id, task.session_id, row) for row in reversed(rows)]
+    return fates.of_messages(tx, task.session_id, found)
 
 
 _ONE = f"SELECT {_COLUMNS} FROM messages WHERE project_id = ? AND id = ? AND session_id = ?"
@@ -454,7 +479,7 @@ def message(tx: Tx, session_id: str, message_id: str) -> StoredMessage:
     if row is None:
         tx.get(sessions, "session", session_id)
         raise NotFound("message", message_id)
-    return _message(tx.project_id, session_id, row)
+    return fates.of_messages(tx, session_id, [_message(tx.project_id, session_id, row)])[0]
 
 
 def update_message(tx: Tx, session_id: str, message_id: str, *, meta: Json) -> StoredMessage:
@@ -479,6 +504,7 @@ def _read(project_id: str, session_id: str, row: tuple[Any, ...]) -> StoredMessa
         "format": body.get("format", "openai"),
         "native": body.get("native"),
         "meta": body.get("meta", {}),
+        "fates_told": body.get("fates_told", False),
         "run_id": run_id,
         "created_at": created_at,
         "project_id": project_id,

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from sqlalchemy import update
 
 from ..errors import Conflict
-from ..types import Appended, Change, Message, Outcome, Session, StoredMessage, now
+from ..types import Appended, CallFate, Change, Message, Outcome, Session, StoredMessage, now
 from . import blob_references, conversations, jobs
 from .conversations import message_body
-from .tables import episodes, messages, outcomes, session_blobs, sessions, tasks
+from .tables import call_fates, episodes, messages, outcomes, session_blobs, sessions, tasks
 from .tables import lanes as lanes_table
 from .tx import Tx
 
@@ -21,6 +21,7 @@ def replace(
     session: Session,
     new_messages: Sequence[Message],
     new_outcomes: Sequence[Outcome],
+    new_fates: Sequence[CallFate],
     quiet: float,
     max_wait: float,
     buffer: int,
@@ -41,7 +42,9 @@ def replace(
         changes = _changes(tx, before, session, kept, new_messages, new_outcomes)
         if changes:
             _make_room(tx, before, session, changes, max_wait)
-    appended = conversations.append(tx, session.id, new_messages, new_outcomes, session, quiet, max_wait, buffer)
+    appended = conversations.append(
+        tx, session.id, new_messages, new_outcomes, new_fates, session, quiet, max_wait, buffer
+    )
     if before is None or not changes:
         return appended
     if not before.disable_task_tracking:
@@ -84,7 +87,7 @@ def _make_room(tx: Tx, before: Session, session: Session, changes: Sequence[Chan
     """Forget what was kept of it and made of it, and have the spaces that learned from it look again."""
     if "messages" in changes:
         blobs = blob_references.of_session(tx, session.id)
-        for table in (messages, outcomes, session_blobs):
+        for table in (messages, outcomes, call_fates, session_blobs):
             tx.drop(table, session_id=session.id)
         blob_references.release(tx, blobs)
         tx.purged = True

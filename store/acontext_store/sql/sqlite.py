@@ -26,6 +26,7 @@ from ..types import (
     ArtifactListing,
     Block,
     BlockType,
+    CallFate,
     Claim,
     Disk,
     Episode,
@@ -193,6 +194,7 @@ class SqliteStore:
         session_id: str,
         messages: Sequence[Message] = (),
         outcomes: Sequence[Outcome] = (),
+        fates: Sequence[CallFate] = (),
         *,
         ensure: Session | None = None,
         quiet: float = 0.0,
@@ -200,7 +202,15 @@ class SqliteStore:
         buffer: int = 0,
     ) -> Pending[Appended]:
         return self._write(
-            conversations.append, session_id, tuple(messages), tuple(outcomes), ensure, quiet, max_wait, buffer
+            conversations.append,
+            session_id,
+            tuple(messages),
+            tuple(outcomes),
+            tuple(fates),
+            ensure,
+            quiet,
+            max_wait,
+            buffer,
         )
 
     def replace(
@@ -208,12 +218,15 @@ class SqliteStore:
         session: Session,
         messages: Sequence[Message],
         outcomes: Sequence[Outcome] = (),
+        fates: Sequence[CallFate] = (),
         *,
         quiet: float = 0.0,
         max_wait: float = 0.0,
         buffer: int = 0,
     ) -> Pending[Appended]:
-        return self._write(replacing.replace, session, tuple(messages), tuple(outcomes), quiet, max_wait, buffer)
+        return self._write(
+            replacing.replace, session, tuple(messages), tuple(outcomes), tuple(fates), quiet, max_wait, buffer
+        )
 
     def messages(
         self,

@@ -135,6 +135,22 @@ outcomes = Table(
     Index("uq_outcomes_id", "project_id", "session_id", "id", unique=True),
 )
 
+call_fates = Table(
+    "call_fates",
+    metadata,
+    key("project_id"),
+    key("session_id"),
+    #: The message that holds the call; 0 = it has not arrived.
+    key("message_seq", Integer),
+    key("call_id"),
+    key("occurrence", Integer),
+    must("status"),
+    must("body"),
+    may("run_id"),
+    must("created_at"),
+    of_session(),
+)
+
 tasks = Table(
     "tasks",
     metadata,

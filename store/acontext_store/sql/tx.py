@@ -45,6 +45,8 @@ class Tail:
     #: the session now, and nobody knows yet how far.
     observed_seq: int | None = None
     seen_at: int = -1
+    #: Newest calls whose fates are told, by id: the number of the message that holds each.
+    calls: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

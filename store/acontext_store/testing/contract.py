@@ -23,6 +23,7 @@ from .conversations import MessageContract, SessionContract
 from .disks import ArtifactContract, BlobUseContract, DiskContract
 from .durability import DurabilityContract
 from .embedding import EmbedContract
+from .fates import FateContract
 from .jobs import ClaimContract, DueContract, ReleaseContract
 from .learning import DigestContract, HumanContract, SearchContract, SkillContract, TaskContract
 from .ledger import LedgerContract
@@ -36,6 +37,7 @@ from .tenancy import TenancyContract
 class StoreContract(
     SessionContract,
     MessageContract,
+    FateContract,
     ReplaceContract,
     DueContract,
     ClaimContract,
