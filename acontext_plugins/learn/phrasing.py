@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from acontext_store.tokenizer import words
 from acontext_store.types import Step
 
-from ..transcript.tool_names import phrase
+from ..transcript.tool_calls import phrase
 from ..transcript.user_turns import sentences
 from .episode_body import EpisodeStep
 from .templates import EpisodeRun

@@ -10,7 +10,7 @@ from acontext_store.types import SearchText, Skill
 from ..concurrency.cooperative import yield_gil
 from ..retrieve.bm25 import MemoryIndex
 from ..retrieve.ranking import query_terms, rank, searchable
-from ..transcript.tool_names import phrase
+from ..transcript.tool_calls import phrase
 from .templates import EpisodeRun
 
 NEAREST = 5

@@ -15,9 +15,14 @@ from acontext_store.types import Outcome, Session, StoredMessage, Task, TaskData
 from ..concurrency.cooperative import run_in_thread, yield_gil
 from ..protocols import Observation
 from ..transcript.markers import strip_injected
-from ..transcript.outcomes import BARE, EXPLICIT, differs, failed_act, status_of, weightier
-from ..transcript.tool_calls import ExecutedCall, executed_calls
-from ..transcript.tool_names import effect_of
+from ..transcript.outcomes import (
+    BARE,
+    EXPLICIT,
+    differs,
+    status_of,
+    weightier,
+)
+from ..transcript.tool_calls import ExecutedCall, effect_of, executed_calls, failed_act
 from ..transcript.user_turns import asks, is_thankful, kind_of_turn, standing_wishes
 
 DESCRIPTION_CHARS = 500

@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from acontext_store.types import Outcome, StoredMessage, stable_id
 
 from ..transcript.markers import strip_injected
-from ..transcript.outcomes import BARE, EXPLICIT, failed_act, is_verdict, status_of, weightier
+from ..transcript.outcomes import (
+    BARE,
+    EXPLICIT,
+    is_verdict,
+    status_of,
+    weightier,
+)
+from ..transcript.tool_calls import failed_act
 from ..transcript.user_turns import asks, kind_of_turn
 from .answer import UpdateTask
 from .prompt_view import said_parts

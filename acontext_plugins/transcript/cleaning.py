@@ -16,8 +16,7 @@ from acontext_store.types import Json, Message
 
 from .json_shapes import change_of
 from .markers import strip_injected
-from .tool_calls import ExecutedCall
-from .tool_names import effect_of
+from .tool_calls import ExecutedCall, effect_of
 from .user_turns import asks, kind_of_turn
 from .value_flow import holds, leaves, normal
 

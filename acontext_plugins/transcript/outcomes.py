@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from acontext_store.types import Outcome, Task, TaskStatus
-
-from .tool_calls import ExecutedCall
-from .tool_names import effect_of
 
 #: The weight of what a person or a program states on purpose: a report, a verifier, a labelled import.
 EXPLICIT = 1.0
@@ -35,12 +30,6 @@ def status_of(outcome: Outcome | None, *, closed: bool, replied: bool) -> TaskSt
             return "failed"
         return "running" if outcome.status == "interrupted" else "pending"
     return "running" if replied and not closed else "pending"
-
-
-def failed_act(calls: Sequence[ExecutedCall]) -> ExecutedCall | None:
-    """The last of the calls that did something, where it failed: so it was not made good."""
-    acts = [call for call in calls if effect_of(call.tool) not in ("thought", "finish")]
-    return acts[-1] if acts and acts[-1].is_error else None
 
 
 def differs(old: Task | None, new: Task) -> bool:

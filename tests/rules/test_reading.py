@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 from acontext_plugins.learn.distil import Mask, distil
 from acontext_plugins.transcript.cleaning import clean, marks
 from acontext_plugins.transcript.markers import strip_injected
-from acontext_plugins.transcript.tool_calls import executed_calls, looks_like_error
-from acontext_plugins.transcript.tool_names import effect_of, effect_of_name, is_tool_name, phrase
+from acontext_plugins.transcript.tool_calls import (
+    effect_of,
+    effect_of_name,
+    executed_calls,
+    is_tool_name,
+    looks_like_error,
+    phrase,
+)
 from acontext_plugins.transcript.user_turns import asks, corrections, kind_of_turn, sentences, standing_wishes
 from acontext_plugins.transcript.value_flow import ValueFlow
 
