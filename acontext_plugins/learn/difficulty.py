@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from acontext_plugins.settings import ScoringRule
-from acontext_plugins.transcript.markers import strip_injected
-from acontext_plugins.transcript.user_turns import asks, kind_of_turn
+from acontext_plugins.transcript.user_turns import asks, kind_of_turn, strip_injected
 from acontext_store.types import Message, Space
 
 from .promotion import ENOUGH

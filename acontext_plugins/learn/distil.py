@@ -15,9 +15,8 @@ from acontext_store.types import Episode, StoredMessage
 from ..concurrency.cooperative import yield_gil
 from ..protocols import FinishedTask
 from ..transcript.cleaning import Cleaned, Pitfall, clean
-from ..transcript.markers import strip_injected
 from ..transcript.tool_calls import ExecutedCall, executed_calls
-from ..transcript.user_turns import asks, kind_of_turn, sentences, standing_wishes
+from ..transcript.user_turns import asks, kind_of_turn, sentences, standing_wishes, strip_injected
 from ..transcript.user_turns import corrections as corrections_in
 from ..transcript.value_flow import ValueFlow, leaves, normal
 from .episode_body import VERSION, EpisodeBody, EpisodePitfall, EpisodeStep, HeardMessages

@@ -16,9 +16,8 @@ from acontext_store.tokenizer import words
 from acontext_store.types import Message
 
 from ..record.redaction.scanner import secrets_in
-from ..transcript.markers import strip_injected
 from ..transcript.tool_calls import ExecutedCall, executed_calls, name_words, phrase
-from ..transcript.user_turns import MOST_SPOKEN, sentences
+from ..transcript.user_turns import MOST_SPOKEN, sentences, strip_injected
 from ..transcript.value_flow import ValueFlow, holds, leaves, normal
 from .distil import arguments_of, echoes
 from .phrasing import origin_of, shorten

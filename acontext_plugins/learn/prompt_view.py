@@ -15,8 +15,8 @@ from itertools import count
 from acontext_store.types import Part, StoredMessage
 
 from ..protocols import FinishedTask
-from ..transcript.markers import strip_injected
 from ..transcript.tool_calls import ExecutedCall
+from ..transcript.user_turns import strip_injected
 from .grounding import RunEvidence
 from .templates import EpisodeRun
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 from acontext_plugins.concurrency.cooperative import yield_gil
 from acontext_plugins.settings import ScoringRule
-from acontext_plugins.transcript.markers import strip_injected
 from acontext_plugins.transcript.negation import turns, unturned
 from acontext_plugins.transcript.tool_calls import ExecutedCall
+from acontext_plugins.transcript.user_turns import strip_injected
 from acontext_plugins.transcript.value_flow import normal
 from acontext_store.types import Skill, Step
 

@@ -14,9 +14,9 @@ from acontext_store.tokenizer import words
 from acontext_store.types import MessageLink, Outcome, StoredMessage, Task, TaskData, TaskOps, TaskStatus, stable_id
 
 from ..protocols import Batch
-from ..transcript.markers import strip_injected
 from ..transcript.negation import turns, unturned
 from ..transcript.outcomes import BARE, differs
+from ..transcript.user_turns import strip_injected
 from .answer import InsertTask, LinkMessages, NotePreference, NoteProgress, TaskAnswer, UpdateTask
 from .prompt_view import PromptView
 from .rows import FINAL, Row, Scene, invents, plain, tidy

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from acontext_store.types import Outcome, StoredMessage, Task, TaskStatus, stable_id
 
 from ..protocols import Batch
-from ..transcript.markers import strip_injected
 from ..transcript.outcomes import EXPLICIT, is_verdict
 from ..transcript.tool_calls import ExecutedCall
+from ..transcript.user_turns import strip_injected
 from .prompt_view import PromptView, said_parts
 
 FINAL: tuple[TaskStatus, ...] = ("success", "failed")

@@ -14,7 +14,6 @@ from acontext_store.types import Outcome, Session, StoredMessage, Task, TaskData
 
 from ..concurrency.cooperative import run_in_thread, yield_gil
 from ..protocols import Observation
-from ..transcript.markers import strip_injected
 from ..transcript.outcomes import (
     BARE,
     EXPLICIT,
@@ -23,7 +22,7 @@ from ..transcript.outcomes import (
     weightier,
 )
 from ..transcript.tool_calls import ExecutedCall, effect_of, executed_calls, failed_act
-from ..transcript.user_turns import asks, is_thankful, kind_of_turn, standing_wishes
+from ..transcript.user_turns import asks, is_thankful, kind_of_turn, standing_wishes, strip_injected
 
 DESCRIPTION_CHARS = 500
 MOST_PROGRESSES = 50

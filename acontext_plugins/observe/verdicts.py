@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from acontext_store.types import Outcome, StoredMessage, stable_id
 
-from ..transcript.markers import strip_injected
 from ..transcript.outcomes import (
     BARE,
     EXPLICIT,
@@ -19,7 +18,7 @@ from ..transcript.outcomes import (
     weightier,
 )
 from ..transcript.tool_calls import failed_act
-from ..transcript.user_turns import asks, kind_of_turn
+from ..transcript.user_turns import asks, kind_of_turn, strip_injected
 from .answer import UpdateTask
 from .prompt_view import said_parts
 from .rows import FINAL, Row, Scene, plain, tidy

@@ -15,9 +15,8 @@ from itertools import islice
 from acontext_store.types import Json, Message
 
 from .json_shapes import change_of
-from .markers import strip_injected
 from .tool_calls import ExecutedCall, effect_of
-from .user_turns import asks, kind_of_turn
+from .user_turns import asks, kind_of_turn, strip_injected
 from .value_flow import holds, leaves, normal
 
 _MARK = re.compile(r"[\w@.+-]{3,}")

@@ -1,4 +1,4 @@
-"""What a user's turn is for: a request, an answer, a thank-you, a correction, a standing wish.
+"""What a user's turn says without what we put into it, and what it is for: a request, an answer, a correction ...
 
 Short lists of the commonest wordings, not a language model: what they miss is taken for a request. A list that finds
 too little costs a segmentation; one that finds too much would invent an outcome, so they err on the side of too little.
@@ -13,6 +13,10 @@ from typing import Literal
 MOST_SPOKEN = 2000
 Turn = Literal["request", "answer", "thanks", "correction", "confirmation"]
 
+_OPEN = "<acontext-skills"
+#: Our own injected text: from an opening marker, whatever its attributes, to the next closing one or else to the end.
+_INJECTED = re.compile(r"<acontext-skills\b.*?(?:</acontext-skills\s*>|\Z)", re.DOTALL | re.IGNORECASE)
+_CLOSING = re.compile(r"</acontext-skills\s*>", re.IGNORECASE)
 #: A full stop inside a word ("report.txt", "3.5") ends nothing.
 _SENTENCE = re.compile(r"(?:[^.!?\n。！？]|[.!?](?=[^\s.!?]))+[.!?。！？]*")
 _LEAD = r"^\s*(?:(?:hi|hello|hey|ok|okay|well|so|oh|hmm|um|sorry|but|and|also|wait|actually)\b[\s,.!-]*)*"
@@ -94,6 +98,16 @@ _OFFER = re.compile(
     re.IGNORECASE,
 )
 _ASKING = re.compile(r"\?\s*[\"'”’)*_`]*\s*$|[?？]")
+
+
+def strip_injected(text: str) -> str:
+    """`text` without what we had put into it, before anything is learned of it (T6).
+
+    An opening marker that is never closed hides all that follows.
+    """
+    if _OPEN not in text and "acontext-skills" not in text.lower():
+        return text
+    return _CLOSING.sub("", _INJECTED.sub("", text)).strip()
 
 
 def sentences(text: str) -> list[str]:

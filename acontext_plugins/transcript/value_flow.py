@@ -16,8 +16,8 @@ from typing import Literal
 
 from acontext_store.types import Message
 
-from .markers import strip_injected
 from .tool_calls import ExecutedCall
+from .user_turns import strip_injected
 
 Kind = Literal["user", "tool", "config", "literal", "free"]
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acontext_plugins.inject.render import render, tokens
-from acontext_plugins.transcript.markers import strip_injected
+from acontext_plugins.transcript.user_turns import strip_injected
 from acontext_store.types import Skill, SkillBody, Step
 
 texts = st.text(min_size=1, max_size=200)

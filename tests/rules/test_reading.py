@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from acontext_plugins.learn.distil import Mask, distil
 from acontext_plugins.transcript.cleaning import clean, marks
-from acontext_plugins.transcript.markers import strip_injected
 from acontext_plugins.transcript.tool_calls import (
     effect_of,
     effect_of_name,
@@ -19,7 +18,14 @@ from acontext_plugins.transcript.tool_calls import (
     looks_like_error,
     phrase,
 )
-from acontext_plugins.transcript.user_turns import asks, corrections, kind_of_turn, sentences, standing_wishes
+from acontext_plugins.transcript.user_turns import (
+    asks,
+    corrections,
+    kind_of_turn,
+    sentences,
+    standing_wishes,
+    strip_injected,
+)
 from acontext_plugins.transcript.value_flow import ValueFlow
 
 from .talk import Talk, call, result

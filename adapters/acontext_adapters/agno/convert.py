@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from acontext_plugins.transcript.markers import strip_injected
+from acontext_plugins.transcript.user_turns import strip_injected
 from acontext_store.types import Json, Message, Part, PartType
 
 Kind = Literal["system", "user", "assistant", "tool"]

@@ -18,7 +18,7 @@ from langchain_core.messages import (
 
 from acontext_adapters.shared.left_out import left_out
 from acontext_adapters.shared.resent_history import Item, item
-from acontext_plugins.transcript.markers import strip_injected
+from acontext_plugins.transcript.user_turns import strip_injected
 from acontext_store.types import Json, Message, Part, PartType
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})

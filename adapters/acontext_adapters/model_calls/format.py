@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from acontext_plugins.service import InjectAs
-from acontext_plugins.transcript.markers import strip_injected
+from acontext_plugins.transcript.user_turns import strip_injected
 from acontext_store.types import Json, Message, Part
 
 from ..shared.resent_history import Item, item

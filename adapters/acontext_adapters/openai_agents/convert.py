@@ -7,7 +7,7 @@ from typing import Any
 
 from acontext_adapters.shared.left_out import left_out
 from acontext_plugins.formats import from_response_output, from_responses
-from acontext_plugins.transcript.markers import strip_injected
+from acontext_plugins.transcript.user_turns import strip_injected
 from acontext_store.types import Json, Message, stable_id
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
