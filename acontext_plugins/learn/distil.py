@@ -14,11 +14,10 @@ from acontext_store.types import Episode, StoredMessage
 
 from ..concurrency.cooperative import yield_gil
 from ..protocols import FinishedTask
-from ..transcript.cleaning import Cleaned, Pitfall, clean
 from ..transcript.tool_calls import ExecutedCall, executed_calls
 from ..transcript.user_turns import asks, kind_of_turn, sentences, standing_wishes, strip_injected
 from ..transcript.user_turns import corrections as corrections_in
-from ..transcript.value_flow import ValueFlow, leaves, normal
+from ..transcript.value_flow import Cleaned, Pitfall, ValueFlow, clean, leaves, normal
 from .episode_body import VERSION, EpisodeBody, EpisodePitfall, EpisodeStep, HeardMessages
 
 REQUEST_CHARS = 400

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acontext_plugins.learn.distil import Mask, distil
-from acontext_plugins.transcript.cleaning import clean, marks
 from acontext_plugins.transcript.tool_calls import (
     effect_of,
     effect_of_name,
@@ -26,7 +25,7 @@ from acontext_plugins.transcript.user_turns import (
     standing_wishes,
     strip_injected,
 )
-from acontext_plugins.transcript.value_flow import ValueFlow
+from acontext_plugins.transcript.value_flow import ValueFlow, clean, marks
 
 from .talk import Talk, call, result
 
