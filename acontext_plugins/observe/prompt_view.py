@@ -15,9 +15,9 @@ from acontext_store.types import Json, Part, StoredMessage, Task
 from ..concurrency.cooperative import yield_gil
 from ..learn.prompt_view import cut
 from ..protocols import Batch
-from ..transcript.outcomes import EXPLICIT, is_verdict
 from ..transcript.tool_calls import ExecutedCall, executed_calls
 from ..transcript.user_turns import strip_injected
+from .rules import EXPLICIT, is_verdict
 
 #: Finished tasks that are shown, the newest ones; earlier messages.
 MOST_FINISHED, MOST_EARLIER = 20, 48

@@ -15,12 +15,11 @@ from acontext_store.types import MessageLink, Outcome, StoredMessage, Task, Task
 
 from ..protocols import Batch
 from ..transcript.negation import turns, unturned
-from ..transcript.outcomes import BARE, differs
 from ..transcript.user_turns import strip_injected
 from .answer import InsertTask, LinkMessages, NotePreference, NoteProgress, TaskAnswer, UpdateTask
 from .prompt_view import PromptView
 from .rows import FINAL, Row, Scene, invents, plain, tidy
-from .rules import DESCRIPTION_CHARS, MOST_PREFERENCES, MOST_PROGRESSES
+from .rules import BARE, DESCRIPTION_CHARS, MOST_PREFERENCES, MOST_PROGRESSES, differs
 from .verdicts import hear, verdict
 
 #: What a model may make of a task. From one verdict to the other, and from pending to failed, only by a user's words.

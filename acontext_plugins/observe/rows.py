@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from acontext_store.types import Outcome, StoredMessage, Task, TaskStatus, stable_id
 
 from ..protocols import Batch
-from ..transcript.outcomes import EXPLICIT, is_verdict
 from ..transcript.tool_calls import ExecutedCall
 from ..transcript.user_turns import strip_injected
 from .prompt_view import PromptView, said_parts
+from .rules import EXPLICIT, is_verdict
 
 FINAL: tuple[TaskStatus, ...] = ("success", "failed")
 #: Addresses, and marks with a digit in them: what a model must not make up.

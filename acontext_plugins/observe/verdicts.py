@@ -10,19 +10,19 @@ from collections.abc import Sequence
 
 from acontext_store.types import Outcome, StoredMessage, stable_id
 
-from ..transcript.outcomes import (
-    BARE,
-    EXPLICIT,
-    is_verdict,
-    status_of,
-    weightier,
-)
 from ..transcript.tool_calls import failed_act
 from ..transcript.user_turns import asks, kind_of_turn, strip_injected
 from .answer import UpdateTask
 from .prompt_view import said_parts
 from .rows import FINAL, Row, Scene, plain, tidy
-from .rules import DESCRIPTION_CHARS
+from .rules import (
+    BARE,
+    DESCRIPTION_CHARS,
+    EXPLICIT,
+    is_verdict,
+    status_of,
+    weightier,
+)
 
 REASON_CHARS = 300
 
