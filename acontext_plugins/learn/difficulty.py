@@ -16,8 +16,7 @@ from acontext_plugins.settings import ScoringRule
 from acontext_plugins.transcript.user_turns import asks, kind_of_turn, strip_injected
 from acontext_store.types import Message, Space
 
-from .promotion import ENOUGH
-from .templates import EpisodeRun
+from .procedures import ENOUGH, EpisodeRun
 
 log = logging.getLogger("acontext")
 

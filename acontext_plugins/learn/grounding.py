@@ -20,7 +20,7 @@ from ..transcript.tool_calls import ExecutedCall, executed_calls, name_words, ph
 from ..transcript.user_turns import MOST_SPOKEN, sentences, strip_injected
 from ..transcript.value_flow import ValueFlow, holds, leaves, normal
 from .distil import arguments_of, echoes
-from .phrasing import origin_of, shorten
+from .procedures import origin_of, shorten
 
 #: So many characters in a row of what a tool said are its text; where words are not divided by spaces, so many.
 ECHO, DENSE_ECHO = 12, 6

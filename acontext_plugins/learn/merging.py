@@ -27,13 +27,11 @@ from acontext_store.types import (
 
 from ..concurrency.cooperative import yield_gil
 from .grounding import placeholders
-from .phrasing import shorten
 from .placement import DEFAULT_PAGE
 from .planning import LearningPlan, is_a_persons
-from .promotion import ENOUGH
+from .procedures import ENOUGH, EpisodeRun, body_of, shorten
 from .prompt_view import CitableRun
 from .rules import MOST_EVIDENCE, texts_of
-from .templates import EpisodeRun, body_of
 from .validation import MOST_PITFALLS, MOST_PREFERENCES, Cited, ValidatedExperience, may_change
 
 TITLE_CHARS, ALL_PREFERENCES_CHARS = 80, 800

@@ -11,7 +11,7 @@ from ..concurrency.cooperative import yield_gil
 from ..retrieve.bm25 import MemoryIndex
 from ..retrieve.ranking import query_terms, rank, searchable
 from ..transcript.tool_calls import phrase
-from .templates import EpisodeRun
+from .procedures import EpisodeRun
 
 NEAREST = 5
 #: Folders are for spaces that have more pages than this.

@@ -21,8 +21,8 @@ from .difficulty import Signal, is_hard, rules_of, signals_of
 from .distil import distil
 from .grounding import RunEvidence
 from .placement import Nearest
+from .procedures import EpisodeRun, body_of, groups_of, read_runs
 from .prompt_view import CitableRun, Numbers, cut, show
-from .templates import EpisodeRun, body_of, groups_of, read_runs
 
 #: Runs of one procedure that share one call.
 MOST_RUNS = 8

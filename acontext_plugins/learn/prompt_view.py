@@ -18,7 +18,7 @@ from ..protocols import FinishedTask
 from ..transcript.tool_calls import ExecutedCall
 from ..transcript.user_turns import strip_injected
 from .grounding import RunEvidence
-from .templates import EpisodeRun
+from .procedures import EpisodeRun
 
 #: Characters of all runs of one question together, and of one text at most.
 QUESTION_CHARS, TEXT_CHARS = 48_000, 4_000

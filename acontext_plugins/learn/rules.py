@@ -23,12 +23,26 @@ from acontext_store.types import (
 from ..concurrency.cooperative import run_in_thread, yield_gil
 from ..protocols import LearningInput
 from ..retrieve.ranking import searchable
-from .contrast import contrast, order_rules
 from .distil import distil
 from .episode_body import EpisodePitfall
-from .phrasing import shorten, steps_of, tidy, title_of, trace_of, use_when_of, variables_of
-from .promotion import Judgement, judge
-from .templates import EpisodeRun, Key, body_of, groups_of, runs_of
+from .procedures import (
+    EpisodeRun,
+    Judgement,
+    Key,
+    body_of,
+    contrast,
+    groups_of,
+    judge,
+    order_rules,
+    runs_of,
+    shorten,
+    steps_of,
+    tidy,
+    title_of,
+    trace_of,
+    use_when_of,
+    variables_of,
+)
 
 MOST_EVIDENCE = 100
 MOST_TEXTS = 60

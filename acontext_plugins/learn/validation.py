@@ -24,12 +24,11 @@ from .difficulty import Signal, is_hard, signal_of
 from .distil import arguments_of
 from .episode_body import EpisodeBody, EpisodeStep
 from .grounding import Grounding, placeholders
-from .phrasing import MOST_STEPS, action_of, tidy, trace_of, typical_request, use_when_of, variables_of
 from .placement import page_at
 from .planning import ProcedureRuns, is_a_persons
+from .procedures import MOST_STEPS, EpisodeRun, action_of, tidy, trace_of, typical_request, use_when_of, variables_of
 from .prompt_view import CitableRun
 from .rules import corroborated, pitfall_line
-from .templates import EpisodeRun
 
 USE_WHEN_CHARS, ACTION_CHARS, LINE_CHARS, REASON_CHARS = 125, 160, 160, 200
 MOST_PREFERENCES, MOST_PITFALLS, MOST_EXPERIENCES = 8, 8, 8

@@ -15,14 +15,7 @@ from ..transcript.user_turns import asks, kind_of_turn, strip_injected
 from .answer import UpdateTask
 from .prompt_view import said_parts
 from .rows import FINAL, Row, Scene, plain, tidy
-from .rules import (
-    BARE,
-    DESCRIPTION_CHARS,
-    EXPLICIT,
-    is_verdict,
-    status_of,
-    weightier,
-)
+from .rules import BARE, DESCRIPTION_CHARS, EXPLICIT, is_verdict, status_of, weightier
 
 REASON_CHARS = 300
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from acontext_plugins.learn.distil import distil
 from acontext_plugins.learn.grounding import RunEvidence
+from acontext_plugins.learn.procedures import read_runs
 from acontext_plugins.learn.prompt_view import CitableRun, Numbers, cut, show
-from acontext_plugins.learn.templates import read_runs
 from acontext_plugins.llm import Request
 from acontext_plugins.prompts import load_prompt
 from acontext_store.errors import InvalidInput, PromptTooLong

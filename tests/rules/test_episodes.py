@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from acontext_plugins.concurrency.limited_log import LimitedLog
-from acontext_plugins.learn import templates
+from acontext_plugins.learn import procedures
 from acontext_plugins.learn.distil import distil
 from acontext_plugins.learn.episode_body import EpisodeBody
 from acontext_plugins.learn.renaming import renamed_episode
@@ -103,7 +103,7 @@ def test_an_episode_in_which_nothing_is_renamed_is_the_same_object(names: dict[s
 def test_an_episode_of_another_shape_is_left_out_and_said(
     wrong: Json, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(templates, "_log", LimitedLog(logging.getLogger("acontext")))
+    monkeypatch.setattr(procedures, "_log", LimitedLog(logging.getLogger("acontext")))
     good = body(booked())
     with caplog.at_level(logging.WARNING, "acontext"):
         found = skills_after(kept("a", good), kept("b", {**good, **wrong}))

@@ -6,12 +6,11 @@ import random
 
 import pytest
 
-from acontext_plugins.learn.contrast import contrast, order_rules
 from acontext_plugins.learn.distil import distil
 from acontext_plugins.learn.episode_body import EpisodeBody, EpisodeStep
+from acontext_plugins.learn.procedures import EpisodeRun, contrast, order_rules
 from acontext_plugins.learn.rules import learn
 from acontext_plugins.learn.statistics import benjamini_hochberg, fisher_exact, log_odds
-from acontext_plugins.learn.templates import EpisodeRun
 from acontext_plugins.protocols import LearningInput
 from acontext_store.types import Episode, Skill
 
