@@ -25,7 +25,7 @@ from acontext_plugins.worker.costs import CostQueries
 from acontext_plugins.worker.jobs import JobsAdmin
 from acontext_plugins.worker.retry_policy import WaitPolicy
 from acontext_plugins.worker.wanted import FlushTargets
-from acontext_plugins.worker.worker import Worker, all_tasks
+from acontext_plugins.worker.worker import Worker
 from acontext_store.errors import InvalidInput
 from acontext_store.open import open_secret
 from acontext_store.protocols import BlobStore, Store
@@ -53,7 +53,7 @@ from acontext_store.types import (
 )
 
 from .files import FileOperations
-from .reading import ConversationQueries
+from .reading import ConversationQueries, all_tasks
 from .uploads import check_assets, keep_bytes
 
 log = logging.getLogger("acontext")

@@ -16,7 +16,6 @@ from ..formats.stored import to_stored
 from ..record.recorder import is_outsourced, restore
 from ..record.scrubber import Scrubber, without_secrets
 from ..service import MessagesPage, TokenCounts
-from ..worker.worker import all_tasks
 from .files import FileOperations, asset_of
 
 
@@ -147,3 +146,15 @@ def _rendered(messages: Sequence[Message], format: str, following: str | None, e
         edit_at_message_id=edited_at,
         metas=[metas[id] for id, _ in items],
     )
+
+
+async def all_tasks(store: Store, session_id: str) -> list[Task]:
+    """All pages of a session's tasks."""
+    found: list[Task] = []
+    cursor: str | None = None
+    while True:
+        page = await store.tasks(session_id, limit=200, cursor=cursor)
+        found += page.items
+        if not page.has_more:
+            return found
+        cursor = page.next_cursor

@@ -1,25 +1,14 @@
-"""What observers and learners are given to read, each from one moment of the store."""
+"""What a model that observes is given to read, from one moment of the store."""
 
 from __future__ import annotations
 
 from acontext_store.protocols import ReadSnapshot
 from acontext_store.types import StoredMessage, Task
 
-from ..protocols import Batch, BatchLimits, Observation
+from ..protocols import Batch, BatchLimits
 
 #: The newest observed messages, which a batch shows whatever task they belong to.
 NEWEST = 8
-
-
-def whole(session_id: str, moment: ReadSnapshot) -> Observation:
-    """The session from where the last observation stopped."""
-    session, resume = moment.session(session_id), moment.resume_seq(session_id)
-    return Observation(
-        session=session,
-        messages=moment.messages(session_id, after_seq=resume - 1),
-        outcomes=moment.outcomes(session_id, after_seq=resume - 1),
-        tasks=moment.tasks(session_id),
-    )
 
 
 def batch(session_id: str, window: BatchLimits, attempts: int, moment: ReadSnapshot) -> Batch:

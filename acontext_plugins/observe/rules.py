@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from acontext_store.protocols import ReadSnapshot
 from acontext_store.types import Outcome, Session, StoredMessage, Task, TaskData, TaskOps, TaskStatus, stable_id
 
 from ..concurrency.cooperative import run_in_thread, yield_gil
@@ -32,6 +33,17 @@ class RulesObserver:
 
     async def observe(self, observation: Observation) -> TaskOps:
         return await run_in_thread(observe, observation)
+
+
+def whole(session_id: str, moment: ReadSnapshot) -> Observation:
+    """The session from where the last observation stopped."""
+    session, resume = moment.session(session_id), moment.resume_seq(session_id)
+    return Observation(
+        session=session,
+        messages=moment.messages(session_id, after_seq=resume - 1),
+        outcomes=moment.outcomes(session_id, after_seq=resume - 1),
+        tasks=moment.tasks(session_id),
+    )
 
 
 def observe(observation: Observation) -> TaskOps:

@@ -24,7 +24,8 @@ from acontext_store.types import Claim, LaneKind, Task, new_id
 
 from ..concurrency.cooperative import PausedGarbageCollector, in_background
 from ..concurrency.limited_log import LimitedLog
-from ..observe.batches import batch, whole
+from ..observe.batches import batch
+from ..observe.rules import whole
 from ..protocols import MOST_EARLIER, BatchObserver, FinishedTask, Learner, LearningInput, Observation, Observer
 from ..settings import LearnSettings, WorkerSettings
 from .retry_policy import CircuitBreaker, WaitPolicy, is_outage, judge, reason_of
@@ -344,15 +345,3 @@ async def _pages(store: Store, space_id: str) -> list[tuple[str, ...]]:
             for folder in await store.blocks(space_id, parent_id=folder_id, type="folder")
         ]
     return found
-
-
-async def all_tasks(store: Store, session_id: str) -> list[Task]:
-    """All pages of a session's tasks."""
-    found: list[Task] = []
-    cursor: str | None = None
-    while True:
-        page = await store.tasks(session_id, limit=200, cursor=cursor)
-        found += page.items
-        if not page.has_more:
-            return found
-        cursor = page.next_cursor
