@@ -23,9 +23,7 @@ from acontext_plugins.service import FlushResult, Recording, chosen_id
 from acontext_plugins.settings import Settings
 from acontext_plugins.worker.costs import CostQueries
 from acontext_plugins.worker.jobs import JobsAdmin
-from acontext_plugins.worker.retry_policy import WaitPolicy
-from acontext_plugins.worker.wanted import FlushTargets
-from acontext_plugins.worker.worker import Worker
+from acontext_plugins.worker.worker import FlushTargets, WaitPolicy, Worker
 from acontext_store.errors import InvalidInput
 from acontext_store.open import open_secret
 from acontext_store.protocols import BlobStore, Store

@@ -15,7 +15,7 @@ from acontext_plugins.llm import Request
 from acontext_plugins.observe.rules import RulesObserver
 from acontext_plugins.protocols import Observation
 from acontext_plugins.settings import ObserveSettings, Settings
-from acontext_plugins.worker.retry_policy import BLIPS
+from acontext_plugins.worker.worker import BLIPS
 from acontext_store.errors import LearningUnavailable
 from acontext_store.types import TaskOps
 

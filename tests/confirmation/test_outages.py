@@ -10,8 +10,7 @@ import pytest
 
 from acontext_plugins.engine.embedded import EmbeddedEngine
 from acontext_plugins.settings import WorkerSettings
-from acontext_plugins.worker.retry_policy import CircuitBreaker, judge, reason_of
-from acontext_plugins.worker.worker import Worker
+from acontext_plugins.worker.worker import CircuitBreaker, Worker, judge, reason_of
 from acontext_store.errors import (
     BudgetSpent,
     InvalidAnswer,
