@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from .database import Tx
 from .tables import unused_blobs
-from .tx import Tx
 
 _REFER = (
     "INSERT INTO session_blobs (project_id, session_id, sha256) VALUES (?, ?, ?) "

@@ -9,10 +9,8 @@ from sqlalchemy import ColumnElement, Row, func, select
 
 from ..errors import InvalidInput
 from ..ledger import COST_BY, COST_FIELDS, Cost, CostBy, ModelCall
-from .connect import clean
-from .paging import check_limit
+from .database import Tx, check_limit, clean
 from .tables import model_calls as table
-from .tx import Tx
 
 _DAY = len("2026-01-31")
 

@@ -1,8 +1,7 @@
-"""SQLite connections: how they are opened, and what their errors mean to people."""
+"""How SQLite connections are opened, and what their errors mean to people."""
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import time
@@ -10,14 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
 from ..backend import Durability
 from ..containment import contains_text
-from ..errors import AcontextError, Conflict, InvalidInput, StoreReplaced, StoreUnavailable
+from ..errors import AcontextError, Conflict, InvalidInput, StoreUnavailable
 from ..making import make_directory, make_file
+from .database import SqliteConnection
 from .names import Names, file_id
 
 #: What SQL here calls the containment of JSON: `json_contains(whole, part)`.
@@ -25,35 +23,6 @@ CONTAINS = "json_contains"
 
 #: Seconds for which another process may hold the database before a write is given up.
 BUSY_TIMEOUT = 5.0
-
-
-class SqliteConnection:
-    """One connection, for one thread at a time: as SQLAlchemy sees it, and bare for the hot paths.
-
-    SQLAlchemy never begins or ends a transaction on it; whoever holds the link does, with SQL.
-    """
-
-    __slots__ = ("names", "path", "raw", "sql")
-
-    def __init__(self, path: Path, raw: sqlite3.Connection, names: Names) -> None:
-        if not names.lead_here:
-            raise replaced(path)
-        self.path = path
-        self.raw = raw
-        self.names = names
-        engine = create_engine(
-            "sqlite+pysqlite://", creator=lambda: raw, poolclass=NullPool, isolation_level="AUTOCOMMIT"
-        )
-        self.sql: Connection = engine.connect()
-        self.sql.begin()  # as far as SQLAlchemy knows: with AUTOCOMMIT it says nothing to the database
-
-    def close(self) -> None:
-        try:
-            if self.raw.in_transaction:
-                self.raw.execute("ROLLBACK")
-            self.sql.close()
-        finally:
-            self.raw.close()
 
 
 def writing(path: Path, *, durability: Durability = "normal", busy_timeout: float = BUSY_TIMEOUT) -> SqliteConnection:
@@ -127,19 +96,6 @@ def use_wal(raw: sqlite3.Connection, busy_timeout: float) -> None:
         time.sleep(0.01)
 
 
-def replaced(path: Path) -> StoreReplaced:
-    """The database's name leads to another file now, or nowhere."""
-    if file_id(path) is not None:
-        return StoreReplaced(
-            f"{path} was replaced by another file while it was in use: this was not kept. Try again; the file that is "
-            "there now is used from here on"
-        )
-    return StoreReplaced(
-        f"{path} was deleted while it was in use: this was not kept. Put a backup in its place to have back what it "
-        "held; what is recorded next goes into a new one"
-    )
-
-
 def raw_path(raw: sqlite3.Connection) -> str:
     return str(raw.execute("PRAGMA database_list").fetchone()[2])
 
@@ -209,30 +165,3 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, DBAPIError) as error:
         raise translate(error, path) from error
-
-
-# ------------------------------------------------------------------------------------------------- values
-
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
-
-
-def dump(value: object) -> str:
-    """JSON as ASCII: NULs and halves of surrogate pairs survive. Raises InvalidInput for what JSON cannot say."""
-    try:
-        return _encode(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidInput(f"a value cannot be kept as JSON: {error}") from error
-
-
-load = json.loads
-#: A text as JSON, the same as `dump` has it.
-quoted = json.encoder.encode_basestring_ascii
-
-
-def clean(text: str) -> str:
-    """The text with halves of surrogate pairs replaced, for columns that are compared and searched."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text

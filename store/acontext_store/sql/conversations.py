@@ -17,9 +17,9 @@ from ..cursors import decode_number_cursor, encode_cursor
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Appended, CallFate, Json, Message, Outcome, Page, Part, Session, StoredMessage, Task, now
 from . import blob_references, disks, fates, jobs
-from .connect import CONTAINS, clean, dump, load, quoted
-from .paging import check_limit
-from .paging import page as page_of
+from .connect import CONTAINS
+from .database import Tail, Tx, check_limit, clean, dump, load, quoted
+from .database import page as page_of
 from .tables import (
     call_fates,
     episodes,
@@ -33,7 +33,6 @@ from .tables import (
     tasks,
 )
 from .tables import lanes as lanes_table
-from .tx import Tail, Tx
 
 #: Messages of a session in which those of a turn that goes on are looked for.
 _LOOK_BACK = 256

@@ -11,11 +11,9 @@ from ..cursors import decode_cursor, encode_cursor
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Artifact, ArtifactListing, Disk, Json, Page, new_id, now
 from . import blob_references
-from .connect import clean, dump, load
-from .paging import check_limit
-from .paging import page as page_of
+from .database import Tx, check_limit, clean, dump, load
+from .database import page as page_of
 from .tables import artifacts, disks, sessions, unused_blobs
-from .tx import Tx
 
 
 def create_disk(tx: Tx, disk: Disk) -> Disk:

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..types import CallFate, Message, StoredMessage
-from .connect import clean, dump, load, quoted
-from .tx import Tail, Tx
+from .database import Tail, Tx, clean, dump, load, quoted
 
 #: Calls of a session that are remembered, so that their fates need no search.
 _REMEMBERED = 256

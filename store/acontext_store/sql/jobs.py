@@ -15,9 +15,8 @@ from sqlalchemy import Row, and_, case, func, or_, select, update
 
 from ..errors import InvalidInput, LeaseLost, NotFound
 from ..types import Claim, Lane, LaneKind, ObservingStatus
-from .connect import clean
+from .database import Tx, clean
 from .tables import lanes, messages, sessions, spaces, tasks, unembedded
-from .tx import Tx
 
 _LATER = """
 INSERT INTO lanes (project_id, kind, key, due_at, deadline, token) VALUES (?, 'observe', ?, min(?, ?), ?, ?)

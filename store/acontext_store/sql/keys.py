@@ -16,7 +16,8 @@ from ..forks import renewed_in_child
 from ..project import check_project_id
 from ..types import ApiKey, now
 from . import schema
-from .connect import BUSY_TIMEOUT, SqliteConnection, clean, translated, writing
+from .connect import BUSY_TIMEOUT, translated, writing
+from .database import SqliteConnection, clean
 from .tables import api_keys
 
 

@@ -10,14 +10,12 @@ from ..errors import Conflict, InvalidInput
 from ..similarity import reads_the_same
 from ..types import Block, Claim, Episode, Injection, SkillBody, SkillEdit, SkillOps, now
 from . import jobs, proposals, skills, spaces, tasks
-from .connect import clean, dump, load
-from .paging import check_limit
+from .database import Tx, check_limit, clean, dump, load
 from .search import Index
 from .tables import blocks, episodes, injections, tombstones
 from .tables import skills as skills_table
 from .tables import spaces as spaces_table
 from .tables import tasks as tasks_table
-from .tx import Tx
 
 log = logging.getLogger("acontext")
 

@@ -6,8 +6,8 @@ from sqlalchemy import select
 
 from ..types import Lane, LearningStatus
 from . import jobs, proposals
+from .database import Tx
 from .tables import sessions, tasks
-from .tx import Tx
 
 
 def learning_status(tx: Tx, session_id: str) -> LearningStatus:

@@ -15,11 +15,10 @@ from ..errors import NotFound
 from ..similarity import reads_the_same, teaches_the_same
 from ..types import Evidence, Json, MadeBy, Proposal, SearchText, Skill, SkillBody, SkillEdit, now, stable_id
 from . import skills
-from .connect import clean, dump, load
+from .database import Tx, clean, dump, load
 from .search import Index
 from .tables import blocks, evidence, proposals, rejections
 from .tables import skills as skills_table
-from .tx import Tx
 
 _BEHIND = skills.PROPOSED
 

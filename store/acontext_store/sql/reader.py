@@ -10,8 +10,8 @@ from typing import Any
 from ..errors import Closed, StoreReplaced
 from ..protocols import Pending
 from . import conversations
-from .connect import SqliteConnection, is_busy, reading, replaced, translate
-from .tx import Tx, Work
+from .connect import is_busy, reading, translate
+from .database import SqliteConnection, Tx, Work, replaced
 from .writer import WriteJob, Writer, nothing
 
 _THREADS = 2

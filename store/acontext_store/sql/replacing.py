@@ -11,9 +11,9 @@ from ..errors import Conflict
 from ..types import Appended, CallFate, Change, Message, Outcome, Session, StoredMessage, now
 from . import blob_references, conversations, jobs
 from .conversations import message_body
+from .database import Tx
 from .tables import call_fates, episodes, messages, outcomes, session_blobs, sessions, tasks
 from .tables import lanes as lanes_table
-from .tx import Tx
 
 
 def replace(

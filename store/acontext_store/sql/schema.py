@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ..errors import IncompatibleStore, StoreUnavailable
 from ..forks import renewed_in_child
-from .connect import BUSY_TIMEOUT, SqliteConnection, is_busy, translated
+from .connect import BUSY_TIMEOUT, is_busy, translated
+from .database import SqliteConnection
 from .migrations import HEAD, REVISIONS, VERSION_TABLE
 from .tables import metadata
 

@@ -11,9 +11,8 @@ from typing import Any
 from ..tokenizer import words
 from ..types import SearchHit, SearchText, SkillStatus
 from . import vectors
-from .connect import clean
+from .database import Tx, clean
 from .tables import search_frequencies, search_texts, search_words, spaces
-from .tx import Tx
 
 _K1, _B = 1.2, 0.75
 _ACTIVE: tuple[SkillStatus, ...] = ("active",)

@@ -24,10 +24,9 @@ from ..types import (
     now,
 )
 from . import vectors
-from .connect import dump, load
+from .database import Tx, dump, load
 from .search import Index
 from .tables import evidence, proposals, skill_versions, skills, spaces, tasks, tombstones
-from .tx import Tx
 
 #: The version under which the evidence of a proposal stands.
 PROPOSED = -1

@@ -10,8 +10,8 @@ from ..errors import NotFound
 from ..protocols import ReadSnapshot
 from ..types import Outcome, SearchHit, Session, Skill, SkillStatus, Space, StoredMessage, Task
 from . import conversations, learned, search, skills, spaces, tasks, vectors
+from .database import Tx
 from .tables import spaces as spaces_table
-from .tx import Tx
 
 T = TypeVar("T")
 

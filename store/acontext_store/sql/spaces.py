@@ -9,19 +9,9 @@ from sqlalchemy import Row, func, select, update
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Block, BlockType, Json, Page, Space, new_id, now
 from . import jobs, search, skills, vectors
-from .connect import clean, dump, load
-from .paging import page
-from .tables import (
-    blocks,
-    episodes,
-    injections,
-    sessions,
-    spaces,
-    tasks,
-    tombstones,
-)
+from .database import Tx, clean, dump, load, page
+from .tables import blocks, episodes, injections, sessions, spaces, tasks, tombstones
 from .tables import skills as skills_table
-from .tx import Tx
 
 #: What says in the configs of a space that a person confirms what is learned.
 _CONFIRM = "confirm"

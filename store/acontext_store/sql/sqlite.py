@@ -73,10 +73,10 @@ from . import (
     tool_names,
     vectors,
 )
-from .connect import BUSY_TIMEOUT, SqliteConnection, writing
+from .connect import BUSY_TIMEOUT, writing
+from .database import SqliteConnection, Tx
 from .migrations import HEAD
 from .reader import Readers
-from .tx import Tx
 from .writer import Writer, nothing
 
 T = TypeVar("T")

@@ -10,10 +10,8 @@ from sqlalchemy import Row, update
 from ..errors import Conflict, InvalidInput
 from ..types import Claim, Outcome, Page, Task, TaskOps, now
 from . import jobs
-from .connect import dump, load
-from .paging import check_limit, page
+from .database import Tx, check_limit, dump, load, page
 from .tables import episodes, messages, sessions, tasks
-from .tx import Tx
 
 _FINAL = ("success", "failed")
 

@@ -11,12 +11,11 @@ from sqlalchemy import select
 from ..errors import InvalidInput
 from ..types import ACTIVE, Json, SearchText, SkillBody, ToolName
 from . import proposals, skills
-from .connect import clean, dump, load
+from .database import Tx, clean, dump, load
 from .search import Index
 from .tables import episodes, rejections
 from .tables import proposals as proposals_table
 from .tables import skills as skills_table
-from .tx import Tx
 
 _LONGEST = 256
 

@@ -17,11 +17,9 @@ from ..embedding import SkillVectors, TextVector, Unembedded, VectorChanges, Vec
 from ..errors import InvalidInput
 from ..types import ACTIVE, Claim, SkillBody, now
 from . import jobs
-from .connect import clean, load
-from .paging import check_limit
+from .database import Tx, check_limit, clean, load
 from .tables import embedders, search_texts, skills, spaces, unembedded, vector_stamps
 from .tables import vectors as vectors_table
-from .tx import Tx
 
 _FLOAT = 4
 

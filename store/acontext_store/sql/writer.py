@@ -16,9 +16,9 @@ from ..errors import Closed, StoreReplaced, StoreUnavailable
 from ..protocols import Pending
 from . import conversations
 from . import jobs as lanes
-from .connect import SqliteConnection, is_busy, replaced, translate, use_wal
+from .connect import is_busy, translate, use_wal
+from .database import Memory, SqliteConnection, Tx, Work, replaced
 from .names import Names, file_id
-from .tx import Memory, Tx, Work
 
 log = logging.getLogger("acontext")
 

@@ -1,32 +1,90 @@
-"""One open transaction of one project: what statements are run with."""
+"""One open database: a connection to its file, a transaction of one project, and how values and pages are read.
+
+`connect` opens it; the modules of the tables say what is done in a transaction.
+"""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     CursorResult,
     Executable,
     Row,
+    Select,
     Table,
     and_,
     bindparam,
+    create_engine,
     delete,
     insert,
+    or_,
     select,
     update,
 )
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.pool import NullPool
 
-from ..errors import NotFound
-from .connect import SqliteConnection
+from ..cursors import decode_cursor, decode_number_cursor, encode_cursor
+from ..errors import InvalidInput, NotFound, StoreReplaced
+from ..types import Page
+from .names import Names, file_id
+
+Item = TypeVar("Item")
+#: Something done in a transaction.
+Work = Callable[..., Any]
+
+
+class SqliteConnection:
+    """One connection, for one thread at a time: as SQLAlchemy sees it, and bare for the hot paths.
+
+    SQLAlchemy never begins or ends a transaction on it; whoever holds the link does, with SQL.
+    """
+
+    __slots__ = ("names", "path", "raw", "sql")
+
+    def __init__(self, path: Path, raw: sqlite3.Connection, names: Names) -> None:
+        if not names.lead_here:
+            raise replaced(path)
+        self.path = path
+        self.raw = raw
+        self.names = names
+        engine = create_engine(
+            "sqlite+pysqlite://", creator=lambda: raw, poolclass=NullPool, isolation_level="AUTOCOMMIT"
+        )
+        self.sql: Connection = engine.connect()
+        self.sql.begin()  # as far as SQLAlchemy knows: with AUTOCOMMIT it says nothing to the database
+
+    def close(self) -> None:
+        try:
+            if self.raw.in_transaction:
+                self.raw.execute("ROLLBACK")
+            self.sql.close()
+        finally:
+            self.raw.close()
+
+
+def replaced(path: Path) -> StoreReplaced:
+    """The database's name leads to another file now, or nowhere."""
+    if file_id(path) is not None:
+        return StoreReplaced(
+            f"{path} was replaced by another file while it was in use: this was not kept. Try again; the file that is "
+            "there now is used from here on"
+        )
+    return StoreReplaced(
+        f"{path} was deleted while it was in use: this was not kept. Put a backup in its place to have back what it "
+        "held; what is recorded next goes into a new one"
+    )
 
 
 @dataclass(slots=True)
@@ -164,5 +222,68 @@ def _compiled(statement: Any) -> str:
     return str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
 
 
-#: Something done in a transaction.
-Work = Callable[..., Any]
+# ------------------------------------------------------------------------------------------------- values
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
+
+
+def dump(value: object) -> str:
+    """JSON as ASCII: NULs and halves of surrogate pairs survive. Raises InvalidInput for what JSON cannot say."""
+    try:
+        return _encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput(f"a value cannot be kept as JSON: {error}") from error
+
+
+load = json.loads
+#: A text as JSON, the same as `dump` has it.
+quoted = json.encoder.encode_basestring_ascii
+
+
+def clean(text: str) -> str:
+    """The text with halves of surrogate pairs replaced, for columns that are compared and searched."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+# -------------------------------------------------------------------------------------------------- pages
+
+
+def check_limit(limit: int, *, most: int | None = 200) -> int:
+    """Raises InvalidInput outside 1 to `most`."""
+    if limit < 1 or (most is not None and limit > most):
+        raise InvalidInput(f"limit is {limit}: it must be " + (f"1 to {most}" if most else "1 or more"))
+    return limit
+
+
+def page(
+    tx: Tx,
+    query: Select[Any],
+    place: Column[Any],
+    id: Column[Any],
+    make: Callable[[Row[Any]], Item],
+    *,
+    limit: int,
+    cursor: str | None,
+    time_desc: bool,
+) -> Page[Item]:
+    """The rows of `query` by (place, id), `limit` at a time."""
+    check_limit(limit)
+    if cursor is not None:
+        numeric = place.type.python_type is int
+        at, last = decode_number_cursor(cursor) if numeric else decode_cursor(cursor)
+        beyond = place < at if time_desc else place > at
+        further = id < last if time_desc else id > last
+        query = query.where(or_(beyond, and_(place == at, further)))
+    if time_desc:
+        query = query.order_by(place.desc(), id.desc())
+    else:
+        query = query.order_by(place, id)
+    rows = tx.all(query.limit(limit + 1))
+    more = len(rows) > limit
+    rows = rows[:limit]
+    following = encode_cursor(rows[-1]._mapping[place], rows[-1]._mapping[id]) if more else None
+    return Page(items=[make(row) for row in rows], next_cursor=following, has_more=more)
