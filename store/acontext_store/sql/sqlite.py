@@ -20,6 +20,25 @@ from ..forks import STORES, at_fork, renewed_in_child
 from ..ledger import Cost, CostBy, ModelCall
 from ..project import check_project_id
 from ..protocols import Pending, ReadSnapshot
+from ..sql import (
+    blob_references,
+    calls,
+    conversations,
+    disks,
+    jobs,
+    learned,
+    progress,
+    proposals,
+    replacing,
+    schema,
+    search,
+    skills,
+    spaces,
+    tables,
+    tasks,
+    tool_names,
+    vectors,
+)
 from ..types import (
     Appended,
     Artifact,
@@ -53,30 +72,10 @@ from ..types import (
     TaskOps,
     ToolName,
 )
-from . import (
-    blob_references,
-    calls,
-    conversations,
-    disks,
-    jobs,
-    learned,
-    progress,
-    proposals,
-    replacing,
-    schema,
-    search,
-    skills,
-    snapshot,
-    spaces,
-    tables,
-    tasks,
-    tool_names,
-    vectors,
-)
 from .connect import BUSY_TIMEOUT, writing
 from .database import SqliteConnection, Tx
 from .migrations import HEAD
-from .reader import Readers
+from .reader import Readers, ask_snapshot
 from .writer import Writer, nothing
 
 T = TypeVar("T")
@@ -382,7 +381,7 @@ class SqliteStore:
         return self._read(search.search, space_id, tuple(terms), statuses=statuses, limit=limit)
 
     def read_snapshot(self, question: Callable[[ReadSnapshot], T]) -> Pending[T]:
-        return self._read(snapshot.ask, question)
+        return self._read(ask_snapshot, question)
 
     # -- vectors
     def embed_with(self, model: str, dimensions: int | None = None) -> Pending[bool]:
