@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from ..types import Lane, LearningStatus
-from . import jobs, proposals
+from . import jobs, learned
 from .database import Tx
 from .tables import sessions, tasks
 
@@ -21,7 +21,7 @@ def learning_status(tx: Tx, session_id: str) -> LearningStatus:
     rows = tx.all(query)
     digested = {row.id for row in rows if row.space_digested}
     left = [row.space_id for row in rows if not row.space_digested]
-    waiting = digested & proposals.waiting_tasks(tx, session_id) if digested else set()
+    waiting = digested & learned.waiting_tasks(tx, session_id) if digested else set()
     troubled = _troubled(tx, session_id, {session.space_id, *left} - {None})
     dead = {lane.key for lane in troubled if lane.dead_at is not None and lane.kind == "learn"}
     return LearningStatus(

@@ -28,7 +28,6 @@ from ..sql import (
     jobs,
     learned,
     progress,
-    proposals,
     replacing,
     schema,
     search,
@@ -330,16 +329,16 @@ class SqliteStore:
         return self._read(skills.list_skills, space_id, statuses=statuses)
 
     def proposals(self, space_id: str) -> Pending[list[Proposal]]:
-        return self._read(proposals.list_proposals, space_id)
+        return self._read(learned.list_proposals, space_id)
 
     def proposed_skills(self, space_id: str) -> Pending[list[Skill]]:
-        return self._read(proposals.proposed, space_id)
+        return self._read(learned.proposed, space_id)
 
     def confirm(self, space_id: str, proposal_id: str, *, data: Json | None = None) -> Pending[Skill]:
-        return self._write(proposals.confirm, space_id, proposal_id, data=data)
+        return self._write(learned.confirm, space_id, proposal_id, data=data)
 
     def reject(self, space_id: str, proposal_id: str) -> Pending[Skill]:
-        return self._write(proposals.reject, space_id, proposal_id)
+        return self._write(learned.reject, space_id, proposal_id)
 
     def skill(self, skill_id: str) -> Pending[Skill]:
         return self._read(skills.skill, skill_id)

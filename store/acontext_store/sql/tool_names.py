@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from ..errors import InvalidInput
 from ..types import ACTIVE, Json, SearchText, SkillBody, ToolName
-from . import proposals, skills
+from . import learned, skills
 from .database import Tx, clean, dump, load
 from .search import Index
 from .tables import episodes, rejections
@@ -56,7 +56,7 @@ def rename(
     held = select(proposals_table.c.skill_id).where(tx.mine(proposals_table))
     said_no = select(rejections.c.skill_id).where(tx.mine(rejections))
     concerned = {row.skill_id for row in tx.all(held.union(said_no))}
-    proposals.rename(tx, lambda body: _renamed(body, names), text, concerned)
+    learned.rename_proposed(tx, lambda body: _renamed(body, names), text, concerned)
     for row in tx.all(episodes.select().where(tx.mine(episodes))):
         body = load(row.body)
         renamed = episode(body)
