@@ -91,10 +91,10 @@ class Engine:
             scrubber,
             settings=settings.recorder,
             observe=self._patience,
-            wake=self._wake_later,
         )
         self._wake_at = 0.0
         self._said_elsewhere = False
+        self.record = self.recorder.record
         self._answer_for_search(SkillSearch(store, settings, vectors=self.vectors, llm=llm))
         self._answer_for_files(
             FileOperations(
@@ -162,6 +162,7 @@ class Engine:
         """Work in the background from now on. On the loop that `start` ran on."""
         if self._work is None:
             self._loop = asyncio.get_running_loop()
+            self.recorder.wake = self._wake_later
             self._work = asyncio.create_task(self.worker.run())
             self._sweeping = asyncio.create_task(self.files.sweep_always())
 
@@ -190,9 +191,6 @@ class Engine:
                 self._loop.call_soon_threadsafe(self._loop.call_later, quiet, self.worker.wake)
 
     # -- for agents
-    def record(self, recording: Recording) -> None:
-        self.recorder.record(recording)
-
     async def record_durably(self, recording: Recording) -> Appended:
         messages = recording.messages() if callable(recording.messages) else recording.messages
         check_assets(self.blobs, messages)

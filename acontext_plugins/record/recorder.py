@@ -144,14 +144,14 @@ class Recorder:
         *,
         settings: RecorderSettings | None = None,
         observe: DebounceWindow | None = None,
-        wake: Callable[[], None] | None = None,
     ) -> None:
         self._store = store
         self._blobs = blobs
         self._scrubber = scrubber
         self._settings = settings or RecorderSettings()
         self._observe = observe or ObserveSettings().patience(model=False)
-        self._wake = wake or (lambda: None)
+        #: Called on the recorder's thread after each write: wakes who observes in this process.
+        self.wake: Callable[[], None] = lambda: None
         self.stats = RecorderStats()
         self._queue: queue.SimpleQueue[_QueuedRecording | threading.Event | None] = queue.SimpleQueue()
         #: Again and again from one thread: a stream that the garbage collector closes in here records, too.
@@ -295,7 +295,7 @@ class Recorder:
             wave, rest = _wave(rest)
             self._write_wave(wave)
         if entries:
-            self._wake()
+            self.wake()
 
     def _write_wave(self, wave: list[_Group]) -> None:
         """What the database refuses for now is tried again until it can be written."""
