@@ -38,7 +38,7 @@ from ..files.download_server import DownloadLinks
 from ..files.service import ARTIFACT_INFO, ArtifactResult, Download, FileUpload, PublicUrl
 from ..files.signed_urls import expiry
 from ..formats.stored import MIME, SIZE
-from ..record.scrubber import Scrubber, without_secrets
+from ..record.redaction.redactor import Scrubber, without_secrets
 
 log = logging.getLogger("acontext")
 

@@ -14,7 +14,7 @@ from ..editing import edit, parse_strategies, total_tokens
 from ..formats import named_items
 from ..formats.stored import to_stored
 from ..record.recorder import is_outsourced, restore
-from ..record.scrubber import Scrubber, without_secrets
+from ..record.redaction.redactor import Scrubber, without_secrets
 from ..service import MessagesPage, TokenCounts
 from .files import FileOperations, asset_of
 

@@ -34,7 +34,7 @@ from ..concurrency.cooperative import cpu_turn
 from ..concurrency.limited_log import LimitedLog
 from ..service import Recording, SessionRef
 from ..settings import DebounceWindow, ObserveSettings, RecorderSettings
-from .scrubber import Scrubber, fates_without_secrets
+from .redaction.redactor import Scrubber, fates_without_secrets
 
 log = logging.getLogger("acontext")
 

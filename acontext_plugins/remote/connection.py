@@ -5,7 +5,7 @@ from __future__ import annotations
 from acontext_store.errors import Unauthorized
 
 from ..concurrency.event_loop import BackgroundEventLoop
-from ..record.scrubber import Scrubber
+from ..record.redaction.redactor import Scrubber
 from ..settings import Settings
 from .service import RemoteService
 

@@ -14,7 +14,7 @@ from acontext_store.types import Artifact, ArtifactListing, Asset, Blob, Disk, J
 from ..files import ArtifactContent
 from ..files.download_response import filename_of
 from ..files.service import DOWNLOAD, ArtifactResult, Download, FileUpload, PublicUrl
-from ..record.scrubber import Scrubber, without_secrets
+from ..record.redaction.redactor import Scrubber, without_secrets
 from .http import Api, away, data_of, error_of
 from .paths import at
 

@@ -29,7 +29,7 @@ from acontext_store.types import Appended, Json, Message, Part
 
 from ..concurrency.caches import SharedCache
 from ..concurrency.limited_log import LimitedLog
-from ..record.scrubber import Scrubber, fates_without_secrets
+from ..record.redaction.redactor import Scrubber, fates_without_secrets
 from ..service import Recording, SessionRef
 from ..settings import RecorderSettings, RemoteSettings
 from .http import AWAY, data_of, encoded, error_of, headers_of

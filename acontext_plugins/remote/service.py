@@ -37,7 +37,7 @@ from acontext_store.types import (
 
 from ..concurrency.event_loop import BackgroundEventLoop
 from ..concurrency.futures import copy_result
-from ..record.scrubber import Scrubber, fates_without_secrets, without_secrets
+from ..record.redaction.redactor import Scrubber, fates_without_secrets, without_secrets
 from ..service import (
     Confirmation,
     FlushResult,

@@ -6,19 +6,19 @@ import json
 import re
 import threading
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
 from cachetools import FIFOCache, LRUCache
 
 from acontext_store.errors import InvalidInput
 from acontext_store.forks import renewed_in_child
-from acontext_store.types import Message, Outcome, Part
+from acontext_store.types import CallFate, Json, Message, Outcome, Part
 
 from .names import kind_of_name, worth_masking, worth_remembering
 from .scanner import PLACEHOLDER, Span, is_json_like, is_media, names_a_secret, occurrences, secrets_in, settled
 
-__all__ = ["Redacted", "Redactor", "placeholder"]
+__all__ = ["Redacted", "Redactor", "Scrubber", "fates_without_secrets", "placeholder", "without_secrets"]
 
 #: Longer JSON is not parsed (that would hold the interpreter): its text is scanned like any other.
 _LONGEST_JSON = 65_536
@@ -479,3 +479,40 @@ def _dumped(value: Any, like: str) -> str:
     except UnicodeEncodeError:
         text = json.dumps(value, separators=separators)
     return text
+
+
+# ---------------------------------------------------------------------- what else is freed of secrets, as messages are
+
+
+class Scrubber(Protocol):
+    """Takes secrets out of messages. May be called from any thread."""
+
+    def redact(
+        self, session_id: str, messages: Sequence[Message], outcomes: Sequence[Outcome]
+    ) -> tuple[Sequence[Message], Sequence[Outcome], int]: ...
+
+    def redact_text(self, session_id: str, text: str) -> str:
+        """One text without its secrets."""
+
+
+def without_secrets(scrubber: Scrubber, key: str, meta: Json) -> Json:
+    """The meta of something, its secrets masked; `key` = of which session or disk it is."""
+    (message,), _, _ = scrubber.redact(key, [Message(role="system", parts=(), meta=meta)], ())
+    return message.meta
+
+
+def fates_without_secrets(scrubber: Scrubber, key: str, fates: Sequence[CallFate]) -> list[CallFate]:
+    """The fates, the secrets in their arguments and reasons masked; `key` = of which session they are."""
+    return [_clean_fate(scrubber, key, fate) if fate.arguments or fate.reason else fate for fate in fates]
+
+
+def _clean_fate(scrubber: Scrubber, key: str, fate: CallFate) -> CallFate:
+    meta = {"id": fate.call_id, "name": fate.name or "", "arguments": json.dumps(fate.arguments, default=str)}
+    parts = (Part(type="tool-call", meta=meta), Part(type="text", text=fate.reason))
+    (message,), _, masked = scrubber.redact(key, [Message(role="assistant", parts=parts)], ())
+    if not masked:
+        return fate
+    call, reason = message.parts
+    return fate.model_copy(
+        update={"arguments": json.loads((call.meta or meta)["arguments"]), "reason": reason.text or ""}
+    )
