@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from acontext_store.types import Json
 
-from ..retrieve.ranking import parts_of, searchable
+from ...acontext_store.tokenizer import parts_of, searchable
 from .episode_body import EpisodeBody
 
 

@@ -20,9 +20,9 @@ from acontext_store.types import (
     stable_id,
 )
 
+from ...acontext_store.tokenizer import searchable
 from ..concurrency.cooperative import run_in_thread, yield_gil
 from ..protocols import LearningInput
-from ..retrieve.ranking import searchable
 from .distil import distil
 from .episode_body import EpisodePitfall
 from .procedures import (

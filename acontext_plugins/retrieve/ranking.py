@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from acontext_store.tokenizer import words
+from acontext_store.tokenizer import parts_of, words
 from acontext_store.types import SearchHit
 
 #: How many postings a search may read; beyond it the commonest words of the query are left out.
@@ -38,17 +38,6 @@ BACKGROUND = 200
 MOST_TERMS = 256
 _LENGTH = 0.75
 _K1, _B, _USUAL_LENGTH = 1.2, 0.75, 50
-
-
-def searchable(text: str, tools: Iterable[str]) -> str:
-    """A search text that also names tools: found under their words, read again by `parts_of`."""
-    return f"{' '.join(text.split())}\n{' '.join(dict.fromkeys(tools))}"
-
-
-def parts_of(text: str) -> tuple[str, tuple[str, ...]]:
-    """What was said, and the tools that a search text names."""
-    said, line, tools = text.rpartition("\n")
-    return (said, tuple(tools.split())) if line else (text, ())
 
 
 def query_terms(query: str) -> list[str]:

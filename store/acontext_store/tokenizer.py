@@ -1,8 +1,12 @@
-"""Tokenizer: how text becomes search terms. One function for indexes, queries and rankers, so that they agree."""
+"""Tokenizer: how text becomes search terms, and how a search text names tools.
+
+One for indexes, queries, learners and rankers, so that they agree.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 #: Runs of letters and digits; runs of Han, kana and Hangul apart, since those are written without spaces.
@@ -73,3 +77,14 @@ def stem(word: str) -> str:
 
 def _has_vowel(text: str) -> bool:
     return any(letter in "aeiouy" for letter in text)
+
+
+def searchable(text: str, tools: Iterable[str]) -> str:
+    """A search text that also names tools: found under their words, read again by `parts_of`."""
+    return f"{' '.join(text.split())}\n{' '.join(dict.fromkeys(tools))}"
+
+
+def parts_of(text: str) -> tuple[str, tuple[str, ...]]:
+    """What was said, and the tools that a search text names."""
+    said, line, tools = text.rpartition("\n")
+    return (said, tuple(tools.split())) if line else (text, ())

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acontext_plugins.retrieve.bm25 import MemoryIndex
-from acontext_plugins.retrieve.ranking import choose_terms, parts_of, query_terms, rank, searchable
+from acontext_plugins.retrieve.ranking import choose_terms, query_terms, rank
+from acontext_store.tokenizer import parts_of, searchable
 from acontext_store.types import SearchHit, SearchText
 
 THINGS = ["lamp", "shoes", "keyboard", "blue shirt"]
