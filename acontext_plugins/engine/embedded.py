@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from acontext_store.open import open_blobs, open_store
 
-from ..concurrency.event_loop import BackgroundEventLoop
+from ..concurrency.background import BackgroundEventLoop
 from ..learn.rules import RulesLearner
 from ..llm import LLM, Embedder
 from ..llm.factory import OpenedModels, open_models

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from acontext_store.types import Episode, StoredMessage
 
-from ..concurrency.cooperative import yield_gil
+from ..concurrency.background import yield_gil
 from ..protocols import FinishedTask
 from ..transcript.tool_calls import ExecutedCall, executed_calls
 from ..transcript.user_turns import asks, kind_of_turn, sentences, standing_wishes, strip_injected

@@ -25,7 +25,7 @@ from acontext_store.types import (
     stable_id,
 )
 
-from ..concurrency.cooperative import yield_gil
+from ..concurrency.background import yield_gil
 from .grounding import placeholders
 from .placement import DEFAULT_PAGE
 from .planning import LearningPlan, is_a_persons

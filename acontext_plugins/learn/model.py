@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from acontext_plugins.concurrency.cooperative import run_in_thread
+from acontext_plugins.concurrency.background import run_in_thread
 from acontext_plugins.llm import LLM, Purpose, Request, ask_for
 from acontext_plugins.prompts import load_prompt
 from acontext_plugins.protocols import LearningInput

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from acontext_store.tokenizer import searchable
 from acontext_store.types import SearchText, Skill
 
-from ...acontext_store.tokenizer import searchable
-from ..concurrency.cooperative import yield_gil
+from ..concurrency.background import yield_gil
 from ..retrieve.bm25 import MemoryIndex
 from ..retrieve.ranking import query_terms, rank
 from ..transcript.tool_calls import phrase

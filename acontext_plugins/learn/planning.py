@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from acontext_plugins.concurrency.cooperative import yield_gil
+from acontext_plugins.concurrency.background import yield_gil
 from acontext_plugins.prompts import Delimiters
 from acontext_plugins.protocols import FinishedTask, LearningInput
 from acontext_plugins.settings import LearnSettings, ScoringRule

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from acontext_store.tokenizer import words
 from acontext_store.types import Episode, Step
 
-from ..concurrency.cooperative import yield_gil
+from ..concurrency.background import yield_gil
 from ..concurrency.limited_log import LimitedLog
 from ..transcript.tool_calls import phrase
 from ..transcript.user_turns import sentences

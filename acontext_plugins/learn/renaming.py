@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
+from acontext_store.tokenizer import parts_of, searchable
 from acontext_store.types import Json
 
-from ...acontext_store.tokenizer import parts_of, searchable
 from .episode_body import EpisodeBody
 
 

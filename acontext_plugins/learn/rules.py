@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 
+from acontext_store.tokenizer import searchable
 from acontext_store.types import (
     Evidence,
     SearchText,
@@ -20,8 +21,7 @@ from acontext_store.types import (
     stable_id,
 )
 
-from ...acontext_store.tokenizer import searchable
-from ..concurrency.cooperative import run_in_thread, yield_gil
+from ..concurrency.background import run_in_thread, yield_gil
 from ..protocols import LearningInput
 from .distil import distil
 from .episode_body import EpisodePitfall

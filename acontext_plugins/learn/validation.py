@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from acontext_plugins.concurrency.cooperative import yield_gil
+from acontext_plugins.concurrency.background import yield_gil
 from acontext_plugins.settings import ScoringRule
 from acontext_plugins.transcript.negation import turns, unturned
 from acontext_plugins.transcript.tool_calls import ExecutedCall

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import partial
 
-from acontext_plugins.concurrency.cooperative import run_in_thread
+from acontext_plugins.concurrency.background import run_in_thread
 from acontext_plugins.llm import LLM, Purpose, Request, ask_for
 from acontext_plugins.prompts import Delimiters, load_prompt
 from acontext_plugins.protocols import Batch, BatchLimits, Observation

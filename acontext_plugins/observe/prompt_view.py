@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from acontext_store.types import Json, Part, StoredMessage, Task
 
-from ..concurrency.cooperative import yield_gil
+from ..concurrency.background import yield_gil
 from ..learn.prompt_view import cut
 from ..protocols import Batch
 from ..transcript.tool_calls import ExecutedCall, executed_calls

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from acontext_store.protocols import ReadSnapshot
 from acontext_store.types import Outcome, Session, StoredMessage, Task, TaskData, TaskOps, TaskStatus, stable_id
 
-from ..concurrency.cooperative import run_in_thread, yield_gil
+from ..concurrency.background import run_in_thread, yield_gil
 from ..protocols import Observation
 from ..transcript.tool_calls import ExecutedCall, effect_of, executed_calls, failed_act
 from ..transcript.user_turns import asks, is_thankful, kind_of_turn, standing_wishes, strip_injected

@@ -30,7 +30,7 @@ from acontext_store.types import (
     stable_id,
 )
 
-from ..concurrency.cooperative import cpu_turn
+from ..concurrency.background import cpu_turn
 from ..concurrency.limited_log import LimitedLog
 from ..service import Recording, SessionRef
 from ..settings import DebounceWindow, ObserveSettings, RecorderSettings

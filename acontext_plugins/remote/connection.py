@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from acontext_store.errors import Unauthorized
 
-from ..concurrency.event_loop import BackgroundEventLoop
+from ..concurrency.background import BackgroundEventLoop
 from ..record.redaction.redactor import Scrubber
 from ..settings import Settings
 from .service import RemoteService

@@ -35,7 +35,7 @@ from acontext_store.types import (
     ToolName,
 )
 
-from ..concurrency.event_loop import BackgroundEventLoop
+from ..concurrency.background import BackgroundEventLoop
 from ..concurrency.futures import copy_result
 from ..record.redaction.redactor import Scrubber, fates_without_secrets, without_secrets
 from ..service import (

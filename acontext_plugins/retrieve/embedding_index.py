@@ -21,7 +21,7 @@ from acontext_store.errors import AcontextError, InvalidAnswer, LearningUnavaila
 from acontext_store.protocols import Pending, ReadSnapshot, Store
 from acontext_store.types import Claim
 
-from ..concurrency.cooperative import run_in_thread
+from ..concurrency.background import run_in_thread
 from ..concurrency.limited_log import LimitedLog
 from ..llm import Embedder, Purpose
 from ..settings import EmbeddingSettings

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from acontext_store.embedding import TextVector, Unembedded
 from acontext_store.errors import InvalidAnswer
-
-from ...acontext_store.tokenizer import parts_of
+from acontext_store.tokenizer import parts_of
 
 Floats = NDArray[np.float32]
 

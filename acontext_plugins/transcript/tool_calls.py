@@ -21,7 +21,7 @@ from typing import Literal
 
 from acontext_store.types import Json, Message, Part
 
-from ..concurrency.cooperative import yield_gil
+from ..concurrency.background import yield_gil
 
 _ERROR_START = re.compile(
     r"""^[\s#"'\[(]*(?:\w+\s*=\s*["'\s]*)?"""

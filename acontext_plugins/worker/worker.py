@@ -35,7 +35,7 @@ from acontext_store.errors import (
 from acontext_store.protocols import ReadSnapshot, Store
 from acontext_store.types import Claim, Lane, LaneKind, Task, new_id
 
-from ..concurrency.cooperative import PausedGarbageCollector, in_background
+from ..concurrency.background import PausedGarbageCollector, in_background
 from ..concurrency.limited_log import LimitedLog
 from ..observe.batches import batch
 from ..observe.rules import whole

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from acontext_plugins.concurrency import cooperative
-from acontext_plugins.concurrency.cooperative import (
+from acontext_plugins.concurrency import background
+from acontext_plugins.concurrency.background import (
     PausedGarbageCollector,
     cpu_turn,
     in_background,
@@ -30,8 +30,8 @@ from .conftest import OpenEngine
 @pytest.fixture
 def _breathless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every `yield_gil()` is a pause."""
-    monkeypatch.setattr(cooperative, "SLICE", -1.0)
-    monkeypatch.setattr(cooperative, "PAUSE", 0.0)
+    monkeypatch.setattr(background, "SLICE", -1.0)
+    monkeypatch.setattr(background, "PAUSE", 0.0)
 
 
 def test_one_thread_at_a_time_computes() -> None:
@@ -70,13 +70,13 @@ def test_a_pause_lets_the_next_thread_have_its_turn() -> None:
 
 @pytest.mark.usefixtures("_breathless")
 def test_outside_of_turns_nothing_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cooperative.time, "sleep", lambda seconds: pytest.fail("this paused"))
+    monkeypatch.setattr(background.time, "sleep", lambda seconds: pytest.fail("this paused"))
     yield_gil()
 
 
 async def test_only_background_work_takes_turns() -> None:
     def takes_turns(_: object) -> bool:
-        return cooperative._turn.locked()
+        return background._turn.locked()
 
     assert not await run_in_thread(takes_turns, None)
     token = in_background.set(True)
@@ -88,7 +88,7 @@ async def test_a_turn_ends_with_an_error() -> None:
     in_background.set(True)
     with pytest.raises(ZeroDivisionError):
         await run_in_thread(lambda number: 1 // number, 0)
-    assert not cooperative._turn.locked()
+    assert not background._turn.locked()
 
 
 async def test_thinking_while_python_exits_is_closed() -> None:
@@ -107,7 +107,7 @@ def test_conversions_take_turns_on_the_recorders_thread(open_engine: OpenEngine)
     seen: list[tuple[str, bool]] = []
 
     def convert() -> list[Message]:
-        seen.append((threading.current_thread().name, cooperative._turn.locked()))
+        seen.append((threading.current_thread().name, background._turn.locked()))
         return [Message(role="user", parts=(Part(type="text", text="hello"),))]
 
     embedded.engine.record(Recording(SessionRef("s"), convert))

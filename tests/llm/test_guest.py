@@ -16,7 +16,7 @@ from litellm.integrations.custom_logger import CustomLogger
 
 from acontext_adapters.litellm import AcontextLogger
 from acontext_adapters.testing import SKILLS, MemoryClient
-from acontext_plugins.concurrency.event_loop import BackgroundEventLoop
+from acontext_plugins.concurrency.background import BackgroundEventLoop
 from acontext_plugins.learning import learning
 from acontext_plugins.llm.litellm_client import LiteLLMClient
 from acontext_plugins.testing.scripted_server import Hang, ScriptedServer, Status
@@ -214,7 +214,7 @@ def test_nothing_stays_open(model: str) -> None:
         "from acontext_plugins.llm import Purpose, Request\n"
         "from acontext_plugins.llm.litellm_client import LiteLLMClient\n"
         "from acontext_plugins.testing.scripted_server import ScriptedServer, Status\n"
-        "from acontext_plugins.concurrency.event_loop import BackgroundEventLoop\n"
+        "from acontext_plugins.concurrency.background import BackgroundEventLoop\n"
         "from acontext_plugins.settings import LLMSettings\n"
         "ask = Request(messages=({'role': 'user', 'content': 'x'},), purpose=Purpose(job='learn'))\n"
         "loop = BackgroundEventLoop()\n"

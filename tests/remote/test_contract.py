@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="the server is not installed here")
 
-from acontext_plugins.concurrency.event_loop import BackgroundEventLoop
+from acontext_plugins.concurrency.background import BackgroundEventLoop
 from acontext_plugins.record.redaction import Redactor
 from acontext_plugins.remote.service import RemoteService
 from acontext_plugins.server.auth import make_key

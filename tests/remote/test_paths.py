@@ -17,7 +17,7 @@ pytest.importorskip("uvicorn", reason="the server is not installed here")
 
 from fastapi.routing import APIRoute
 
-from acontext_plugins.concurrency.event_loop import BackgroundEventLoop
+from acontext_plugins.concurrency.background import BackgroundEventLoop
 from acontext_plugins.errors import InvalidInput, NotFound
 from acontext_plugins.files.service import FileUpload
 from acontext_plugins.record.redaction import Redactor
