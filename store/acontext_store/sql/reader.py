@@ -16,7 +16,7 @@ from ..embedding import VectorChanges
 from ..errors import Closed, NotFound, StoreReplaced
 from ..protocols import Pending, ReadSnapshot
 from ..types import Outcome, SearchHit, Session, Skill, SkillStatus, Space, StoredMessage, Task
-from . import conversations, learned, search, skills, spaces, tasks, vectors
+from . import conversations, learned, search, skills, spaces, tasks
 from .connect import is_busy, reading, translate
 from .database import SqliteConnection, Tx, Work, replaced
 from .tables import spaces as spaces_table
@@ -283,10 +283,10 @@ class SqliteSnapshot:
     def vectors(
         self, space_id: str, *, model: str, dimensions: int, after: int = 0, limit: int = 1000
     ) -> VectorChanges:
-        return vectors.changes(self._tx, space_id, model=model, dimensions=dimensions, after=after, limit=limit)
+        return search.vector_changes(self._tx, space_id, model=model, dimensions=dimensions, after=after, limit=limit)
 
     def embedded_skills(self, space_id: str, *, model: str, dimensions: int) -> set[str]:
-        return vectors.embedded_skills(self._tx, space_id, model=model, dimensions=dimensions)
+        return search.embedded_skills(self._tx, space_id, model=model, dimensions=dimensions)
 
 
 def ask_snapshot(tx: Tx, question: Callable[[ReadSnapshot], T]) -> T:

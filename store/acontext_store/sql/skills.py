@@ -23,7 +23,7 @@ from ..types import (
     SkillVersion,
     now,
 )
-from . import vectors
+from . import search
 from .database import Tx, dump, load
 from .search import Index
 from .tables import evidence, proposals, skill_versions, skills, spaces, tasks, tombstones
@@ -223,9 +223,9 @@ def write(
     if by_person:
         withdraw(tx, skill_id)
     if status in ACTIVE:
-        vectors.changed(tx, space_id, skill_id)
+        search.mark_unembedded(tx, space_id, skill_id)
     else:
-        vectors.forget(tx, space_id, [skill_id])
+        search.forget_vectors(tx, space_id, [skill_id])
 
 
 def withdraw(tx: Tx, skill_id: str) -> None:
@@ -356,7 +356,7 @@ def change_by_hand(tx: Tx, skill_id: str, *, title: str | None, props: Json | No
 def delete_by_hand(tx: Tx, space_id: str, block_ids: Sequence[str]) -> None:
     """Remove those of the blocks that are skills, for good: automation will not bring them back."""
     index = Index(tx, space_id)
-    vectors.forget(tx, space_id, block_ids)
+    search.forget_vectors(tx, space_id, block_ids)
     for id in block_ids:
         if tx.drop(skills, id=id, space_id=space_id):
             index.put(id, ())

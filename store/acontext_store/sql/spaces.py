@@ -8,7 +8,7 @@ from sqlalchemy import Row, func, select, update
 
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Block, BlockType, Json, Page, Space, new_id, now
-from . import jobs, search, skills, vectors
+from . import jobs, search, skills
 from .database import Tx, clean, dump, load, page
 from .tables import blocks, episodes, injections, sessions, spaces, tasks, tombstones
 from .tables import skills as skills_table
@@ -107,8 +107,7 @@ def delete_space(tx: Tx, space_id: str) -> None:
     tx.change(sessions, {"space_id": None}, space_id=space_id)
     tx.change(tasks, {"space_id": None}, space_id=space_id)
     jobs.forget_space(tx, space_id)
-    search.forget_space(tx, number)
-    vectors.forget_space(tx, space_id)
+    search.forget_space(tx, space_id, number)
     for table in (skills_table, blocks, episodes, injections, tombstones):
         tx.drop(table, space_id=space_id)
     tx.drop(spaces, id=space_id)

@@ -36,7 +36,6 @@ from ..sql import (
     tables,
     tasks,
     tool_names,
-    vectors,
 )
 from ..types import (
     Appended,
@@ -384,19 +383,19 @@ class SqliteStore:
 
     # -- vectors
     def embed_with(self, model: str, dimensions: int | None = None) -> Pending[bool]:
-        said = self._write(vectors.embed_with, model, dimensions)
+        said = self._write(search.embed_with, model, dimensions)
         if self._writer is not None:
-            self._writer.greeting = vectors.embed_with, (model, dimensions)
+            self._writer.greeting = search.embed_with, (model, dimensions)
         return said
 
     def embedder(self) -> Pending[tuple[str, int | None] | None]:
-        return self._read(vectors.embedder)
+        return self._read(search.embedder)
 
     def unembedded(self, space_id: str, *, limit: int = 64) -> Pending[list[Unembedded]]:
-        return self._read(vectors.list_unembedded, space_id, limit=limit)
+        return self._read(search.list_unembedded, space_id, limit=limit)
 
     def apply_vectors(self, claim: Claim, ops: VectorOps) -> Pending[None]:
-        return self._write(vectors.apply, claim, ops)
+        return self._write(search.apply_vectors, claim, ops)
 
     def log_injection(self, injection: Injection) -> Pending[None]:
         return self._write(learned.log_injection, injection)
