@@ -1,41 +1,24 @@
-"""Sessions, messages and outcomes. `append` is the hot path: bare SQL, one insert a message."""
+"""Sessions, messages, outcomes and the fates of calls. `append` is the hot path: bare SQL, one insert a message."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from sqlalchemy import Row, func, select, update
 
-from ..containment import filter_text, needles
 from ..cursors import decode_number_cursor, encode_cursor
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Appended, CallFate, Json, Message, Outcome, Page, Part, Session, StoredMessage, Task, now
-from . import blob_references, disks, fates, jobs
-from .connect import CONTAINS
+from . import blob_references, jobs, resent
 from .database import Tail, Tx, check_limit, clean, dump, load, quoted
-from .database import page as page_of
-from .tables import (
-    call_fates,
-    episodes,
-    evidence,
-    injections,
-    messages,
-    outcomes,
-    session_blobs,
-    sessions,
-    spaces,
-    tasks,
-)
-from .tables import lanes as lanes_table
+from .tables import sessions, spaces, tasks
 
-#: Messages of a session in which those of a turn that goes on are looked for.
-_LOOK_BACK = 256
+M = TypeVar("M", bound=StoredMessage)
 
 # ----------------------------------------------------------------------------------------------- sessions
 
@@ -83,44 +66,7 @@ def _insert_session(tx: Tx, session: Session) -> None:
 
 
 def session(tx: Tx, session_id: str) -> Session:
-    return _session(tx.get(sessions, "session", session_id))
-
-
-def list_sessions(
-    tx: Tx,
-    *,
-    space_id: str | None,
-    not_connected: bool,
-    key: str | None,
-    principal: str | None,
-    filter_by_configs: Json | None,
-    limit: int,
-    cursor: str | None,
-    time_desc: bool,
-) -> Page[Session]:
-    query = sessions.select().where(tx.mine(sessions))
-    if not_connected:
-        query = query.where(sessions.c.space_id.is_(None))
-    elif space_id is not None:
-        query = query.where(sessions.c.space_id == space_id)
-    if key is not None:
-        query = query.where(sessions.c.key == key)
-    if principal is not None:
-        query = query.where(sessions.c.principal == principal)
-    if filter_by_configs is not None and (wanted := filter_text(filter_by_configs)) != "{}":
-        for needle in needles(wanted):
-            query = query.where(func.instr(sessions.c.configs, needle) > 0)
-        query = query.where(getattr(func, CONTAINS)(sessions.c.configs, wanted))
-    return page_of(
-        tx,
-        query,
-        sessions.c.created_at,
-        sessions.c.id,
-        _session,
-        limit=limit,
-        cursor=cursor,
-        time_desc=time_desc,
-    )
+    return session_of(tx.get(sessions, "session", session_id))
 
 
 def update_session(tx: Tx, session_id: str, *, configs: Json | None, space_id: str | None) -> Session:
@@ -141,21 +87,7 @@ def update_session(tx: Tx, session_id: str, *, configs: Json | None, space_id: s
     return session(tx, session_id)
 
 
-def delete_session(tx: Tx, session_id: str) -> None:
-    tx.get(sessions, "session", session_id)
-    tx.drop(lanes_table, kind="observe", key=session_id)
-    disks.drop_of_session(tx, session_id)
-    blobs = blob_references.of_session(tx, session_id)
-    for table in (episodes, evidence, tasks, outcomes, call_fates, messages, session_blobs):
-        tx.drop(table, session_id=session_id)
-    blob_references.release(tx, blobs)
-    tx.change(injections, {"session_id": None}, session_id=session_id)
-    tx.drop(sessions, id=session_id)
-    tx.memory.tails.pop(session_id, None)
-    tx.purged = True
-
-
-def _session(row: Row[Any]) -> Session:
+def session_of(row: Row[Any]) -> Session:
     return Session.model_construct(
         id=row.id,
         project_id=row.project_id,
@@ -214,7 +146,10 @@ def append(
         if not message.if_unsaid:
             said_already = None
         elif said_already is None:
-            said_already = _said_already(tx, session_id, new_messages[at:])
+            shown = itertools.takewhile(lambda message: message.if_unsaid, new_messages[at:])
+            said_already = resent.said_already(
+                tx, session_id, [(one.id, one.role, [_part(part) for part in one.parts]) for one in shown]
+            )
         if said_already and message.id in said_already:
             ids.append(said_already[message.id])
             continue
@@ -231,7 +166,7 @@ def append(
             message.created_at,
         )
         added = execute(_INSERT_MESSAGE, row).rowcount
-        if not added and message.id_if_taken is not None and _is_over(tx, session_id, message):
+        if not added and message.id_if_taken is not None and resent.is_over(tx, session_id, message):
             id = message.id_if_taken
             added = execute(_INSERT_MESSAGE, (*row[:3], id, *row[4:])).rowcount
         ids.append(id)
@@ -241,9 +176,9 @@ def append(
             if blobs := message.blobs:
                 blob_references.refer(tx, session_id, blobs)
             if message.fates_told:
-                fates.adopt(tx, session_id, message, seq, calls)
+                _adopt_fates(tx, session_id, message, seq, calls)
     if new_fates:
-        fates.keep(tx, session_id, new_fates, {**tail.calls, **calls})
+        _keep_fates(tx, session_id, new_fates, {**tail.calls, **calls})
     said = tail.outcome_count
     for outcome in new_outcomes:
         values = (
@@ -269,7 +204,7 @@ def append(
         _put_off(tx, session_id, tail, quiet, max_wait)
     tail.last_seq, tail.last_message_id, tail.outcome_count = seq, last_id, said
     if calls:
-        fates.remember(tail, calls)
+        _remember_calls(tail, calls)
     return Appended.model_construct(
         session_id=session_id,
         message_ids=tuple(ids),
@@ -283,61 +218,6 @@ def _join_space(tx: Tx, session_id: str, space_id: str) -> None:
     query = "SELECT 1 FROM sessions WHERE project_id = ? AND id = ? AND space_id IS NULL"
     if tx.raw.execute(query, (tx.project_id, session_id)).fetchone() is not None:
         update_session(tx, session_id, configs=None, space_id=space_id)
-
-
-def _said_already(tx: Tx, session_id: str, new_messages: Sequence[Message]) -> dict[str, str]:
-    """Of the `if_unsaid` messages that these begin with: the ids which the session has for those it says already.
-
-    It says all of them where they stand somewhere in a row, and the first ones where it ends with these.
-    """
-    shown = list(itertools.takewhile(lambda message: message.if_unsaid, new_messages))
-    query = (
-        "SELECT id, role, body FROM messages WHERE project_id = ? AND session_id = ? ORDER BY seq DESC LIMIT "
-        f"{_LOOK_BACK}"
-    )
-    rows = tx.raw.execute(query, (tx.project_id, session_id)).fetchall()[::-1]
-    said = _sorted_results([(_signature(role, json.loads(body)["parts"]), id) for id, role, body in rows])
-    wanted = _sorted_results([(_signature(one.role, map(_part, one.parts)), one.id) for one in shown])
-    for start in range(len(said) - 1, -1, -1):
-        found = said[start : start + len(wanted)]  # shorter where the session ends
-        if all(one[0] == other[0] for one, other in zip(found, wanted, strict=False)):
-            return {asked: kept for (_, kept), (_, asked) in zip(found, wanted, strict=False)}
-    return {}
-
-
-def _signature(role: str, parts: Iterable[Json]) -> tuple[str, ...]:
-    """What a message says, whoever wrote it down: an answer as it was made, and as a client sends it again."""
-    words: list[str] = [role]
-    for part in parts:
-        meta = part.get("meta") or {}
-        if part["type"] == "tool-call":
-            words += ["call", str(meta.get("id")), str(meta.get("name"))]
-        elif part["type"] == "tool-result":
-            words += ["result", str(meta.get("tool_call_id"))]
-        elif part.get("text") or part.get("asset"):
-            words += [part["type"], part.get("text") or "", part.get("asset") or ""]
-    return tuple(words)
-
-
-def _sorted_results(rows: Sequence[tuple[tuple[str, ...], str]]) -> list[tuple[tuple[str, ...], str]]:
-    """Neighbouring results of tools in one order: they arrive in any."""
-    ordered: list[tuple[tuple[str, ...], str]] = []
-    for role, group in itertools.groupby(rows, key=lambda row: row[0][0]):
-        neighbours = list(group)
-        ordered += sorted(neighbours) if role == "tool" else neighbours
-    return ordered
-
-
-def _is_over(tx: Tx, session_id: str, message: Message) -> bool:
-    """Whether the other side has spoken behind the message that has this one's id."""
-    sides = "role != 'assistant'" if message.role == "assistant" else "role = 'assistant'"
-    of_session = tx.project_id, session_id
-    found = tx.raw.execute(
-        f"SELECT 1 FROM messages WHERE project_id = ? AND session_id = ? AND {sides} AND seq > "
-        "(SELECT seq FROM messages WHERE project_id = ? AND session_id = ? AND id = ?) LIMIT 1",
-        (*of_session, *of_session, message.id),
-    )
-    return found.fetchone() is not None
 
 
 def _put_off(tx: Tx, session_id: str, tail: Tail, quiet: float, max_wait: float) -> None:
@@ -451,7 +331,7 @@ def list_messages(
     following = encode_cursor(rows[-1][5], rows[-1][0]) if more else None
     if time_desc:
         rows.reverse()
-    items = fates.of_messages(tx, session_id, [_message(tx.project_id, session_id, row) for row in rows])
+    items = _with_fates(tx, session_id, [_message(tx.project_id, session_id, row) for row in rows])
     return Page.model_construct(items=items, next_cursor=following, has_more=more)
 
 
@@ -466,7 +346,7 @@ def messages_of(tx: Tx, task: Task, *, last: int | None) -> list[StoredMessage]:
     where = (tx.project_id, task.session_id, task.first_seq, task.last_seq, task.id)
     rows = tx.raw.execute(_OF_TASK, (*where, -1 if last is None else last)).fetchall()
     found = [_message(tx.project_id, task.session_id, row) for row in reversed(rows)]
-    return fates.of_messages(tx, task.session_id, found)
+    return _with_fates(tx, task.session_id, found)
 
 
 _ONE = f"SELECT {_COLUMNS} FROM messages WHERE project_id = ? AND id = ? AND session_id = ?"
@@ -478,7 +358,7 @@ def message(tx: Tx, session_id: str, message_id: str) -> StoredMessage:
     if row is None:
         tx.get(sessions, "session", session_id)
         raise NotFound("message", message_id)
-    return fates.of_messages(tx, session_id, [_message(tx.project_id, session_id, row)])[0]
+    return _with_fates(tx, session_id, [_message(tx.project_id, session_id, row)])[0]
 
 
 def update_message(tx: Tx, session_id: str, message_id: str, *, meta: Json) -> StoredMessage:
@@ -554,3 +434,104 @@ def list_outcomes(tx: Tx, session_id: str, *, after_seq: int) -> list[Outcome]:
 def count(tx: Tx, table: Any) -> int:
     """How many rows of this project the table has."""
     return int(tx.sql.execute(select(func.count()).select_from(table).where(tx.mine(table))).scalar_one())
+
+
+# --------------------------------------------------------------------------------------------- fates of calls
+
+#: Calls of a session that are remembered, so that their fates need no search.
+_REMEMBERED = 256
+
+_UPSERT = (
+    "INSERT INTO call_fates "
+    "(project_id, session_id, message_seq, call_id, occurrence, status, body, run_id, created_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (project_id, session_id, message_seq, call_id, occurrence) DO UPDATE SET "
+    "status = excluded.status, body = excluded.body, run_id = excluded.run_id, created_at = excluded.created_at"
+)
+_WITH_CALL = (
+    "SELECT max(seq) FROM messages WHERE project_id = ? AND session_id = ? AND role = 'assistant' "
+    "AND instr(body, ?) > 0"
+)
+_ADOPT = (
+    "UPDATE OR REPLACE call_fates SET message_seq = ? "
+    "WHERE project_id = ? AND session_id = ? AND message_seq = 0 AND call_id = ?"
+)
+_OF_MESSAGES = (
+    "SELECT message_seq, call_id, occurrence, status, body, run_id, created_at FROM call_fates "
+    "WHERE project_id = ? AND session_id = ? AND message_seq BETWEEN ? AND ? "
+    "ORDER BY message_seq, call_id, occurrence"
+)
+
+
+def _adopt_fates(tx: Tx, session_id: str, message: Message, seq: int, calls: dict[str, int]) -> None:
+    """The session has the calls of this message now (`calls`): fates that came before them are theirs."""
+    for part in message.tool_calls:
+        call_id = str((part.meta or {}).get("id") or "")
+        calls[call_id] = seq
+        tx.raw.execute(_ADOPT, (seq, tx.project_id, session_id, clean(call_id)))
+
+
+def _keep_fates(tx: Tx, session_id: str, fates: Sequence[CallFate], calls: Mapping[str, int]) -> None:
+    """Keep these fates, in place of what was told of the same calls before.
+
+    Ids of calls may come again in a session: it is the newest call of that id. `calls` are the numbers of the messages
+    that hold calls, as far as they are known. A fate whose call has not arrived waits for it.
+    """
+    for fate in fates:
+        seq = calls.get(fate.call_id) or _seq_of_call(tx, session_id, fate.call_id)
+        body = fate.model_dump(
+            mode="json",
+            exclude_defaults=True,
+            exclude={"call_id", "occurrence", "status", "run_id", "created_at"},
+        )
+        tx.raw.execute(
+            _UPSERT,
+            (
+                tx.project_id,
+                session_id,
+                seq,
+                clean(fate.call_id),
+                fate.occurrence,
+                fate.status,
+                dump(body),
+                fate.run_id,
+                fate.created_at,
+            ),
+        )
+
+
+def _remember_calls(tail: Tail, calls: Mapping[str, int]) -> None:
+    """The session's newest calls, so that their fates need no search."""
+    tail.calls.update(calls)
+    while len(tail.calls) > _REMEMBERED:
+        del tail.calls[next(iter(tail.calls))]
+
+
+def _with_fates(tx: Tx, session_id: str, messages: Sequence[M]) -> list[M]:
+    """The messages with the fates of their calls; they are of one session, in any order."""
+    if not messages:
+        return []
+    seqs = [message.seq for message in messages]
+    rows = tx.raw.execute(_OF_MESSAGES, (tx.project_id, session_id, min(seqs), max(seqs))).fetchall()
+    if not rows:
+        return list(messages)
+    found: dict[int, list[CallFate]] = {}
+    for seq, *row in rows:
+        found.setdefault(seq, []).append(_fate(row))
+    return [
+        message.model_copy(update={"fates": tuple(found[message.seq])}) if message.seq in found else message
+        for message in messages
+    ]
+
+
+def _fate(row: Iterable[Any]) -> CallFate:
+    call_id, occurrence, status, body, run_id, created_at = row
+    return CallFate(
+        call_id=call_id, occurrence=occurrence, status=status, run_id=run_id, created_at=created_at, **load(body)
+    )
+
+
+def _seq_of_call(tx: Tx, session_id: str, call_id: str) -> int:
+    """The newest message with a call of that id; 0 where there is none."""
+    (seq,) = tx.raw.execute(_WITH_CALL, (tx.project_id, session_id, f'"id":{quoted(call_id)}')).fetchone()
+    return seq or 0

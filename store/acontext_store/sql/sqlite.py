@@ -31,6 +31,7 @@ from ..sql import (
     replacing,
     schema,
     search,
+    sessions,
     skills,
     spaces,
     tables,
@@ -166,7 +167,7 @@ class SqliteStore:
         time_desc: bool = False,
     ) -> Pending[Page[Session]]:
         return self._read(
-            conversations.list_sessions,
+            sessions.list_sessions,
             space_id=space_id,
             not_connected=not_connected,
             key=key,
@@ -183,7 +184,7 @@ class SqliteStore:
         return self._write(conversations.update_session, session_id, configs=configs, space_id=space_id)
 
     def delete_session(self, session_id: str) -> Pending[None]:
-        return self._write(conversations.delete_session, session_id)
+        return self._write(sessions.delete_session, session_id)
 
     # -- messages
     def append(
