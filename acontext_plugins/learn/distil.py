@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from acontext_store.types import Episode, StoredMessage
 
 from ..concurrency.background import yield_gil
 from ..protocols import FinishedTask
-from ..transcript.tool_calls import ExecutedCall, executed_calls
+from ..transcript.tool_calls import ToolCall, tool_calls
 from ..transcript.user_turns import asks, kind_of_turn, sentences, standing_wishes, strip_injected
 from ..transcript.user_turns import corrections as corrections_in
 from ..transcript.value_flow import Cleaned, Pitfall, ValueFlow, clean, leaves, normal
@@ -36,12 +37,13 @@ _ECHO_CHARS = 24
 def distil(finished: FinishedTask, *, space_id: str) -> Episode:
     """What `finished` leaves for the learner."""
     messages = list(finished.messages)
-    calls = executed_calls(messages)
-    cleaned = clean(calls, messages)
+    asked = tool_calls(messages)
+    calls = [call for call in asked if call.ran]
+    cleaned = clean(asked, messages)
     flow = ValueFlow(messages, calls)
     task, session = finished.task, finished.session
     outcome = task.outcome
-    heard = _heard(messages, calls, flow)
+    heard = _heard(messages, asked, flow)
     body = EpisodeBody(
         v=VERSION,
         status=task.status,
@@ -54,7 +56,7 @@ def distil(finished: FinishedTask, *, space_id: str) -> Episode:
         pieces=_pieces(messages),
         steps=_steps(cleaned, flow),
         tools=_order([call for call in calls if not call.is_error]),
-        pitfalls=[_pitfall(pitfall) for pitfall in cleaned.pitfalls],
+        pitfalls=[_pitfall(pitfall, heard.mask, flow) for pitfall in cleaned.pitfalls],
         abandoned=list(cleaned.abandoned),
         request=[part[:REQUEST_CHARS] for part in heard.request[:12]],
         said=_BRACES.sub(" ", " ".join(heard.said))[:SAID_CHARS],
@@ -136,7 +138,7 @@ def _steps(cleaned: Cleaned, flow: ValueFlow) -> list[EpisodeStep]:
     ]
 
 
-def arguments_of(call: ExecutedCall, flow: ValueFlow) -> dict[str, list[str]]:
+def arguments_of(call: ToolCall, flow: ValueFlow) -> dict[str, list[str]]:
     """`parameter -> sources`: "user", ">tool", "config", "free" or "=constant" that awaits corroboration."""
     found: dict[str, list[str]] = {}
     for leaf in leaves(call.arguments):
@@ -153,7 +155,7 @@ def arguments_of(call: ExecutedCall, flow: ValueFlow) -> dict[str, list[str]]:
     return found
 
 
-def _order(calls: Sequence[ExecutedCall]) -> list[str]:
+def _order(calls: Sequence[ToolCall]) -> list[str]:
     """Tools in order of use, runs collapsed."""
     order: list[str] = []
     for call in calls:
@@ -162,11 +164,21 @@ def _order(calls: Sequence[ExecutedCall]) -> list[str]:
     return order[:200]
 
 
-def _pitfall(pitfall: Pitfall) -> EpisodePitfall:
+def _pitfall(pitfall: Pitfall, mask: Mask, flow: ValueFlow) -> EpisodePitfall:
     def names(parameters: Sequence[str]) -> list[str]:
         return [name for name in parameters if _PARAMETER.fullmatch(name)][:6]
 
+    persons: dict[str, Any] = {}
+    if pitfall.by:
+        given = {name: flow.source(value, pitfall.at) for name, value in pitfall.given if _PARAMETER.fullmatch(name)}
+        persons = {
+            "by": pitfall.by,
+            "refused": pitfall.refused,
+            "given": {name: source.literal for name, source in given.items() if source.kind == "literal"},
+            "said": mask(_CONTROL.sub(" ", strip_injected(pitfall.said)))[:160],
+        }
     return EpisodePitfall(
+        **persons,
         tool=pitfall.tool,
         changed=names(pitfall.changed),
         added=names(pitfall.added),
@@ -185,6 +197,7 @@ def _pitfall(pitfall: Pitfall) -> EpisodePitfall:
 class _Heard:
     """What users said, and the messages in which they asked, corrected, and told what they prefer."""
 
+    mask: Mask
     request: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     corrections: list[str] = field(default_factory=list)
@@ -195,12 +208,12 @@ class _Heard:
     preferred: dict[str, None] = field(default_factory=dict)
 
 
-def _heard(messages: Sequence[StoredMessage], calls: Sequence[ExecutedCall], flow: ValueFlow) -> _Heard:
+def _heard(messages: Sequence[StoredMessage], calls: Sequence[ToolCall], flow: ValueFlow) -> _Heard:
     """The request, all that users said, their corrections, teachings and wishes."""
     mask = Mask(_user_values(calls, flow))
     told = flow.results
     first_result = next((at for at, text in told.texts if text), len(messages))
-    heard = _Heard()
+    heard = _Heard(mask)
     agent_said, acted = "", False
     for at, message in enumerate(messages):
         yield_gil()
@@ -234,11 +247,11 @@ def _heard(messages: Sequence[StoredMessage], calls: Sequence[ExecutedCall], flo
     return heard
 
 
-def _user_values(calls: Sequence[ExecutedCall], flow: ValueFlow) -> dict[str, str]:
+def _user_values(calls: Sequence[ToolCall], flow: ValueFlow) -> dict[str, str]:
     """The values that the user named and a call used, longest first, each with the parameter it went into."""
     found: dict[str, str] = {}
     for call in calls:
-        for leaf in leaves(call.arguments):
+        for leaf in (*leaves(call.arguments), *leaves(call.asked or {})):
             text = str(leaf.value).strip()
             if 2 <= len(text) <= 200 and not isinstance(leaf.value, bool) and text.casefold() not in found:
                 found[text.casefold()] = leaf.parameter

@@ -36,9 +36,19 @@ class EpisodeStep(_Part):
 
 
 class EpisodePitfall(_Part):
-    """A call that failed, and what worked instead: other arguments of the same tool, or another tool."""
+    """A call that failed, and what worked instead: other arguments of the same tool, or another tool.
+
+    Or a call that a person did not let run as it was asked for: what they changed, or that they refused it.
+    """
 
     tool: str
+    #: Who did not let it run so: "person"; "" = it failed.
+    by: str = ""
+    refused: bool = False
+    #: The values that the person set, by parameter, where they are short: they await corroboration, as constants do.
+    given: dict[str, str] = Field(default_factory=dict)
+    #: The person's words, with the values of the task masked.
+    said: str = ""
     #: Names of parameters.
     changed: list[str] = Field(default_factory=list)
     added: list[str] = Field(default_factory=list)

@@ -16,7 +16,7 @@ from acontext_store.tokenizer import words
 from acontext_store.types import Message
 
 from ..record.redaction.scanner import secrets_in
-from ..transcript.tool_calls import ExecutedCall, executed_calls, name_words, phrase
+from ..transcript.tool_calls import ToolCall, name_words, phrase, tool_calls
 from ..transcript.user_turns import MOST_SPOKEN, sentences, strip_injected
 from ..transcript.value_flow import ValueFlow, holds, leaves, normal
 from .distil import arguments_of, echoes
@@ -62,9 +62,11 @@ _GENERIC = frozenset(
 class RunEvidence:
     """What one run said and did."""
 
-    def __init__(self, messages: Sequence[Message], calls: Sequence[ExecutedCall] | None = None) -> None:
+    def __init__(self, messages: Sequence[Message], calls: Sequence[ToolCall] | None = None) -> None:
         self.messages = list(messages)
-        self.calls = executed_calls(self.messages) if calls is None else list(calls)
+        #: Every call that was asked for, and those of them that ran.
+        self.asked = tool_calls(self.messages) if calls is None else list(calls)
+        self.calls = [call for call in self.asked if call.ran]
         self.flow = ValueFlow(self.messages, self.calls)
         unasked = (part.text for message in self.messages for part in message.tool_results if part.text)
         results = self.flow.results.before(len(self.messages) + 1)
@@ -249,8 +251,8 @@ class Grounding:
         """Values that calls were given and that are no constants, each with its parameter."""
         found: dict[str, str] = {}
         for run in self._runs:
-            for call in run.calls:
-                for leaf in leaves(call.arguments):
+            for call in run.asked:
+                for leaf in (*leaves(call.arguments), *leaves(call.asked or {})):
                     value = str(leaf.value).strip("#'\" ")
                     name = normal(value)
                     if isinstance(leaf.value, bool) or not 2 <= len(name) <= 200 or name in found:

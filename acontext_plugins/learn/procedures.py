@@ -276,7 +276,8 @@ def judge(successes: Sequence[EpisodeRun]) -> Judgement:
     points: list[tuple[float, str]] = []
     fixed: dict[str, int] = {}  # by conversation: what one says twice it has said once
     for run in successes:
-        fixed[run.session_id] = max(fixed.get(run.session_id, 0), len(run.body.pitfalls))
+        own = sum(not pitfall.by for pitfall in run.body.pitfalls)
+        fixed[run.session_id] = max(fixed.get(run.session_id, 0), own)
     fixes = sum(fixed.values())
     if fixes:
         points.append((float(min(fixes, 3)), "errors that were put right"))
@@ -285,6 +286,9 @@ def judge(successes: Sequence[EpisodeRun]) -> Judgement:
     corrected = any(run.body.corrections for run in successes)
     if corrected:
         points.append((2.0, "corrected by the user"))
+    reviewed = any(pitfall.by for run in successes for pitfall in run.body.pitfalls)
+    if reviewed:
+        points.append((2.0, "a call was changed or refused by a person"))
     told = any(run.body.teachings for run in successes)
     if told:
         points.append((2.0, "the user said always, never or remember"))
@@ -297,7 +301,7 @@ def judge(successes: Sequence[EpisodeRun]) -> Judgement:
     if sessions >= 3:
         points.append((1.0, "seen in three or more conversations"))
     score = sum(worth for worth, _ in points)
-    taught = corrected or told or labelled
+    taught = corrected or reviewed or told or labelled
     return Judgement(score, tuple(reason for _, reason in points), score >= ENOUGH and (sessions >= 2 or taught))
 
 

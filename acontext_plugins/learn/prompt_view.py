@@ -15,7 +15,7 @@ from itertools import count
 from acontext_store.types import Part, StoredMessage
 
 from ..protocols import FinishedTask
-from ..transcript.tool_calls import ExecutedCall
+from ..transcript.tool_calls import ToolCall, progress_of
 from ..transcript.user_turns import strip_injected
 from .grounding import RunEvidence
 from .procedures import EpisodeRun
@@ -45,7 +45,7 @@ class CitableRun:
     ground: RunEvidence
     #: What can be cited: `m1` -> a message, `c1` -> a call.
     messages: dict[str, StoredMessage] = field(default_factory=dict)
-    calls: dict[str, ExecutedCall] = field(default_factory=dict)
+    calls: dict[str, ToolCall] = field(default_factory=dict)
 
     @property
     def task_id(self) -> str:
@@ -75,7 +75,7 @@ def show(shown: CitableRun, numbers: Numbers, budget: int) -> str:
         head.append(_block("earlier in this conversation", "\n".join(shown.finished.earlier), 1_000))
     for wish in task.data.get("user_preferences", [])[:10]:
         head.append(_block("noted as a preference", wish, 400))
-    known = _Calls(shown.ground.calls, numbers)
+    known = _Calls(shown.ground.asked, numbers)
     pieces = [(message, lines) for message in shown.finished.messages if (lines := _Lines(message, known)).any]
     budget -= sum(map(len, head))
     limit = next((limit for limit in _LIMITS if sum(p.length(limit) for _, p in pieces) <= budget), _LIMITS[-1])
@@ -112,21 +112,23 @@ def _ends(lengths: Sequence[int], budget: int) -> set[int]:
 class _Calls:
     """The executed calls by the message that holds them, and by the one that holds their result, in order."""
 
-    def __init__(self, calls: Sequence[ExecutedCall], numbers: Numbers) -> None:
+    def __init__(self, calls: Sequence[ToolCall], numbers: Numbers) -> None:
         self.id_of = {call.index: numbers.call() for call in calls}
-        self._made: dict[str, deque[ExecutedCall]] = defaultdict(deque)
-        self._answered: dict[tuple[str, str], deque[ExecutedCall]] = defaultdict(deque)
+        self._made: dict[str, deque[ToolCall]] = defaultdict(deque)
+        self._answered: dict[tuple[str, str], deque[ToolCall]] = defaultdict(deque)
         for call in calls:
             self._made[call.message_id].append(call)
             if call.result is not None:
                 self._answered[call.result_message_id, call.call_id].append(call)
 
-    def made(self, message: StoredMessage, part: Part) -> ExecutedCall | None:
+    def made(self, message: StoredMessage, part: Part) -> ToolCall | None:
         """The next call of the message, where this part is it."""
         line = self._made[message.id]
-        return line.popleft() if line and line[0].tool == (part.meta or {}).get("name") else None
+        return (
+            line.popleft() if line and (line[0].asked_tool or line[0].tool) == (part.meta or {}).get("name") else None
+        )
 
-    def answered(self, message: StoredMessage, part: Part) -> ExecutedCall | None:
+    def answered(self, message: StoredMessage, part: Part) -> ToolCall | None:
         line = self._answered[message.id, str((part.meta or {}).get("tool_call_id") or "")]
         return line.popleft() if line else None
 
@@ -135,7 +137,7 @@ class _Lines:
     """What is to be read of one message: labels of ours, and texts of others."""
 
     def __init__(self, message: StoredMessage, known: _Calls) -> None:
-        self.calls: dict[str, ExecutedCall] = {}
+        self.calls: dict[str, ToolCall] = {}
         self._texts: list[tuple[str, str]] = []
         if message.role == "system":
             return
@@ -149,7 +151,7 @@ class _Lines:
                 arguments = json.dumps(call.arguments, ensure_ascii=False, default=str)
                 self._texts.append((f"call {local} {call.tool}", strip_injected(arguments)))
             elif part.type == "tool-result" and (call := known.answered(message, part)) is not None:
-                error = " (error)" if call.is_error else ""
+                error = " (error)" if call.is_error else "" if call.ran else f" ({progress_of(call)})"
                 text = strip_injected(call.result or "") or "(nothing)"
                 self._texts.append((f"result of {known.id_of[call.index]}{error}", text))
             elif part.type in ("image", "audio", "video", "file"):

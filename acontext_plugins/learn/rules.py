@@ -86,11 +86,13 @@ class _SkillDraft:
 
     __slots__ = ("body", "evidence", "judgement", "key", "tasks", "texts", "title")
 
-    def __init__(self, key: Key, successes: Sequence[EpisodeRun], failures: Sequence[EpisodeRun]) -> None:
+    def __init__(
+        self, key: Key, successes: Sequence[EpisodeRun], failures: Sequence[EpisodeRun], persons: _PersonLessons
+    ) -> None:
         yield_gil()
         chosen = body_of(successes)
         literals = corroborated(successes)
-        pitfalls, warned = _pitfalls(successes, failures)
+        pitfalls, warned = _pitfalls(successes, failures, persons)
         preferences, wished = _preferences(successes)
         self.key = key
         self.title = title_of(chosen)
@@ -103,7 +105,7 @@ class _SkillDraft:
             pitfalls=pitfalls,
             trace=trace_of(chosen, literals),
         )
-        self.evidence = _evidence(chosen, successes, failures, warned, wished)
+        self.evidence = _evidence(chosen, successes, [*failures, *persons.others], warned, wished)
         self.texts = texts_of(chosen, successes, self.body)
         self.tasks = frozenset(run.task_id for run in successes)
 
@@ -111,7 +113,12 @@ class _SkillDraft:
 def _wanted(runs: Sequence[EpisodeRun]) -> list[_SkillDraft]:
     successes = groups_of(run for run in runs if run.success and run.weight > 0)
     failures = groups_of(run for run in runs if not run.success)
-    return [_SkillDraft(key, group, failures.get(key, ())) for key, group in successes.items()]
+    lessons = _lessons_by_tool(runs)
+    drafts = []
+    for key, group in successes.items():
+        failed = failures.get(key, ())
+        drafts.append(_SkillDraft(key, group, failed, _PersonLessons(lessons, group, failed)))
+    return drafts
 
 
 def corroborated(runs: Sequence[EpisodeRun]) -> dict[tuple[str, str], str]:
@@ -132,9 +139,14 @@ def corroborated(runs: Sequence[EpisodeRun]) -> dict[tuple[str, str], str]:
                     sessions, principals = values[place].setdefault(source[1:], (set(), set()))
                     sessions.add(run.session_id)
                     principals.add(run.principal)
+    return _agreed({place: seen for place, seen in values.items() if place not in varying})
+
+
+def _agreed(values: Mapping[tuple[str, str], Mapping[str, tuple[set[str], set[str]]]]) -> dict[tuple[str, str], str]:
+    """The places at which one value stands, in at least two sessions of two principals, and no other."""
     found = {}
     for place, seen in values.items():
-        if place in varying or len(seen) != 1:
+        if len(seen) != 1:
             continue
         ((value, (sessions, principals)),) = seen.items()
         if len(sessions) >= 2 and len(principals) >= 2:
@@ -142,8 +154,70 @@ def corroborated(runs: Sequence[EpisodeRun]) -> dict[tuple[str, str], str]:
     return found
 
 
+_Lesson = tuple[EpisodeRun, EpisodePitfall]
+
+
+def _lessons_by_tool(runs: Iterable[EpisodeRun]) -> dict[str, list[_Lesson]]:
+    """What persons changed and refused, in whatever run, by the tool that was asked for."""
+    found: dict[str, list[_Lesson]] = defaultdict(list)
+    for run in runs:
+        for pitfall in run.body.pitfalls:
+            if pitfall.by:
+                found[pitfall.tool].append((run, pitfall))
+    return found
+
+
+class _PersonLessons:
+    """What persons changed and refused in the runs of one procedure, and elsewhere in calls of its tools."""
+
+    def __init__(
+        self,
+        by_tool: Mapping[str, Sequence[_Lesson]],
+        successes: Sequence[EpisodeRun],
+        failures: Sequence[EpisodeRun],
+    ) -> None:
+        own = {run.task_id for run in (*successes, *failures)}
+        tools = {step.tool for run in successes for step in run.steps}
+        self.lessons = [
+            (run, pitfall)
+            for tool, lessons in sorted(by_tool.items())
+            for run, pitfall in lessons
+            if tool in tools or run.task_id in own
+        ]
+        #: Runs of other procedures that gave one.
+        self.others = list({run.task_id: run for run, _ in self.lessons if run.task_id not in own}.values())
+        values: dict[tuple[str, str], dict[str, tuple[set[str], set[str]]]] = defaultdict(dict)
+        for run, pitfall in self.lessons:
+            for name, value in pitfall.given.items():
+                sessions, principals = values[pitfall.tool, name].setdefault(value, (set(), set()))
+                sessions.add(run.session_id)
+                principals.add(run.principal)
+        #: The values that persons have set, where two of them set the same one and nobody another.
+        self.given = _agreed(values)
+
+    def lines(self) -> Iterable[tuple[EpisodeRun, str]]:
+        """Each lesson as a warning, with the run that gave it."""
+        for run, pitfall in self.lessons:
+            yield run, person_line(pitfall, self.given)
+
+
+def person_line(pitfall: EpisodePitfall, given: Mapping[tuple[str, str], str] | None = None) -> str:
+    """What a person changed or refused, as a warning; `given` = values that may be told, by tool and parameter."""
+    if pitfall.refused:
+        return f"a person refused {pitfall.tool}" + (f": {shorten(tidy(pitfall.said), 100)}" if pitfall.said else "")
+    if pitfall.instead:
+        return f"a person chose {pitfall.instead} instead of {pitfall.tool}"
+    told = given or {}
+    parts = []
+    for verb, names in (("changed", pitfall.changed), ("added", pitfall.added), ("left out", pitfall.removed)):
+        if names:
+            words = [f"{n} to {told[pitfall.tool, n]}" if (pitfall.tool, n) in told else n for n in names]
+            parts.append(f"{verb} {', '.join(words)}")
+    return f"{pitfall.tool}: a person {'; '.join(parts)}" if parts else ""
+
+
 def _pitfalls(
-    successes: Sequence[EpisodeRun], failures: Sequence[EpisodeRun]
+    successes: Sequence[EpisodeRun], failures: Sequence[EpisodeRun], persons: _PersonLessons
 ) -> tuple[tuple[str, ...], dict[str, set[str]]]:
     """Warnings, the most frequent first, and which tasks gave them what."""
     lines: Counter[str] = Counter()
@@ -151,9 +225,14 @@ def _pitfalls(
     for run in (*successes, *failures):
         yield_gil()
         for pitfall in run.body.pitfalls:
-            if line := pitfall_line(pitfall):
+            if not pitfall.by and (line := pitfall_line(pitfall)):
                 lines[line] += 1
                 gave[run.task_id].add("pitfall")
+    of_persons: Counter[str] = Counter()
+    for run, line in persons.lines():
+        if line:
+            of_persons[line] += 1
+            gave[run.task_id].add("pitfall")
     findings = []
     for finding in contrast(successes, failures):
         share = "failed runs called it" if finding.verdict == "avoid" else "failed runs left it out"
@@ -164,11 +243,17 @@ def _pitfalls(
     if findings:
         for run in failures[:20]:
             gave[run.task_id].add("contrast")
-    ranked = [line for line, _ in sorted(lines.items(), key=lambda item: (-item[1], item[0]))]
-    return tuple((findings[:3] + ranked)[:MOST_PITFALLS]), gave
+    strongest = _most_frequent_first(of_persons)[: MOST_PITFALLS // 2]
+    return tuple((strongest + findings[:3] + _most_frequent_first(lines))[:MOST_PITFALLS]), gave
+
+
+def _most_frequent_first(lines: Counter[str]) -> list[str]:
+    return [line for line, _ in sorted(lines.items(), key=lambda item: (-item[1], item[0]))]
 
 
 def pitfall_line(pitfall: EpisodePitfall) -> str:
+    if pitfall.by:
+        return person_line(pitfall)
     if pitfall.instead:
         return f"{pitfall.tool} can fail: {pitfall.instead} then worked"
     if pitfall.how:

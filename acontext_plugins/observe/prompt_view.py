@@ -15,7 +15,7 @@ from acontext_store.types import Json, Part, StoredMessage, Task
 from ..concurrency.background import yield_gil
 from ..learn.prompt_view import cut
 from ..protocols import Batch
-from ..transcript.tool_calls import ExecutedCall, executed_calls
+from ..transcript.tool_calls import ToolCall, progress_of, tool_calls
 from ..transcript.user_turns import strip_injected
 from .rules import EXPLICIT, is_verdict
 
@@ -49,7 +49,7 @@ class PromptView:
     messages: dict[str, StoredMessage] = field(default_factory=dict)
     #: The ids of the messages that have not been observed before.
     new: list[str] = field(default_factory=list)
-    calls: list[ExecutedCall] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
     #: tasks, earlier, messages
     texts: tuple[str, str, str] = ("", "", "")
 
@@ -85,7 +85,7 @@ def view_of(batch: Batch, *, budget: int, progresses: int, bare: bool = False, w
     for number, message in enumerate([*earlier, *new], 1):
         view.messages[f"m{number}"] = message
     view.new = [f"m{number}" for number in range(len(earlier) + 1, len(earlier) + len(new) + 1)]
-    view.calls = executed_calls([*earlier, *new])
+    view.calls = tool_calls([*earlier, *new])
     about = _tasks(view.tasks, len(hidden), budget // _SHARE, progresses)
     names = {message.seq: name for name, message in view.messages.items()}
     results = {(call.result_message_id, call.call_id): call for call in view.calls if call.result is not None}
@@ -109,7 +109,7 @@ def _is_shown(message: StoredMessage) -> bool:
 def _lines(
     messages: Sequence[StoredMessage],
     names: Mapping[int, str],
-    results: Mapping[tuple[str, str], ExecutedCall],
+    results: Mapping[tuple[str, str], ToolCall],
     local: Mapping[str, str],
     budget: int,
 ) -> str:
@@ -129,7 +129,7 @@ def _lines(
     return "\n".join(lines)
 
 
-def _line(message: StoredMessage, results: Mapping[tuple[str, str], ExecutedCall], limit: int, most: int) -> Json:
+def _line(message: StoredMessage, results: Mapping[tuple[str, str], ToolCall], limit: int, most: int) -> Json:
     """What a message says and does."""
     found: dict[str, list[object]] = {"text": [], "calls": [], "results": [], "files": []}
     for part in message.parts[:most]:
@@ -148,7 +148,7 @@ def _line(message: StoredMessage, results: Mapping[tuple[str, str], ExecutedCall
 
 
 def _part(
-    message: StoredMessage, part: Part, results: Mapping[tuple[str, str], ExecutedCall], limit: int
+    message: StoredMessage, part: Part, results: Mapping[tuple[str, str], ToolCall], limit: int
 ) -> tuple[str, object]:
     meta = part.meta or {}
     if part.type == "text":
@@ -160,6 +160,8 @@ def _part(
         shown: Json = {"tool": call.tool} if call else {}
         if call and call.is_error:
             shown["error"] = True
+        elif call and not call.ran:
+            shown["not run"] = progress_of(call)
         rest = " [... the rest is in a file ...]" if part.asset else ""
         return "results", {**shown, "text": cut(strip_injected(part.text or ""), limit) + rest}
     if part.type in _MEDIA:

@@ -15,7 +15,7 @@ from acontext_store.types import Outcome, Session, StoredMessage, Task, TaskData
 
 from ..concurrency.background import run_in_thread, yield_gil
 from ..protocols import Observation
-from ..transcript.tool_calls import ExecutedCall, effect_of, executed_calls, failed_act
+from ..transcript.tool_calls import ToolCall, effect_of, last_acts, progress_of, tool_calls, verdict_of_acts
 from ..transcript.user_turns import asks, is_thankful, kind_of_turn, standing_wishes, strip_injected
 
 #: The weight of what a person or a program states on purpose: a report, a verifier, a labelled import.
@@ -280,11 +280,11 @@ class _Fold:
 
     def _task(self, task: _Open, *, closed: bool) -> Task:
         outcome = task.outcome
-        calls = executed_calls(task.messages)
+        calls = tool_calls(task.messages)
         if outcome is not None and outcome.source == "framework" and outcome.status == "success":
             outcome = _unless_it_failed(task, outcome, calls)
         if outcome is None and not task.runs:
-            outcome = _by_tools(task, calls and calls[-1].result is not None, calls and calls[-1].is_error, closed)
+            outcome = _by_tools(task, calls, closed=closed)
         if outcome is None and task.run_id is not None:
             # Says nothing, but remembers the run, so that a late report finds its task.
             outcome = Outcome(
@@ -301,8 +301,7 @@ class _Fold:
             project_id=self.session.project_id,
             order=len(self.settled) + 1,
             data=_data(task, [
-                f"called {call.tool}: {'error' if call.is_error else 'ok' if call.result is not None else 'no result'}"
-                for call in calls if effect_of(call.tool) not in ("thought", "finish")
+                progress_of(call) for call in calls if effect_of(call.tool) not in ("thought", "finish")
             ]),
             status=status,
             first_seq=task.first_seq,
@@ -313,27 +312,29 @@ class _Fold:
         )  # fmt: skip
 
 
-def _unless_it_failed(task: _Open, outcome: Outcome, calls: Sequence[ExecutedCall]) -> Outcome:
-    """A run that came to its end, but whose last act failed and was not made good, has not succeeded."""
-    failed = failed_act(calls)
-    if failed is None:
+def _unless_it_failed(task: _Open, outcome: Outcome, calls: Sequence[ToolCall]) -> Outcome:
+    """A run that came to its end, but whose last acts failed and were not made good, has not succeeded."""
+    verdict = verdict_of_acts(calls)
+    if verdict is None:
         return outcome
     return Outcome(
-        id=stable_id(task.id, "tool"), status="failed", source="tool", reason=f"{failed.tool} failed",
+        id=stable_id(task.id, "tool"), status=verdict.status, source="tool", reason=verdict.reason,
         run_id=outcome.run_id, after_seq=outcome.after_seq, created_at=outcome.created_at,
     )  # fmt: skip
 
 
-def _by_tools(task: _Open, answered: object, error: object, closed: bool) -> Outcome | None:
-    """What the last executed call tells, once the agent has answered or the user has moved on."""
-    if not answered:
+def _by_tools(task: _Open, calls: Sequence[ToolCall], *, closed: bool) -> Outcome | None:
+    """What the last acts tell, once the agent has answered or the user has moved on."""
+    acts = last_acts(calls)
+    verdict = verdict_of_acts(calls)
+    if verdict is None and (not acts or any(call.result is None for call in acts)):
         return None
     if not closed and (not task.agent_said or asks(task.agent_said)):
         return None
     last = task.messages[-1]
     return Outcome(
-        id=stable_id(task.id, "tool"), status="failed" if error else "success", source="tool",
-        after_seq=last.seq, created_at=last.created_at,
+        id=stable_id(task.id, "tool"), status=verdict.status if verdict else "success", source="tool",
+        reason=verdict.reason if verdict else "", after_seq=last.seq, created_at=last.created_at,
     )  # fmt: skip
 
 

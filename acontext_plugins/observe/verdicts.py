@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from acontext_store.types import Outcome, StoredMessage, stable_id
 
-from ..transcript.tool_calls import failed_act
+from ..transcript.tool_calls import verdict_of_acts
 from ..transcript.user_turns import asks, kind_of_turn, strip_injected
 from .answer import UpdateTask
 from .prompt_view import said_parts
@@ -30,7 +30,7 @@ def verdict(scene: Scene, row: Row, update: UpdateTask) -> Outcome | None:
     if row.status == "running":
         seen = [m for m in cited if _is_result(scene, row, m, good=succeeds) or _is_elsewhere(scene, row, m)]
         shows = [*heard, *seen]
-    if not shows or (succeeds and not heard and failed_act(scene.calls(row)) is not None):
+    if not shows or (succeeds and not heard and verdict_of_acts(scene.calls(row)) is not None):
         return None
     last = max(shows, key=lambda message: message.seq)
     return Outcome(
@@ -55,7 +55,7 @@ def _is_word_on(scene: Scene, row: Row, message: StoredMessage) -> bool:
 def _is_result(scene: Scene, row: Row, message: StoredMessage, *, good: bool) -> bool:
     """What a tool answered in this task; for a success, no error."""
     return scene.owner(message) == row.id and any(
-        call.result_message_id == message.id and not (good and call.is_error)
+        call.result_message_id == message.id and not (good and (call.is_error or not call.ran))
         for call in scene.view.calls
         if call.result is not None
     )
@@ -153,9 +153,9 @@ def _believe(scene: Scene, row: Row, outcome: Outcome) -> None:
     if outcome.weight < EXPLICIT and _is_past(row, outcome):
         return
     if outcome.weight <= BARE and outcome.status == "success":
-        failed = failed_act(scene.calls(row))
-        if failed is not None:
-            changed = {"status": "failed", "source": "tool", "reason": f"{failed.tool} failed"}
+        against = verdict_of_acts(scene.calls(row))
+        if against is not None:
+            changed = {"status": against.status, "source": "tool", "reason": against.reason}
             outcome = outcome.model_copy(update={"id": stable_id(row.id, "tool", outcome.id), **changed})
         elif row.status not in FINAL and _is_asking(scene, row):
             return

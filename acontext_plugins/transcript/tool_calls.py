@@ -1,7 +1,9 @@
-"""The executed calls of a conversation, each with its own result, and what the name of a tool tells.
+"""The tool calls of a conversation, what became of each, and what the name of a tool tells.
 
-A call is what the agent did; nothing else in a conversation can become a step (T1). Ids of calls may repeat inside
-one conversation, so results are paired with calls by id *and* order: the oldest unanswered call of that id first.
+A call that ran is what the agent did; nothing else in a conversation can become a step (T1). Whether it ran is told by
+the framework; where nobody tells, it is assumed of a call with a result that is no known refusal. Ids of calls may
+repeat inside one conversation, so results are paired with calls by id *and* order: the calls since the agent was last
+answered, and of these the oldest without a result.
 
 Whether a call reads, writes or only thinks is read from its name, since no schemas are at hand: the first word that is
 a known verb decides. Where no word is one, the name tells nothing (None), and the flow of data decides: what is asked
@@ -13,15 +15,16 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from acontext_store.types import Json, Message, Part
+from acontext_store.types import FateStatus, Json, Message, Part, StoredMessage
 
 from ..concurrency.background import yield_gil
+from .result_texts import known_text
 
 _ERROR_START = re.compile(
     r"""^[\s#"'\[(]*(?:\w+\s*=\s*["'\s]*)?"""
@@ -36,50 +39,130 @@ RESULT_CHARS = 60_000
 
 
 @dataclass(slots=True)
-class ExecutedCall:
-    """One executed call. `result` is None where none arrived; it is matched against, never kept."""
+class ToolCall:
+    """One call that a model asked for. `result` is None where none arrived; it is matched against, never kept."""
 
     index: int
+    #: The name and the arguments that ran, or that were asked for where it did not run.
     tool: str
     arguments: Json
     call_id: str
     message_id: str
     #: The place of its message in the conversation.
     at: int
+    #: Calls with the same number were made at once.
+    batch: int = 0
+    fate: FateStatus = "requested"
+    #: Whether the framework tells the fate; else it is assumed from the result.
+    told: bool = False
+    #: Who refused it or answered in the tool's place, who changed it before it ran, and their words.
+    by: str = ""
+    edited_by: str = ""
+    reason: str = ""
+    #: What was asked for, where something else ran.
+    asked_tool: str = ""
+    asked: Json | None = None
     result: str | None = None
     result_at: int = -1
     result_message_id: str = ""
     is_error: bool = False
     canonical: str = field(default="")
 
+    @property
+    def ran(self) -> bool:
+        """Whether the tool itself was run, and came to an end."""
+        return self.fate in ("executed", "failed")
 
-def executed_calls(messages: Sequence[Message]) -> list[ExecutedCall]:
+
+def executed_calls(messages: Sequence[Message]) -> list[ToolCall]:
+    """The calls that ran, in order, with the names and arguments that ran."""
+    return [call for call in tool_calls(messages) if call.ran]
+
+
+def tool_calls(messages: Sequence[Message]) -> list[ToolCall]:
     """All calls in order. Results that answer no call are ignored; calls with an impossible name as well."""
-    calls: list[ExecutedCall] = []
-    waiting: dict[str, deque[ExecutedCall]] = defaultdict(deque)
+    calls: list[ToolCall] = []
+    waiting: dict[str, deque[ToolCall]] = defaultdict(deque)
+    batch, answered = 0, False
     for at, message in enumerate(messages):
         yield_gil()
+        if message.role == "assistant" and answered:
+            batch, answered = batch + 1, False
+        elif message.role != "assistant":
+            answered = True
+        seen: Counter[str] = Counter()
         for part in message.parts:
             if part.type == "tool-call" and message.role == "assistant":
-                call = _call(part, len(calls), message, at)
+                call = _call(part, len(calls), message, at, batch)
                 if call is not None:
+                    _tell(call, message, seen[call.call_id])
                     calls.append(call)
-                    waiting[call.call_id].append(call)
+                    line = waiting[call.call_id]
+                    if line and line[0].batch != batch:
+                        line.clear()  # it has been asked for again: the old one gets no answer any more
+                    line.append(call)
+                    seen[call.call_id] += 1
             elif part.type == "tool-result":
                 _answer(part, waiting, message, at)
+    for call in calls:
+        _settle(call)
     return calls
 
 
-def _call(part: Part, index: int, message: Message, at: int) -> ExecutedCall | None:
+def _call(part: Part, index: int, message: Message, at: int, batch: int) -> ToolCall | None:
     meta = part.meta or {}
     name = meta.get("name")
     if not is_tool_name(name):
         return None
     arguments = _arguments(meta.get("arguments"))
-    canonical = json.dumps(arguments, sort_keys=True, ensure_ascii=False, default=str)
-    return ExecutedCall(
-        index, str(name), arguments, str(meta.get("id") or ""), message.id, at, canonical=f"{name} {canonical}"
-    )
+    return ToolCall(index, str(name), arguments, str(meta.get("id") or ""), message.id, at, batch)
+
+
+def _tell(call: ToolCall, message: Message, occurrence: int) -> None:
+    """Note what the framework tells of the call."""
+    call.told = message.fates_told
+    fates = message.fates if isinstance(message, StoredMessage) else ()
+    fate = next((one for one in fates if (one.call_id, one.occurrence) == (call.call_id, occurrence)), None)
+    if fate is None:
+        return
+    call.told = True
+    call.fate, call.by, call.edited_by, call.reason = fate.status, fate.by, fate.edited_by, fate.reason
+    ran_otherwise = fate.name not in (None, call.tool) or fate.arguments not in (None, call.arguments)
+    if ran_otherwise and (fate.name is None or is_tool_name(fate.name)):
+        call.asked_tool, call.asked = call.tool, call.arguments
+        call.tool = fate.name or call.tool
+        call.arguments = call.arguments if fate.arguments is None else fate.arguments
+
+
+def _settle(call: ToolCall) -> None:
+    """What became of it, now that its result is known."""
+    arguments = json.dumps(call.arguments, sort_keys=True, ensure_ascii=False, default=str)
+    call.canonical = f"{call.tool} {arguments}"
+    if call.told:
+        # a tool that returned can still say that it did not work; who refused it has said no such thing
+        call.is_error = call.fate == "failed" or (call.is_error and call.fate not in ("refused", "requested"))
+        return
+    if call.result is None:
+        return
+    known = known_text(call.result)
+    if known is not None:
+        call.fate, call.by = known.status, known.by
+        call.is_error = known.status != "refused"
+    else:
+        call.fate = "failed" if call.is_error else "executed"
+
+
+def progress_of(call: ToolCall) -> str:
+    """What became of it, in a few words."""
+    words = {
+        "refused": f"refused by {call.by or 'somebody'}",
+        "answered": f"not run, answered by {call.by or 'something else'}",
+        "unfinished": "not finished",
+        "requested": "not run" if call.told else "no result",
+    }
+    word = "error" if call.is_error else words.get(call.fate, "ok")
+    edited = f", changed by {call.edited_by}" if call.edited_by and call.ran else ""
+    return f"called {call.tool}: {word}{edited}"
 
 
 def _arguments(raw: object) -> Json:
@@ -94,7 +177,7 @@ def _arguments(raw: object) -> Json:
     return {str(key): item for key, item in value.items()} if isinstance(value, dict) else {"input": value}
 
 
-def _answer(part: Part, waiting: dict[str, deque[ExecutedCall]], message: Message, at: int) -> None:
+def _answer(part: Part, waiting: dict[str, deque[ToolCall]], message: Message, at: int) -> None:
     meta = part.meta or {}
     line = waiting.get(str(meta.get("tool_call_id") or ""))
     if not line:
@@ -155,10 +238,36 @@ def _object(text: str) -> object:
         return None
 
 
-def failed_act(calls: Sequence[ExecutedCall]) -> ExecutedCall | None:
-    """The last of the calls that did something, where it failed: so it was not made good."""
+class ActVerdict(NamedTuple):
+    """What the last acts of an agent say against its success."""
+
+    status: Literal["failed", "unknown"]
+    reason: str
+
+
+def last_acts(calls: Sequence[ToolCall]) -> list[ToolCall]:
+    """The calls that the agent made at once, and last, without those that only think or end the run."""
     acts = [call for call in calls if effect_of(call.tool) not in ("thought", "finish")]
-    return acts[-1] if acts and acts[-1].is_error else None
+    return [call for call in acts if call.batch == acts[-1].batch]
+
+
+def verdict_of_acts(calls: Sequence[ToolCall]) -> ActVerdict | None:
+    """What the last acts say against a success; None = nothing. Acts made at once have no order: they count as one.
+
+    A failure or a person's refusal that was the last word has not been made good. What was asked for last, and never
+    ran or never ended, leaves open what has been reached.
+    """
+    acts = last_acts(calls)
+    for call in acts:
+        if call.is_error:
+            return ActVerdict("failed", f"{call.tool} failed")
+    for call in acts:
+        if call.fate == "refused" and call.by == "person":
+            return ActVerdict("failed", f"a person refused {call.tool}")
+    for call in acts:
+        if call.fate == "refused" or (call.told and call.fate in ("requested", "unfinished")):
+            return ActVerdict("unknown", progress_of(call))
+    return None
 
 
 # -------------------------------------------------------------------------------- what a name tells

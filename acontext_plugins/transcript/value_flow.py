@@ -13,14 +13,14 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, islice
 from typing import Literal
 
 from acontext_store.types import Json, Message
 
 from .json_shapes import change_of
-from .tool_calls import ExecutedCall, effect_of
+from .tool_calls import ToolCall, effect_of
 from .user_turns import asks, kind_of_turn, strip_injected
 
 Kind = Literal["user", "tool", "config", "literal", "free"]
@@ -123,7 +123,7 @@ def _place(text: tuple[int, str]) -> int:
 class ValueFlow:
     """Knows what was said and returned, and when; answers where a value came from."""
 
-    def __init__(self, messages: Sequence[Message], calls: Sequence[ExecutedCall]) -> None:
+    def __init__(self, messages: Sequence[Message], calls: Sequence[ToolCall]) -> None:
         self._user = _Spoken(
             (at, normal(strip_injected(message.text)))
             for at, message in enumerate(messages)
@@ -268,9 +268,20 @@ HORIZON = 200
 
 @dataclass(frozen=True, slots=True)
 class Pitfall:
-    """A call that failed, and what worked instead: the same tool with other arguments, or another tool."""
+    """A call that failed, and what worked instead: the same tool with other arguments, or another tool.
+
+    Or a call that a person did not let run as it was asked for (`by`): what they changed, or that they refused it.
+    """
 
     tool: str
+    by: str = ""
+    refused: bool = False
+    #: The values that the person set, by parameter.
+    given: tuple[tuple[str, object], ...] = ()
+    #: The person's words.
+    said: str = ""
+    #: The place of the call's message in the conversation.
+    at: int = 0
     changed: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
@@ -285,21 +296,22 @@ class Pitfall:
 class Cleaned:
     """The calls that did the work, which of them change something, and what went wrong on the way."""
 
-    calls: tuple[ExecutedCall, ...]
+    calls: tuple[ToolCall, ...]
     writes: frozenset[int]
     pitfalls: tuple[Pitfall, ...]
     #: Tools that were tried and given up.
     abandoned: tuple[str, ...]
 
 
-def clean(calls: Sequence[ExecutedCall], messages: Sequence[Message]) -> Cleaned:
-    """The slice of `calls` that the end depends on."""
-    kept = [call for call in calls if effect_of(call.tool, call.arguments) not in ("thought", "finish")]
+def clean(calls: Sequence[ToolCall], messages: Sequence[Message]) -> Cleaned:
+    """The slice of the `calls` that ran which the end depends on; what else was asked for can only be a warning."""
+    acts = [call for call in calls if effect_of(call.tool, call.arguments) not in ("thought", "finish")]
+    kept = [call for call in acts if call.ran]
     worked = [call for call in kept if not call.is_error]
     uses = _Uses(worked, messages)
     writes = _writes(worked, uses)
     superseded = _superseded(worked, writes, messages)
-    fresh: list[ExecutedCall] = []
+    fresh: list[ToolCall] = []
     since_write: set[str] = set()
     for call in worked:
         if call.index in superseded:
@@ -310,12 +322,13 @@ def clean(calls: Sequence[ExecutedCall], messages: Sequence[Message]) -> Cleaned
             continue
         since_write.add(call.canonical)
         fresh.append(call)
-    pitfalls, abandoned = _pitfalls(kept)
+    pitfalls, abandoned = _pitfalls([call for call in acts if call.ran or call.is_error])
+    pitfalls = (*_by_persons(acts), *pitfalls)
     given_up = dict.fromkeys((*abandoned, *(call.tool for call in worked if call.index in superseded)))
     return Cleaned(tuple(_slice(fresh, writes, uses)), frozenset(writes), pitfalls, tuple(given_up))
 
 
-def _superseded(calls: Sequence[ExecutedCall], writes: set[int], messages: Sequence[Message]) -> set[int]:
+def _superseded(calls: Sequence[ToolCall], writes: set[int], messages: Sequence[Message]) -> set[int]:
     """Changes that the user objected to, and that were then made anew: the same tool on the same thing, otherwise."""
     found: set[int] = set()
     changes = [call for call in calls if call.index in writes]
@@ -335,7 +348,7 @@ def _superseded(calls: Sequence[ExecutedCall], writes: set[int], messages: Seque
     return found
 
 
-def _at(call: ExecutedCall) -> int:
+def _at(call: ToolCall) -> int:
     return call.at
 
 
@@ -352,7 +365,7 @@ def marks(text: str) -> Iterator[str]:
             yield piece
 
 
-def _writes(calls: Sequence[ExecutedCall], uses: _Uses) -> set[int]:
+def _writes(calls: Sequence[ToolCall], uses: _Uses) -> set[int]:
     found: set[int] = set()
     for call in calls:
         effect = effect_of(call.tool, call.arguments)
@@ -361,10 +374,10 @@ def _writes(calls: Sequence[ExecutedCall], uses: _Uses) -> set[int]:
     return found
 
 
-def _slice(calls: Sequence[ExecutedCall], writes: set[int], uses: _Uses) -> list[ExecutedCall]:
+def _slice(calls: Sequence[ToolCall], writes: set[int], uses: _Uses) -> list[ToolCall]:
     """Writes, and the look-ups that something kept or said later rests on."""
     answered = uses.answered_after(max((call.at for call in calls), default=-1))
-    needed: list[ExecutedCall] = []
+    needed: list[ToolCall] = []
     for call in reversed(calls):
         if call.index in writes or call.result is None or not answered or uses.any(call, needed[-HORIZON:][::-1]):
             needed.append(call)
@@ -375,7 +388,7 @@ def _slice(calls: Sequence[ExecutedCall], writes: set[int], uses: _Uses) -> list
 class _Uses:
     """Where the results of calls were used: in later calls' arguments, or in the agent's later words."""
 
-    def __init__(self, calls: Sequence[ExecutedCall], messages: Sequence[Message]) -> None:
+    def __init__(self, calls: Sequence[ToolCall], messages: Sequence[Message]) -> None:
         self._arguments = {call.index: _words_of(call.arguments) for call in calls}
         said = [(at, message.text) for at, message in enumerate(messages) if message.role == "assistant"]
         self._said = [(at, normal(text)) for at, text in said if text.strip()]
@@ -384,7 +397,7 @@ class _Uses:
     def answered_after(self, at: int) -> bool:
         return bool(self._said) and self._said[-1][0] > at
 
-    def any(self, call: ExecutedCall, among: Sequence[ExecutedCall]) -> bool:
+    def any(self, call: ToolCall, among: Sequence[ToolCall]) -> bool:
         """Whether one of the next calls of `among` (in order), or what the agent says next, holds some of its result.
 
         Of the calls and the answers that follow it, the first `HORIZON` are looked at.
@@ -403,7 +416,7 @@ class _Uses:
             self._in_words[call.index] = self._told(call, result)
         return self._in_words[call.index]
 
-    def _told(self, call: ExecutedCall, result: str) -> bool:
+    def _told(self, call: ToolCall, result: str) -> bool:
         telling = set(islice(marks(result), _MOST_MARKS))
         short = result if len(result) <= 200 else ""
         start = bisect_right(self._said, call.result_at, key=_place)
@@ -418,7 +431,37 @@ def _words_of(arguments: Json) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for text in texts if len(text) >= 3))
 
 
-def _pitfalls(calls: Sequence[ExecutedCall]) -> tuple[tuple[Pitfall, ...], tuple[str, ...]]:
+def _by_persons(calls: Sequence[ToolCall]) -> Iterator[Pitfall]:
+    """What a person changed in a call before it ran, and what they refused."""
+    for call in calls:
+        person = Pitfall(
+            call.tool,
+            by="person",
+            said=call.reason,
+            at=call.at,
+            message_ids=(call.message_id,),
+            call_ids=(call.call_id,),
+        )
+        if call.ran and call.edited_by == "person" and call.asked is not None:
+            before, after = call.asked, call.arguments
+            same_tool = call.asked_tool == call.tool
+            changed = tuple(sorted(k for k in before.keys() & after.keys() if before[k] != after[k]))
+            added = tuple(sorted(after.keys() - before.keys()))
+            yield replace(
+                person,
+                tool=call.asked_tool,
+                changed=changed if same_tool else (),
+                how=tuple((name, words) for name in changed if (words := change_of(before[name], after[name]))),
+                added=added if same_tool else (),
+                removed=tuple(sorted(before.keys() - after.keys())) if same_tool else (),
+                instead="" if same_tool else call.tool,
+                given=tuple((name, after[name]) for name in (*changed, *added)),
+            )
+        elif call.fate == "refused" and call.by == "person":
+            yield replace(person, refused=True)
+
+
+def _pitfalls(calls: Sequence[ToolCall]) -> tuple[tuple[Pitfall, ...], tuple[str, ...]]:
     found: dict[tuple[str, ...], Pitfall] = {}
     abandoned: list[str] = []
     fixes = _next_successes(calls)
@@ -450,10 +493,10 @@ def _pitfalls(calls: Sequence[ExecutedCall]) -> tuple[tuple[Pitfall, ...], tuple
     return tuple(found.values()), tuple(dict.fromkeys(abandoned))
 
 
-def _next_successes(calls: Sequence[ExecutedCall]) -> list[ExecutedCall | None]:
+def _next_successes(calls: Sequence[ToolCall]) -> list[ToolCall | None]:
     """For each call, the next one of its tool that worked."""
-    found: list[ExecutedCall | None] = []
-    latest: dict[str, ExecutedCall] = {}
+    found: list[ToolCall | None] = []
+    latest: dict[str, ToolCall] = {}
     for call in reversed(calls):
         found.append(latest.get(call.tool))
         if not call.is_error:

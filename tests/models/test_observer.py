@@ -417,7 +417,10 @@ async def test_a_finished_task_teaches_with_its_own_messages_only(tmp_path: Path
         await watch.begin(space="ops")
         for n, name in enumerate(["red", "blue", "blue", "red"]):
             call = {"id": f"c{n}", "type": "function", "function": {"name": f"paint_{name}", "arguments": "{}"}}
-            await watch.send({"role": "user", "content": f"{name} {n}"}, {"role": "assistant", "tool_calls": [call]})
+            result = {"role": "tool", "tool_call_id": f"c{n}", "content": f"{name} it is"}
+            await watch.send(
+                {"role": "user", "content": f"{name} {n}"}, {"role": "assistant", "tool_calls": [call]}, result
+            )
         await watch.told(Outcome(status="success", source="report"))
         assert await watch.engine.flush()
         space_id = (await watch.engine.space_by_name("ops")).id

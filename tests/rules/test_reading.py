@@ -16,6 +16,7 @@ from acontext_plugins.transcript.tool_calls import (
     is_tool_name,
     looks_like_error,
     phrase,
+    tool_calls,
 )
 from acontext_plugins.transcript.user_turns import (
     asks,
@@ -108,7 +109,8 @@ def test_repeated_call_ids_are_paired_in_order() -> None:
 
 def test_results_without_a_call_are_ignored_and_calls_without_a_result_kept() -> None:
     talk = Talk().user("go").add("tool", result("stray", "nobody")).add("assistant", call("submit", "c9"))
-    (only,) = executed_calls(talk.messages)
+    assert executed_calls(talk.messages) == []
+    (only,) = tool_calls(talk.messages)
     assert (only.tool, only.result) == ("submit", None)
 
 
