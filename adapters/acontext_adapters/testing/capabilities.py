@@ -15,6 +15,8 @@ CAPABILITIES: Mapping[str, str] = {
     "current_run_in_tools": "the run is the current one inside of its tools",
     "cancellation": "the outcome of a run that is cancelled is `cancelled`",
     "resume": "a run that waits for a person's approval ends as `interrupted`, and goes on as the same run",
+    "fates": "what became of each call is told: that it ran, with what, or why it did not (`Run.tell`)",
+    "refusal": "a person can refuse a call, and it is told as refused",
     "session": "`learning(session=...)` names the conversation",
     "inject_as_system": "skills stand behind the agent's own instructions",
     "inject_as_user": "with `inject_as='user'`, skills stand behind the words of the user's newest turn",

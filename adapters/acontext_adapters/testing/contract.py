@@ -31,10 +31,12 @@ from .script import (
     INVALID_LINES,
     INVALID_TALK,
     LEARNED,
+    REFUSED_TALK,
     RESUMED_LINES,
     RESUMED_TALK,
     SKILLS,
     TALK,
+    TALK_FATES,
     TALK_LINES,
     TASKS,
     TAUGHT_TALK,
@@ -153,6 +155,45 @@ class ResumingContract(Playing):
             assert len(memory.queries) == 1, "skills are asked for once a run, however often it waits"
 
 
+class FateContract(Playing):
+    """What became of calls: executed is not asked for."""
+
+    @needs("fates")
+    async def test_the_fate_of_each_call_is_told(self) -> None:
+        for streamed in self.ways:
+            memory, tools = MemoryClient(), HostTools()
+            await self.played(TALK, memory, tools=tools, streamed=streamed)
+            assert sorted(self.fates(memory)) == sorted(TALK_FATES)
+            assert self._executed(memory) == sorted(tools.executed)
+
+    @needs("fates")
+    async def test_a_call_that_the_tool_did_not_take_has_not_been_executed(self) -> None:
+        for streamed in self.ways:
+            memory, tools = MemoryClient(), HostTools()
+            await self.played(INVALID_TALK, memory, tools=tools, streamed=streamed)
+            assert self._executed(memory) == ["weather Oslo"] == tools.executed
+            assert [fate for fate in self.fates(memory) if "assumed" in fate] == []
+
+    @needs("fates")
+    async def test_a_call_that_was_cancelled_is_not_finished(self) -> None:
+        memory = MemoryClient()
+        await self.cancelled(memory)
+        assert self.fates(memory) == ["slow Oslo: unfinished"]
+
+    @needs("refusal")
+    async def test_a_call_that_a_person_refused_has_not_been_executed(self) -> None:
+        for streamed in self.ways:
+            memory, tools = MemoryClient(), HostTools()
+            await self.played(REFUSED_TALK, memory, tools=tools, streamed=streamed)
+            assert tools.executed == [], "the host's person was to refuse the call, and it was executed"
+            assert self.fates(memory) == ["guarded Vault: refused"]
+            assert [fate.by for fate in memory.session.told.values()] == ["person"]
+
+    def _executed(self, memory: MemoryClient) -> list[str]:
+        found = [fate.rpartition(": ") for fate in self.fates(memory)]
+        return sorted(call for call, _, status in found if status in ("executed", "failed"))
+
+
 class InjectingContract(Playing):
     """What stands in prompts."""
 
@@ -245,6 +286,8 @@ class EngineContract(Playing):
             tuple(dataclasses.replace(task, lines=tuple(self.expected(task.lines))) for task in tasks)
             for tasks in TASKS
         ]
+        if "fates" in self.unsupported:
+            cancelled = dataclasses.replace(cancelled, progresses=("called slow: no result",))
         if "cancellation" in self.unsupported:  # nobody says that the run is over
             cancelled = dataclasses.replace(cancelled, status="running")
         if "calls_before_results" in self.unsupported:
@@ -307,6 +350,7 @@ class AdapterContract(
     OptionContract,
     StrictContract,
     ResumingContract,
+    FateContract,
     ContextContract,
     InjectingContract,
     RecordingContract,

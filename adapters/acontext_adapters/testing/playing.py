@@ -46,8 +46,9 @@ class Playing(abc.ABC):
         The agent is wrapped by `learning(agent, **{"space": "s", "client": client, "deadline": 0.01} | options)`: what
         is in `options` goes before what `play` says itself. A conversation's own id (a thread, a session) is left to
         `learning` where `options` hold a `session`. `played.history` is JSON of all that the host keeps afterwards.
-        Where a run waits for a person (`HostTools.guarded`), the host approves and lets it go on. Exceptions of the run
-        are raised, once they are in `seen` or not.
+        Where a run waits for a person (`HostTools.guarded`), the host approves and lets it go on; a call of a `Use`
+        that is `refused` it refuses, by the framework's own means, and lets the run go on as well. Exceptions of the
+        run are raised, once they are in `seen` or not.
         """
 
     async def played(
@@ -95,6 +96,25 @@ class Playing(abc.ABC):
                 found += [line, result] if result is not None else []
             elif not line.startswith("tool "):
                 found.append(line)
+        return found
+
+    def fates(self, memory: MemoryClient) -> list[str]:
+        """What became of each call of the only session, in order: `weather Oslo: executed`, `guarded Vault: refused`.
+
+        A call whose fate nobody tells is "assumed".
+        """
+        session, found = memory.session, []
+        for message in session.messages:
+            for part in message.tool_calls:
+                meta = part.meta or {}
+                told = session.told.get(str(meta.get("id")))
+                arguments = json.loads(meta["arguments"])
+                name = meta.get("name")
+                status = "requested" if message.fates_told else "assumed"
+                if told is not None:
+                    status, name = told.status, told.name or name
+                    arguments = arguments if told.arguments is None else told.arguments
+                found.append(f"{name} {arguments.get('city')}: {status}")
         return found
 
     def canonical(self, messages: Sequence[Message]) -> list[str]:

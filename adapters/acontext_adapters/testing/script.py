@@ -19,6 +19,8 @@ class Use:
     city: str = "Oslo"
     #: The model gives arguments that the tool does not take.
     invalid: bool = False
+    #: The host's person refuses it (of `HostTools.guarded`).
+    refused: bool = False
 
     @property
     def arguments(self) -> dict[str, object]:
@@ -68,9 +70,13 @@ class HostTools:
         self.started = asyncio.Event()
         #: The id of what was the current run in each call of a tool, in order.
         self.runs: list[str | None] = []
+        #: What was really executed, and came to its end: `weather Oslo`, in order. Fates are held against it.
+        self.executed: list[str] = []
         self._meanwhile = meanwhile
 
-    def _called(self) -> None:
+    def _called(self, ends: str = "") -> None:
+        if ends:
+            self.executed.append(ends)
         run = current_run()
         self.runs.append(run.id if run is not None else None)
         if self._meanwhile is not None:
@@ -78,17 +84,17 @@ class HostTools:
 
     def weather(self, city: str) -> str:
         """The weather in a city."""
-        self._called()
+        self._called(f"weather {city}")
         return f"21C in {city}"
 
     def broken(self, city: str) -> str:
         """Always fails."""
-        self._called()
+        self._called(f"broken {city}")
         raise ValueError(f"no such city: {city}")
 
     def guarded(self, city: str) -> str:
         """May only be called when a person has approved: where the framework can ask for that."""
-        self._called()
+        self._called(f"guarded {city}")
         return f"opened in {city}"
 
     async def slow(self, city: str) -> str:
@@ -146,6 +152,12 @@ RESUMED_LINES = (
     "assistant: it is open",
 )
 
+#: One turn whose tool a person refuses, by the framework's own means.
+REFUSED_TALK = (Turn("open the vault", ((Use("guarded", "c1", "Vault", refused=True),), "it stays shut")),)
+
+#: What became of the calls of the talks, in the contract's words; for `INVALID_TALK` see the contract.
+TALK_FATES = ("weather Oslo: executed", "weather Rome: executed", "broken Nowhere: failed")
+
 #: One turn that somebody cancels while its tool is at work.
 CANCELLED_TALK = (Turn("wait", ((Use("slow", "c1"),), "never")),)
 CANCELLED_LINES = ("user: wait", 'assistant c1 call: slow {"city":"Oslo"}')
@@ -187,7 +199,7 @@ TASKS = (
         ToldTask(2, "failed", "and in Nowhere?", ("called broken: error",), TALK_LINES[6:]),
     ),
     (ToldTask(1, "failed", "weather in Bergen?", ("called weather: ok",), FAILING_LINES),),
-    (ToldTask(1, "pending", "wait", ("called slow: no result",), CANCELLED_LINES),),
+    (ToldTask(1, "pending", "wait", ("called slow: not finished",), CANCELLED_LINES),),
 )
 
 #: An agent that takes the wrong tool first, is corrected and thanked; enough for a skill.
