@@ -138,18 +138,17 @@ def _settle(call: ToolCall) -> None:
     """What became of it, now that its result is known."""
     arguments = json.dumps(call.arguments, sort_keys=True, ensure_ascii=False, default=str)
     call.canonical = f"{call.tool} {arguments}"
-    if call.told:
-        # a tool that returned can still say that it did not work; who refused it has said no such thing
-        call.is_error = call.fate == "failed" or (call.is_error and call.fate not in ("refused", "requested"))
-        return
-    if call.result is None:
-        return
-    known = known_text(call.result)
-    if known is not None:
-        call.fate, call.by = known.status, known.by
-        call.is_error = known.status != "refused"
-    else:
-        call.fate = "failed" if call.is_error else "executed"
+    if not call.told and call.result is not None:
+        known = known_text(call.result)
+        if known is not None:
+            call.fate, call.by, call.reason = known.status, known.by, known.reason
+            call.is_error = known.by == "framework"
+        else:
+            call.fate = "failed" if call.is_error else "executed"
+    # A tool that returned can still say that it did not work, and so can a framework that answers instead (there is no
+    # such tool). Who refused a call has said no such thing of it.
+    says_so = call.is_error and (call.fate == "executed" or (call.fate == "answered" and call.by == "framework"))
+    call.is_error = call.fate == "failed" or says_so
 
 
 def progress_of(call: ToolCall) -> str:
@@ -265,7 +264,8 @@ def verdict_of_acts(calls: Sequence[ToolCall]) -> ActVerdict | None:
         if call.fate == "refused" and call.by == "person":
             return ActVerdict("failed", f"a person refused {call.tool}")
     for call in acts:
-        if call.fate == "refused" or (call.told and call.fate in ("requested", "unfinished")):
+        held = call.fate == "refused" or (call.fate == "answered" and call.by == "limit")
+        if held or (call.told and call.fate in ("requested", "unfinished")):
             return ActVerdict("unknown", progress_of(call))
     return None
 
