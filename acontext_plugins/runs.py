@@ -304,6 +304,7 @@ class Run:
 
         A fate takes the place of what was told of the same call before.
 
+        >>> from acontext_store.types import CallFate
         >>> run = Runtime(RunOptions(space="support"), client).start(label="triage")
         >>> function = {"name": "issue_refund", "arguments": '{"order": "A-1"}'}
         >>> call = {"id": "call_1", "type": "function", "function": function}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from acontext_plugins.settings import ScoringRule
-from acontext_plugins.transcript.user_turns import asks, kind_of_turn, strip_injected
+from acontext_plugins.transcript.user_turns import Reader, strip_injected
 from acontext_store.types import Message, Space
 
 from .procedures import ENOUGH, EpisodeRun
@@ -54,15 +54,13 @@ def signals_of(run: EpisodeRun, messages: Sequence[Message]) -> tuple[Signal, ..
 
 def was_corrected(messages: Sequence[Message]) -> bool:
     """Whether a user objected to what the agent had done."""
-    agent_said, acted = "", False
+    reader = Reader()
     for message in messages:
         if message.role == "assistant":
-            agent_said = strip_injected(message.text) or agent_said
-            acted = acted or bool(message.tool_calls)
-        elif message.role == "user" and acted:
-            text = strip_injected(message.text)
-            if text and kind_of_turn(text, asked=asks(agent_said)) == "correction":
-                return True
+            reader.agent(message)
+        text = strip_injected(message.text) if message.role == "user" else ""
+        if text and reader.user(text) == "correction" and reader.acted:
+            return True
     return False
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from acontext_store.protocols import ReadSnapshot
 from acontext_store.types import Outcome, Session, StoredMessage, Task, TaskData, TaskOps, TaskStatus, stable_id
 
 from ..concurrency.background import run_in_thread, yield_gil
 from ..protocols import Observation
-from ..transcript.tool_calls import ToolCall, effect_of, last_acts, progress_of, tool_calls, verdict_of_acts
-from ..transcript.user_turns import asks, is_thankful, kind_of_turn, standing_wishes, strip_injected
+from ..transcript.tool_calls import RecordedCall, effect_of, last_acts, progress_of, tool_calls, verdict_of_acts
+from ..transcript.user_turns import Reader, asks, is_thankful, kind_of_turn, standing_wishes, strip_injected
 
 #: The weight of what a person or a program states on purpose: a report, a verifier, a labelled import.
 EXPLICIT = 1.0
@@ -87,7 +88,7 @@ class _Open:
     run_id: str | None = None
     runs: set[str] = field(default_factory=set)
     outcome: Outcome | None = None
-    agent_said: str = ""
+    reader: Reader = field(default_factory=Reader)
     replied: bool = False
     disputed: bool = False
 
@@ -124,11 +125,14 @@ class _Fold:
     def _turn(self, task: _Open, message: StoredMessage, text: str) -> None:
         """A user's turn while a task is going on: part of it, or the next one."""
         if not task.replied:
+            task.reader.user(text)
             self._continue(message)
             return
-        kind = kind_of_turn(text, asked=asks(task.agent_said))
-        if kind == "request":
-            if is_thankful(text):
+        kind = task.reader.user(text)
+        if kind in ("request", "doubt"):
+            if kind == "doubt":
+                self._vote(task, message, "unknown")
+            elif is_thankful(text):
                 self._vote(task, message, "success")
             self._settle()
             self._begin(message, text)
@@ -146,6 +150,7 @@ class _Fold:
         first = message.seq if self.leading is None else self.leading
         self.leading = None
         self.open = _Open(id=stable_id(self.session.id, message.id), first_seq=first, messages=[], request=text.strip())
+        self.open.reader.user(text)
         self._continue(message)
 
     def _continue(self, message: StoredMessage) -> None:
@@ -172,7 +177,7 @@ class _Fold:
             task.runs.add(message.run_id)
         if message.role == "assistant":
             task.replied = True
-            task.agent_said = strip_injected(message.text) or ("" if message.tool_calls else task.agent_said)
+            task.reader.agent(message)
             if task.disputed and task.outcome is not None and task.outcome.weight < EXPLICIT:
                 # New work after a correction: what was said of the old no longer counts.
                 task.outcome, task.disputed = None, False
@@ -248,10 +253,10 @@ class _Fold:
                 update={"outcome": best, "status": status_of(best, closed=True, replied=True), "space_digested": False}
             )
 
-    def _vote(self, task: _Open, message: StoredMessage, status: TaskStatus) -> None:
+    def _vote(self, task: _Open, message: StoredMessage, status: Literal["success", "failed", "unknown"]) -> None:
         outcome = Outcome(
             id=stable_id(task.id, "user", message.id),
-            status="success" if status == "success" else "failed",
+            status=status,
             source="user",
             run_id=task.run_id,
             after_seq=message.seq,
@@ -293,7 +298,7 @@ class _Fold:
             )  # fmt: skip
         status = status_of(outcome, closed=closed, replied=task.replied)
         weak = outcome is not None and outcome.weight <= BARE
-        if weak and status == "success" and not closed and asks(task.agent_said):
+        if weak and status == "success" and not closed and asks(task.reader.agent_said):
             status = "running"
         return Task(
             id=task.id,
@@ -312,7 +317,7 @@ class _Fold:
         )  # fmt: skip
 
 
-def _unless_it_failed(task: _Open, outcome: Outcome, calls: Sequence[ToolCall]) -> Outcome:
+def _unless_it_failed(task: _Open, outcome: Outcome, calls: Sequence[RecordedCall]) -> Outcome:
     """A run that came to its end, but whose last acts failed and were not made good, has not succeeded."""
     verdict = verdict_of_acts(calls)
     if verdict is None:
@@ -323,13 +328,13 @@ def _unless_it_failed(task: _Open, outcome: Outcome, calls: Sequence[ToolCall]) 
     )  # fmt: skip
 
 
-def _by_tools(task: _Open, calls: Sequence[ToolCall], *, closed: bool) -> Outcome | None:
+def _by_tools(task: _Open, calls: Sequence[RecordedCall], *, closed: bool) -> Outcome | None:
     """What the last acts tell, once the agent has answered or the user has moved on."""
     acts = last_acts(calls)
     verdict = verdict_of_acts(calls)
     if verdict is None and (not acts or any(call.result is None for call in acts)):
         return None
-    if not closed and (not task.agent_said or asks(task.agent_said)):
+    if not closed and (not task.reader.agent_said or asks(task.reader.agent_said)):
         return None
     last = task.messages[-1]
     return Outcome(

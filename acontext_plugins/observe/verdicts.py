@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from acontext_store.types import Outcome, StoredMessage, stable_id
 
 from ..transcript.tool_calls import verdict_of_acts
-from ..transcript.user_turns import asks, kind_of_turn, strip_injected
+from ..transcript.user_turns import Reader, asks, strip_injected
 from .answer import UpdateTask
 from .prompt_view import said_parts
 from .rows import FINAL, Row, Scene, plain, tidy
@@ -69,9 +69,13 @@ def _is_elsewhere(scene: Scene, row: Row, message: StoredMessage) -> bool:
 
 def _rules_agree(scene: Scene, message: StoredMessage, succeeds: bool) -> bool:
     """Whether the rules, too, read the user's words as this verdict."""
-    before = [m for m in scene.view.messages.values() if m.role == "assistant" and m.seq < message.seq]
-    said = strip_injected(max(before, key=lambda m: m.seq).text) if before else ""
-    kind = kind_of_turn(strip_injected(message.text), asked=asks(said))
+    reader = Reader()
+    for earlier in sorted(scene.view.messages.values(), key=lambda one: one.seq):
+        if earlier.seq < message.seq and earlier.role == "assistant":
+            reader.agent(earlier)
+        elif earlier.seq < message.seq and earlier.role == "user":
+            reader.user(strip_injected(earlier.text))
+    kind = reader.user(strip_injected(message.text))
     return kind == ("thanks" if succeeds else "correction")
 
 

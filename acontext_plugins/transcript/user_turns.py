@@ -1,17 +1,27 @@
 """What a user's turn says without what we put into it, and what it is for: a request, an answer, a correction ...
 
-Short lists of the commonest wordings, not a language model: what they miss is taken for a request. A list that finds
-too little costs a segmentation; one that finds too much would invent an outcome, so they err on the side of too little.
+Lists of the commonest wordings, not a language model: what they miss is taken for a request. A list that finds too
+little costs a segmentation; one that finds too much would invent an outcome, so they err on the side of too little. A
+word alone decides nothing ("Stop the staging server" may be a new request): what a turn speaks of is held against what
+was asked for and done before it, and where it may be either, it is in doubt.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Literal
+
+from acontext_store.tokenizer import words
+from acontext_store.types import Message
+
+from .objections import COMPLAINT, NO, OBJECTION, OPENER
 
 #: The longest turn that is taken for a person's own words.
 MOST_SPOKEN = 2000
-Turn = Literal["request", "answer", "thanks", "correction", "confirmation"]
+Turn = Literal["request", "answer", "thanks", "correction", "confirmation", "doubt"]
+#: How much of a text is read for what it is about, in characters.
+_MOST_READ = 2000
 
 _OPEN = "<acontext-skills"
 #: Our own injected text: from an opening marker, whatever its attributes, to the next closing one or else to the end.
@@ -20,25 +30,11 @@ _CLOSING = re.compile(r"</acontext-skills\s*>", re.IGNORECASE)
 #: A full stop inside a word ("report.txt", "3.5") ends nothing.
 _SENTENCE = re.compile(r"(?:[^.!?\n。！？]|[.!?](?=[^\s.!?]))+[.!?。！？]*")
 _LEAD = r"^\s*(?:(?:hi|hello|hey|ok|okay|well|so|oh|hmm|um|sorry|but|and|also|wait|actually)\b[\s,.!-]*)*"
-_CORRECTION = re.compile(
-    _LEAD + r"(?:no\b(?![\s,.!-]+(?:problem|worries|thanks|thank|need|more|other|rush|that(?:['’]s| is"
-    r"| will be) (?:all|it|everything)"
-    r"|nothing|i(?:['’]m| am) (?:good|fine|all set)|it(?:['’]s| is) (?:fine|ok|okay)))[\s,.!-]"
-    r"|no$|nope\b|that(?:['’]s| is| was)(?: still)? (?:wrong|not (?:right|correct|what|it)|incorrect|a mistake)"
-    r"|(?:this|it)(?:['’]s| is| was)(?: still)? (?:wrong|not (?:right|correct|what|working)|incorrect|broken)"
-    r"|not what i (?:asked|wanted|meant)|wrong\b|incorrect\b|you (?:forgot|missed|misunderstood|got it wrong"
-    r"|didn['’]?t)\b"
-    r"|you (?:should(?:n['’]t| not)? have|were supposed to|used the wrong|did the wrong)"
-    r"|i (?:said|meant|asked for)\b|undo\b|revert\b|stop\b|that didn['’]?t work|(?:it|this|that) (?:doesn"
-    r"|didn)['’]?t work"
-    r"|still (?:wrong|broken|failing|not working)|try again\b|redo\b|please fix\b|falsch\b|nein\b|nicht richtig"
-    r"|incorrecto\b|eso no\b|mal\b|c['’]est faux|non,|不对|错了|違い?ます|ちがう)",
-    re.IGNORECASE,
-)
-_CORRECTION_ANYWHERE = re.compile(
-    r"\b(?:that(?:['’]s| is| was) (?:wrong|incorrect|not (?:right|correct|what i (?:asked|wanted|meant)))"
-    r"|not what i (?:asked|wanted|meant)|you (?:used|picked|chose|did|cancelled|booked) the wrong"
-    r"|(?:still|it) (?:doesn|didn)['’]?t work|you (?:forgot|misunderstood)|you should(?:n['’]t| not)? have)\b",
+#: "No problem", "No, that's all": nothing is wrong.
+_NOTHING_WRONG = re.compile(
+    _LEAD + r"(?:no|nope)[\s,.!-]+(?:problem|worries|thanks|thank|need|more|other|rush"
+    r"|that(?:['’]s| is| will be) (?:all|it|everything)|nothing|i(?:['’]m| am) (?:good|fine|all set)"
+    r"|it(?:['’]s| is) (?:fine|ok|okay))\b",
     re.IGNORECASE,
 )
 _THANKS = re.compile(
@@ -82,6 +78,17 @@ _WISH = re.compile(
 )
 #: "that is not complete": says that something is wrong, and not what.
 _JUDGED = re.compile(r"\b(?:that|this|it)(?:['’]s| is| was)(?: still)? (?:not \w+|wrong|incorrect)\b", re.IGNORECASE)
+#: Words of every request, and of what agents say of any.
+_COMMON = frozenset(
+    word
+    for text in (
+        "please want need like would could can you your the and for with that this have has had was were will now too",
+        "also just get got make made done let see know thing one again back from into out off not don still instead",
+        "bitte und der die das den ein eine ist por favor que los las una merci les des une est per favore",
+        "null true false none name value",
+    )
+    for word in words(text)
+)
 _NO = re.compile(r"^\s*(?:no|nope|nein|non)\b[\s,.!-]*", re.IGNORECASE)
 #: What makes a correction worth keeping: it says what to do, or what not to.
 _INSTRUCTION = re.compile(
@@ -127,15 +134,59 @@ def asks(text: str) -> bool:
     )
 
 
-def kind_of_turn(text: str, *, asked: bool) -> Turn:
-    """What `text` is for, after an agent's turn that did or did not ask something."""
+class Reader:
+    """Reads the users' turns of a conversation, each by what was asked for and done before it.
+
+    Feed it the messages in order: `agent` what the agent says and does, `user` what users say.
+    """
+
+    def __init__(self) -> None:
+        self.agent_said = ""
+        #: Whether the agent has called a tool.
+        self.acted = False
+        #: The telling words of the request that is being worked on, of the agent's words, and of its calls.
+        self._about: set[str] = set()
+
+    def agent(self, message: Message) -> None:
+        """The agent speaks, or calls tools."""
+        text = strip_injected(message.text)
+        calls = message.tool_calls
+        self.agent_said = text or ("" if calls else self.agent_said)
+        self.acted = self.acted or bool(calls)
+        self._about.update(_telling(text))
+        for part in calls:
+            meta = part.meta or {}
+            self._about.update(_telling(f"{meta.get('name')} {meta.get('arguments')}".replace("_", " ")))
+
+    def user(self, text: str) -> Turn:
+        """A user speaks, in words of their own: what for."""
+        kind: Turn = "request"
+        if self.acted or self.agent_said:
+            kind = kind_of_turn(text, asked=asks(self.agent_said), about=self._about)
+            if kind in ("request", "doubt"):
+                self._about = set()
+        self._about.update(_telling(text))
+        return kind
+
+
+def kind_of_turn(text: str, *, asked: bool, about: Collection[str] | None = None) -> Turn:
+    """What `text` is for, after an agent's turn that did or did not ask something.
+
+    `about` are the telling words (`Reader`) of what was asked for and done before; None = unknown. They decide what an
+    opener such as "Stop" or "Undo" speaks of: of what was done (a correction), of something else (a request), or of
+    both ("doubt": a request after which it is not sure that what was done before was right).
+    """
     head = text.strip()[:2000]
     short = len(head) <= 160
-    if _CORRECTION.match(head) or _CORRECTION_ANYWHERE.search(head[:400]):
-        # "No" to a question is an answer, unless it also says what was wrong.
-        if asked and not _CORRECTION_ANYWHERE.search(head[:400]):
-            return "answer"
-        return "correction"
+    objects = OBJECTION.search(head[:400]) is not None
+    if not _NOTHING_WRONG.match(head):
+        if objects or NO.match(head):
+            # "No" to a question is an answer, unless it also says what was wrong.
+            return "answer" if asked and not objects else "correction"
+        if not asked and OPENER.match(head):
+            kind = _of_what(head, about)
+            if kind != "request":
+                return kind
     wants_more = _MORE.search(head) is not None
     if _THANKS.search(head) and not wants_more and len(head) <= 300 and not (asked and _CONFIRMATION.match(head)):
         return "thanks"
@@ -143,13 +194,32 @@ def kind_of_turn(text: str, *, asked: bool) -> Turn:
         return "confirmation"
     if asked:
         return "answer"
+    if about and short and COMPLAINT.search(head) and not _telling(head).isdisjoint(about):
+        return "doubt"
     return "request"
+
+
+def _of_what(head: str, about: Collection[str] | None) -> Turn:
+    """What an opener speaks of."""
+    own = _telling(OPENER.sub("", head[:400]))
+    if about is None or not own or own <= set(about):
+        return "correction"
+    return "request" if own.isdisjoint(about) else "doubt"
+
+
+def _telling(text: str) -> set[str]:
+    """The words of a text that tell what it is about, stemmed; of its beginning."""
+    return {word for word in words(text[:_MOST_READ]) if len(word) >= 3 or not word.isascii()} - _COMMON
 
 
 def is_thankful(text: str) -> bool:
     """Whether it says that what was done is good, even if it then asks for something else."""
     head = text.strip()[:300]
-    return bool(_THANKS.search(head)) and not _CORRECTION.match(head) and not _CORRECTION_ANYWHERE.search(head)
+    return bool(_THANKS.search(head)) and not _is_objection(head)
+
+
+def _is_objection(text: str) -> bool:
+    return not _NOTHING_WRONG.match(text) and bool(NO.match(text) or OBJECTION.search(text))
 
 
 def corrections(text: str) -> list[str]:
@@ -157,7 +227,7 @@ def corrections(text: str) -> list[str]:
     found: list[str] = []
     wrong = False
     for sentence in sentences(text[:2000]):
-        wrong = wrong or bool(_CORRECTION.match(sentence) or _CORRECTION_ANYWHERE.search(sentence))
+        wrong = wrong or _is_objection(sentence) or OPENER.match(sentence) is not None
         telling = _INSTRUCTION.search(_JUDGED.sub("", _NO.sub("", sentence))) is not None
         if wrong and telling and not _THANKS.search(sentence) and len(sentence) >= 16:
             found.append(sentence)

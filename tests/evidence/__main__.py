@@ -1,4 +1,4 @@
-"""`python -m tests.evidence` writes docs/evidence.md from the rows that are played; `--check` says whether it is current."""
+"""`python -m tests.evidence` writes docs/evidence.md from the rows that are played; `--check` says if it is current."""
 
 from __future__ import annotations
 
