@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     CursorResult,
+    Engine,
     Executable,
     Row,
     Select,
@@ -37,6 +39,7 @@ from sqlalchemy.pool import NullPool
 
 from ..cursors import decode_cursor, decode_number_cursor, encode_cursor
 from ..errors import InvalidInput, NotFound, StoreReplaced
+from ..forks import LOCKS, at_fork
 from ..types import Page
 from .names import Names, file_id
 
@@ -59,10 +62,11 @@ class SqliteConnection:
         self.path = path
         self.raw = raw
         self.names = names
-        engine = create_engine(
-            "sqlite+pysqlite://", creator=lambda: raw, poolclass=NullPool, isolation_level="AUTOCOMMIT"
-        )
-        self.sql: Connection = engine.connect()
+        _given.raw = raw
+        try:
+            self.sql: Connection = _engine().connect()
+        finally:
+            del _given.raw
         self.sql.begin()  # as far as SQLAlchemy knows: with AUTOCOMMIT it says nothing to the database
 
     def close(self) -> None:
@@ -72,6 +76,26 @@ class SqliteConnection:
             self.sql.close()
         finally:
             self.raw.close()
+
+
+#: The connection that this thread is about to hand to SQLAlchemy.
+_given = threading.local()
+
+
+@cache
+def _engine() -> Engine:
+    """One for all connections of this process, so that each statement is compiled once, not once a connection."""
+    return create_engine(
+        "sqlite+pysqlite://",
+        creator=lambda: _given.raw,
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        query_cache_size=2_000,
+    )
+
+
+# what is inside may be locked by a thread that a child does not have
+at_fork(LOCKS, after_in_child=_engine.cache_clear)
 
 
 def replaced(path: Path) -> StoreReplaced:
