@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from hypothesis import settings
 
 from . import processes, warm
 from .envs.definitions import ROOT, environments
+
+gc.disable()  # until all tests are known: what is imported stays
 
 # Machines differ in speed, so no example has a deadline; CI tries the same examples each time.
 settings.register_profile("everywhere", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -40,6 +43,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     processes.mark(items)
+
+
+def pytest_collection_finish() -> None:
+    """What all the tests share is looked through once, and not at each collection of garbage."""
+    gc.freeze()
+    gc.enable()
 
 
 _GUARD = processes.Guard()

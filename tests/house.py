@@ -12,7 +12,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -67,6 +67,11 @@ class Module:
     def tree(self) -> ast.Module:
         return ast.parse(self.path.read_text())
 
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All that is in the tree."""
+        return list(ast.walk(self.tree))
+
     @property
     def package(self) -> str:
         return self.name if self.path.name == "__init__.py" else self.name.rpartition(".")[0]
@@ -88,7 +93,7 @@ class Module:
     def imports(self, known: set[str], *, loading: bool) -> set[str]:
         """Modules of ours that it names; with `loading` those alone that are imported while it is imported."""
         found: set[str] = set()
-        for node in _loading(self.tree.body) if loading else ast.walk(self.tree):
+        for node in _loading(self.tree.body) if loading else self.nodes:
             if isinstance(node, ast.Import):
                 found |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
@@ -114,8 +119,9 @@ def _loading(body: list[ast.stmt]) -> Iterator[ast.AST]:
             yield from _loading(handler.body)
 
 
+@cache
 def modules() -> dict[str, Module]:
-    """All of ours, by their full names."""
+    """All of ours, by their full names; each is read once in a process."""
     found = {}
     for package, folder in PACKAGES.items():
         for path in sorted((folder / package).rglob("*.py")):
@@ -132,7 +138,8 @@ def at_the_root() -> list[str]:
 
 def import_circles(ours: dict[str, Module]) -> list[str]:
     """Groups of modules that need each other while they are imported."""
-    graph = {name: module.imports(set(ours), loading=True) for name, module in ours.items()}
+    known = set(ours)
+    graph = {name: module.imports(known, loading=True) for name, module in ours.items()}
     reach: dict[str, set[str]] = {}
     for name in graph:
         seen: set[str] = set()
@@ -149,6 +156,8 @@ def import_circles(ours: dict[str, Module]) -> list[str]:
 def against_the_layers(ours: dict[str, Module]) -> list[str]:
     """Imports of any kind, in functions too, that lead upwards in the layers of pyproject.toml, or to a neighbour."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    known = set(ours)
+    targets = {name: module.imports(known, loading=False) for name, module in ours.items()}
     wrong = []
     for contract in contracts:
         for container in contract.get("containers", [""]):
@@ -160,9 +169,9 @@ def against_the_layers(ours: dict[str, Module]) -> list[str]:
                     floor[full] = number
                     if "|" in layer:
                         apart.add(full)
-            for name, module in ours.items():
+            for name in ours:
                 here = _floor_of(name, floor)
-                for target in module.imports(set(ours), loading=False) if here else ():
+                for target in targets[name] if here else ():
                     there = _floor_of(target, floor)
                     if there is None or here is None or there == here:
                         continue
@@ -179,7 +188,7 @@ def names_in_several_files(ours: dict[str, Module]) -> list[str]:
     """Classes of one name in two files or more."""
     where = defaultdict(set)
     for name, module in ours.items():
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.ClassDef):
                 where[node.name].add(name)
     return [

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -34,8 +34,9 @@ class Reach:
                 return True
             if not thing.__module__.startswith("tests."):
                 return False
-            return self._once((thing, None), [(value, thing) for value in vars(thing).values()])
-        function = inspect.unwrap(_inner(thing)) if callable(_inner(thing)) else None
+            return self._once((thing, None), lambda: [(value, thing) for value in vars(thing).values()])
+        inner = _inner(thing)
+        function = inspect.unwrap(inner) if callable(inner) else None
         if not isinstance(function, FunctionType):
             return False
         module = function.__module__ or ""
@@ -43,21 +44,28 @@ class Reach:
             return True
         if not module.startswith("tests."):
             return False
-        names = set(_names(function.__code__))
-        reached = [(function.__globals__[name], None) for name in names if name in function.__globals__]
-        # `helpers.start()`: the attribute of a module of the tests
-        for value, _ in list(reached):
-            if isinstance(value, ModuleType) and value.__name__.startswith("tests."):
-                reached += [(vars(value)[name], None) for name in names if name in vars(value)]
-        if owner is not None:
-            reached += [(found, owner) for name in names if (found := inspect.getattr_static(owner, name, None))]
-        return self._once((function, owner), reached)
+        return self._once((function, owner), lambda: _named(function, owner))
 
-    def _once(self, key: Any, reached: list[tuple[Any, Any]]) -> bool:
+    def _once(self, key: Any, reached: Callable[[], list[tuple[Any, Any]]]) -> bool:
         if key not in self._known:
             self._known[key] = False  # a circle adds nothing
-            self._known[key] = any(self(value, owner) for value, owner in reached)
+            self._known[key] = any(self(value, owner) for value, owner in reached())
         return self._known[key]
+
+
+def _named(function: FunctionType, owner: type | None) -> list[tuple[Any, Any]]:
+    """What a function's code names, each with the class whose methods its `self` has."""
+    names = set(_names(function.__code__))
+    reached: list[tuple[Any, Any]] = [
+        (function.__globals__[name], None) for name in names if name in function.__globals__
+    ]
+    # `helpers.start()`: the attribute of a module of the tests
+    for value, _ in list(reached):
+        if isinstance(value, ModuleType) and value.__name__.startswith("tests."):
+            reached += [(vars(value)[name], None) for name in names if name in vars(value)]
+    if owner is not None:
+        reached += [(found, owner) for name in names if (found := inspect.getattr_static(owner, name, None))]
+    return reached
 
 
 def _inner(thing: Any) -> Any:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import acontext_plugins
 
+from .house import modules
+
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -79,26 +81,24 @@ def test_every_imported_package_is_declared() -> None:
         "acontext_adapters",
     }
     used: dict[str, str] = {}
-    for folder in ("acontext_plugins", "store", "adapters"):
-        for file in (ROOT / folder).rglob("*.py"):
-            for node in ast.walk(ast.parse(file.read_text())):
-                names_of = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-                if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-                    names_of = [node.module]
-                for name in (name.partition(".")[0] for name in names_of):
-                    if name not in sys.stdlib_module_names:
-                        used[name] = str(file)
+    for module in modules().values():
+        for node in module.nodes:
+            names_of = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names_of = [node.module]
+            for name in (name.partition(".")[0] for name in names_of):
+                if name not in sys.stdlib_module_names:
+                    used[name] = module.name
     assert {name: file for name, file in used.items() if name not in importable} == {}
 
 
 def test_the_hosts_random_numbers_are_its_own() -> None:
     """A host that has seeded `random` gets the same numbers with us as without: ours come from objects of our own."""
     used = [
-        f"{file.relative_to(ROOT)}:{node.lineno}"
-        for folder in ("acontext_plugins", "store", "adapters")
-        for file in (ROOT / folder).rglob("*.py")
-        if "bench" not in file.parts
-        for node in ast.walk(ast.parse(file.read_text()))
+        f"{module.name}:{node.lineno}"
+        for module in modules().values()
+        if "bench" not in module.path.parts
+        for node in module.nodes
         if (isinstance(node, ast.ImportFrom) and node.module == "random")
         or (
             isinstance(node, ast.Attribute)
