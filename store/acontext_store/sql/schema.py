@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from sqlalchemy import create_mock_engine
+from sqlalchemy.dialects import sqlite
 
 from ..errors import IncompatibleStore, StoreUnavailable
 from ..forks import renewed_in_child
@@ -87,8 +88,9 @@ def _create(link: SqliteConnection) -> None:
 def _tables_and_indexes() -> tuple[str, ...]:
     """The SQL that makes them, put together once in a process: doing so takes longer than running it."""
     found: list[str] = []
+    dialect = sqlite.dialect()
     engine = create_mock_engine(
-        "sqlite+pysqlite://", lambda made, *_, **__: found.append(str(made.compile(dialect=engine.dialect)))
+        "sqlite+pysqlite://", lambda made, *_, **__: found.append(str(made.compile(dialect=dialect)))
     )
     metadata.create_all(engine, checkfirst=False)
     return tuple(found)
