@@ -20,6 +20,7 @@ from acontext_store.types import (
     Block,
     BlockType,
     CallFate,
+    FateStatus,
     Json,
     LaneKind,
     LearningStatus,
@@ -123,6 +124,28 @@ class Recall:
     text: str = ""
     skills: tuple[Skill, ...] = ()
     scores: tuple[float, ...] = field(default=())
+
+
+class CallInfo(Record):
+    """A tool call that a model asked for, and what became of it."""
+
+    call_id: str
+    message_id: str
+    #: As the model asked for it.
+    tool: str
+    arguments: Json
+    fate: FateStatus
+    #: Whether nobody tells the fate: it is assumed from the result.
+    assumed: bool
+    #: Whether the tool says, or the framework, that it did not work.
+    failed: bool
+    #: Who refused it or answered in the tool's place; who changed it before it ran; and their words.
+    by: str = ""
+    edited_by: str = ""
+    reason: str = ""
+    #: What ran, where it is not what was asked for.
+    ran_tool: str | None = None
+    ran_arguments: Json | None = None
 
 
 class SearchItem(Record):
@@ -389,6 +412,9 @@ class Service(FileService, Protocol):
 
     async def flush_session(self, session_id: str) -> FlushResult:
         """Observe all messages that a session has now, and return when its tasks are up to date."""
+
+    async def calls(self, session_id: str) -> list[CallInfo]:
+        """The tool calls of a session in order, each with what became of it. Raises NotFound."""
 
     async def learning_status(self, session_id: str) -> LearningStatus:
         """How many finished tasks of a session have been learned from, and how many wait."""

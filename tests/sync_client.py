@@ -15,8 +15,9 @@ from pathlib import Path
 
 CLIENT = Path(__file__).parents[1] / "acontext_plugins" / "client"
 SOURCES = ("asynchronous", "disks", "jobs")
-TARGET = CLIENT / "resources.py"
-HEAD = '''"""What `Acontext` offers: the resources of `AsyncAcontext`, each method waited for.
+#: What each module holds; None = all the rest.
+TARGETS = {CLIENT / "sessions.py": {"AsyncSessions"}, CLIENT / "resources.py": None}
+HEAD = '''"""What `Acontext` offers: {what} of `AsyncAcontext`, each method waited for.
 
 Generated from `asynchronous`, `disks` and `jobs` by `python -m tests.sync_client`: change those.
 """
@@ -26,8 +27,10 @@ from __future__ import annotations
 '''
 
 
-def generated() -> str:
-    """The text of the module, formatted. Raises CalledProcessError where the sources are no Python."""
+def generated(target: Path) -> str:
+    """The text of a module, formatted. Raises CalledProcessError where the sources are no Python."""
+    others = {name for names in TARGETS.values() if names is not None for name in names}
+    mine = TARGETS[target]
     imports: list[str] = []
     classes: list[str] = []
     for name in SOURCES:
@@ -39,11 +42,14 @@ def generated() -> str:
                     imports.append(ast.unparse(node))
                 case ast.Assign(targets=[ast.Name(id=alias)]):
                     imports.append(f"from .{name} import {alias}")
-                case ast.ClassDef(name=asynchronous, bases=[ast.Name(id="AsyncResource")]):
+                case ast.ClassDef(name=asynchronous, bases=[ast.Name(id="AsyncResource")]) if (
+                    asynchronous in mine if mine is not None else asynchronous not in others
+                ):
                     imports.append(f"from .{name} import {asynchronous}")
                     classes.append("\n".join(_resource(node)))
     imports.append("from .connection import Connection, Resource")
-    return _formatted(HEAD + "\n".join(imports) + "\n\n" + "\n\n".join(classes))
+    head = HEAD.replace("{what}", "the resources" if mine is None else "sessions")
+    return _formatted(head + "\n".join(imports) + "\n\n" + "\n\n".join(classes), target)
 
 
 def _resource(node: ast.ClassDef) -> Iterator[str]:
@@ -85,12 +91,13 @@ def _waiting(text: str) -> str:
     return text.replace("Async", "")
 
 
-def _formatted(text: str) -> str:
+def _formatted(text: str, target: Path) -> str:
     for command in (["check", "--fix", "--quiet", "--exit-zero"], ["format", "--quiet"]):
-        ruff = [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(TARGET), "-"]
+        ruff = [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(target), "-"]
         text = subprocess.run(ruff, input=text, capture_output=True, text=True, check=True, cwd=CLIENT).stdout
     return text
 
 
 if __name__ == "__main__":
-    TARGET.write_text(generated())
+    for target in TARGETS:
+        target.write_text(generated(target))

@@ -17,6 +17,7 @@ _COMMANDS = {
     "skills": "show",
     "search": "show",
     "tasks": "show",
+    "calls": "show",
     "confirm": "confirm",
     "reject": "confirm",
     "retry": "retry",

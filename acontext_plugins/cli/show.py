@@ -10,7 +10,7 @@ from typing import Any, get_args
 import click
 
 from acontext_plugins.engine.embedded import EmbeddedEngine
-from acontext_plugins.service import RecallQuery
+from acontext_plugins.service import CallInfo, RecallQuery
 from acontext_store.types import ACTIVE, Session, Skill, SkillStatus, Task
 
 from .common import database_options, emit, json_option, opened, say, space_option
@@ -175,6 +175,40 @@ def tasks(space: str | None, session_id: str | None, as_json: bool, url: str | N
                     emit(_task_line(session, task))
                 else:
                     _show(session, task)
+
+
+@click.command()
+@click.argument("session_id", metavar="SESSION")
+@json_option
+@database_options
+def calls(session_id: str, as_json: bool, url: str | None, project: str | None) -> None:
+    """Show what became of each tool call of a session: executed, with what, or why it was not.
+
+    SESSION is an id, or the host's own key. "assumed" = nobody tells; it is read from the result.
+    """
+    with opened(url, project) as embedded:
+        run = embedded.loop.run
+        session = run(embedded.engine.find_session(session_id))
+        for call in run(embedded.engine.calls(session.id)):
+            if as_json:
+                emit(call.model_dump(mode="json"))
+            else:
+                click.echo(_call_line(call))
+
+
+def _call_line(call: CallInfo) -> str:
+    line = f"{call.tool} {json.dumps(call.arguments, ensure_ascii=False)}: {call.fate}"
+    if call.by:
+        line += f" by {call.by}"
+    if call.ran_arguments is not None:
+        line += f" as {call.ran_tool} {json.dumps(call.ran_arguments, ensure_ascii=False)}"
+    if call.edited_by:
+        line += f", changed by {call.edited_by}"
+    if call.failed and call.fate != "failed":
+        line += ", says that it failed"
+    if call.assumed:
+        line += " (assumed)"
+    return line + (f": {call.reason}" if call.reason else "")
 
 
 def _sessions(

@@ -34,6 +34,7 @@ from ..files.service import Upload, as_upload
 from ..formats import to_message
 from ..llm import LLM, Embedder
 from ..service import (
+    CallInfo,
     Confirmation,
     FlagResult,
     FlushResult,
@@ -230,6 +231,10 @@ class AsyncSessions(AsyncResource):
         return await self._service.tasks(
             session_id, limit=20 if limit is None else limit, cursor=cursor, time_desc=bool(time_desc)
         )
+
+    async def get_calls(self, session_id: str) -> Sequence[CallInfo]:
+        """The tool calls of a session in order, each with what became of it. Raises NotFound."""
+        return await self._service.calls(session_id)
 
     async def flush(self, session_id: str) -> FlushResult:
         """Observe all messages that were sent so far; return when the session's tasks are up to date.

@@ -12,7 +12,8 @@ from ..llm import LLM, Embedder
 from ..settings import Settings
 from .background import hand_over_all
 from .connection import BaseClient
-from .resources import Blocks, Disks, Jobs, Sessions, Spaces, Tools
+from .resources import Blocks, Disks, Jobs, Spaces, Tools
+from .sessions import Sessions
 
 __all__ = ["Acontext"]
 

@@ -133,7 +133,7 @@ class Engine:
         self.messages, self.message = conversations.messages, conversations.message
         self.update_message = conversations.update_message
         self.conversation, self.token_counts = conversations.conversation, conversations.token_counts
-        self.observing_status = conversations.observing_status
+        self.observing_status, self.calls = conversations.observing_status, conversations.calls
 
     def _answer_for_people(self, approval: SkillApproval, jobs: JobsAdmin, costs: CostQueries) -> None:
         self.confirmations, self.confirm = approval.confirmations, approval.confirm

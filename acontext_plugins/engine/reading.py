@@ -15,7 +15,8 @@ from ..formats import named_items
 from ..formats.stored import to_stored
 from ..record.recorder import is_outsourced, restore
 from ..record.redaction.redactor import Scrubber, without_secrets
-from ..service import MessagesPage, TokenCounts
+from ..service import CallInfo, MessagesPage, TokenCounts
+from ..transcript.tool_calls import RecordedCall, tool_calls
 from .files import FileOperations, asset_of
 
 
@@ -43,6 +44,10 @@ class ConversationQueries:
     async def update_message(self, session_id: str, message_id: str, *, meta: Json) -> StoredMessage:
         clean = without_secrets(self.scrubber, session_id, meta)
         return await self._whole(await self.store.update_message(session_id, message_id, meta=clean))
+
+    async def calls(self, session_id: str) -> list[CallInfo]:
+        page = await self.messages(session_id)
+        return await asyncio.to_thread(lambda: [_call_info(call) for call in tool_calls(page.items)])
 
     async def _whole(self, message: StoredMessage) -> StoredMessage:
         return await asyncio.to_thread(restore, message, self.blobs) if is_outsourced(message) else message
@@ -158,3 +163,21 @@ async def all_tasks(store: Store, session_id: str) -> list[Task]:
         if not page.has_more:
             return found
         cursor = page.next_cursor
+
+
+def _call_info(call: RecordedCall) -> CallInfo:
+    changed = call.asked is not None
+    return CallInfo(
+        call_id=call.call_id,
+        message_id=call.message_id,
+        tool=call.asked_tool or call.tool,
+        arguments=call.arguments if call.asked is None else call.asked,
+        fate=call.fate,
+        assumed=not call.told,
+        failed=call.is_error,
+        by=call.by,
+        edited_by=call.edited_by,
+        reason=call.reason,
+        ran_tool=call.tool if changed else None,
+        ran_arguments=call.arguments if changed else None,
+    )

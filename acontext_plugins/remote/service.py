@@ -39,6 +39,7 @@ from ..concurrency.background import BackgroundEventLoop
 from ..concurrency.futures import copy_result
 from ..record.redaction.redactor import Scrubber, fates_without_secrets, without_secrets
 from ..service import (
+    CallInfo,
     Confirmation,
     FlushResult,
     Job,
@@ -317,6 +318,10 @@ class RemoteService(RemoteFiles):
             found = _one(FlushResult, await self.api.ask("POST", path, again=True))
             if found.status != 202:
                 return found
+
+    async def calls(self, session_id: str) -> list[CallInfo]:
+        found = await self.api.get(at("/_acontext/session/{session}/calls", session_id))
+        return [_one(CallInfo, call) for call in found]
 
     async def learning_status(self, session_id: str) -> LearningStatus:
         return _one(LearningStatus, await self.api.get(at("/session/{session}/get_learning_status", session_id)))

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from acontext_store.errors import Conflict, InvalidInput, NotFound
-from acontext_store.types import Json, Message, Outcome, Part, new_id
+from acontext_store.types import CallFate, Json, Message, Outcome, Part, new_id
 
 from ..files.service import FileUpload
 from ..formats import to_message
@@ -238,6 +238,27 @@ class ServiceContract:
         assert await service.flush(60)
         (session,) = (await service.sessions()).items
         assert [message.text for message in (await service.messages(session.id)).items] == [str(n) for n in range(20)]
+
+    async def test_what_became_of_calls_is_told_and_its_secrets_are_not(self, service: Service) -> None:
+        asked = {"id": "c1", "name": "pay", "arguments": '{"amount": 3000}'}
+        call = Message(role="assistant", parts=(Part(type="tool-call", meta=asked),), fates_told=True)
+        secret = "sk-proj-aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY"
+        fate = CallFate(
+            call_id="c1",
+            status="executed",
+            edited_by="person",
+            arguments={"amount": 30, "api_key": secret},
+            reason=secret,
+        )
+        kept = await service.record_durably(Recording(SessionRef(key="calls"), [call], fates=[fate]))
+        (found,) = await service.calls(kept.session_id)
+        assert (found.tool, found.arguments, found.fate, found.assumed) == ("pay", {"amount": 3000}, "executed", False)
+        assert (found.edited_by, (found.ran_arguments or {})["amount"]) == ("person", 30)
+        assert secret not in found.model_dump_json()
+        (message,) = (await service.messages(kept.session_id)).items
+        assert [(one.call_id, one.status) for one in message.fates] == [("c1", "executed")]
+        await service.append(kept.session_id, (), (), [CallFate(call_id="c1", status="failed")])
+        assert [one.fate for one in await service.calls(kept.session_id)] == ["failed"]
 
     async def test_conversations_are_read_in_formats_and_edited(self, service: Service) -> None:
         session = await service.create_session()

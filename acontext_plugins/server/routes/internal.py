@@ -31,7 +31,7 @@ from acontext_store.types import (
 )
 
 from ...files.service import PublicUrl
-from ...service import Job, RecallQuery, Recording, SessionRef
+from ...service import CallInfo, Job, RecallQuery, Recording, SessionRef
 from .. import schemas
 from ..parameters import Caller, Cursor, Id, PathId, QueryId, RequestModel, StrictRoute, TimeDesc
 from ..responses import ApiResponse, answer, plain
@@ -199,6 +199,12 @@ async def messages(
 @router.get("/session/{session_id}/messages/{message_id}", response_model=ApiResponse[StoredMessage])
 async def message(service: Caller, session_id: PathId, message_id: Annotated[str, Path(max_length=512)]) -> Response:
     return answer(await service.message(session_id, message_id))
+
+
+@router.get("/session/{session_id}/calls", response_model=ApiResponse[list[CallInfo]])
+async def calls(service: Caller, session_id: PathId) -> Response:
+    """What became of each tool call: executed, with what, or why it was not."""
+    return answer(await service.calls(session_id))
 
 
 @router.get("/space/{space_id}/skills", response_model=ApiResponse[list[Skill]])
