@@ -110,9 +110,10 @@ def test_what_users_call_most_has_an_example(name: str) -> None:
 
 
 def test_an_example_of_an_asynchronous_resource_stands_in_the_synchronous_one_without_await() -> None:
-    shown = {address for address in EXAMPLES if ".resources." in address}
+    modules = (".resources.", ".sessions.")
+    shown = {address for address in EXAMPLES if any(f"client{module}" in address for module in modules)}
     twins = {
         address.rpartition(".Async")[2] for address in EXAMPLES if ".Async" in address and "Acontext" not in address
     }
-    assert {address.partition(".resources.")[2] for address in shown} == twins
+    assert {address.split(".client.")[1].partition(".")[2] for address in shown} == twins
     assert not [address for address in shown if "await" in EXAMPLES[address]]

@@ -16,7 +16,7 @@ from ..formats.stored import to_stored
 from ..record.recorder import is_outsourced, restore
 from ..record.redaction.redactor import Scrubber, without_secrets
 from ..service import CallInfo, MessagesPage, TokenCounts
-from ..transcript.tool_calls import RecordedCall, tool_calls
+from ..transcript.tool_calls import TranscriptCall, tool_calls
 from .files import FileOperations, asset_of
 
 
@@ -165,7 +165,7 @@ async def all_tasks(store: Store, session_id: str) -> list[Task]:
         cursor = page.next_cursor
 
 
-def _call_info(call: RecordedCall) -> CallInfo:
+def _call_info(call: TranscriptCall) -> CallInfo:
     changed = call.asked is not None
     return CallInfo(
         call_id=call.call_id,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from acontext_plugins.settings import ScoringRule
-from acontext_plugins.transcript.user_turns import Reader, strip_injected
+from acontext_plugins.transcript.user_turns import TurnReader, strip_injected
 from acontext_store.types import Message, Space
 
 from .procedures import ENOUGH, EpisodeRun
@@ -54,7 +54,7 @@ def signals_of(run: EpisodeRun, messages: Sequence[Message]) -> tuple[Signal, ..
 
 def was_corrected(messages: Sequence[Message]) -> bool:
     """Whether a user objected to what the agent had done."""
-    reader = Reader()
+    reader = TurnReader()
     for message in messages:
         if message.role == "assistant":
             reader.agent(message)

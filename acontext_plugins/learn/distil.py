@@ -15,8 +15,8 @@ from acontext_store.types import Episode, StoredMessage
 
 from ..concurrency.background import yield_gil
 from ..protocols import FinishedTask
-from ..transcript.tool_calls import RecordedCall, tool_calls
-from ..transcript.user_turns import Reader, sentences, standing_wishes, strip_injected
+from ..transcript.tool_calls import TranscriptCall, tool_calls
+from ..transcript.user_turns import TurnReader, sentences, standing_wishes, strip_injected
 from ..transcript.user_turns import corrections as corrections_in
 from ..transcript.value_flow import Cleaned, Pitfall, ValueFlow, clean, leaves, normal
 from .episode_body import VERSION, EpisodeBody, EpisodePitfall, EpisodeStep, HeardMessages
@@ -138,7 +138,7 @@ def _steps(cleaned: Cleaned, flow: ValueFlow) -> list[EpisodeStep]:
     ]
 
 
-def arguments_of(call: RecordedCall, flow: ValueFlow) -> dict[str, list[str]]:
+def arguments_of(call: TranscriptCall, flow: ValueFlow) -> dict[str, list[str]]:
     """`parameter -> sources`: "user", ">tool", "config", "free" or "=constant" that awaits corroboration."""
     found: dict[str, list[str]] = {}
     for leaf in leaves(call.arguments):
@@ -155,7 +155,7 @@ def arguments_of(call: RecordedCall, flow: ValueFlow) -> dict[str, list[str]]:
     return found
 
 
-def _order(calls: Sequence[RecordedCall]) -> list[str]:
+def _order(calls: Sequence[TranscriptCall]) -> list[str]:
     """Tools in order of use, runs collapsed."""
     order: list[str] = []
     for call in calls:
@@ -208,13 +208,13 @@ class _Heard:
     preferred: dict[str, None] = field(default_factory=dict)
 
 
-def _heard(messages: Sequence[StoredMessage], calls: Sequence[RecordedCall], flow: ValueFlow) -> _Heard:
+def _heard(messages: Sequence[StoredMessage], calls: Sequence[TranscriptCall], flow: ValueFlow) -> _Heard:
     """The request, all that users said, their corrections, teachings and wishes."""
     mask = Mask(_user_values(calls, flow))
     told = flow.results
     first_result = next((at for at, text in told.texts if text), len(messages))
     heard = _Heard(mask)
-    reader = Reader()
+    reader = TurnReader()
     for at, message in enumerate(messages):
         yield_gil()
         if message.role == "assistant":
@@ -246,7 +246,7 @@ def _heard(messages: Sequence[StoredMessage], calls: Sequence[RecordedCall], flo
     return heard
 
 
-def _user_values(calls: Sequence[RecordedCall], flow: ValueFlow) -> dict[str, str]:
+def _user_values(calls: Sequence[TranscriptCall], flow: ValueFlow) -> dict[str, str]:
     """The values that the user named and a call used, longest first, each with the parameter it went into."""
     found: dict[str, str] = {}
     for call in calls:

@@ -16,7 +16,7 @@ from acontext_store.tokenizer import words
 from acontext_store.types import Message
 
 from ..record.redaction.scanner import secrets_in
-from ..transcript.tool_calls import RecordedCall, name_words, phrase, tool_calls
+from ..transcript.tool_calls import TranscriptCall, name_words, phrase, tool_calls
 from ..transcript.user_turns import MOST_SPOKEN, sentences, strip_injected
 from ..transcript.value_flow import ValueFlow, holds, leaves, normal
 from .distil import arguments_of, echoes
@@ -62,7 +62,7 @@ _GENERIC = frozenset(
 class RunEvidence:
     """What one run said and did."""
 
-    def __init__(self, messages: Sequence[Message], calls: Sequence[RecordedCall] | None = None) -> None:
+    def __init__(self, messages: Sequence[Message], calls: Sequence[TranscriptCall] | None = None) -> None:
         self.messages = list(messages)
         #: Every call that was asked for, and those of them that ran.
         self.asked = tool_calls(self.messages) if calls is None else list(calls)

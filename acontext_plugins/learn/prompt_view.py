@@ -15,7 +15,7 @@ from itertools import count
 from acontext_store.types import Part, StoredMessage
 
 from ..protocols import FinishedTask
-from ..transcript.tool_calls import RecordedCall, progress_of
+from ..transcript.tool_calls import TranscriptCall, progress_of
 from ..transcript.user_turns import strip_injected
 from .grounding import RunEvidence
 from .procedures import EpisodeRun
@@ -45,7 +45,7 @@ class CitableRun:
     ground: RunEvidence
     #: What can be cited: `m1` -> a message, `c1` -> a call.
     messages: dict[str, StoredMessage] = field(default_factory=dict)
-    calls: dict[str, RecordedCall] = field(default_factory=dict)
+    calls: dict[str, TranscriptCall] = field(default_factory=dict)
 
     @property
     def task_id(self) -> str:
@@ -112,23 +112,23 @@ def _ends(lengths: Sequence[int], budget: int) -> set[int]:
 class _Calls:
     """The executed calls by the message that holds them, and by the one that holds their result, in order."""
 
-    def __init__(self, calls: Sequence[RecordedCall], numbers: Numbers) -> None:
+    def __init__(self, calls: Sequence[TranscriptCall], numbers: Numbers) -> None:
         self.id_of = {call.index: numbers.call() for call in calls}
-        self._made: dict[str, deque[RecordedCall]] = defaultdict(deque)
-        self._answered: dict[tuple[str, str], deque[RecordedCall]] = defaultdict(deque)
+        self._made: dict[str, deque[TranscriptCall]] = defaultdict(deque)
+        self._answered: dict[tuple[str, str], deque[TranscriptCall]] = defaultdict(deque)
         for call in calls:
             self._made[call.message_id].append(call)
             if call.result is not None:
                 self._answered[call.result_message_id, call.call_id].append(call)
 
-    def made(self, message: StoredMessage, part: Part) -> RecordedCall | None:
+    def made(self, message: StoredMessage, part: Part) -> TranscriptCall | None:
         """The next call of the message, where this part is it."""
         line = self._made[message.id]
         return (
             line.popleft() if line and (line[0].asked_tool or line[0].tool) == (part.meta or {}).get("name") else None
         )
 
-    def answered(self, message: StoredMessage, part: Part) -> RecordedCall | None:
+    def answered(self, message: StoredMessage, part: Part) -> TranscriptCall | None:
         line = self._answered[message.id, str((part.meta or {}).get("tool_call_id") or "")]
         return line.popleft() if line else None
 
@@ -137,7 +137,7 @@ class _Lines:
     """What is to be read of one message: labels of ours, and texts of others."""
 
     def __init__(self, message: StoredMessage, known: _Calls) -> None:
-        self.calls: dict[str, RecordedCall] = {}
+        self.calls: dict[str, TranscriptCall] = {}
         self._texts: list[tuple[str, str]] = []
         if message.role == "system":
             return

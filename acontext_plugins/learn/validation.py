@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from acontext_plugins.concurrency.background import yield_gil
 from acontext_plugins.settings import ScoringRule
 from acontext_plugins.transcript.negation import turns, unturned
-from acontext_plugins.transcript.tool_calls import RecordedCall
+from acontext_plugins.transcript.tool_calls import TranscriptCall
 from acontext_plugins.transcript.user_turns import strip_injected
 from acontext_plugins.transcript.value_flow import normal
 from acontext_store.types import Skill, Step
@@ -112,13 +112,13 @@ def _problems(question: ProcedureRuns, answer: ExperienceAnswer) -> list[str]:
     return found
 
 
-def call_of(question: ProcedureRuns, local: str, tool: str) -> tuple[CitableRun, RecordedCall] | None:
+def call_of(question: ProcedureRuns, local: str, tool: str) -> tuple[CitableRun, TranscriptCall] | None:
     """The executed call that a step cites, where it can be one: it worked, and so did the run."""
     made = _made(question, local, tool)
     return made if made and made[1].ran and not made[1].is_error and made[0].run.success else None
 
 
-def _made(question: ProcedureRuns, local: str, tool: str) -> tuple[CitableRun, RecordedCall] | None:
+def _made(question: ProcedureRuns, local: str, tool: str) -> tuple[CitableRun, TranscriptCall] | None:
     """The executed call of that id, where it is of that tool."""
     shown = question.run_of_call(local.strip())
     if shown is None:
@@ -238,7 +238,7 @@ class _Prover:
         return found
 
     def _cite(
-        self, shown: CitableRun, gave: str, *, messages: Sequence[str] = (), call: RecordedCall | None = None
+        self, shown: CitableRun, gave: str, *, messages: Sequence[str] = (), call: TranscriptCall | None = None
     ) -> None:
         cited = self._found.cited.setdefault(shown.task_id, Cited())
         cited.gave.add(gave)
@@ -250,9 +250,9 @@ class _Prover:
 
     # -- steps
 
-    def _cited_calls(self) -> list[tuple[CitableRun, RecordedCall, str]]:
+    def _cited_calls(self) -> list[tuple[CitableRun, TranscriptCall, str]]:
         """Executed calls of one run, each once, in the order in which they were made, with the model's words."""
-        cited: dict[tuple[str, int], tuple[CitableRun, RecordedCall, str]] = {}
+        cited: dict[tuple[str, int], tuple[CitableRun, TranscriptCall, str]] = {}
         for step in self._answer.tool_sops[: 2 * MOST_STEPS]:
             found = call_of(self._question, step.call, step.tool_name)
             place = (found[0].id, found[1].index) if found else None
@@ -270,7 +270,7 @@ class _Prover:
         self._dropped["order"] += ordered != kept
         return ordered[:MOST_STEPS]
 
-    def _steps(self, calls: Sequence[tuple[CitableRun, RecordedCall, str]]) -> None:
+    def _steps(self, calls: Sequence[tuple[CitableRun, TranscriptCall, str]]) -> None:
         if not calls:
             return
         source = calls[0][0]
@@ -372,7 +372,7 @@ class _Prover:
                 found.variables.setdefault(name, source)
 
 
-def _by_the_rules(shown: CitableRun, call: RecordedCall) -> str | None:
+def _by_the_rules(shown: CitableRun, call: TranscriptCall) -> str | None:
     """What the rules have to say about this call's going wrong."""
     for pitfall in shown.run.body.pitfalls:
         if pitfall.tool == call.tool and call.message_id in pitfall.messages:

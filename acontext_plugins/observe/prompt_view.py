@@ -15,7 +15,7 @@ from acontext_store.types import Json, Part, StoredMessage, Task
 from ..concurrency.background import yield_gil
 from ..learn.prompt_view import cut
 from ..protocols import Batch
-from ..transcript.tool_calls import RecordedCall, progress_of, tool_calls
+from ..transcript.tool_calls import TranscriptCall, progress_of, tool_calls
 from ..transcript.user_turns import strip_injected
 from .rules import EXPLICIT, is_verdict
 
@@ -49,7 +49,7 @@ class PromptView:
     messages: dict[str, StoredMessage] = field(default_factory=dict)
     #: The ids of the messages that have not been observed before.
     new: list[str] = field(default_factory=list)
-    calls: list[RecordedCall] = field(default_factory=list)
+    calls: list[TranscriptCall] = field(default_factory=list)
     #: tasks, earlier, messages
     texts: tuple[str, str, str] = ("", "", "")
 
@@ -109,7 +109,7 @@ def _is_shown(message: StoredMessage) -> bool:
 def _lines(
     messages: Sequence[StoredMessage],
     names: Mapping[int, str],
-    results: Mapping[tuple[str, str], RecordedCall],
+    results: Mapping[tuple[str, str], TranscriptCall],
     local: Mapping[str, str],
     budget: int,
 ) -> str:
@@ -129,7 +129,7 @@ def _lines(
     return "\n".join(lines)
 
 
-def _line(message: StoredMessage, results: Mapping[tuple[str, str], RecordedCall], limit: int, most: int) -> Json:
+def _line(message: StoredMessage, results: Mapping[tuple[str, str], TranscriptCall], limit: int, most: int) -> Json:
     """What a message says and does."""
     found: dict[str, list[object]] = {"text": [], "calls": [], "results": [], "files": []}
     for part in message.parts[:most]:
@@ -148,7 +148,7 @@ def _line(message: StoredMessage, results: Mapping[tuple[str, str], RecordedCall
 
 
 def _part(
-    message: StoredMessage, part: Part, results: Mapping[tuple[str, str], RecordedCall], limit: int
+    message: StoredMessage, part: Part, results: Mapping[tuple[str, str], TranscriptCall], limit: int
 ) -> tuple[str, object]:
     meta = part.meta or {}
     if part.type == "text":

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from acontext_store.types import Outcome, StoredMessage, Task, TaskStatus, stable_id
 
 from ..protocols import Batch
-from ..transcript.tool_calls import RecordedCall
+from ..transcript.tool_calls import TranscriptCall
 from ..transcript.user_turns import strip_injected
 from .prompt_view import PromptView, said_parts
 from .rules import EXPLICIT, is_verdict
@@ -104,7 +104,7 @@ class Scene:
         shown = self.view.messages.values()
         return [message for message in shown if message.role == "assistant" and self.owner(message) == row.id]
 
-    def calls(self, row: Row) -> list[RecordedCall]:
+    def calls(self, row: Row) -> list[TranscriptCall]:
         """What was called for the task, as far as it is shown."""
         return [call for call in self.view.calls if self._owner.get(call.message_id) == row.id]
 

@@ -16,8 +16,8 @@ from acontext_store.types import Outcome, Session, StoredMessage, Task, TaskData
 
 from ..concurrency.background import run_in_thread, yield_gil
 from ..protocols import Observation
-from ..transcript.tool_calls import RecordedCall, effect_of, last_acts, progress_of, tool_calls, verdict_of_acts
-from ..transcript.user_turns import Reader, asks, is_thankful, kind_of_turn, standing_wishes, strip_injected
+from ..transcript.tool_calls import TranscriptCall, effect_of, last_acts, progress_of, tool_calls, verdict_of_acts
+from ..transcript.user_turns import TurnReader, asks, is_thankful, kind_of_turn, standing_wishes, strip_injected
 
 #: The weight of what a person or a program states on purpose: a report, a verifier, a labelled import.
 EXPLICIT = 1.0
@@ -88,7 +88,7 @@ class _Open:
     run_id: str | None = None
     runs: set[str] = field(default_factory=set)
     outcome: Outcome | None = None
-    reader: Reader = field(default_factory=Reader)
+    reader: TurnReader = field(default_factory=TurnReader)
     replied: bool = False
     disputed: bool = False
 
@@ -317,7 +317,7 @@ class _Fold:
         )  # fmt: skip
 
 
-def _unless_it_failed(task: _Open, outcome: Outcome, calls: Sequence[RecordedCall]) -> Outcome:
+def _unless_it_failed(task: _Open, outcome: Outcome, calls: Sequence[TranscriptCall]) -> Outcome:
     """A run that came to its end, but whose last acts failed and were not made good, has not succeeded."""
     verdict = verdict_of_acts(calls)
     if verdict is None:
@@ -328,7 +328,7 @@ def _unless_it_failed(task: _Open, outcome: Outcome, calls: Sequence[RecordedCal
     )  # fmt: skip
 
 
-def _by_tools(task: _Open, calls: Sequence[RecordedCall], *, closed: bool) -> Outcome | None:
+def _by_tools(task: _Open, calls: Sequence[TranscriptCall], *, closed: bool) -> Outcome | None:
     """What the last acts tell, once the agent has answered or the user has moved on."""
     acts = last_acts(calls)
     verdict = verdict_of_acts(calls)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from acontext_store.types import Outcome, StoredMessage, stable_id
 
 from ..transcript.tool_calls import verdict_of_acts
-from ..transcript.user_turns import Reader, asks, strip_injected
+from ..transcript.user_turns import TurnReader, asks, strip_injected
 from .answer import UpdateTask
 from .prompt_view import said_parts
 from .rows import FINAL, Row, Scene, plain, tidy
@@ -69,7 +69,7 @@ def _is_elsewhere(scene: Scene, row: Row, message: StoredMessage) -> bool:
 
 def _rules_agree(scene: Scene, message: StoredMessage, succeeds: bool) -> bool:
     """Whether the rules, too, read the user's words as this verdict."""
-    reader = Reader()
+    reader = TurnReader()
     for earlier in sorted(scene.view.messages.values(), key=lambda one: one.seq):
         if earlier.seq < message.seq and earlier.role == "assistant":
             reader.agent(earlier)

@@ -11,7 +11,7 @@ import re
 from functools import cached_property
 
 
-class _Lazy:
+class _LateExpression:
     """An expression that is compiled when it is first needed: a host that only records needs none."""
 
     def __init__(self, pattern: str) -> None:
@@ -111,7 +111,7 @@ _LEAD = (
     r"|nein|non|não|nee|nej|nei|nie|ne|нет|ні|hayır|لا|לא|नहीं|όχι|nu|nem|aber|mais|pero|ma|mas|maar|но)\b[\s,.!:-]*)*"
 )
 _UNSPACED = ("zh", "ja", "th")
-OBJECTION = _Lazy(
+OBJECTION = _LateExpression(
     _LEAD
     + "(?:"
     + "|".join(f"(?:{one})" for language, one in _OF_LANGUAGES.items() if language not in _UNSPACED)
@@ -121,7 +121,7 @@ OBJECTION = _Lazy(
 
 #: "No" and its like as an answer or an interjection: alone, with a mark behind it, or before a word that goes on with
 #: the same thing. "No one", "No response yet" are none.
-NO = _Lazy(
+NO = _LateExpression(
     r"^\s*(?:(?:hi|hello|hey|ok|okay|well|so|oh|hmm|um|sorry|but|and|also|wait|actually)\b[\s,.!-]*)*"
     r"(?:(?:no|nope|nein|non|não|nee|nej|nei|nie|ne|ei|нет|ні|hayır|لا|לא|नहीं|όχι|nu|nem|いいえ|いや|아니|아뇨|不"
     r"|不是)"
@@ -131,7 +131,7 @@ NO = _Lazy(
 )
 
 #: What can undo something just done, or ask for something of its own: what it speaks of decides.
-OPENER = _Lazy(
+OPENER = _LateExpression(
     r"^\s*(?:(?:hi|hello|hey|ok|okay|well|so|oh|hmm|um|sorry|but|and|also|wait|actually|please|pls)\b[\s,.!-]*)*"
     r"(?:stop|undo|revert|roll ?back|restore|cancel that|take (?:it|that) back|wrong|incorrect|again|not"
     r"|stopp|rückgängig|zurück|falsch\w*|halt|annule[rz]?|arrête[rz]?|deshaz|deshacer|para|detén|incorrecto|annulla"
@@ -142,7 +142,7 @@ OPENER = _Lazy(
 )
 
 #: What complains of a state, whoever caused it: where it speaks of the same things, the success is in doubt.
-COMPLAINT = _Lazy(
+COMPLAINT = _LateExpression(
     r"\b(?:worse|broke|broken|crash(?:ed|es)?|down (?:now|again)|gone (?:now)?|lost|missing|disappeared|fails?|failed"
     r"|failing|error|not working|doesn['’]?t work|didn['’]?t work|still|again|instead|rather|wrong|kaputt|schlimmer|weg"
     r"|fehlt|immer noch|stattdessen|cassé|pire|toujours|roto|peor|sigue|falta|rotto|peggio|ancora|quebrad[oa]|pior"

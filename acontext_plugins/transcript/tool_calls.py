@@ -39,7 +39,7 @@ RESULT_CHARS = 60_000
 
 
 @dataclass(slots=True)
-class RecordedCall:
+class TranscriptCall:
     """One call that a model asked for. `result` is None where none arrived; it is matched against, never kept."""
 
     index: int
@@ -74,15 +74,15 @@ class RecordedCall:
         return self.fate in ("executed", "failed")
 
 
-def executed_calls(messages: Sequence[Message]) -> list[RecordedCall]:
+def executed_calls(messages: Sequence[Message]) -> list[TranscriptCall]:
     """The calls that ran, in order, with the names and arguments that ran."""
     return [call for call in tool_calls(messages) if call.ran]
 
 
-def tool_calls(messages: Sequence[Message]) -> list[RecordedCall]:
+def tool_calls(messages: Sequence[Message]) -> list[TranscriptCall]:
     """All calls in order. Results that answer no call are ignored; calls with an impossible name as well."""
-    calls: list[RecordedCall] = []
-    waiting: dict[str, deque[RecordedCall]] = defaultdict(deque)
+    calls: list[TranscriptCall] = []
+    waiting: dict[str, deque[TranscriptCall]] = defaultdict(deque)
     batch, answered = 0, False
     for at, message in enumerate(messages):
         yield_gil()
@@ -109,16 +109,16 @@ def tool_calls(messages: Sequence[Message]) -> list[RecordedCall]:
     return calls
 
 
-def _call(part: Part, index: int, message: Message, at: int, batch: int) -> RecordedCall | None:
+def _call(part: Part, index: int, message: Message, at: int, batch: int) -> TranscriptCall | None:
     meta = part.meta or {}
     name = meta.get("name")
     if not is_tool_name(name):
         return None
     arguments = _arguments(meta.get("arguments"))
-    return RecordedCall(index, str(name), arguments, str(meta.get("id") or ""), message.id, at, batch)
+    return TranscriptCall(index, str(name), arguments, str(meta.get("id") or ""), message.id, at, batch)
 
 
-def _tell(call: RecordedCall, message: Message, occurrence: int) -> None:
+def _tell(call: TranscriptCall, message: Message, occurrence: int) -> None:
     """Note what the framework tells of the call."""
     call.told = message.fates_told
     fates = message.fates if isinstance(message, StoredMessage) else ()
@@ -134,7 +134,7 @@ def _tell(call: RecordedCall, message: Message, occurrence: int) -> None:
         call.arguments = call.arguments if fate.arguments is None else fate.arguments
 
 
-def _settle(call: RecordedCall) -> None:
+def _settle(call: TranscriptCall) -> None:
     """What became of it, now that its result is known."""
     arguments = json.dumps(call.arguments, sort_keys=True, ensure_ascii=False, default=str)
     call.canonical = f"{call.tool} {arguments}"
@@ -151,7 +151,7 @@ def _settle(call: RecordedCall) -> None:
     call.is_error = call.fate == "failed" or says_so
 
 
-def progress_of(call: RecordedCall) -> str:
+def progress_of(call: TranscriptCall) -> str:
     """What became of it, in a few words."""
     words = {
         "refused": f"refused by {call.by or 'somebody'}",
@@ -176,7 +176,7 @@ def _arguments(raw: object) -> Json:
     return {str(key): item for key, item in value.items()} if isinstance(value, dict) else {"input": value}
 
 
-def _answer(part: Part, waiting: dict[str, deque[RecordedCall]], message: Message, at: int) -> None:
+def _answer(part: Part, waiting: dict[str, deque[TranscriptCall]], message: Message, at: int) -> None:
     meta = part.meta or {}
     line = waiting.get(str(meta.get("tool_call_id") or ""))
     if not line:
@@ -244,13 +244,13 @@ class ActVerdict(NamedTuple):
     reason: str
 
 
-def last_acts(calls: Sequence[RecordedCall]) -> list[RecordedCall]:
+def last_acts(calls: Sequence[TranscriptCall]) -> list[TranscriptCall]:
     """The calls that the agent made at once, and last, without those that only think or end the run."""
     acts = [call for call in calls if effect_of(call.tool) not in ("thought", "finish")]
     return [call for call in acts if call.batch == acts[-1].batch]
 
 
-def verdict_of_acts(calls: Sequence[RecordedCall]) -> ActVerdict | None:
+def verdict_of_acts(calls: Sequence[TranscriptCall]) -> ActVerdict | None:
     """What the last acts say against a success; None = nothing. Acts made at once have no order: they count as one.
 
     A failure or a person's refusal that was the last word has not been made good. What was asked for last, and never

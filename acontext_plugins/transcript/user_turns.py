@@ -134,7 +134,7 @@ def asks(text: str) -> bool:
     )
 
 
-class Reader:
+class TurnReader:
     """Reads the users' turns of a conversation, each by what was asked for and done before it.
 
     Feed it the messages in order: `agent` what the agent says and does, `user` what users say.
@@ -172,7 +172,7 @@ class Reader:
 def kind_of_turn(text: str, *, asked: bool, about: Collection[str] | None = None) -> Turn:
     """What `text` is for, after an agent's turn that did or did not ask something.
 
-    `about` are the telling words (`Reader`) of what was asked for and done before; None = unknown. They decide what an
+    `about` are the telling words (`TurnReader`) of what was asked for and done before; None = unknown. They decide what an
     opener such as "Stop" or "Undo" speaks of: of what was done (a correction), of something else (a request), or of
     both ("doubt": a request after which it is not sure that what was done before was right).
     """

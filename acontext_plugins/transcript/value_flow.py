@@ -20,8 +20,8 @@ from typing import Literal
 from acontext_store.types import Json, Message
 
 from .json_shapes import change_of
-from .tool_calls import RecordedCall, effect_of
-from .user_turns import Reader, strip_injected
+from .tool_calls import TranscriptCall, effect_of
+from .user_turns import TurnReader, strip_injected
 
 Kind = Literal["user", "tool", "config", "literal", "free"]
 
@@ -123,7 +123,7 @@ def _place(text: tuple[int, str]) -> int:
 class ValueFlow:
     """Knows what was said and returned, and when; answers where a value came from."""
 
-    def __init__(self, messages: Sequence[Message], calls: Sequence[RecordedCall]) -> None:
+    def __init__(self, messages: Sequence[Message], calls: Sequence[TranscriptCall]) -> None:
         self._user = _Spoken(
             (at, normal(strip_injected(message.text)))
             for at, message in enumerate(messages)
@@ -296,14 +296,14 @@ class Pitfall:
 class Cleaned:
     """The calls that did the work, which of them change something, and what went wrong on the way."""
 
-    calls: tuple[RecordedCall, ...]
+    calls: tuple[TranscriptCall, ...]
     writes: frozenset[int]
     pitfalls: tuple[Pitfall, ...]
     #: Tools that were tried and given up.
     abandoned: tuple[str, ...]
 
 
-def clean(calls: Sequence[RecordedCall], messages: Sequence[Message]) -> Cleaned:
+def clean(calls: Sequence[TranscriptCall], messages: Sequence[Message]) -> Cleaned:
     """The slice of the `calls` that ran which the end depends on; what else was asked for can only be a warning."""
     acts = [call for call in calls if effect_of(call.tool, call.arguments) not in ("thought", "finish")]
     kept = [call for call in acts if call.ran]
@@ -311,7 +311,7 @@ def clean(calls: Sequence[RecordedCall], messages: Sequence[Message]) -> Cleaned
     uses = _Uses(worked, messages)
     writes = _writes(worked, uses)
     superseded = _superseded(worked, writes, messages)
-    fresh: list[RecordedCall] = []
+    fresh: list[TranscriptCall] = []
     since_write: set[str] = set()
     for call in worked:
         if call.index in superseded:
@@ -328,11 +328,11 @@ def clean(calls: Sequence[RecordedCall], messages: Sequence[Message]) -> Cleaned
     return Cleaned(tuple(_slice(fresh, writes, uses)), frozenset(writes), pitfalls, tuple(given_up))
 
 
-def _superseded(calls: Sequence[RecordedCall], writes: set[int], messages: Sequence[Message]) -> set[int]:
+def _superseded(calls: Sequence[TranscriptCall], writes: set[int], messages: Sequence[Message]) -> set[int]:
     """Changes that the user objected to, and that were then made anew: the same tool on the same thing, otherwise."""
     found: set[int] = set()
     changes = [call for call in calls if call.index in writes]
-    reader = Reader()
+    reader = TurnReader()
     for at, message in enumerate(messages):
         if message.role == "assistant":
             reader.agent(message)
@@ -349,7 +349,7 @@ def _superseded(calls: Sequence[RecordedCall], writes: set[int], messages: Seque
     return found
 
 
-def _at(call: RecordedCall) -> int:
+def _at(call: TranscriptCall) -> int:
     return call.at
 
 
@@ -366,7 +366,7 @@ def marks(text: str) -> Iterator[str]:
             yield piece
 
 
-def _writes(calls: Sequence[RecordedCall], uses: _Uses) -> set[int]:
+def _writes(calls: Sequence[TranscriptCall], uses: _Uses) -> set[int]:
     found: set[int] = set()
     for call in calls:
         effect = effect_of(call.tool, call.arguments)
@@ -375,10 +375,10 @@ def _writes(calls: Sequence[RecordedCall], uses: _Uses) -> set[int]:
     return found
 
 
-def _slice(calls: Sequence[RecordedCall], writes: set[int], uses: _Uses) -> list[RecordedCall]:
+def _slice(calls: Sequence[TranscriptCall], writes: set[int], uses: _Uses) -> list[TranscriptCall]:
     """Writes, and the look-ups that something kept or said later rests on."""
     answered = uses.answered_after(max((call.at for call in calls), default=-1))
-    needed: list[RecordedCall] = []
+    needed: list[TranscriptCall] = []
     for call in reversed(calls):
         if call.index in writes or call.result is None or not answered or uses.any(call, needed[-HORIZON:][::-1]):
             needed.append(call)
@@ -389,7 +389,7 @@ def _slice(calls: Sequence[RecordedCall], writes: set[int], uses: _Uses) -> list
 class _Uses:
     """Where the results of calls were used: in later calls' arguments, or in the agent's later words."""
 
-    def __init__(self, calls: Sequence[RecordedCall], messages: Sequence[Message]) -> None:
+    def __init__(self, calls: Sequence[TranscriptCall], messages: Sequence[Message]) -> None:
         self._arguments = {call.index: _words_of(call.arguments) for call in calls}
         said = [(at, message.text) for at, message in enumerate(messages) if message.role == "assistant"]
         self._said = [(at, normal(text)) for at, text in said if text.strip()]
@@ -398,7 +398,7 @@ class _Uses:
     def answered_after(self, at: int) -> bool:
         return bool(self._said) and self._said[-1][0] > at
 
-    def any(self, call: RecordedCall, among: Sequence[RecordedCall]) -> bool:
+    def any(self, call: TranscriptCall, among: Sequence[TranscriptCall]) -> bool:
         """Whether one of the next calls of `among` (in order), or what the agent says next, holds some of its result.
 
         Of the calls and the answers that follow it, the first `HORIZON` are looked at.
@@ -417,7 +417,7 @@ class _Uses:
             self._in_words[call.index] = self._told(call, result)
         return self._in_words[call.index]
 
-    def _told(self, call: RecordedCall, result: str) -> bool:
+    def _told(self, call: TranscriptCall, result: str) -> bool:
         telling = set(islice(marks(result), _MOST_MARKS))
         short = result if len(result) <= 200 else ""
         start = bisect_right(self._said, call.result_at, key=_place)
@@ -432,7 +432,7 @@ def _words_of(arguments: Json) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for text in texts if len(text) >= 3))
 
 
-def _by_persons(calls: Sequence[RecordedCall]) -> Iterator[Pitfall]:
+def _by_persons(calls: Sequence[TranscriptCall]) -> Iterator[Pitfall]:
     """What a person changed in a call before it ran, and what they refused."""
     for call in calls:
         person = Pitfall(
@@ -462,7 +462,7 @@ def _by_persons(calls: Sequence[RecordedCall]) -> Iterator[Pitfall]:
             yield replace(person, refused=True)
 
 
-def _pitfalls(calls: Sequence[RecordedCall]) -> tuple[tuple[Pitfall, ...], tuple[str, ...]]:
+def _pitfalls(calls: Sequence[TranscriptCall]) -> tuple[tuple[Pitfall, ...], tuple[str, ...]]:
     found: dict[tuple[str, ...], Pitfall] = {}
     abandoned: list[str] = []
     fixes = _next_successes(calls)
@@ -494,10 +494,10 @@ def _pitfalls(calls: Sequence[RecordedCall]) -> tuple[tuple[Pitfall, ...], tuple
     return tuple(found.values()), tuple(dict.fromkeys(abandoned))
 
 
-def _next_successes(calls: Sequence[RecordedCall]) -> list[RecordedCall | None]:
+def _next_successes(calls: Sequence[TranscriptCall]) -> list[TranscriptCall | None]:
     """For each call, the next one of its tool that worked."""
-    found: list[RecordedCall | None] = []
-    latest: dict[str, RecordedCall] = {}
+    found: list[TranscriptCall | None] = []
+    latest: dict[str, TranscriptCall] = {}
     for call in reversed(calls):
         found.append(latest.get(call.tool))
         if not call.is_error:

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acontext_plugins.transcript.user_turns import Reader, Turn
+from acontext_plugins.transcript.user_turns import Turn, TurnReader
 from acontext_store.types import Message, Part
 
 from .talk import Talk
 
 
 def said_after_a_restart(text: str) -> Turn:
-    reader = Reader()
+    reader = TurnReader()
     reader.user("Please restart the web container.")
     meta = {"id": "1", "name": "restart_container", "arguments": '{"name": "web"}'}
     reader.agent(Message(role="assistant", parts=(Part(type="tool-call", meta=meta),)))
@@ -93,7 +93,7 @@ def test_what_may_be_either_is_in_doubt(text: str) -> None:
 
 @given(st.lists(st.tuples(st.booleans(), st.text()), max_size=6))
 def test_any_talk_can_be_read(turns: list[tuple[bool, str]]) -> None:
-    reader = Reader()
+    reader = TurnReader()
     for is_user, text in turns:
         if is_user:
             assert reader.user(text) in ("request", "answer", "thanks", "correction", "confirmation", "doubt")

@@ -155,7 +155,7 @@ class ResumingContract(Playing):
             assert len(memory.queries) == 1, "skills are asked for once a run, however often it waits"
 
 
-class FateContract(Playing):
+class CallFateContract(Playing):
     """What became of calls: executed is not asked for."""
 
     @needs("fates")
@@ -350,7 +350,7 @@ class AdapterContract(
     OptionContract,
     StrictContract,
     ResumingContract,
-    FateContract,
+    CallFateContract,
     ContextContract,
     InjectingContract,
     RecordingContract,
