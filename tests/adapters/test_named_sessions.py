@@ -213,6 +213,7 @@ TURNS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(TURNS, st.sampled_from([None, "alone", "whole", "turn"]), st.booleans())
 def test_every_turn_is_kept_once(

@@ -295,6 +295,7 @@ _item = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(_item | st.builds(lambda text: {"role": "user", "content": text}, st.text(max_size=9)), max_size=4))
 def test_any_items_come_back_as_they_were(items: list[dict[str, Any]]) -> None:

@@ -305,6 +305,7 @@ def test_what_is_no_budget_is_refused(wrong: Any) -> None:
         budget_of({"budget": wrong}, Budget())
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(["budget", "x"]), st.recursive(st.floats() | st.text(), st.lists)))
 def test_whatever_stands_in_configs_is_a_budget_or_refused(configs: dict[str, Any]) -> None:
     try:

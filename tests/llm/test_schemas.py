@@ -108,6 +108,7 @@ ANY = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(["type", "properties", "$defs", "$ref", "anyOf", "required"]), ANY))
 def test_whatever_a_schema_is_it_is_made_strict_or_not(schema: dict[str, Any]) -> None:
     made = strict(schema)

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -124,6 +125,7 @@ async def only_what_is_proven(at: School, talk: Talk, payload: str) -> None:
         assert "InvalidAnswer" in (lane.last_error or "") or "no answer that can be taken" in (lane.last_error or "")
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 async def test_whatever_a_model_answers_nothing_unproven_is_stored(data: st.DataObject) -> None:

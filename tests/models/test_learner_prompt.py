@@ -133,6 +133,7 @@ def test_files_are_named_and_thoughts_are_not_shown() -> None:
     assert "secret thought" not in text
 
 
+@pytest.mark.slow
 @given(st.integers(1, 40), st.integers(0, 9000), st.integers(500, 20_000))
 def test_a_run_of_any_size_fits_its_budget_and_what_is_left_out_cannot_be_cited(
     count: int, length: int, budget: int

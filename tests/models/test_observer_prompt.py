@@ -74,7 +74,7 @@ def test_all_texts_are_cut_at_the_greatest_length_that_fits(lengths: list[int], 
         assert sum(min(length, limit + 1) for length in lengths) > budget - len(lengths)
 
 
-@pytest.mark.parametrize("length", [10, 10_000, 1_000_000])
+@pytest.mark.parametrize("length", [10, 10_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
 def test_a_whole_prompt_stays_within_its_budget(length: int) -> None:
     talk = Talk()
     for n in range(40):

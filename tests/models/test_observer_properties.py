@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -155,6 +156,7 @@ class Session:
             assert task.outcome.source == "report"
 
 
+@pytest.mark.slow
 @given(talks(), st.lists(st.tuples(likely | unlikely, st.integers(1, 6)), min_size=1, max_size=4))
 @settings(max_examples=250, deadline=None)
 def test_whatever_a_model_answers_the_tasks_hold_together(talk: Talk, answers: list[tuple[Any, int]]) -> None:

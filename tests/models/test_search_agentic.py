@@ -416,6 +416,7 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Librar
         yield library, furnish(library)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(turns=_TURNS, limit=st.integers(1, 4), iterations=st.integers(1, 6))
 def test_whatever_a_model_calls_the_result_can_be_relied_on(

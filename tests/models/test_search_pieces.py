@@ -41,6 +41,7 @@ _VECTOR = st.tuples(*[st.integers(-3, 3)] * 3)
 _CHANGE = st.dictionaries(st.sampled_from("abcdef"), st.lists(_VECTOR, max_size=4), max_size=4)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.lists(st.tuples(_CHANGE, st.sets(st.sampled_from("abcdef")), st.booleans())), _VECTOR, st.integers(-5, 5))
 def test_a_matrix_is_what_was_put_into_it(

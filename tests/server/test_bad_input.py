@@ -173,6 +173,7 @@ async def furnished(ann: httpx.AsyncClient) -> dict[str, str]:
     return await household(ann)
 
 
+@pytest.mark.slow
 async def test_no_body_and_no_query_is_answered_with_500(
     ann: httpx.AsyncClient, server: Server, furnished: dict[str, str]
 ) -> None:

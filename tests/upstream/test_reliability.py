@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from acontext_plugins import Acontext
 from acontext_plugins.engine.embedded import EmbeddedEngine
@@ -122,6 +123,7 @@ class Counting:
         return await RulesObserver().observe(observation)
 
 
+@pytest.mark.slow
 def test_w06_under_load_each_message_is_handled_once_and_none_is_left_out(embedded: EmbeddedEngine) -> None:
     mind = Counting()
     doing = Worker(

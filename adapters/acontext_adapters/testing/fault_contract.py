@@ -10,7 +10,7 @@ from typing import Any
 from .engine import real_engine
 from .faults import broken_step, full_disk, locked
 from .memory_clients import ForwardingClient, MemoryClient, UnopenedClient
-from .playing import Playing
+from .playing import Playing, slow
 from .script import FAILURE, SKILLS, TALK, TALK_LINES, HostTools, Turn, failing_talk
 
 #: Made anew for each playback: an exception that is raised again grows by all that it has been through.
@@ -47,6 +47,7 @@ _Expected = dict[tuple[str, bool], tuple[_Seen, _Seen]]
 class FaultContract(Playing):
     """Whatever goes wrong on our side, the host sees the run that it would have seen without us."""
 
+    @slow
     async def test_a_step_of_ours_that_raises_changes_nothing_for_the_host(self) -> None:
         assert self.steps, "say in `steps` which functions of the adapter are called while a run goes on"
         expected = await self._expected()

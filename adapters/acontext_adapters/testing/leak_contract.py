@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from acontext_plugins.runs import Run
@@ -13,21 +13,11 @@ from acontext_plugins.service import Recording
 
 from .leaks import alive, census
 from .memory_clients import MemoryClient
-from .playing import Playing
+from .playing import Playing, slow
 from .script import FAILURE, SKILLS, TALK, HostTools, Turn, Use, failing_talk
 
 #: Runs in a round of the leak test: a talk of two turns, called and streamed, one that fails, one that is cancelled.
 RUNS_A_ROUND = 6
-
-
-def slow(test: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
-    """Marks a test as slow, for `pytest -m "not slow"`."""
-    try:
-        import pytest
-    except ImportError:  # somebody else runs it
-        return test
-    marked: Callable[[Any], Awaitable[None]] = pytest.mark.slow(test)
-    return marked
 
 
 class _Forgetful(MemoryClient):

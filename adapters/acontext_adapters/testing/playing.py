@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from acontext_store.types import Message
@@ -14,6 +14,16 @@ from .capabilities import check_unsupported
 from .memory_clients import MemoryClient, lines_of
 from .script import CANCELLED_TALK, SKILL_WORDS, HostTools, Played, Turn
 from .wrapping import watched_learning
+
+
+def slow(test: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+    """Marks a test as slow, for `pytest -m "not slow"`."""
+    try:
+        import pytest
+    except ImportError:  # somebody else runs it
+        return test
+    marked: Callable[[Any], Awaitable[None]] = pytest.mark.slow(test)
+    return marked
 
 
 class Playing(abc.ABC):

@@ -20,6 +20,8 @@ from acontext_plugins.learning import learning
 from .host import SKILLS, Host, calls
 from .scenarios import SCENARIOS
 
+pytestmark = pytest.mark.slow  # every fault at every place; the contract's own tests of faults are not
+
 WAYS = {"plain runner": agents.Runner, "our runner": Runner}
 SOME = {
     "success",
