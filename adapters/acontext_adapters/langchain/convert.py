@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.messages import (
     AIMessage,
@@ -20,6 +20,8 @@ from acontext_adapters.shared.left_out import left_out
 from acontext_adapters.shared.resent_history import Item, item
 from acontext_plugins.transcript.user_turns import strip_injected
 from acontext_store.types import Json, Message, Part, PartType
+
+M = TypeVar("M", bound=BaseMessage)
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _MEDIA: dict[str, PartType] = {"image": "image", "audio": "audio", "video": "video", "file": "file"}
@@ -92,7 +94,7 @@ def items_of(messages: Iterable[BaseMessage]) -> list[Item]:
     return items
 
 
-def frozen(message: BaseMessage) -> BaseMessage:
+def frozen(message: M) -> M:
     """A copy that the host cannot change behind our back, as deep as words go."""
     copy = message.model_copy()
     fields = vars(copy)
@@ -127,8 +129,11 @@ def rough_size(message: BaseMessage) -> int:
 
 
 # -- the recorder's side
-def converted(message: BaseMessage, id: str) -> list[Message]:
-    """The message as ours; nothing where it cannot be (a line in the log says so), or where it has no words."""
+def converted(message: BaseMessage, id: str, id_if_taken: str | None = None) -> list[Message]:
+    """The message as ours; nothing where it cannot be (a line in the log says so), or where it has no words.
+
+    `id_if_taken` is its id where an earlier result has the other one.
+    """
     try:
         parts = _parts(message)
     except Exception as error:
@@ -139,7 +144,7 @@ def converted(message: BaseMessage, id: str) -> list[Message]:
     if isinstance(message, AIMessage):
         return [Message(id=id, role="assistant", parts=tuple(parts))]
     if isinstance(message, ToolMessage):
-        return [Message(id=id, role="tool", parts=tuple(parts))]
+        return [Message(id=id, role="tool", parts=tuple(parts), id_if_taken=id_if_taken)]
     if isinstance(message, SystemMessage):
         return []
     return [Message(id=id, role="user", parts=tuple(parts))]

@@ -20,13 +20,12 @@ from langgraph.types import Command
 
 from acontext_plugins.runs import Run, Runtime
 
-from .convert import messages_in
-from .handler import AsyncInterruptListener, AsyncTell, InterruptListener, Tell
+from .calls import Visit, call_in, is_create_agent, tools_of
+from .convert import by_user, messages_in
+from .handler import InterruptListener, Tell, ToolListener
 from .placement import append_to_turn, restored
-from .run_tracker import LangChainRunTracker, Scope, found, scope
+from .run_tracker import LangChainRunTracker, Scope, broken_call_in, found, scope
 from .subclass import Mark, learned, mark_of
-
-_AGENT = "langchain_create_agent"
 
 
 class LearnedGraph:
@@ -40,7 +39,7 @@ class LearnedGraph:
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
         around: Any = super()
-        play = _begin(self, input, config, options, asynchronous=False)
+        play = _begin(self, input, config, options)
         steps = around.stream(input, play.config if play is not None else config, **options)
         try:
             while True:
@@ -65,7 +64,7 @@ class LearnedGraph:
 
     async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         around: Any = super()
-        play = _begin(self, input, config, options, asynchronous=True)
+        play = _begin(self, input, config, options)
         steps = around.astream(input, play.config if play is not None else config, **options)
         try:
             while True:
@@ -112,9 +111,7 @@ class _Play:
             self.tracker.end(error)
 
 
-def _begin(
-    graph: Any, input: Any, config: RunnableConfig | None, options: Mapping[str, Any], *, asynchronous: bool
-) -> _Play | None:
+def _begin(graph: Any, input: Any, config: RunnableConfig | None, options: Mapping[str, Any]) -> _Play | None:
     """What the run needs; None where there is nothing to add: it is part of another one, or trouble is ours."""
     mark = mark_of(graph)
     if mark is None:
@@ -131,12 +128,14 @@ def _begin(
             goes_on=input is None or isinstance(input, Command),
             parent=around.tracker.run if around is not None else None,
             parent_call_id=around.call_id if around is not None else None,
+            command=input,
         )
+        tracker.told = is_agent(graph)
         handler: Any = None
-        if not is_agent(graph):
-            handler = AsyncTell(tracker) if asynchronous else Tell(tracker)
+        if not tracker.told:
+            handler = Tell(tracker, {name: tools for name, node in graph.nodes.items() if (tools := tools_of(node.bound))})
         elif _has_breakpoints(graph, options):
-            handler = AsyncInterruptListener(tracker) if asynchronous else InterruptListener(tracker)
+            handler = InterruptListener(tracker)
         return _Play(tracker, run, mark, with_handler(graph, config, handler) if handler is not None else config)
     return None
 
@@ -147,8 +146,11 @@ def _has_breakpoints(graph: Any, options: Mapping[str, Any]) -> bool:
     return any(options.get(name) or getattr(graph, f"{name}_nodes", None) for name in names)
 
 
-def with_handler(target: Any, config: RunnableConfig | None, handler: Any) -> RunnableConfig:
-    """The configuration with one more handler; those that would have been there are."""
+def with_handler(target: Any, config: RunnableConfig | None, handler: Any, *, inherit: bool = True) -> RunnableConfig:
+    """The configuration with one more handler; those that would have been there are.
+
+    `inherit=False`: it hears of what is run with this configuration, and of nothing inside of that.
+    """
     explicit: RunnableConfig = config or {}
     callbacks: Any = explicit.get("callbacks") or ensure_config().get("callbacks")
     own = (getattr(target, "config", None) or {}).get("callbacks")
@@ -158,7 +160,7 @@ def with_handler(target: Any, config: RunnableConfig | None, handler: Any) -> Ru
         callbacks = BaseCallbackManager(handlers=handlers, inheritable_handlers=list(handlers))
     if isinstance(callbacks, BaseCallbackManager):
         callbacks = callbacks.copy()
-        callbacks.add_handler(handler, inherit=True)
+        callbacks.add_handler(handler, inherit=inherit)
     else:
         callbacks = [*(callbacks or ()), handler]
     return {**explicit, "callbacks": callbacks}
@@ -175,17 +177,14 @@ def thread_of(target: Any, config: RunnableConfig | None) -> str | None:
 
 def is_agent(graph: Any) -> bool:
     """Whether `create_agent` made it."""
-    metadata = (graph.config or {}).get("metadata") or {}
-    return metadata.get("ls_integration") == _AGENT and "model" in graph.nodes
+    return is_create_agent((graph.config or {}).get("metadata")) and "model" in graph.nodes
 
 
 def tool_names(graph: Any) -> Collection[str] | None:
     """The tools that a graph's nodes can call; None where none of them says."""
     names: set[str] = set()
     for node in graph.nodes.values():
-        tools = getattr(node.bound, "tools_by_name", None)
-        if isinstance(tools, Mapping):
-            names.update(tools)
+        names.update(tools_of(node.bound) or ())
     return sorted(names) if names else None
 
 
@@ -204,20 +203,21 @@ def wrap_graph(graph: Any, runtime: Runtime) -> Any:
 
 
 def _node(name: str, node: Any, mark: Mark) -> Any:
-    kind = WrappedNode
+    kind: type[WrappedNode] = HookNode
     if name == START:
         return node
     if name == "model":
         kind = ModelNode
-    elif isinstance(getattr(node.bound, "tools_by_name", None), Mapping):
+    elif tools_of(node.bound) is not None:
         kind = ToolsNode
-    return node.copy({"bound": kind(node.bound, mark)})
+    return node.copy({"bound": kind(name, node.bound, mark)})
 
 
 class WrappedNode(Runnable[Any, Any]):
     """A node of an agent: when it waits for somebody, so does the run. What else is asked of it, it answers itself."""
 
-    def __init__(self, inner: Runnable[Any, Any], mark: Mark) -> None:
+    def __init__(self, node: str, inner: Runnable[Any, Any], mark: Mark) -> None:
+        self.node = node
         self.inner = inner
         self.mark = mark
         self.name = inner.get_name()
@@ -248,6 +248,18 @@ def _waits() -> None:
         around.tracker.interrupted = True
 
 
+class HookNode(WrappedNode):
+    """A node of an agent in which middleware speaks: it may answer calls itself, or change them."""
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
+        visit = _visit(self.node, input, config)
+        return _gave(visit, super().invoke(input, config, **options))
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
+        visit = _visit(self.node, input, config)
+        return _gave(visit, await super().ainvoke(input, config, **options))
+
+
 class ModelNode(WrappedNode):
     """The node of an agent that calls its model: what goes in is heard, what comes out is the answer."""
 
@@ -256,14 +268,24 @@ class ModelNode(WrappedNode):
         if step.asks:
             with step.tracker.runtime.guard("skills"):
                 step.text = step.tracker.skills(self.mark.runtime, step.messages, None)
-        return step.given_by(super().invoke(step.prompt(), config, **options))
+        try:
+            output = super().invoke(step.prompt(), config, **options)
+        except BaseException:
+            step.hear()
+            raise
+        return step.given_by(output)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
         step = _ModelStep(input, self.mark)
         if step.asks:
             with step.tracker.runtime.guard("skills"):
                 step.text = await step.tracker.askills(self.mark.runtime, step.messages, None)
-        return step.given_by(await super().ainvoke(step.prompt(), config, **options))
+        try:
+            output = await super().ainvoke(step.prompt(), config, **options)
+        except BaseException:
+            step.hear()
+            raise
+        return step.given_by(output)
 
 
 class _ModelStep:
@@ -274,6 +296,8 @@ class _ModelStep:
         self.messages: list[BaseMessage] = []
         self.text = ""
         self.asks = False
+        #: The agent answers a call of an earlier turn now, which stands before what the user says next.
+        self._repairs = False
         around = scope.get()
         self.around = around
         if around is None or around.call_id is not None:
@@ -281,13 +305,34 @@ class _ModelStep:
             return
         with self.tracker.runtime.guard("model step"):
             self.messages = messages_in(input)
-            self.tracker.heard(self.messages, turns=around.owner is mark)
+            self._turns = around.owner is mark
+            self._repairs = broken_call_in(self.messages)
             self.asks = True
+        if not self._repairs:
+            self.hear()
 
     @property
     def tracker(self) -> LangChainRunTracker:
         assert self.around is not None
         return self.around.tracker
+
+    def hear(self, output: Any = None) -> None:
+        """Tell what the model is asked; what the agent has added to that stands in the node's `output`."""
+        if not self.asks:
+            return
+        with self.tracker.runtime.guard("model step"):
+            given = messages_in(output)
+            known = {id(message) for message in self.messages}
+            answer = next(
+                (at for at, one in enumerate(given) if isinstance(one, AIMessage) and id(one) not in known), 0
+            )
+            asked = [
+                message
+                for message in given[:answer]
+                if isinstance(message, AIMessage | ToolMessage) or by_user(message)
+            ]
+            self.tracker.heard(asked or self.messages, turns=self._turns)
+        self._repairs = False
 
     def prompt(self) -> Any:
         """The input, with the skills in the user's newest turn."""
@@ -304,63 +349,79 @@ class _ModelStep:
         if self.text:
             with self.tracker.runtime.guard("restore"):
                 output = restored(output, self.text, self.messages)
+        if self._repairs:
+            self.hear(output)
         with self.tracker.runtime.guard("model answer"):
             before = {id(message) for message in self.messages}
             answers = [message for message in messages_in(output) if id(message) not in before]
             for message in answers:
                 if isinstance(message, AIMessage):
                     self.tracker.answered(message)
-                elif isinstance(message, ToolMessage):
-                    self.tracker.result(message)
+            self.tracker.gave(Visit("model", self.tracker.answers, by_model=True), answers)
             self.tracker.remember(self.messages, answers)
         return output
 
 
 class ToolsNode(WrappedNode):
-    """The node of an agent that calls its tools: what runs in there knows in which call it is."""
+    """The node of an agent that calls its tools: what runs in there knows in which call it is, and tells its start."""
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
-        placed = _in_tool(input)
+        step = _ToolStep(self, input, config)
         try:
-            output = super().invoke(input, config, **options)
+            output = super().invoke(input, step.config, **options)
         finally:
-            if placed is not None:
-                scope.reset(placed)
-        return _results(output)
+            step.leave()
+        return _gave(step.visit, output)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
-        placed = _in_tool(input)
+        step = _ToolStep(self, input, config)
         try:
-            output = await super().ainvoke(input, config, **options)
+            output = await super().ainvoke(input, step.config, **options)
         finally:
-            if placed is not None:
-                scope.reset(placed)
-        return _results(output)
+            step.leave()
+        return _gave(step.visit, output)
 
 
-def _in_tool(input: Any) -> Any:
+class _ToolStep:
+    """One run of the node that calls tools."""
+
+    def __init__(self, node: ToolsNode, input: Any, config: RunnableConfig | None) -> None:
+        self.config = config
+        self.visit: Visit | None = None
+        self._placed: Any = None
+        around = scope.get()
+        if around is None or around.call_id is not None:
+            return
+        tracker, call_id = around.tracker, ""
+        with tracker.runtime.guard("tool step"):
+            sent = call_in(input)
+            call_id = str((sent or {}).get("id") or "")
+            if tracker.told:
+                self.visit = _visit(node.node, input, config, sent=sent, calls_tools=True, tools=tools_of(node.inner))
+                self.config = with_handler(None, config, ToolListener(tracker, self.visit), inherit=False)
+        self._placed = scope.set(Scope(tracker, around.owner, call_id))
+
+    def leave(self) -> None:
+        if self._placed is not None:
+            scope.reset(self._placed)
+        if self.visit is not None:
+            self.visit.leave()
+
+
+def _visit(node: str, input: Any, config: RunnableConfig | None, **about: Any) -> Visit | None:
+    """This run of a node; None where it is no part of an agent's run that is told by its nodes."""
     around = scope.get()
-    if around is None or around.call_id is not None:
+    if around is None or around.call_id is not None or not around.tracker.told:
         return None
-    call_id = ""
-    with around.tracker.runtime.guard("tool step"):
-        call_id = _call_id(input)
-    return scope.set(Scope(around.tracker, around.owner, call_id))
+    with around.tracker.runtime.guard("node start"):
+        return around.tracker.visit(node, (config or {}).get("metadata"), input, **about)
+    return None
 
 
-def _call_id(input: Any) -> str:
-    """The call that the node was sent; "" where there are several."""
-    if isinstance(input, Mapping):
-        input = [input["tool_call"]] if "tool_call" in input else ()
-    calls = [one.get("id") for one in input if isinstance(one, Mapping)] if isinstance(input, list) else []
-    return calls[0] or "" if len(calls) == 1 else ""
-
-
-def _results(output: Any) -> Any:
+def _gave(visit: Visit | None, output: Any) -> Any:
+    """The node's output, which has been told."""
     around = scope.get()
-    if around is not None and around.call_id is None:
-        with around.tracker.runtime.guard("tool results"):
-            for message in messages_in(output):
-                if isinstance(message, ToolMessage):
-                    around.tracker.result(message)
+    if visit is not None and around is not None:
+        with around.tracker.runtime.guard("node end"):
+            around.tracker.gave(visit, messages_in(output))
     return output

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent
 from langgraph.types import Command
@@ -14,6 +15,7 @@ from langgraph.types import Command
 from acontext_plugins.learning import client_or_default
 from acontext_plugins.runs import HasConnection, RecordingClient, RunKind, RunOptions, Runtime
 
+from .calls import Visit, call_in, is_create_agent, is_node
 from .convert import messages_in
 from .run_tracker import LangChainRunTracker, Scope, scope
 
@@ -33,6 +35,10 @@ class _Span:
     root: UUID
     tracker: LangChainRunTracker | None
     call_id: str | None = None
+    #: The node of a graph that it is.
+    visit: Visit | None = None
+    #: It belongs to an agent all of whose calls come by here.
+    told: bool = False
 
 
 class AcontextCallbackHandler(GraphCallbackHandler):
@@ -41,6 +47,9 @@ class AcontextCallbackHandler(GraphCallbackHandler):
     It injects nothing. One handler serves any number of runs, at the same time as well. What goes on inside a tool
     is the tool's: only its result is recorded.
     """
+
+    #: In an event loop, too: what is not run inline there costs a thread each time.
+    run_inline = True
 
     def __init__(
         self,
@@ -58,6 +67,8 @@ class AcontextCallbackHandler(GraphCallbackHandler):
         self.runtime = runtime
         self._spans: dict[UUID, _Span] = {}
         self._roots: dict[UUID, _Root] = {}
+        #: The tools of nodes that call tools, by the nodes' names: of the outermost graph, where it is known.
+        self._tools: Mapping[str, Mapping[str, Any]] = {}
 
     # -- which run
     def acontext_scope(self, run_id: UUID | None) -> Scope | None:
@@ -76,16 +87,17 @@ class AcontextCallbackHandler(GraphCallbackHandler):
         metadata: Mapping[str, Any] | None,
         kind: RunKind = "agent",
         *,
+        command: object = None,
         goes_on: bool = False,
     ) -> _Span:
         parent = self._spans.get(parent_run_id) if parent_run_id is not None else None
         if parent is None:
-            tracker = self._watch(label, given, metadata, kind, goes_on=goes_on)
+            tracker = self._watch(label, given, metadata, kind, command, goes_on=goes_on)
             parent = _Span(run_id, tracker)
             self._roots[run_id] = (
                 _Root(tracker) if tracker is not None else _Root(LangChainRunTracker(self.runtime, label))
             )
-        span = _Span(parent.root, parent.tracker, parent.call_id)
+        span = _Span(parent.root, parent.tracker, parent.call_id, told=is_create_agent(metadata))
         self._place(run_id, span)
         return span
 
@@ -101,6 +113,7 @@ class AcontextCallbackHandler(GraphCallbackHandler):
         given: Sequence[BaseMessage],
         metadata: Mapping[str, Any] | None,
         kind: RunKind,
+        command: object,
         *,
         goes_on: bool,
     ) -> LangChainRunTracker | None:
@@ -116,6 +129,7 @@ class AcontextCallbackHandler(GraphCallbackHandler):
             goes_on=goes_on,
             parent=parent,
             parent_call_id=around.call_id if around is not None else None,
+            command=command,
         )
         return tracker
 
@@ -151,16 +165,36 @@ class AcontextCallbackHandler(GraphCallbackHandler):
         with self.runtime.guard("chain start"):
             label = str(kwargs.get("name") or "chain")
             goes_on = inputs is None or isinstance(inputs, Command)
-            given = messages_in(inputs) if not isinstance(inputs, Command) else ()
-            self._opened(run_id, parent_run_id, label, given, metadata, goes_on=goes_on)
+            given = messages_in(inputs) if parent_run_id not in self._spans and not isinstance(inputs, Command) else ()
+            span = self._opened(run_id, parent_run_id, label, given, metadata, command=inputs, goes_on=goes_on)
+            if span.tracker is not None and span.call_id is None and is_node(kwargs.get("name"), metadata):
+                self._place(run_id, replace(span, visit=self._visit(span, span.tracker, label, inputs, metadata or {})))
+
+    def _visit(
+        self, span: _Span, tracker: LangChainRunTracker, node: str, inputs: Any, metadata: Mapping[str, Any]
+    ) -> Visit:
+        outermost = "|" not in str(metadata.get("langgraph_checkpoint_ns") or "")
+        tools = self._tools.get(node) if outermost else None
+        calls_tools = tools is not None or (span.told and node == "tools")
+        sent = call_in(inputs) if calls_tools else None
+        visit = tracker.visit(
+            node, metadata, inputs, sent=sent, calls_tools=calls_tools, tools=tools, is_agents=span.told
+        )
+        visit.by_model = span.told and node == "model"
+        return visit
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> Any:
         with self.runtime.guard("chain end"):
-            self._closed(run_id)
+            span = self._closed(run_id)
+            if span is not None and span.visit is not None and span.tracker is not None:
+                span.visit.leave()
+                span.tracker.gave(span.visit, messages_in(outputs))
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Any:
         with self.runtime.guard("chain error"):
-            self._closed(run_id, error)
+            span = self._closed(run_id, error)
+            if span is not None and span.visit is not None:
+                span.visit.leave()
 
     def on_interrupt(self, event: GraphInterruptEvent) -> Any:
         with self.runtime.guard("interrupt"):
@@ -207,7 +241,8 @@ class AcontextCallbackHandler(GraphCallbackHandler):
         span = self._opened(run_id, parent_run_id, label, messages, metadata, "model")
         if span.tracker is None or span.call_id is not None:
             return
-        if "lc_source" in (metadata or {}):  # a middleware asks for itself (a summary, for instance)
+        node = (metadata or {}).get("langgraph_node")
+        if "lc_source" in (metadata or {}) or (span.told and node != "model"):  # a middleware asks for itself
             self._place(run_id, _Span(span.root, None))
             return
         span.tracker.heard(messages)
@@ -217,17 +252,17 @@ class AcontextCallbackHandler(GraphCallbackHandler):
             span = self._spans.get(run_id)
             try:
                 if span is not None and span.tracker is not None and span.call_id is None:
-                    self._answer(span.tracker, response)
+                    self._answer(span.tracker, response, span.told)
             finally:
                 self._closed(run_id)
 
-    def _answer(self, tracker: LangChainRunTracker, response: Any) -> None:
+    def _answer(self, tracker: LangChainRunTracker, response: Any, told: bool) -> None:
         for generations in response.generations:
             if not generations:
                 continue
             message = getattr(generations[0], "message", None)
             answer = message if isinstance(message, AIMessage) else AIMessage(content=generations[0].text)
-            tracker.answered(answer)
+            tracker.answered(answer, told=told)
             tracker.remember(tracker.prompt, [answer])
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Any:
@@ -243,13 +278,21 @@ class AcontextCallbackHandler(GraphCallbackHandler):
         run_id: UUID,
         parent_run_id: UUID | None = None,
         metadata: dict[str, Any] | None = None,
+        inputs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> Any:
         with self.runtime.guard("tool start"):
             parent = self._spans.get(parent_run_id) if parent_run_id is not None else None
-            if parent is not None:
-                call_id = parent.call_id if parent.call_id is not None else str(kwargs.get("tool_call_id") or "")
-                self._place(run_id, _Span(parent.root, parent.tracker, call_id))
+            if parent is None:
+                return
+            if parent.call_id is not None:
+                self._place(run_id, _Span(parent.root, parent.tracker, parent.call_id))
+                return
+            call_id = str(kwargs.get("tool_call_id") or "")
+            self._place(run_id, _Span(parent.root, parent.tracker, call_id, parent.visit))
+            if parent.tracker is not None:
+                arguments = inputs if inputs is not None else input_str
+                parent.tracker.tool_started(run_id, call_id, serialized["name"], arguments, parent.visit)
 
     def on_tool_end(self, output: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> Any:
         with self.runtime.guard("tool end"):
@@ -257,13 +300,17 @@ class AcontextCallbackHandler(GraphCallbackHandler):
             around = self._spans.get(parent_run_id) if parent_run_id is not None else None
             if span is None or span.tracker is None or around is None or around.call_id is not None:
                 return
+            call = span.tracker.tool_ended(run_id, output, span.visit)
             for message in messages_in(output):
                 if isinstance(message, ToolMessage):
-                    span.tracker.result(message)
+                    own = call is not None and message.tool_call_id == call.id
+                    span.tracker.result(message, call=call if own else None)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Any:
         with self.runtime.guard("tool error"):
-            self._closed(run_id)
+            span = self._closed(run_id)
+            if span is not None and span.tracker is not None:
+                span.tracker.tool_raised(run_id, error)
 
     def __len__(self) -> int:
         return len(self._spans)
@@ -275,10 +322,11 @@ class AcontextCallbackHandler(GraphCallbackHandler):
 class Tell(AcontextCallbackHandler):
     """Tells the watch of one run, whose beginning and end are seen by somebody else."""
 
-    def __init__(self, tracker: LangChainRunTracker) -> None:
+    def __init__(self, tracker: LangChainRunTracker, tools: Mapping[str, Mapping[str, Any]]) -> None:
         self.tracker = tracker
         tracker.tell = self
         self._setup(tracker.runtime)
+        self._tools = tools
 
     def _watch(
         self,
@@ -286,6 +334,7 @@ class Tell(AcontextCallbackHandler):
         given: Sequence[BaseMessage],
         metadata: Mapping[str, Any] | None,
         kind: RunKind,
+        command: object,
         *,
         goes_on: bool,
     ) -> LangChainRunTracker | None:
@@ -295,47 +344,6 @@ class Tell(AcontextCallbackHandler):
         pass
 
 
-class _Async(AcontextCallbackHandler):
-    """The same for runs in an event loop: what is not a coroutine there costs a thread each time."""
-
-    async def on_chain_start(self, *args: Any, **kwargs: Any) -> Any:
-        super().on_chain_start(*args, **kwargs)
-
-    async def on_chain_end(self, *args: Any, **kwargs: Any) -> Any:
-        super().on_chain_end(*args, **kwargs)
-
-    async def on_chain_error(self, *args: Any, **kwargs: Any) -> Any:
-        super().on_chain_error(*args, **kwargs)
-
-    async def on_interrupt(self, event: GraphInterruptEvent) -> Any:
-        super().on_interrupt(event)
-
-    async def on_chat_model_start(self, *args: Any, **kwargs: Any) -> Any:
-        super().on_chat_model_start(*args, **kwargs)
-
-    async def on_llm_start(self, *args: Any, **kwargs: Any) -> Any:
-        super().on_llm_start(*args, **kwargs)
-
-    async def on_llm_end(self, *args: Any, **kwargs: Any) -> Any:
-        super().on_llm_end(*args, **kwargs)
-
-    async def on_llm_error(self, *args: Any, **kwargs: Any) -> Any:
-        super().on_llm_error(*args, **kwargs)
-
-    async def on_tool_start(self, *args: Any, **kwargs: Any) -> Any:
-        super().on_tool_start(*args, **kwargs)
-
-    async def on_tool_end(self, *args: Any, **kwargs: Any) -> Any:
-        super().on_tool_end(*args, **kwargs)
-
-    async def on_tool_error(self, *args: Any, **kwargs: Any) -> Any:
-        super().on_tool_error(*args, **kwargs)
-
-
-class AsyncTell(_Async, Tell):
-    """Tells the watch of one run in an event loop."""
-
-
 class RunnableHandler(AcontextCallbackHandler):
     """The handler of a learned runnable."""
 
@@ -343,15 +351,12 @@ class RunnableHandler(AcontextCallbackHandler):
         self._setup(runtime)
 
 
-class AsyncRunnableHandler(_Async, RunnableHandler):
-    """The same, in an event loop."""
-
-
 class InterruptListener(GraphCallbackHandler):
     """Hears of interruptions, and of nothing else."""
 
     ignore_llm = ignore_chat_model = ignore_chain = ignore_agent = ignore_retriever = True
     ignore_retry = ignore_custom_event = True
+    run_inline = True
 
     def __init__(self, tracker: LangChainRunTracker) -> None:
         self.tracker = tracker
@@ -362,8 +367,29 @@ class InterruptListener(GraphCallbackHandler):
             self.tracker.interrupted = True
 
 
-class AsyncInterruptListener(InterruptListener):
-    """The same, in an event loop."""
+class ToolListener(BaseCallbackHandler):
+    """Hears of the tools that one run of an agent's node calls, and of nothing inside of them."""
 
-    async def on_interrupt(self, event: GraphInterruptEvent) -> Any:
-        super().on_interrupt(event)
+    ignore_llm = ignore_chat_model = ignore_chain = ignore_retriever = True
+    ignore_retry = ignore_custom_event = True
+    run_inline = True
+
+    def __init__(self, tracker: LangChainRunTracker, visit: Visit | None) -> None:
+        self.tracker = tracker
+        self.visit = visit
+
+    def on_tool_start(
+        self, serialized: Any, input_str: str, *, run_id: UUID, inputs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> Any:
+        with self.tracker.runtime.guard("tool start"):
+            call_id = str(kwargs.get("tool_call_id") or "")
+            arguments = inputs if inputs is not None else input_str
+            self.tracker.tool_started(run_id, call_id, serialized["name"], arguments, self.visit)
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> Any:
+        with self.tracker.runtime.guard("tool end"):
+            self.tracker.tool_ended(run_id, output, self.visit)
+
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Any:
+        with self.tracker.runtime.guard("tool error"):
+            self.tracker.tool_raised(run_id, error)

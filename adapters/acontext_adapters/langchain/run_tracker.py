@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config
@@ -22,9 +23,10 @@ from acontext_adapters.shared.resent_history import Conversations, Sent
 from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.runs import RecordingClient, Run, RunKind, Runtime, current_run, reason_of
 from acontext_plugins.service import Recall
-from acontext_store.types import new_id, stable_id
+from acontext_store.types import CallFate, new_id, stable_id
 
-from .convert import by_user, converted, frozen, items_of, rough_size, text_of
+from .calls import Answers, Call, CallLedger, FirstSteps, Visit, numbered
+from .convert import by_user, converted, frozen, items_of, messages_in, rough_size, text_of
 
 #: Conversations without a thread id, known by what is sent again.
 conversations = Conversations()
@@ -32,10 +34,11 @@ conversations = Conversations()
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A run that may go on, and the skills that it has been given: it is given the same then."""
+    """A run that may go on, its calls, and the skills that it has been given: it is given the same then."""
 
     run_id: str
     recall: Recall | None
+    calls: CallLedger
 
 
 _Unfinished = SharedCache[tuple[str, ...], Unfinished]
@@ -81,9 +84,13 @@ class LangChainRunTracker:
         self.started = False
         #: The framework says that it waits for somebody.
         self.interrupted = False
-        #: Calls of the model that have no result yet: name of the tool, and the answer that they stand in.
-        self.pending: dict[str, tuple[str, str]] = {}
-        self._answered: set[str] = set()
+        #: The calls of the model, and what becomes of them.
+        self.calls = CallLedger()
+        #: All that becomes of calls is seen: what nobody tells of one did not happen.
+        self.told = False
+        #: What somebody answered to the run that goes on.
+        self.answers = Answers()
+        self._first_steps = FirstSteps(goes_on=False)
         self._heard: set[str] = set()
         self._said: set[str] = set()
         self._count = 0
@@ -106,10 +113,12 @@ class LangChainRunTracker:
         goes_on: bool = False,
         parent: Run | None = None,
         parent_call_id: str | None = None,
+        command: object = None,
     ) -> Run:
         """Make the run. Records nothing.
 
         `messages` is what the host gives; without a `thread` the conversation that they continue is looked for.
+        `command` is what a graph is resumed with.
         """
         runtime = self.runtime
         self._thread = thread
@@ -117,7 +126,8 @@ class LangChainRunTracker:
         before = unfinished_of(runtime).pop(self._place, None) if thread else None
         run_id = None
         if goes_on and before is not None:
-            run_id, self._recall = before.run_id, before.recall
+            run_id, self._recall, self.calls = before.run_id, before.recall, before.calls
+        self.answers, self._first_steps = Answers(command), FirstSteps(goes_on)
         if key is None and parent is None and messages:
             key = self.follow(messages)
         self.run = runtime.start(
@@ -158,10 +168,10 @@ class LangChainRunTracker:
         asker = messages[place - 1].id or "" if place else ""
         turns = turns or not self.started
         first, self.started = not self.started, True
+        for result, occurrence in numbered(messages[place:]):
+            self._heard_result(result, occurrence, asker)
         for number, message in enumerate(messages[place:]):
-            if isinstance(message, ToolMessage):
-                self.result(message, asker)
-            elif turns and by_user(message):
+            if turns and by_user(message):
                 if message.id is None and not first:
                     continue
                 key = message.id or f"{self.id} {number}"
@@ -173,36 +183,113 @@ class LangChainRunTracker:
         """The run, made now where nobody could before."""
         return self.run if self.run is not None else self.begin(messages)
 
-    def answered(self, message: BaseMessage) -> None:
-        """The model has answered (or called tools)."""
+    def answered(self, message: BaseMessage, *, told: bool = False) -> None:
+        """The model has answered (or called tools). `told=True`: all that becomes of these calls is seen."""
         if not isinstance(message, AIMessage) or (message.id is not None and message.id in self._said):
             return
         self._count += 1
         if message.id is not None:
             self._said.add(message.id)
-        answer = message.id or ""
-        for call in [*message.tool_calls, *message.invalid_tool_calls]:
-            call_id = call.get("id")
-            if call_id:
-                self.pending[call_id] = call.get("name") or "", answer
-                self._answered.discard(call_id)  # some providers number their calls anew in every answer
-        self._record(message, self.begun(()).id, "answer", message.id or str(self._count))
+        run, told, copy = self.begun(()), told or self.told, frozen(message)
+        if message.tool_calls or message.invalid_tool_calls:
+            self.calls.asked(copy, message.id or "", told=told)
+        id = stable_id(run.session.key, run.id, "answer", message.id or str(self._count))
+        run.record(make=lambda: converted(copy, id), told=told, size=rough_size(message))
 
-    def result(self, message: ToolMessage, asker: str = "") -> None:
-        """A tool has given its result."""
-        call_id = message.tool_call_id
-        if call_id in self._answered:
+    def result(self, message: ToolMessage, asker: str = "", *, call: Call | None = None) -> None:
+        """A tool has given its result, or somebody has in its place. `call` is the one that it is for, where known."""
+        if call is None:
+            call = self.calls.of_result(message.tool_call_id, None, asker)
+        elif call.answered:
             return
-        self._answered.add(call_id)
-        name, asker = self.pending.pop(call_id, (message.name or "", asker))
-        if name and not message.name:
-            message = message.model_copy(update={"name": name})
-        self._record(message, "result", asker, call_id)
+        if call is not None:
+            self._record_result(message, call)
 
-    def _record(self, message: BaseMessage, *ids: str) -> None:
+    def _heard_result(self, message: ToolMessage, occurrence: int, asker: str) -> None:
+        call = self.calls.of_result(message.tool_call_id, occurrence, asker)
+        if call is None:
+            return
+        if call.told and call.status == "requested":  # no node of the graph has given it
+            call.becomes("answered", by="framework" if call.broken else "person", reason=text_of(message.content))
+        self._record_result(message, call)
+
+    def _record_result(self, message: ToolMessage, call: Call) -> None:
+        call.answered = True
+        if call.name and not message.name:
+            message = message.model_copy(update={"name": call.name})
+        number = (str(call.occurrence),) if call.occurrence else ()
+        # some providers number their calls anew in every answer: then the id of the answer tells them apart
+        again = ("result", call.answer, call.id, *number)
+        self._record(message, "result", call.id, *number, again=again, fates=call.news())
+
+    def _record(
+        self, message: BaseMessage, *ids: str, again: tuple[str, ...] = (), fates: Sequence[CallFate] = ()
+    ) -> None:
+        """Record a message under the id that these make; under that of `again` where an earlier one has that."""
         run = self.begun(())
         copy, key = frozen(message), run.session.key
-        run.record(make=lambda: converted(copy, stable_id(key, *ids)), size=rough_size(message))
+        id, if_taken = stable_id(key, *ids), stable_id(key, *again) if again else None
+        run.record(make=lambda: converted(copy, id, if_taken), fates=fates, size=rough_size(message))
+
+    # -- what becomes of calls
+    def visit(
+        self,
+        node: str,
+        metadata: Mapping[str, Any] | None,
+        given: Any,
+        *,
+        sent: Mapping[str, Any] | None = None,
+        calls_tools: bool = False,
+        tools: Mapping[str, Any] | None = None,
+        is_agents: bool = True,
+    ) -> Visit:
+        """A node of the graph is run, with what it is `given`; `sent` is the only call that it is to do."""
+        resumed = self._first_steps.hold(metadata)
+        if resumed:
+            state = given.get("state", given) if isinstance(given, Mapping) else given
+            self._know(messages_in(state))
+        call = self.calls.sent(sent, resumed=resumed) if sent is not None else None
+        return Visit(node, self.answers, resumed, calls_tools, tools, is_agents, call)
+
+    def _know(self, messages: Sequence[BaseMessage]) -> None:
+        """Learn the calls that were asked for before the run went on here, in another process perhaps."""
+        place = _behind_last_answer(messages)
+        asker = messages[place - 1] if place else None
+        if isinstance(asker, AIMessage) and asker.tool_calls:
+            self.calls.asked(frozen(asker), asker.id or "", from_before=True)
+
+    def gave(self, visit: Visit, given: Sequence[BaseMessage]) -> None:
+        """What the node gave: results of calls, or another message in place of the one that holds them."""
+        for result, occurrence in numbered(given):
+            call = visit.call if visit.call is not None and visit.call.id == result.tool_call_id else None
+            call = call or self.calls.pending(result.tool_call_id, occurrence)
+            if call is None:
+                if visit.calls_tools:
+                    self.result(result)
+            elif not call.answered and visit.settles(call, result):
+                self.result(result, call=call)
+        for message in given:
+            if isinstance(message, AIMessage) and message.tool_calls:
+                self.calls.changed(message, "person" if visit.by == "person" else "middleware")
+
+    def tool_started(self, run_id: UUID, call_id: str, name: str, arguments: Any, visit: Visit | None) -> None:
+        """A tool has started, with these arguments."""
+        self.calls.started(run_id, call_id, name, arguments, visit)
+
+    def tool_ended(self, run_id: UUID, output: Any, visit: Visit | None) -> Call | None:
+        """A tool has come to its end. Returns the call that it was run for."""
+        call = self.calls.ended(run_id, output, visit.tools if visit is not None else None)
+        self._tell_late(call)
+        return call
+
+    def tool_raised(self, run_id: UUID, error: BaseException) -> None:
+        """A tool has raised, or waits for somebody."""
+        self._tell_late(self.calls.raised(run_id, error))
+
+    def _tell_late(self, call: Call | None) -> None:
+        run = self.run
+        if call is not None and run is not None and run.ended is not None:  # a thread that nobody could stop
+            run.tell(*call.news())
 
     # -- skills
     def query(self, messages: Sequence[BaseMessage]) -> str:
@@ -245,6 +332,8 @@ class LangChainRunTracker:
         self.prompt, self.tell = (), None
         if run is None or run.ended is not None or not self.started:
             return
+        if fates := self.calls.at_the_end():
+            run.tell(*fates)
         if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | GeneratorExit):
             run.end("cancelled")
         elif isinstance(error, GraphBubbleUp) and not isinstance(error, ParentCommand):
@@ -253,13 +342,15 @@ class LangChainRunTracker:
             run.end("failed", reason_of(error))
         elif self.interrupted:
             run.end("interrupted", self._waiting())
+        elif why := self.calls.stopped:
+            run.end("failed", why)
         else:
             run.end("success")
         if run.ended != "success" and self._thread and run.parent is None:
-            unfinished_of(self.runtime)[self._place] = Unfinished(run.id, (self._recaller or run).recalled)
+            unfinished_of(self.runtime)[self._place] = Unfinished(run.id, (self._recaller or run).recalled, self.calls)
 
     def _waiting(self) -> str:
-        return ", ".join(sorted({name for name, _ in self.pending.values()}))
+        return ", ".join(sorted({call.name for call in self.calls.waiting}))
 
     def remember(self, messages: Sequence[BaseMessage], answers: Sequence[BaseMessage], *, calls: bool = False) -> None:
         """Leave what a history that is sent again is known by: the conversation up to these answers.
@@ -279,6 +370,16 @@ def _behind_last_answer(messages: Sequence[BaseMessage]) -> int:
         if isinstance(messages[place - 1], AIMessage):
             return place
     return 0
+
+
+def broken_call_in(messages: Sequence[BaseMessage]) -> bool:
+    """Whether the last answer of the model holds a call whose arguments are no JSON, and which has no result."""
+    place = _behind_last_answer(messages)
+    asker = messages[place - 1] if place else None
+    if not isinstance(asker, AIMessage) or not asker.invalid_tool_calls:
+        return False
+    answered = {message.tool_call_id for message in messages[place:] if isinstance(message, ToolMessage)}
+    return any(call.get("id") not in answered for call in asker.invalid_tool_calls)
 
 
 def found(config: Any = None) -> Scope | None:

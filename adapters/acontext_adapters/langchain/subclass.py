@@ -20,8 +20,8 @@ class Mark:
 
     runtime: Runtime
     original: Any
-    #: The callback handlers of a runnable that tells of its runs in no other way: for threads, for event loops.
-    handlers: tuple[Any, ...] = ()
+    #: The callback handler of a runnable that tells of its runs in no other way.
+    handler: Any = None
 
 
 def class_of(mixin: type, kind: type) -> type:

@@ -42,7 +42,7 @@ class ConversationTurn:
     def answered(self, messages: Sequence[BaseMessage], answers: Sequence[BaseMessage]) -> None:
         """The model has answered: the turn is over, unless it has called tools."""
         self.tracker.remember(messages, answers, calls=True)
-        if self.tracker.pending:
+        if self.tracker.calls.waiting:
             self.keep()
         else:
             self.drop()

@@ -15,7 +15,7 @@ from langgraph.pregel import Pregel
 from acontext_plugins.runs import Runtime
 
 from .graph import with_handler, wrap_graph
-from .handler import AcontextCallbackHandler, AsyncRunnableHandler, RunnableHandler
+from .handler import AcontextCallbackHandler, RunnableHandler
 from .model import wrap_model
 from .subclass import Mark, learned, mark_of
 
@@ -34,9 +34,7 @@ def wrap_runnable(target: Any, runtime: Runtime) -> Any:
         if known.runtime.same_as(runtime):
             return target
         return wrap_runnable(known.original, runtime)
-    return learned(
-        LearnedRunnable, inner, Mark(runtime, target, (RunnableHandler(runtime), AsyncRunnableHandler(runtime)))
-    )
+    return learned(LearnedRunnable, inner, Mark(runtime, target, RunnableHandler(runtime)))
 
 
 def _with_learned_models(target: Any, runtime: Runtime) -> Any:
@@ -64,7 +62,7 @@ class LearnedRunnable:
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
         around: Any = super()
-        return await around.ainvoke(input, _handled(self, config, asynchronous=True), **options)
+        return await around.ainvoke(input, _handled(self, config), **options)
 
     def batch(self, inputs: Any, config: Any = None, **options: Any) -> Any:
         around: Any = super()
@@ -72,7 +70,7 @@ class LearnedRunnable:
 
     async def abatch(self, inputs: Any, config: Any = None, **options: Any) -> Any:
         around: Any = super()
-        return await around.abatch(inputs, _all_handled(self, config, asynchronous=True), **options)
+        return await around.abatch(inputs, _all_handled(self, config), **options)
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
         around: Any = super()
@@ -80,7 +78,7 @@ class LearnedRunnable:
 
     async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         around: Any = super()
-        chunks = around.astream(input, _handled(self, config, asynchronous=True), **options)
+        chunks = around.astream(input, _handled(self, config), **options)
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
                 yield chunk
@@ -91,19 +89,19 @@ class LearnedRunnable:
 
     async def atransform(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         around: Any = super()
-        chunks = around.atransform(input, _handled(self, config, asynchronous=True), **options)
+        chunks = around.atransform(input, _handled(self, config), **options)
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
                 yield chunk
 
 
-def _all_handled(target: Any, config: Any, *, asynchronous: bool = False) -> Any:
+def _all_handled(target: Any, config: Any) -> Any:
     if isinstance(config, list):
-        return [_handled(target, one, asynchronous=asynchronous) for one in config]
-    return _handled(target, config, asynchronous=asynchronous)
+        return [_handled(target, one) for one in config]
+    return _handled(target, config)
 
 
-def _handled(target: Any, config: Any, *, asynchronous: bool = False) -> Any:
+def _handled(target: Any, config: Any) -> Any:
     mark = mark_of(target)
     if mark is None:
         return config
@@ -112,5 +110,5 @@ def _handled(target: Any, config: Any, *, asynchronous: bool = False) -> Any:
         there = callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", ())
         if any(isinstance(handler, AcontextCallbackHandler) for handler in there):
             return config  # part of a run that is recorded already
-        return with_handler(None, config, mark.handlers[asynchronous])
+        return with_handler(None, config, mark.handler)
     return config
