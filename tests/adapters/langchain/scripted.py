@@ -57,6 +57,9 @@ class ScriptedModel(BaseChatModel):
                 for n, c in enumerate(answer.tool_calls)
             ]
             yield self._chunk(AIMessageChunk(content="", tool_call_chunks=calls), run_manager)
+        for bad in answer.invalid_tool_calls:
+            raw = {"type": "tool_call_chunk", "name": bad["name"], "args": bad["args"], "id": bad["id"], "index": 0}
+            yield self._chunk(AIMessageChunk(content="", tool_call_chunks=[raw]), run_manager)
 
     def _chunk(self, message: AIMessageChunk, run_manager: Any) -> ChatGenerationChunk:
         chunk = ChatGenerationChunk(message=message)
@@ -65,7 +68,7 @@ class ScriptedModel(BaseChatModel):
         return chunk
 
 
-def call(name: str, call_id: str, **arguments: str) -> Any:
+def call(name: str, call_id: str, **arguments: Any) -> Any:
     return {"name": name, "args": arguments or {"city": "Oslo"}, "id": call_id, "type": "tool_call"}
 
 

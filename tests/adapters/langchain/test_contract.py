@@ -69,7 +69,9 @@ GRAPH: list[tuple[Any, str]] = [
 NODES: list[tuple[Any, str]] = [
     (graph, "append_to_turn"),
     (graph, "restored"),
-    (graph, "_call_id"),
+    (graph, "call_in"),
+    (graph, "_visit"),
+    (graph, "with_handler"),
     (placement, "_appended"),
     (placement, "_without"),
 ]
