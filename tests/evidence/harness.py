@@ -199,19 +199,17 @@ def _executed(session: RecordedSession) -> list[str]:
     """The calls that ran, as told (or assumed of a result), with what ran: as a `ToolLog` has it."""
     answered = {(part.meta or {}).get("tool_call_id") for m in session.messages for part in m.tool_results}
     found = []
-    for message in session.messages:
-        for part in message.tool_calls:
-            meta = part.meta or {}
-            fate = session.told.get(str(meta.get("id")))
-            if fate is None and (message.fates_told or meta.get("id") not in answered):
-                continue
-            if fate is not None and not fate.ran:
-                continue
-            name, arguments = meta.get("name"), meta.get("arguments")
-            if fate is not None and fate.name is not None:
-                name = fate.name
-            values = json.loads(arguments or "{}") if fate is None or fate.arguments is None else fate.arguments
-            found.append(f"{name} {json.dumps(values, sort_keys=True)}")
+    for message, part, fate in session.calls:
+        meta = part.meta or {}
+        if fate is None and (message.fates_told or meta.get("id") not in answered):
+            continue
+        if fate is not None and not fate.ran:
+            continue
+        name, arguments = meta.get("name"), meta.get("arguments")
+        if fate is not None and fate.name is not None:
+            name = fate.name
+        values = json.loads(arguments or "{}") if fate is None or fate.arguments is None else fate.arguments
+        found.append(f"{name} {json.dumps(values, sort_keys=True)}")
     return found
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -24,6 +25,37 @@ class RecordedSession:
     outcomes: list[Outcome] = field(default_factory=list)
     #: What was told last of each call, by its id.
     told: dict[str, CallFate] = field(default_factory=dict)
+    #: The same, by the id of the message that holds the call, the call's id and which of those with that id it is.
+    _fates: dict[tuple[str, str, int], CallFate] = field(default_factory=dict)
+
+    def keep(self, message: Message) -> None:
+        """Keep a message as a store would: each id once, an id that is taken where the turn is over as another."""
+        places = {known.id: place for place, known in enumerate(self.messages)}
+        if message.id in places:
+            behind = self.messages[places[message.id] + 1 :]
+            over = any((other.role == "assistant") != (message.role == "assistant") for other in behind)
+            if message.id_if_taken is None or message.id_if_taken in places or not over:
+                return
+            message = message.model_copy(update={"id": message.id_if_taken})
+        self.messages.append(message)
+
+    def tell(self, fate: CallFate) -> None:
+        """Keep the fate of the newest call with its id."""
+        holders = (one.id for one in reversed(self.messages) if fate.call_id in map(_id_of, one.tool_calls))
+        self._fates[next(holders, ""), fate.call_id, fate.occurrence] = fate
+        self.told[fate.call_id] = fate
+
+    @property
+    def calls(self) -> list[tuple[Message, Part, CallFate | None]]:
+        """Each call with the message that holds it, and its fate, where that is told."""
+        found = []
+        for message in self.messages:
+            counts: Counter[str] = Counter()
+            for part in message.tool_calls:
+                id = _id_of(part)
+                found.append((message, part, self._fates.get((message.id, id, counts[id]))))
+                counts[id] += 1
+        return found
 
     @property
     def outcome(self) -> Outcome | None:
@@ -36,11 +68,7 @@ class RecordedSession:
 
         Behind the asked arguments stand those that ran, where they are others. "assumed" = nobody tells it.
         """
-        return [
-            fate_line(part, self.told, told_at_all=message.fates_told)
-            for message in self.messages
-            for part in message.tool_calls
-        ]
+        return [fate_line(part, fate, told_at_all=message.fates_told) for message, part, fate in self.calls]
 
     @property
     def lines(self) -> list[str]:
@@ -64,11 +92,14 @@ def lines_of(message: Message) -> list[str]:
     return lines
 
 
-def fate_line(call: Part, told: Mapping[str, CallFate], *, told_at_all: bool) -> str:
+def _id_of(call: Part) -> str:
+    return str((call.meta or {}).get("id") or "")
+
+
+def fate_line(call: Part, fate: CallFate | None, *, told_at_all: bool) -> str:
     """What became of a call, in one line (see `RecordedSession.fates`)."""
     meta = call.meta or {}
     asked = f"{meta.get('name')} {meta.get('arguments')}"
-    fate = told.get(str(meta.get("id")))
     if fate is None:
         return f"{asked}: {'requested' if told_at_all else 'assumed'}"
     line = f"{asked}: {fate.status}"
@@ -149,10 +180,11 @@ class MemoryClient:
         found: dict[str, RecordedSession] = {}
         for recording in recordings:
             session = found.setdefault(recording.session.key, RecordedSession(recording.session))
-            known = {message.id for message in session.messages}
-            session.messages += [message for message in made(recording) if message.id not in known]
+            for message in made(recording):
+                session.keep(message)
             session.outcomes += recording.outcomes
-            session.told |= {fate.call_id: fate for fate in recording.fates}
+            for fate in recording.fates:
+                session.tell(fate)
         return found
 
     @property

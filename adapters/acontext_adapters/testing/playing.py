@@ -113,18 +113,16 @@ class Playing(abc.ABC):
 
         A call whose fate nobody tells is "assumed".
         """
-        session, found = memory.session, []
-        for message in session.messages:
-            for part in message.tool_calls:
-                meta = part.meta or {}
-                told = session.told.get(str(meta.get("id")))
-                arguments = json.loads(meta["arguments"])
-                name = meta.get("name")
-                status = "requested" if message.fates_told else "assumed"
-                if told is not None:
-                    status, name = told.status, told.name or name
-                    arguments = arguments if told.arguments is None else told.arguments
-                found.append(f"{name} {arguments.get('city')}: {status}")
+        found = []
+        for message, part, told in memory.session.calls:
+            meta = part.meta or {}
+            arguments = json.loads(meta["arguments"])
+            name = meta.get("name")
+            status = "requested" if message.fates_told else "assumed"
+            if told is not None:
+                status, name = told.status, told.name or name
+                arguments = arguments if told.arguments is None else told.arguments
+            found.append(f"{name} {arguments.get('city')}: {status}")
         return found
 
     def canonical(self, messages: Sequence[Message]) -> list[str]:
