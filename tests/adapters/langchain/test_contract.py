@@ -31,7 +31,7 @@ from acontext_adapters.langchain import (
     run_tracker,
 )
 from acontext_adapters.shared.resent_history import Conversations
-from acontext_adapters.testing import AdapterContract, HostTools, MemoryClient, Played, Turn
+from acontext_adapters.testing import AdapterContract, HostTools, MemoryClient, Played, Turn, Use
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
 
@@ -39,7 +39,7 @@ from .scripted import ScriptedModel, asks, call
 
 THREADS = itertools.count()
 SEES_NO_SYSTEM_PROMPT = "a graph's agent makes its system prompt inside of the node: skills stand in the user's turn"
-NEVER_WAITS = "without a checkpointer nothing can wait"
+NEVER_WAITS = dict.fromkeys(("resume", "refusal"), "without a checkpointer nothing can wait")
 #: What a handler takes, which injects nothing.
 RECORDING = ("space", "client", "session", "principal", "strict")
 SHARED: list[tuple[Any, str]] = [
@@ -123,6 +123,11 @@ def scripted(turns: Sequence[Turn]) -> ScriptedModel:
     return ScriptedModel(steps=script)
 
 
+def guarded(turn: Turn) -> list[Use]:
+    """The calls that a person is asked about."""
+    return [use for step in turn.steps if isinstance(step, tuple) for use in step if use.tool == "guarded"]
+
+
 def structured(tool: Any) -> StructuredTool:
     """A tool on the event loop: those in threads end in any order, which the host sees with us or without."""
 
@@ -160,7 +165,7 @@ def given(recorded: MemoryClient, options: dict[str, Any]) -> dict[str, Any]:
 class TestAgent(AdapterContract):
     """`learning(create_agent(...))`, and the whole history sent again each time."""
 
-    unsupported: ClassVar[Mapping[str, str]] = {"inject_as_system": SEES_NO_SYSTEM_PROMPT, "resume": NEVER_WAITS}
+    unsupported: ClassVar[Mapping[str, str]] = {"inject_as_system": SEES_NO_SYSTEM_PROMPT} | NEVER_WAITS
 
     steps: ClassVar[Sequence[tuple[Any, str]]] = [*SHARED, *GRAPH, *NODES, *RESENT]
     runs = 300
@@ -196,8 +201,9 @@ class TestAgent(AdapterContract):
         for turn in turns:
             state = await self.turn(agent, {"messages": self.sends(history, turn.says)}, config, played, streamed)
             while state.get("__interrupt__"):
-                approved = Command(resume={"decisions": [{"type": "approve"}]})
-                state = await self.turn(agent, approved, config, played, streamed)
+                decisions = [{"type": "reject" if use.refused else "approve"} for use in guarded(turn)]
+                answer = Command(resume={"decisions": decisions})
+                state = await self.turn(agent, answer, config, played, streamed)
             history = state["messages"]
             played.see([plain(message) for message in history])
         played.history = [message.model_dump(mode="json") for message in history]
@@ -259,8 +265,7 @@ class TestAgentWithMiddleware(TestAgent):
 
     unsupported: ClassVar[Mapping[str, str]] = {
         "bare_original": "the middleware is a part of it",
-        "resume": NEVER_WAITS,
-    }
+    } | NEVER_WAITS
 
     steps: ClassVar[Sequence[tuple[Any, str]]] = [*SHARED, *GRAPH]
 
@@ -273,7 +278,7 @@ class TestAgentWithMiddleware(TestAgent):
 class TestGraphWrittenByHand(TestAgent):
     """A learned chat model in a learned graph: one run, recorded once."""
 
-    unsupported: ClassVar[Mapping[str, str]] = {"resume": NEVER_WAITS}
+    unsupported: ClassVar[Mapping[str, str]] = NEVER_WAITS
 
     steps: ClassVar[Sequence[tuple[Any, str]]] = [
         *SHARED,
@@ -308,8 +313,7 @@ class TestHandlerAndMiddleware(TestAgent):
         "wrapping": "a middleware and a handler stand in the host's own agent",
         "bare_original": "a middleware and a handler stand in the host's own agent",
         "current_run_in_tools": "a callback handler is told of tools, and stands around none",
-        "resume": NEVER_WAITS,
-    }
+    } | NEVER_WAITS
     steps: ClassVar[Sequence[tuple[Any, str]]] = [
         *SHARED,
         *RESENT,
