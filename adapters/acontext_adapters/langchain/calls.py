@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -129,7 +130,8 @@ class Call:
         """Its fate, where that was not told before: recorded with what is recorded now."""
         if self.status == "requested" and not self.reason:
             return ()
-        now = (self.status, self.by, self.edited_by, self.ran_name, self.ran_arguments, self.reason)
+        edited_by = self.edited_by if self.status in ("executed", "failed", "unfinished") else ""
+        now = (self.status, self.by, edited_by, self.ran_name, self.ran_arguments, self.reason)
         if now == self._told:
             return ()
         self._told = now
@@ -139,7 +141,7 @@ class Call:
                 occurrence=self.occurrence,
                 status=self.status,
                 by=self.by,
-                edited_by=self.edited_by,
+                edited_by=edited_by,
                 name=self.ran_name,
                 arguments=self.ran_arguments,
                 reason=self.reason,
@@ -319,10 +321,13 @@ class CallLedger:
 
     def changed(self, message: AIMessage, by: str) -> None:
         """A node has put this in place of the message that holds the calls: who changed which of them."""
+        counts: Counter[str] = Counter()
         for asked in message.tool_calls:
-            for call in self._calls.get(asked.get("id") or "", ()):
+            id = asked.get("id") or ""
+            for call in self._calls.get(id, [])[counts[id] : counts[id] + 1]:
                 if call.answer == message.id and (asked["name"], asked["args"]) != (call.name, call.arguments):
                     call.edited_by = by
+            counts[id] += 1
 
     def of_result(self, call_id: str, occurrence: int | None, asker: str) -> Call | None:
         """The call that a result is for; None where it has one already."""
@@ -415,13 +420,11 @@ def _refuses_arguments(tool: Any, call: Call) -> bool:
 
 def numbered(messages: Iterable[BaseMessage]) -> Iterator[tuple[ToolMessage, int]]:
     """The results among messages, each with a number of its own among those of one call id."""
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     for message in messages:
-        if not isinstance(message, ToolMessage):
-            continue
-        number = counts.get(message.tool_call_id, 0)
-        counts[message.tool_call_id] = number + 1
-        yield message, number
+        if isinstance(message, ToolMessage):
+            yield message, counts[message.tool_call_id]
+            counts[message.tool_call_id] += 1
 
 
 def call_in(given: Any) -> Mapping[str, Any] | None:

@@ -133,7 +133,9 @@ def _begin(graph: Any, input: Any, config: RunnableConfig | None, options: Mappi
         tracker.told = is_agent(graph)
         handler: Any = None
         if not tracker.told:
-            handler = Tell(tracker, {name: tools for name, node in graph.nodes.items() if (tools := tools_of(node.bound))})
+            handler = Tell(
+                tracker, {name: tools for name, node in graph.nodes.items() if (tools := tools_of(node.bound))}
+            )
         elif _has_breakpoints(graph, options):
             handler = InterruptListener(tracker)
         return _Play(tracker, run, mark, with_handler(graph, config, handler) if handler is not None else config)

@@ -165,7 +165,7 @@ class LangChainRunTracker:
         self.begun(messages)
         self.prompt = messages
         place = _behind_last_answer(messages)
-        asker = messages[place - 1].id or "" if place else ""
+        asker = messages[place - 1] if place else None
         turns = turns or not self.started
         first, self.started = not self.started, True
         for result, occurrence in numbered(messages[place:]):
@@ -205,12 +205,15 @@ class LangChainRunTracker:
         if call is not None:
             self._record_result(message, call)
 
-    def _heard_result(self, message: ToolMessage, occurrence: int, asker: str) -> None:
-        call = self.calls.of_result(message.tool_call_id, occurrence, asker)
+    def _heard_result(self, message: ToolMessage, occurrence: int, asker: BaseMessage | None) -> None:
+        call = self.calls.of_result(message.tool_call_id, occurrence, asker.id or "" if asker is not None else "")
         if call is None:
             return
-        if call.told and call.status == "requested":  # no node of the graph has given it
-            call.becomes("answered", by="framework" if call.broken else "person", reason=text_of(message.content))
+        broken = asker.invalid_tool_calls if isinstance(asker, AIMessage) else ()
+        if any(one.get("id") == call.id for one in broken):
+            call.becomes("answered", by="framework", reason=text_of(message.content))
+        elif call.told and call.status == "requested":  # no node of the graph has given it
+            call.becomes("answered", by="person", reason=text_of(message.content))
         self._record_result(message, call)
 
     def _record_result(self, message: ToolMessage, call: Call) -> None:
@@ -269,7 +272,7 @@ class LangChainRunTracker:
             elif not call.answered and visit.settles(call, result):
                 self.result(result, call=call)
         for message in given:
-            if isinstance(message, AIMessage) and message.tool_calls:
+            if isinstance(message, AIMessage) and message.tool_calls and not visit.by_model:
                 self.calls.changed(message, "person" if visit.by == "person" else "middleware")
 
     def tool_started(self, run_id: UUID, call_id: str, name: str, arguments: Any, visit: Visit | None) -> None:
