@@ -370,12 +370,12 @@ class CallLedger:
     def stopped(self) -> str:
         """Why the run ended with calls that nobody did; "" where it did not."""
         calls = self._newest
+        if any(call.began for call in calls):
+            return ""
         broken = [call for call in calls if call.broken and not call.answered]
-        if broken and not any(call.began for call in calls):
+        if broken:
             return f"the arguments of the call of {broken[0].name or 'a tool'} are no JSON: {broken[0].broken}"
-        if calls and all(call.by == "limit" for call in calls):
-            return calls[0].reason
-        return ""
+        return next((call.reason for call in calls if call.by == "limit"), "")
 
 
 def _same(asked: Any, started_with: Any) -> bool:

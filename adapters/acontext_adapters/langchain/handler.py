@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -69,6 +69,8 @@ class AcontextCallbackHandler(GraphCallbackHandler):
         self._roots: dict[UUID, _Root] = {}
         #: The tools of nodes that call tools, by the nodes' names: of the outermost graph, where it is known.
         self._tools: Mapping[str, Mapping[str, Any]] = {}
+        #: The nodes of that graph which are agents: langgraph before 1.2 does not say so inside of them.
+        self._agents: Collection[str] = ()
 
     # -- which run
     def acontext_scope(self, run_id: UUID | None) -> Scope | None:
@@ -97,9 +99,13 @@ class AcontextCallbackHandler(GraphCallbackHandler):
             self._roots[run_id] = (
                 _Root(tracker) if tracker is not None else _Root(LangChainRunTracker(self.runtime, label))
             )
-        span = _Span(parent.root, parent.tracker, parent.call_id, told=is_create_agent(metadata))
+        span = _Span(parent.root, parent.tracker, parent.call_id, told=self._in_agent(metadata))
         self._place(run_id, span)
         return span
+
+    def _in_agent(self, metadata: Mapping[str, Any] | None) -> bool:
+        outermost = str((metadata or {}).get("langgraph_checkpoint_ns") or "").partition(":")[0]
+        return is_create_agent(metadata) or outermost in self._agents
 
     def _place(self, run_id: UUID, span: _Span) -> None:
         self._spans[run_id] = span
@@ -322,11 +328,14 @@ class AcontextCallbackHandler(GraphCallbackHandler):
 class Tell(AcontextCallbackHandler):
     """Tells the watch of one run, whose beginning and end are seen by somebody else."""
 
-    def __init__(self, tracker: LangChainRunTracker, tools: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self, tracker: LangChainRunTracker, tools: Mapping[str, Mapping[str, Any]], agents: Collection[str]
+    ) -> None:
         self.tracker = tracker
         tracker.tell = self
         self._setup(tracker.runtime)
         self._tools = tools
+        self._agents = agents
 
     def _watch(
         self,

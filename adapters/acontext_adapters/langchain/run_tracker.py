@@ -191,8 +191,7 @@ class LangChainRunTracker:
         if message.id is not None:
             self._said.add(message.id)
         run, told, copy = self.begun(()), told or self.told, frozen(message)
-        if message.tool_calls or message.invalid_tool_calls:
-            self.calls.asked(copy, message.id or "", told=told)
+        self.calls.asked(copy, message.id or "", told=told)
         id = stable_id(run.session.key, run.id, "answer", message.id or str(self._count))
         run.record(make=lambda: converted(copy, id), told=told, size=rough_size(message))
 
