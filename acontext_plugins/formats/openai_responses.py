@@ -249,7 +249,7 @@ def _result(item: Json) -> list[Part]:
     if isinstance(name, str):
         meta["name"] = name
     output = item.get("output", item.get("tools", item.get("result")))
-    if item.get("status") in ("failed", "incomplete"):
+    if how_it_failed(item) is not None:
         meta["is_error"] = True
     if output is None or isinstance(output, str):
         return [Part(type="tool-result", text=output or "", meta=meta)]
@@ -261,6 +261,21 @@ def _result(item: Json) -> list[Part]:
     if isinstance(output, dict) and output.get("type") == "computer_screenshot":
         return [Part(type="tool-result", text="", meta=meta), part_of(output, "item.output")]
     return [Part(type="tool-result", text=as_text(output), meta=meta)]
+
+
+def how_it_failed(item: Json) -> str | None:
+    """Why the result of a call is none of success, where its item says so: "exit code 2", "timeout", or its words."""
+    output = item.get("output")
+    ends = [one.get("outcome") for one in output if isinstance(one, dict)] if isinstance(output, list) else []
+    for end in ends:
+        kind, code = (end.get("type"), end.get("exit_code")) if isinstance(end, dict) else (end, None)
+        if kind == "timeout":
+            return "timeout"
+        if kind == "exit" and code:
+            return f"exit code {code}"
+    if item.get("status") in ("failed", "incomplete"):
+        return as_text(output) if output else str(item["status"])
+    return None
 
 
 def _thoughts(item: Json) -> str:

@@ -15,19 +15,19 @@ from contextvars import ContextVar
 from typing import Any
 
 from agents import Agent, Handoff, ItemHelpers, ModelResponse, RunContextWrapper
-from agents.tracing import get_current_span, get_current_trace
+from agents.tracing import get_current_trace
+from pydantic_core import to_json
 
 from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.runs import Run, Runtime, current_run, reason_of
 from acontext_store.forks import renewed_in_child
-from acontext_store.types import Message, Part, new_id, stable_id
+from acontext_store.types import CallFate, Message, Part, new_id, stable_id
 
 from ..shared.resent_history import Conversations, Item, Sent
-from .convert import field_of, frozen, input_messages, output_messages, result_message, rough_size
+from .calls import RAISED, AskedCall, CallLedger, is_own
+from .convert import as_dict, field_of, frozen, input_messages, output_messages, result_message, rough_size
 from .history import as_item, by_host, continued
 
-#: How the SDK's own error function begins: the only sign of a failed tool while tracing is off.
-_FAILED_TOOL = "An error occurred while running the tool"
 _INTERRUPTED = 1024
 
 
@@ -77,12 +77,9 @@ class AgentsRunTracker:
         self.finished = False
         #: An error handler gave the final output: why it had to.
         self.handled: str | None = None
-        #: Calls of the model that have no result yet: tool name by call id.
-        self.pending: dict[str, str] = {}
-        self.running: set[str] = set()
-        self._answered: set[str] = set()
-        #: By which response of the model, by call id.
-        self._asked: dict[str, int] = {}
+        self.calls = CallLedger()
+        #: The newest response asks for tools that are to be run.
+        self._asks = False
         self._responses = 0
         self._last_response: ModelResponse | None = None
         self._refused = False
@@ -115,7 +112,7 @@ class AgentsRunTracker:
                 None if named or self._sent.known else session_key
             )  # a conversation is called what its first run is
         self._new = [item for item in new if not by_host(item)]
-        self.trace_id = _trace_id()
+        self.trace_id = trace_id()
         self.run = self.runtime.start(
             label=self.agent.name,
             session_key=session_key,
@@ -156,82 +153,104 @@ class AgentsRunTracker:
         self._refused = False
         for item in items:
             self._added.append(as_item(item))
-            call_id, kind = field_of(item, "call_id"), str(field_of(item, "type"))
-            if call_id and not kind.endswith("_output"):
-                self.pending[call_id] = field_of(item, "name") or kind.removesuffix("_call")
-                self._answered.discard(call_id)  # some providers number their calls anew in every response
-                self._asked[call_id] = self._responses
-            elif kind == "message":
+            if str(field_of(item, "type")) == "message":
                 self._refused |= any(field_of(part, "type") == "refusal" for part in field_of(item, "content") or ())
+        before = len(self.calls.open)
+        fates = self.calls.asked(items, self._responses, self.agent)
+        self._asks = len(self.calls.open) > before
         name, number = self.id, str(self._responses)
         copies = frozen(items)
         self.run.record(
             make=lambda: output_messages(copies, name, "output", number),
+            fates=fates,
+            told=True,
             size=sum(rough_size(item) for item in items),
         )
 
-    def tool_started(self, call_id: str) -> None:
-        self.running.add(call_id)
+    def tool_started(self, context: Any, tool: Any) -> None:
+        """A tool begins."""
+        mine = weakref.ref(self)  # a span that somebody keeps does not keep the run
+
+        def note(call: AskedCall, noted: Any, error: BaseException | None) -> None:
+            tracker = mine()
+            if tracker is not None:
+                with tracker.runtime.guard("tool error"):
+                    tracker.tool_failed(call, tool, noted, error)
+
+        call = self.calls.begun(context, tool, note)
+        if call is not None and self.alone and self.run is not None:
+            self.run.tell(call.fate("unfinished"))  # nobody tells of a run that fails now
+
+    def tool_failed(self, call: AskedCall, tool: Any, noted: Any, error: BaseException | None) -> None:
+        """The SDK has noted an error in a tool's span."""
+        if error is None or "tool_name" not in (noted.get("data") or {}):
+            return  # the host's own note
+        call.error = error
+        if noted.get("message") == RAISED and self.run is not None:
+            self.run.tell(self.calls.of_run(call, tool))  # it may be the end of the run
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody says how the run ends: it is not traced, and not our Runner's."""
+        return self.call is None and not self.traced
 
     def tool_ended(self, context: Any, tool: Any, result: object) -> None:
         """A tool has given its result."""
-        call_id = getattr(context, "tool_call_id", None)
-        if call_id is None or call_id in self._answered:
-            return
-        self.running.discard(call_id)
         output: Any = result
-        if not isinstance(result, str):
+        if not isinstance(result, str) and is_own(context, tool):
             call = getattr(context, "tool_call", None)
             output = ItemHelpers.tool_call_output_item(call, result)["output"] if call is not None else str(result)
-        span = get_current_span()
-        error = span is not None and span.span_data.type == "function" and span.error is not None
-        if not error and isinstance(output, str):
-            error = output.startswith(_FAILED_TOOL)
-        self._answer(call_id, getattr(tool, "name", None), output, error=error)
+        found = self.calls.ended(context, tool, output)
+        if found is not None:
+            asked, fate = found
+            item = {"type": "function_call_output", "call_id": asked.id, "output": output}
+            self._answer(asked, item, fate)
 
-    def _answer(self, call_id: str, name: str | None, output: Any, *, error: bool) -> None:
+    def _answer(self, call: AskedCall, given: Any, fate: CallFate | None) -> None:
         if self.run is None:
             return
-        self.pending.pop(call_id, None)
-        self._answered.add(call_id)
-        item = {"type": "function_call_output", "call_id": call_id, "output": frozen([output])[0]}
+        (item,) = frozen([given])
         self._added.append(as_item(item))
-        ids = (self.id, "result", call_id, str(self._asked.get(call_id, 0)))
+        ids = (self.id, "result", call.id, str(call.turn))
+        error = fate is not None and call.is_error(fate)
         self.run.record(
-            make=lambda: [result_message(item, stable_id(*ids), name=name, error=error)],
+            make=lambda: [result_message(as_dict(item), stable_id(*ids), name=call.name, error=error)],
+            fates=() if fate is None else (fate,),
             size=rough_size(item),
         )
 
-    def results_in(self, items: Iterable[Any]) -> None:
+    def results_in(self, context: Any, items: Iterable[Any]) -> None:
         """Results that no hook told of (handoffs, rejected calls, shells ...) stand in the model's next input."""
-        if not self.pending:
-            return
-        for item in items:
-            call_id, kind = field_of(item, "call_id"), str(field_of(item, "type"))
-            if call_id in self.pending and kind.endswith("_output"):
-                name = self.pending[call_id]
-                plain = kind == "function_call_output"
-                # a function tool that never ran to its end, and yet there is an answer: rejected, or not found
-                error = plain and call_id not in self.running and name not in _handoff_names(self.agent)
-                self._answer(call_id, name, field_of(item, "output"), error=error)
+        for call, item, fate in self.calls.results(context, items, _handoff_names(self.agent)):
+            self._answer(call, item, fate)
+
+    def results_of(self, context: Any, made: Iterable[Any]) -> None:
+        """The same where no model is asked any more: `made` is what the run has made, as the SDK's own objects."""
+        self.results_in(context, [one.raw_item for one in made])
 
     def handed_off(self, source: Agent[Any], target: Agent[Any]) -> None:
         """The conversation goes to another agent. No tool ends then, so the call is answered here."""
         self.expected = target
         names = _handoff_names(source)
-        calls = [call_id for call_id, name in self.pending.items() if names.get(name, target.name) == target.name]
-        calls = [call_id for call_id in calls if self.pending[call_id] in names]
-        if calls:
-            text = json.dumps({"assistant": target.name})
-            self._answer(calls[0], self.pending[calls[0]], text, error=False)
+        to_target = {name for name, agent in names.items() if agent == target.name}
+        call, fates = self.calls.handed_off(to_target, names)
+        if call is not None and self.run is not None:
+            output = json.dumps({"assistant": target.name})
+            item = {"type": "function_call_output", "call_id": call.id, "output": output}
+            self._answer(call, item, fates[0])
+            if fates[1:]:
+                self.run.tell(*fates[1:])
 
-    def gave(self, output: object) -> None:
+    def gave(self, context: Any, agent: Agent[Any], output: object) -> None:
         """The final output is there."""
         self.finished = True
-        if self._refused and self.handled is None:
+        self.calls.decisions(context)
+        if self.handled is None and self._refused:
             self.handled = "ModelRefusalError: the model refused; an error handler gave the final output"
+        elif self.handled is None and self._asks and agent.tool_use_behavior == "run_llm_again":
+            self.handled = "MaxTurnsExceeded: an error handler gave the final output"  # the model would have gone on
         if self.handled is not None and self.run is not None:
-            text = output if isinstance(output, str) else str(output)
+            text = output if isinstance(output, str) else to_json(output, fallback=str).decode()
             self.run.record(
                 Message(
                     id=stable_id(self.id, "handler"),
@@ -255,6 +274,12 @@ class AgentsRunTracker:
         if run is None or run.ended is not None:
             return
         self.say()
+        data = getattr(error, "run_data", None)
+        if data is not None:
+            self.results_of(data.context_wrapper, data.new_items)
+        fates = self.calls.left(self.context() if self.context is not None else None, error)
+        if fates:
+            run.tell(*fates)
         if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | GeneratorExit):
             run.end("cancelled")
         elif error is not None:
@@ -263,8 +288,8 @@ class AgentsRunTracker:
             run.end("failed", self.handled or reason or "")
         elif self.finished:
             run.end("success")
-        elif interrupted or self.pending:
-            run.end("interrupted", ", ".join(sorted(set(self.pending.values()))))
+        elif interrupted or self.calls.open:
+            run.end("interrupted", self.calls.waiting)
         else:
             run.end("cancelled")
 
@@ -290,6 +315,8 @@ class RunRegistry:
         )
         self._by_usage: dict[int, list[AgentsRunTracker]] = {}
         self._interrupted: SharedCache[str, AgentsRunTracker] = SharedCache(_INTERRUPTED)
+        #: Runs that may wait for approval by the ids of their calls: where nobody says whether they do.
+        self._alone: weakref.WeakValueDictionary[str, AgentsRunTracker] = weakref.WeakValueDictionary()
         self._lock = renewed_in_child(self, "_lock", threading.RLock)
 
     # -- finding
@@ -329,19 +356,21 @@ class RunRegistry:
         if tracker.parent is not None and tracker.run is None and call_id is not None:
             tracker.parent_call_id = call_id
             tracker.parent = next(
-                (one for one in there if one is not tracker and call_id in one.pending), tracker.parent
+                (one for one in there if one is not tracker and call_id in one.calls), tracker.parent
             )
         self._by_context[context] = tracker
         return tracker
 
-    def working(self, context: RunContextWrapper[Any], agent: Agent[Any]) -> AgentsRunTracker | None:
+    def working(self, context: RunContextWrapper[Any], agent: Agent[Any], tool: Any) -> AgentsRunTracker | None:
         """A tool starts or ends."""
-        call_id = getattr(context, "tool_call_id", None)
+        call_id = getattr(context, "tool_call_id", None) if is_own(context, tool) else None
         there = self._by_usage.get(id(context.usage), [])
+        if call_id is None and (bound := self._by_context.get(context)) is not None:
+            return bound
         for tracker in reversed(there):
-            if call_id in tracker.pending or call_id in tracker.running:
+            if call_id in tracker.calls:
                 return tracker
-        waiting = self._interrupted.get(call_id) if call_id is not None else None
+        waiting = self._waiting(call_id) if call_id is not None else None
         if waiting is not None:
             self.resume(waiting, context.usage)
             return waiting
@@ -359,11 +388,27 @@ class RunRegistry:
             bound = tracker.context() if tracker.context is not None else None
             if bound is not None and bound.turn_input is context.turn_input:
                 return tracker
-        return next((tracker for tracker in reversed(there) if tracker.agent is agent), None)
+        ending = next((tracker for tracker in reversed(there) if tracker.agent is agent), None)
+        if ending is None or (ending.run is None and ending.call is None):
+            # a run went on that needed neither a model nor a tool any more: a person rejected what it was waiting for
+            before = self.interrupted_in(trace_id())
+            if before is not None and ending is not None:
+                return self.replace(ending, before, context)
+            if before is not None:
+                self.resume(before, context.usage)
+                before.expected, before.started = None, True
+                return before
+        return ending
 
     def interrupted(self, call_ids: Iterable[str]) -> AgentsRunTracker | None:
         """The run that waits for approval of one of these calls."""
-        return next((tracker for call_id in call_ids if (tracker := self._interrupted.get(call_id))), None)
+        return next((tracker for call_id in call_ids if (tracker := self._waiting(call_id))), None)
+
+    def _waiting(self, call_id: str) -> AgentsRunTracker | None:
+        waiting = self._interrupted.get(call_id)
+        if waiting is None and (alone := self._alone.get(call_id)) is not None and call_id in alone.calls:
+            waiting = alone
+        return waiting
 
     def interrupted_in(self, trace_id: str) -> AgentsRunTracker | None:
         """The run that waits for approval, by its trace: a run that goes on goes on in the same one."""
@@ -372,7 +417,15 @@ class RunRegistry:
         waiting = [tracker for tracker in self._interrupted.values() if tracker.trace_id == trace_id]
         return waiting[0] if waiting and all(tracker is waiting[0] for tracker in waiting) else None
 
-    def answered(self, response_id: str, session_key: str) -> None:
+    def responded(self, tracker: AgentsRunTracker, response_id: str | None) -> None:
+        """A run has been given a response."""
+        if tracker.alone:
+            for call_id in tracker.calls.open:
+                self._alone[call_id] = tracker
+        if response_id and tracker.run is not None:
+            self._belongs(response_id, tracker.run.session.key)
+
+    def _belongs(self, response_id: str, session_key: str) -> None:
         """A response belongs to a session; one that two sessions have (a fake id) belongs to none."""
         known = self.responses.get(response_id, session_key)
         self.responses[response_id] = session_key if known == session_key else ""
@@ -441,7 +494,7 @@ class RunRegistry:
             for call_id in [call_id for call_id, known in self._interrupted.items() if known is tracker]:
                 del self._interrupted[call_id]
             if tracker.run is not None and tracker.run.ended == "interrupted":
-                for call_id in tracker.pending:
+                for call_id in tracker.calls.open:
                     self._interrupted[call_id] = tracker
 
     def __len__(self) -> int:
@@ -461,7 +514,7 @@ def _text(content: Any) -> str:
     return "\n".join(text for part in content or () if isinstance(text := field_of(part, "text"), str))
 
 
-def _trace_id() -> str:
+def trace_id() -> str:
     trace = get_current_trace()
     return trace.trace_id if trace is not None and trace.trace_id != "no-op" else ""
 

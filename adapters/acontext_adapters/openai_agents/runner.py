@@ -77,6 +77,7 @@ class _RunCall(RunnerCall):
     def returned(self, result: RunResult) -> None:
         with self.tracker.runtime.guard("run end"):
             self.tracker.finished = not result.interruptions
+            self.tracker.results_of(result.context_wrapper, result.new_items)
             self.end(interrupted=bool(result.interruptions))
 
     def streams(self, result: RunResultStreaming) -> None:
@@ -92,6 +93,7 @@ class _RunCall(RunnerCall):
                     self.end(asyncio.CancelledError())
                     return
                 error = task.exception()
+                tracker.results_of(result.context_wrapper, result.new_items)
                 tripped = [guard for guard in result.input_guardrail_results if guard.output.tripwire_triggered]
                 reason = None
                 if error is None and tripped:

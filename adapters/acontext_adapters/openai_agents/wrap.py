@@ -44,7 +44,7 @@ class HookRecorder:
                 )
             witness.link(tracker)
             tracker.say()
-            tracker.results_in(items)
+            tracker.results_in(context, items)
 
     def _speaking(
         self, context: RunContextWrapper[Any], agent: Agent[Any], items: list[Any] | None = None
@@ -62,19 +62,18 @@ class HookRecorder:
         with self.runtime.guard("model end"):
             tracker = self._speaking(context, agent)
             tracker.responded(response)
-            if response.response_id and tracker.run is not None:
-                registry.answered(response.response_id, tracker.run.session.key)
+            registry.responded(tracker, response.response_id)
 
     def tool_started(self, context: RunContextWrapper[Any], agent: Agent[Any], tool: Tool) -> None:
         with self.runtime.guard("tool start"):
-            tracker = registry.working(context, agent)
+            tracker = registry.working(context, agent, tool)
             if tracker is not None:
                 witness.link(tracker)
-                tracker.tool_started(getattr(context, "tool_call_id", ""))
+                tracker.tool_started(context, tool)
 
     def tool_ended(self, context: RunContextWrapper[Any], agent: Agent[Any], tool: Tool, result: object) -> None:
         with self.runtime.guard("tool end"):
-            tracker = registry.working(context, agent)
+            tracker = registry.working(context, agent, tool)
             if tracker is not None:
                 tracker.tool_ended(context, tool, result)
 
@@ -89,10 +88,11 @@ class HookRecorder:
             tracker = registry.ending(context, agent)
             if tracker is None:
                 return
+            witness.link(tracker)
             error = witness.error_at(tracker)
             if error is not None and tracker.handled is None:
                 tracker.handled = f"{reason_of(error)}; an error handler gave the final output"
-            tracker.gave(output)
+            tracker.gave(context, agent, output)
             if not tracker.traced and tracker.call is None and not agent.output_guardrails:
                 registry.end(tracker)
 
