@@ -24,7 +24,8 @@ _INSIDE = ("function", "generation", "response")
 class _AgentSpan:
     __slots__ = ("handed_off", "span", "tracker")
 
-    def __init__(self, span: Span[Any], tracker: AgentsRunTracker | None) -> None:
+    def __init__(self, span: Span[Any] | None, tracker: AgentsRunTracker | None) -> None:
+        #: None where it began before anybody listened.
         self.span = span
         self.tracker = tracker
         #: The run goes on in another agent's span.
@@ -55,14 +56,21 @@ class SpanListener:
         if span is None or span.started_at is None:
             return
         if span.span_id not in self._owners:
-            # somebody has replaced the SDK's processors: be one of them again, for the runs to come
-            self.relay = None
-            self.attach()
-            return
-        owner = self._owners[span.span_id]
+            self._catch_up(span)
+        owner = self._owners.get(span.span_id)
         if owner is not None:
             owner.tracker = tracker
             tracker.traced = True
+
+    def _catch_up(self, span: Span[Any]) -> None:
+        """Somebody has replaced the SDK's processors: be one of them again, also for the run that goes on already."""
+        self.relay = None
+        self.attach()
+        kind = span.span_data.type
+        if kind == "agent":
+            self._owners[span.span_id] = _AgentSpan(span, None)
+        elif kind == "turn" and span.parent_id:  # the SDK has one of these around each of the agent's steps
+            self._owners[span.span_id] = self._owners[span.parent_id] = _AgentSpan(None, None)
 
     def handed_off(self, tracker: AgentsRunTracker) -> None:
         """Called in a hook: the agent span around it will end, and the run not."""
@@ -75,7 +83,10 @@ class SpanListener:
         """What the agent span of this run has noted by now."""
         span = get_current_span()
         owner = self._owners.get(span.span_id) if span is not None else None
-        return dict(owner.span.error) if owner is not None and owner.tracker is tracker and owner.span.error else None
+        if span is None or owner is None or owner.tracker is not tracker:
+            return None
+        agents_own = span if span.span_data.type == "agent" else owner.span
+        return dict(agents_own.error) if agents_own is not None and agents_own.error else None
 
     # -- what the SDK tells
     def on_trace_end(self, trace_id: str) -> None:
