@@ -257,16 +257,15 @@ class CallLedger:
             return call.fate("answered", by="framework", reason=words)
         return _of_item(call, item)
 
-    def handed_off(self, to_target: Collection[str], names: Collection[str]) -> tuple[AskedCall | None, list[CallFate]]:
-        """The call by which the conversation goes to another agent, and what became of the other handoffs."""
+    def handed_off(self, to_target: Collection[str], names: Collection[str]) -> list[tuple[AskedCall, CallFate]]:
+        """The conversation goes to another agent: the call that did it first, then the other handoffs of the answer."""
         calls = [call for call in self.open.values() if call.name in names]
-        taken = next((call for call in calls if call.name in to_target), calls[0] if calls else None)
-        if taken is None:
-            return None, []
-        self._settle(taken)
+        calls.sort(key=lambda call: call.name not in to_target)
         why = "the conversation had gone to another agent"
-        others = [call.fate("answered", by="framework", reason=why) for call in calls if call is not taken]
-        return taken, [taken.fate("executed"), *others]
+        for call in calls:
+            self._settle(call)
+        others = [(call, call.fate("answered", by="framework", reason=why)) for call in calls[1:]]
+        return [(call, call.fate("executed")) for call in calls[:1]] + others
 
     # -- ending
     def left(self, context: Any, error: BaseException | None) -> list[CallFate]:

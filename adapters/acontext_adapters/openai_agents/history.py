@@ -38,6 +38,11 @@ def as_item(one: Any) -> Item:
     return item("host")
 
 
+def said(text: str) -> Item:
+    """What the history knows words of the model by."""
+    return item("model", text)
+
+
 def _words(content: Any) -> str:
     if not isinstance(content, list):
         return str(content)
@@ -53,9 +58,9 @@ def continued(
 ) -> tuple[Sent, list[Any]]:
     """What is known of the conversation that `items` continue, and which of them are new.
 
-    What stands behind the model's last words is new in any case: a run that failed is a turn, and so is the next one.
+    What stands behind the last answer is new in any case: a run that failed is a turn, and so is the next one.
     """
     sent = conversations.sent(scope, session_key, [as_item(one) for one in items])
     behind = next((place for place in range(len(items), 0, -1) if by_model(items[place - 1])), 0)
-    new = {*sent.new, *range(behind, len(items))}
+    new = {*sent.new, *range(max(behind, sent.heard), len(items))}
     return sent, [one for place, one in enumerate(items) if place in new and not by_host(one)]

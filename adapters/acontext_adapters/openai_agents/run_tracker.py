@@ -26,9 +26,11 @@ from acontext_store.types import CallFate, Message, Part, new_id, stable_id
 from ..shared.resent_history import Conversations, Item, Sent
 from .calls import RAISED, AskedCall, CallLedger, is_own
 from .convert import as_dict, field_of, frozen, input_messages, output_messages, result_message, rough_size
-from .history import as_item, by_host, continued
+from .history import as_item, by_host, continued, said
 
 _INTERRUPTED = 1024
+#: What the SDK answers to all handoffs of a response but the first.
+_OTHER_HANDOFF = "Multiple handoffs detected, ignoring this one."
 
 
 class RunnerCall:
@@ -89,6 +91,9 @@ class AgentsRunTracker:
         self._sent: Sent | None = None
         #: What the run has added to it.
         self._added: list[Item] = []
+        #: Where that stands in a history that begins anew with a handoff: behind what the model was given last.
+        self._handed_off = False
+        self._given: Item | None = None
 
     # -- beginning
     def begin(
@@ -143,6 +148,12 @@ class AgentsRunTracker:
         return ""
 
     # -- what hooks tell
+    def given(self, context: Any, items: Sequence[Any]) -> None:
+        """The model is called with these items."""
+        self._given = as_item(items[-1]) if self._handed_off and items else None
+        self.say()
+        self.results_in(context, items)
+
     def responded(self, response: ModelResponse) -> None:
         """The model has answered (or called tools)."""
         if self.run is None or response is self._last_response:
@@ -233,13 +244,14 @@ class AgentsRunTracker:
         self.expected = target
         names = _handoff_names(source)
         to_target = {name for name, agent in names.items() if agent == target.name}
-        call, fates = self.calls.handed_off(to_target, names)
+        (call, fate), *others = self.calls.handed_off(to_target, names) or [(None, None)]
+        self._handed_off = True
         if call is not None and self.run is not None:
             output = json.dumps({"assistant": target.name})
             item = {"type": "function_call_output", "call_id": call.id, "output": output}
-            self._answer(call, item, fates[0])
-            if fates[1:]:
-                self.run.tell(*fates[1:])
+            self._answer(call, item, fate)
+            for other, fate in others:
+                self._answer(other, {**item, "call_id": other.id, "output": _OTHER_HANDOFF}, fate)
 
     def gave(self, context: Any, agent: Agent[Any], output: object) -> None:
         """The final output is there."""
@@ -251,6 +263,7 @@ class AgentsRunTracker:
             self.handled = "MaxTurnsExceeded: an error handler gave the final output"  # the model would have gone on
         if self.handled is not None and self.run is not None:
             text = output if isinstance(output, str) else to_json(output, fallback=str).decode()
+            self._added.append(said(str(output) if agent.output_type is None else text))
             self.run.record(
                 Message(
                     id=stable_id(self.id, "handler"),
@@ -296,7 +309,7 @@ class AgentsRunTracker:
     def remember(self, conversations: Conversations) -> None:
         """Leave what a history that is sent again is known by."""
         if self.run is not None and self.parent is None and self._sent is not None:
-            conversations.answered(self._scope, self._sent, self._added)
+            conversations.answered(self._scope, self._sent, self._added, behind=self._given)
 
 
 class RunRegistry:

@@ -43,8 +43,7 @@ class HookRecorder:
                     "acontext: inject_as='user' needs acontext_adapters.openai_agents.Runner; nothing is injected"
                 )
             witness.link(tracker)
-            tracker.say()
-            tracker.results_in(context, items)
+            tracker.given(context, items)
 
     def _speaking(
         self, context: RunContextWrapper[Any], agent: Agent[Any], items: list[Any] | None = None

@@ -20,7 +20,6 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from cachetools import FIFOCache, LRUCache
@@ -83,12 +82,14 @@ class Sent:
     unsure_answer: bool = False
     #: Positions of new items that the model has gone on from: another process may have recorded them.
     context: frozenset[int] = frozenset()
+    #: How many of the items, from the first on, an earlier answer stands behind: also one that had no words.
+    heard: int = 0
 
 
 class _SentHistory:
     """The keys of one conversation, in order, and which requests have been seen."""
 
-    __slots__ = ("asked", "keyed", "lone", "loose", "settled", "whole")
+    __slots__ = ("answered", "asked", "keyed", "lone", "loose", "settled", "whole")
 
     def __init__(self, keyed: bool) -> None:
         self.settled: list[bytes] = []
@@ -97,6 +98,8 @@ class _SentHistory:
         #: Nothing has been forgotten of its beginning.
         self.whole = True
         self.keyed = keyed
+        #: How many keys there were when a model last answered, in words or none.
+        self.answered = 0
         #: Requests, and whether an answer has come.
         self.asked: FIFOCache[bytes, bool] = FIFOCache(_REQUESTS)
         #: Requests without history that nobody has answered: what an answer follows on, and whether they have failed.
@@ -121,6 +124,13 @@ class _SentHistory:
         if len(self.settled) > most:
             del self.settled[: len(self.settled) - most // 2]
             self.whole = False
+
+    def heard(self, keys: Sequence[bytes]) -> int:
+        """How many of `keys` are all that there is, where that has been answered and `keys` go on from it; else 0."""
+        size = len(self)
+        if not self.whole or not self.answered == size < len(keys) or keys[: len(self.settled)] != self.settled:
+            return 0
+        return size if keys[len(self.settled) : size] == sorted(self.loose) else 0
 
     def ask(self, digest: bytes, answered: bool) -> None:
         self.asked[digest] = answered
@@ -169,13 +179,17 @@ class Conversations:
         order = _order(items)
         keys = [items[place].key for place in order]
         with self._lock:
-            found = session_key if session_key is not None or after is not None else self._find(scope, keys)
+            found, heard = session_key, 0
+            if session_key is None and after is None:
+                found, heard = self._find(scope, keys)
             name = scope, found if found is not None else new_id()
             ledger = self._ledgers.get(name)
             known = ledger is not None
             turn = _turn(items)
             before = _before(items, turn)
-            alone = after is None and not _last_model(keys)
+            if after is None and ledger is not None and ledger.keyed:
+                heard = ledger.heard(keys)
+            alone = after is None and not _last_model(keys) and not heard
             anchor = b""
             if after:
                 anchor = item("model", "response", after).key
@@ -228,10 +242,16 @@ class Conversations:
             unsure=frozenset(order[at] for at in fresh if at > behind) if unsure else frozenset(),
             unsure_answer=unsure,
             context=frozenset(context),
+            heard=max((place + 1 for place in order[:heard]), default=0),
         )
 
-    def answered(self, scope: str, sent: Sent, items: Sequence[Item]) -> tuple[str, ...]:
-        """What a model answered to that request. Returns the stable id of each item."""
+    def answered(
+        self, scope: str, sent: Sent, items: Sequence[Item], *, behind: Item | None = None
+    ) -> tuple[str, ...]:
+        """What a model answered to that request, in words or none. Returns the stable id of each item.
+
+        `behind`: what the last item may stand behind in the history that is sent next, where that is another one.
+        """
         order = _order(items)
         keys = [items[place].key for place in order]
         with self._lock:
@@ -244,11 +264,14 @@ class Conversations:
             ids = _ids(sent.session_key, keys, set(range(len(keys))), counts, anchor=sent.anchor)
             self._extend(name, ledger, keys)
             ledger.ask(sent.digest, True)
-            if keys and sent.whole and not ledger.keyed:
+            ledger.answered = len(ledger)
+            if sent.whole and not ledger.keyed:
                 self._remember(scope, _chained(sent.chain, keys), sent.session_key)
                 before = keys[-2] if len(keys) > 1 else sent.last
-                if before:
+                if before and keys and keys[-1][0] in _MODEL:
                     self._remember(scope, _tail(before, keys[-1]), sent.session_key)
+                if behind is not None and keys:
+                    self._remember(scope, _tail(behind.key, keys[-1]), sent.session_key)
         return _placed(ids, order, len(items))
 
     def unanswered(self, scope: str, sent: Sent) -> None:
@@ -259,22 +282,28 @@ class Conversations:
                 ledger.lone[sent.digest] = sent.anchor, True
 
     # -- finding
-    def _find(self, scope: str, keys: Sequence[bytes]) -> str | None:
-        """The session of a history without a name, by its beginning, else by what its window shows of an end."""
+    def _find(self, scope: str, keys: Sequence[bytes]) -> tuple[str | None, int]:
+        """The session of a history by its beginning, else by what its window shows of an end, and where that ends.
+
+        What was answered without words, or by a tool, ends with what a model has not said: such a beginning counts only
+        where the history goes on.
+        """
         if not self._ends:
-            return None
+            return None, 0
         chain = b""
-        found: str | None = None
-        for key in keys:
+        found: tuple[str | None, int] = None, 0
+        for at, key in enumerate(keys, 1):
             chain = _chained(chain, (key,))
-            if key[0] in _MODEL and (session_key := self._ends.get((scope, chain))) is not None:
-                found = session_key or None
-        if found is not None:
+            known = self._ends.get((scope, chain))
+            if known is not None and (at < len(keys) or key[0] in _MODEL):
+                found = (known, at) if known else (None, 0)
+        if found[0] is not None:
             return found
-        for before, key in reversed(list(pairwise(keys))):
-            if key[0] in _MODEL and (session_key := self._ends.get((scope, _tail(before, key)))):
-                return session_key
-        return None
+        for at in range(len(keys) - 1, 0, -1):
+            before, key = keys[at - 1], keys[at]
+            if key[0] in _MODEL and (known := self._ends.get((scope, _tail(before, key)))):
+                return known, at + 1
+        return None, 0
 
     def _remember(self, scope: str, print_: bytes, session_key: str) -> None:
         """The conversation with this fingerprint is that session's. Two sessions with the same one: nobody's."""
@@ -354,7 +383,7 @@ def _fresh(ledger: _SentHistory, keys: Sequence[bytes], digest: bytes) -> tuple[
         return _without(keys, end, ledger.loose), False
     if asked is False:
         return [], False  # sent again, for nobody has answered
-    start = max(same, models[-1] + 1)
+    start = max(same, models[-1] + 1 if models else 0)
     known = Counter(pair for pair in _pairs(ledger) if pair[1][0] == _RESULT)
     fresh = []
     for at, pair in list(enumerate(_pairs(keys)))[start:]:

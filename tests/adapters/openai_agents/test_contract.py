@@ -20,6 +20,7 @@ from .scripted import ScriptedModel, assistant_message, function_call
 #: What a run of this script calls, whichever runner there is.
 STEPS: list[tuple[Any, str]] = [
     (run_tracker.AgentsRunTracker, "begin"),
+    (run_tracker.AgentsRunTracker, "given"),
     (run_tracker.AgentsRunTracker, "say"),
     (run_tracker.AgentsRunTracker, "responded"),
     (run_tracker.AgentsRunTracker, "tool_started"),
