@@ -104,6 +104,8 @@ class CallLedger:
         #: Calls that have no result yet, by their id.
         self.open: dict[str, AskedCall] = {}
         self._answered: dict[str, AskedCall] = {}
+        #: Calls that another process has seen being asked for, as items: not recorded here yet.
+        self.from_elsewhere: list[Any] = []
 
     def __contains__(self, call_id: object) -> bool:
         return call_id in self.open
@@ -144,6 +146,16 @@ class CallLedger:
                 call.guarded = any(_guards(tool) for tool in _named(agent, call.name))
         return settled
 
+    def asked_elsewhere(self, context: Any, items: Iterable[Any]) -> None:
+        """Keep the calls among `items` that a person has decided about: another process has seen them before."""
+        for item in items:
+            call_id, kind = field_of(item, "call_id"), str(field_of(item, "type"))
+            if call_id and not kind.endswith("_output") and call_id not in self.open and call_id not in self._answered:
+                call = AskedCall(item, call_id, 0)
+                if any(_decision(context, name, call_id) is not None for name in call.names):
+                    self.open[call_id] = call
+                    self.from_elsewhere.append(item)
+
     # -- what hooks tell
     def begun(
         self, context: Any, tool: Any, note: Callable[[AskedCall, Any, BaseException | None], None]
@@ -158,20 +170,24 @@ class CallLedger:
             return None
         call.began = time.monotonic()
         span = get_current_span()
-        if span is not None and span.span_data.type == "function":
-            if own or str(getattr(tool, "name", "")).startswith(str(getattr(span.span_data, "name", "-"))):
-                call.heard = listen(span, lambda noted, error: note(call, noted, error))
+        inside = span is not None and span.span_data.type == "function"
+        if inside and (own or str(getattr(tool, "name", "")).startswith(str(getattr(span.span_data, "name", "-")))):
+            call.heard = listen(span, lambda noted, error: note(call, noted, error))
         return call
 
     def ended(self, context: Any, tool: Any, output: Any) -> tuple[AskedCall, CallFate | None] | None:
-        """A tool has given its result. None where the call has one already, or an item will tell of it."""
+        """A tool has given its result. None where that is known already.
+
+        Of a shell, a patch or a computer the item will tell more. No fate where an error would not have been heard of.
+        """
         if not is_own(context, tool):
             name = str(getattr(tool, "name", ""))
             mine = (call for call in self.open.values() if call.began is not None and not call.ended)
-            call = next((call for call in mine if name.startswith(call.name)), None)
-            if call is not None:
-                call.ended = True
-            return None
+            found = next((call for call in mine if name.startswith(call.name)), None)
+            if found is None:
+                return None
+            found.ended = True
+            return found, self.of_run(found, tool)
         call = self._own(context)
         if call.id in self._answered:
             return None
@@ -185,6 +201,7 @@ class CallLedger:
         call = self.open.get(call_id) or self._answered.get(call_id)
         if call is None:  # another process has seen it being asked for
             call = self.open[call_id] = AskedCall(context.tool_call, call_id, 0)
+            self.from_elsewhere.append(context.tool_call)
         return call
 
     def _next(self, context: Any, tool: Any) -> AskedCall | None:
@@ -197,11 +214,9 @@ class CallLedger:
 
     def decisions(self, context: Any) -> None:
         """Keep what a person has decided about the calls that have no result yet."""
-        if not isinstance(context, RunContextWrapper):
-            return
         for call in self.open.values():
             for name in call.names:
-                decision = context.is_tool_approved(name, call.id)
+                decision = _decision(context, name, call.id)
                 call.approved = call.approved or decision is True
                 if decision is False:
                     call.refusal = context.get_rejection_message(name, call.id) or ""
@@ -278,7 +293,7 @@ class CallLedger:
             if call.error is not None:
                 continue  # told when it was noted
             if call.ended:
-                fates.append(call.fate("executed"))
+                fates.append(self.of_run(call, None))
             elif call.began is not None:
                 fates.append(call.fate("unfinished", reason=reason_of(error) if error is not None else ""))
             elif call.refusal is not None:
@@ -310,6 +325,11 @@ def listen(span: Any, note: Callable[[Any, BaseException | None], None]) -> bool
     except TypeError:
         return False
     return True
+
+
+def _decision(context: Any, name: str, call_id: str) -> bool | None:
+    """Whether a person has approved the call or rejected it; None = nobody has said."""
+    return context.is_tool_approved(name, call_id) if isinstance(context, RunContextWrapper) else None
 
 
 def is_own(context: Any, tool: Any) -> bool:
@@ -348,7 +368,7 @@ def _hosted(item: Any) -> list[CallFate]:
     if not call_id:
         return []
     call = AskedCall(item, call_id, 0)
-    error, status = field_of(item, "error"), field_of(item, "status")
+    error, status = as_dict(item).get("error"), field_of(item, "status")
     if error or status in _ENDED_BADLY:
         return [call.fate("failed", reason=_text(error))]
     return [call.fate("unfinished" if status in _GOES_ON else "executed")]

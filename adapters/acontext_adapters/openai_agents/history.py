@@ -43,6 +43,16 @@ def said(text: str) -> Item:
     return item("model", text)
 
 
+def goes_on(turn_input: Sequence[Any], items: Sequence[Any]) -> bool:
+    """Whether `items` are what a run was given and, behind it, what that run has made already."""
+    made = items[len(turn_input) :]
+    return bool(made) and list(items[: len(turn_input)]) == list(turn_input) and not any(map(_by_user, made))
+
+
+def _by_user(one: Any) -> bool:
+    return field_of(one, "role") not in (None, "assistant")
+
+
 def _words(content: Any) -> str:
     if not isinstance(content, list):
         return str(content)

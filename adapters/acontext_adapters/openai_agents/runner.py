@@ -14,7 +14,8 @@ from agents import Agent, ItemHelpers, RunConfig, RunResult, RunResultStreaming,
 from agents.run_config import CallModelData, ModelInputData
 from typing_extensions import Unpack
 
-from .run_tracker import AgentsRunTracker, RunnerCall, current_call, registry
+from .run_registry import registry
+from .run_tracker import AgentsRunTracker, RunnerCall, current_call
 from .wrap import runtime_of
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def _prepare(agent: Agent[Any], input: Input, options: Any) -> _RunCall:
         tracker = AgentsRunTracker(runtime, agent, items)
         key, chained = _session_key(options)
         tracker.begin(registry.conversations, session_key=key, new=items if chained else None)
-        tracker.said = isinstance(input, RunState)  # another process has recorded the user's turn
+        tracker.said = tracker.from_elsewhere = isinstance(input, RunState)
         tracker.expected = agent
     call = _RunCall(agent, tracker)
     call.unknown = isinstance(input, RunState) and not tracker.started

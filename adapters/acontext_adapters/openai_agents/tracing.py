@@ -15,7 +15,8 @@ from agents.tracing import get_current_span
 
 from acontext_plugins.runs import Run
 
-from .run_tracker import AgentsRunTracker, RunRegistry
+from .run_registry import RunRegistry
+from .run_tracker import AgentsRunTracker
 
 #: Spans around tools and calls of the model: code in there (a wrapped client, too) is part of the run.
 _INSIDE = ("function", "generation", "response")

@@ -13,7 +13,9 @@ from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.learning import client_or_default
 from acontext_plugins.runs import HasConnection, RecordingClient, RunOptions, Runtime
 
-from .run_tracker import AgentsRunTracker, registry
+from .history import goes_on
+from .run_registry import registry
+from .run_tracker import AgentsRunTracker
 from .tracing import SpanListener, reason_of
 
 log = logging.getLogger("acontext")
@@ -54,6 +56,8 @@ class HookRecorder:
             before = registry.interrupted(item["call_id"] for item in made if item.get("call_id"))
             if before is not None and before is not tracker:
                 tracker = registry.replace(tracker, before, context)
+            elif before is None and goes_on(tracker.turn_input, items):
+                registry.from_elsewhere(tracker)
         tracker.begin(registry.conversations)
         return tracker
 
@@ -65,14 +69,14 @@ class HookRecorder:
 
     def tool_started(self, context: RunContextWrapper[Any], agent: Agent[Any], tool: Tool) -> None:
         with self.runtime.guard("tool start"):
-            tracker = registry.working(context, agent, tool)
+            tracker = registry.working(context, agent, tool, self.runtime)
             if tracker is not None:
                 witness.link(tracker)
                 tracker.tool_started(context, tool)
 
     def tool_ended(self, context: RunContextWrapper[Any], agent: Agent[Any], tool: Tool, result: object) -> None:
         with self.runtime.guard("tool end"):
-            tracker = registry.working(context, agent, tool)
+            tracker = registry.working(context, agent, tool, self.runtime)
             if tracker is not None:
                 tracker.tool_ended(context, tool, result)
 

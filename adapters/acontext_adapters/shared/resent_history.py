@@ -245,9 +245,7 @@ class Conversations:
             heard=max((place + 1 for place in order[:heard]), default=0),
         )
 
-    def answered(
-        self, scope: str, sent: Sent, items: Sequence[Item], *, behind: Item | None = None
-    ) -> tuple[str, ...]:
+    def answered(self, scope: str, sent: Sent, items: Sequence[Item], *, behind: Item | None = None) -> tuple[str, ...]:
         """What a model answered to that request, in words or none. Returns the stable id of each item.
 
         `behind`: what the last item may stand behind in the history that is sent next, where that is another one.

@@ -10,7 +10,7 @@ import agents
 import pytest
 from agents import Agent, RunConfig, function_tool
 
-from acontext_adapters.openai_agents import Runner, convert, history, run_tracker, runner, tracing
+from acontext_adapters.openai_agents import Runner, convert, history, run_registry, run_tracker, runner, tracing
 from acontext_adapters.testing import AdapterContract, HostTools, MemoryClient, Played, Turn
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
@@ -30,13 +30,13 @@ STEPS: list[tuple[Any, str]] = [
     (run_tracker.AgentsRunTracker, "skills"),
     (run_tracker.AgentsRunTracker, "end"),
     (run_tracker.AgentsRunTracker, "remember"),
-    (run_tracker.RunRegistry, "started"),
-    (run_tracker.RunRegistry, "speaking"),
-    (run_tracker.RunRegistry, "working"),
-    (run_tracker.RunRegistry, "ending"),
-    (run_tracker.RunRegistry, "end"),
-    (run_tracker.RunRegistry, "_place"),
-    (run_tracker.RunRegistry, "_remove"),
+    (run_registry.RunRegistry, "started"),
+    (run_registry.RunRegistry, "speaking"),
+    (run_registry.RunRegistry, "working"),
+    (run_registry.RunRegistry, "ending"),
+    (run_registry.RunRegistry, "end"),
+    (run_registry.RunRegistry, "_place"),
+    (run_registry.RunRegistry, "_remove"),
     (run_tracker, "continued"),
     (history.Conversations, "sent"),
     (history.Conversations, "answered"),
@@ -65,7 +65,7 @@ IN_USERS_TURN: list[tuple[Any, str]] = [*OURS, (runner, "_with_filter"), (runner
 @pytest.fixture(autouse=True)
 def _two_conversations(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is known of conversations is bounded; so low that the leak test sees the bound."""
-    monkeypatch.setattr(run_tracker.registry, "conversations", history.Conversations(sessions=2))
+    monkeypatch.setattr(run_registry.registry, "conversations", history.Conversations(sessions=2))
 
 
 class TestPlainRunner(AdapterContract):

@@ -12,7 +12,7 @@ from typing import Any
 import agents
 import pytest
 
-from acontext_adapters.openai_agents import Runner, convert, history, run_tracker, runner, tracing, wrap
+from acontext_adapters.openai_agents import Runner, convert, history, run_registry, run_tracker, runner, tracing, wrap
 from acontext_adapters.testing import MemoryClient, alive, broken_step, clients_in_trouble
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
@@ -53,16 +53,16 @@ STEPS = [
     (run_tracker.AgentsRunTracker, "skills"),
     (run_tracker.AgentsRunTracker, "end"),
     (run_tracker.AgentsRunTracker, "remember"),
-    (run_tracker.RunRegistry, "started"),
-    (run_tracker.RunRegistry, "speaking"),
-    (run_tracker.RunRegistry, "working"),
-    (run_tracker.RunRegistry, "ending"),
-    (run_tracker.RunRegistry, "interrupted"),
-    (run_tracker.RunRegistry, "interrupted_in"),
-    (run_tracker.RunRegistry, "resume"),
-    (run_tracker.RunRegistry, "end"),
-    (run_tracker.RunRegistry, "_place"),
-    (run_tracker.RunRegistry, "_remove"),
+    (run_registry.RunRegistry, "started"),
+    (run_registry.RunRegistry, "speaking"),
+    (run_registry.RunRegistry, "working"),
+    (run_registry.RunRegistry, "ending"),
+    (run_registry.RunRegistry, "interrupted"),
+    (run_registry.RunRegistry, "interrupted_in"),
+    (run_registry.RunRegistry, "resume"),
+    (run_registry.RunRegistry, "end"),
+    (run_registry.RunRegistry, "_place"),
+    (run_registry.RunRegistry, "_remove"),
     (tracing.SpanListener, "link"),
     (tracing.SpanListener, "handed_off"),
     (tracing.SpanListener, "error_at"),
@@ -197,8 +197,8 @@ async def test_two_hundred_runs_leave_nothing_behind(way: str) -> None:
     def kept() -> tuple[int, ...]:
         witness = wrap.witness
         return (
-            len(run_tracker.registry),
-            len(run_tracker.registry._by_usage),
+            len(run_registry.registry),
+            len(run_registry.registry._by_usage),
             *map(len, (witness._owners, witness._tokens, witness._between)),
         )
 

@@ -13,7 +13,7 @@ from agents import Agent, AgentHooks, RunConfig, SQLiteSession, function_tool, h
 from agents.run_config import ModelInputData
 
 from acontext_adapters.openai_agents import Runner, hooks
-from acontext_adapters.openai_agents.run_tracker import registry
+from acontext_adapters.openai_agents.run_registry import registry
 from acontext_adapters.testing import MemoryClient
 from acontext_plugins.learning import current_run, learning, report
 
