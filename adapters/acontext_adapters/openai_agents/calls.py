@@ -170,8 +170,8 @@ class CallLedger:
             return None
         call.began = time.monotonic()
         span = get_current_span()
-        inside = span is not None and span.span_data.type == "function"
-        if inside and (own or str(getattr(tool, "name", "")).startswith(str(getattr(span.span_data, "name", "-")))):
+        inside = span.span_data if span is not None and span.span_data.type == "function" else None
+        if inside and (own or str(getattr(tool, "name", "")).startswith(str(getattr(inside, "name", "-")))):
             call.heard = listen(span, lambda noted, error: note(call, noted, error))
         return call
 

@@ -258,14 +258,10 @@ class AgentsRunTracker:
         self.expected = target
         names = _handoff_names(source)
         to_target = {name for name, agent in names.items() if agent == target.name}
-        (call, fate), *others = self.calls.handed_off(to_target, names) or [(None, None)]
         self._handed_off = True
-        if call is not None and self.run is not None:
-            output = json.dumps({"assistant": target.name})
-            item = {"type": "function_call_output", "call_id": call.id, "output": output}
-            self._answer(call, item, fate)
-            for other, fate in others:
-                self._answer(other, {**item, "call_id": other.id, "output": _OTHER_HANDOFF}, fate)
+        for number, (call, fate) in enumerate(self.calls.handed_off(to_target, names)):
+            output = _OTHER_HANDOFF if number else json.dumps({"assistant": target.name})
+            self._answer(call, {"type": "function_call_output", "call_id": call.id, "output": output}, fate)
 
     def gave(self, context: Any, agent: Agent[Any], output: object) -> None:
         """The final output is there."""
