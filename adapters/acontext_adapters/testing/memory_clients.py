@@ -23,7 +23,7 @@ class RecordedSession:
     ref: SessionRef
     messages: list[Message] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
-    #: What was told last of each call, by its id.
+    #: What was told last of each call, by its id: of the newest one where the id comes again.
     told: dict[str, CallFate] = field(default_factory=dict)
     #: The same, by the id of the message that holds the call, the call's id and which of those with that id it is.
     _fates: dict[tuple[str, str, int], CallFate] = field(default_factory=dict)
@@ -53,7 +53,8 @@ class RecordedSession:
             counts: Counter[str] = Counter()
             for part in message.tool_calls:
                 id = _id_of(part)
-                found.append((message, part, self._fates.get((message.id, id, counts[id]))))
+                waited = self._fates.get(("", id, counts[id]))
+                found.append((message, part, self._fates.get((message.id, id, counts[id]), waited)))
                 counts[id] += 1
         return found
 

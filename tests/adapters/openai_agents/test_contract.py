@@ -99,6 +99,8 @@ class TestPlainRunner(AdapterContract):
         if memory is not None:
             given = {"space": "s", "client": memory, "deadline": 0.01, "inject_as": self.inject_as} | options
             agent = learning(agent, **given)
+        uses = [use for turn in turns for step in turn.steps if isinstance(step, tuple) for use in step]
+        refused = {use.call_id for use in uses if use.refused}
         played = Played()
         history: list[Any] = []
         for turn in turns:
@@ -107,7 +109,10 @@ class TestPlainRunner(AdapterContract):
             while result.interruptions:
                 state = result.to_state()
                 for waiting in result.interruptions:
-                    state.approve(waiting)
+                    if waiting.raw_item.call_id in refused:
+                        state.reject(waiting)
+                    else:
+                        state.approve(waiting)
                 result = await self.turn(agent, state, played, streamed)
             history = result.to_input_list()
             played.see((result.final_output, history, result.last_agent.name))
