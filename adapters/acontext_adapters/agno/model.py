@@ -71,6 +71,33 @@ class Seen:
         tracker = _watch_of(self, kwargs)
         return stream if tracker is None else _AsyncSteps(stream, tracker, kwargs)
 
+    # -- one call of a tool
+    def run_function_call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        tracker = _running(self)
+        if tracker is not None:
+            tracker.runs(_function_call(args, kwargs))
+        return super().run_function_call(*args, **kwargs)  # type: ignore[misc]
+
+    async def arun_function_call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        tracker = _running(self)
+        if tracker is not None:
+            tracker.runs(_function_call(args, kwargs))
+        return await super().arun_function_call(*args, **kwargs)  # type: ignore[misc]
+
+    def create_function_call_result(self: Any, *args: Any, **kwargs: Any) -> Any:
+        message = super().create_function_call_result(*args, **kwargs)  # type: ignore[misc]
+        tracker = _running(self)
+        if tracker is not None:
+            tracker.made(_function_call(args, kwargs), message)
+        return message
+
+    def create_tool_call_limit_error_result(self: Any, *args: Any, **kwargs: Any) -> Any:
+        message = super().create_tool_call_limit_error_result(*args, **kwargs)  # type: ignore[misc]
+        tracker = _running(self)
+        if tracker is not None:
+            tracker.limited(_function_call(args, kwargs), message)
+        return message
+
     # -- one request to the provider
     def invoke(self: Any, *args: Any, **kwargs: Any) -> Any:
         return super().invoke(*args, **_given(self, kwargs))  # type: ignore[misc]
@@ -192,6 +219,16 @@ def _watch_of(model: Any, call: dict[str, Any]) -> AgnoRunTracker | None:
             return tracker if mine else None
         return tracker if output.run_id == tracker.run_id else None
     return None
+
+
+def _running(model: Any) -> AgnoRunTracker | None:
+    """The run that is current, where this is its model."""
+    tracker = current_watch.get()
+    return tracker if tracker is not None and tracker.owner is owner_of(model) else None
+
+
+def _function_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return kwargs["function_call"] if "function_call" in kwargs else args[0]
 
 
 def _given(model: Any, call: dict[str, Any]) -> dict[str, Any]:

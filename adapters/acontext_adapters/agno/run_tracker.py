@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
+import functools
 import threading
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from cachetools import FIFOCache
 
 from acontext_plugins.runs import Run, Runtime, reason_of
 from acontext_store.forks import renewed_in_child
-from acontext_store.types import Message, stable_id
+from acontext_store.types import CallFate, Message, OutcomeStatus, stable_id
 
+from .calls import Call, Calls
 from .convert import Copied, Kind, copied, kind_of, message_of, words_of
+from .executions import Execution, current_execution
 
 _PAUSED = 1024
 #: Events that say how a run ends, by what `RunOutput.status` says then.
@@ -27,13 +28,24 @@ _EVENTS = {f"{owner}{end}": status for owner in ("Run", "TeamRun") for end, stat
 current_watch: ContextVar[AgnoRunTracker | None] = ContextVar("acontext_agno_watch", default=None)
 
 
+class _Kept(NamedTuple):
+    """A message that is to be recorded: a model's with its calls, a tool's with the fate of its call."""
+
+    id: str
+    copy: Copied
+    calls: Sequence[Call] = ()
+    fate: CallFate | None = None
+
+
 @dataclass(slots=True)
 class Paused:
     """What must be known of a run that waits for a human, until it goes on."""
 
     run: Run
     seen: set[str]
-    pending: dict[str, str]
+    calls: Calls
+    parent: Execution | None
+    is_member: bool
 
 
 class PausedRuns:
@@ -87,14 +99,12 @@ class AgnoRunTracker:
         #: The newest exception that the model has raised.
         self.error: Exception | None = None
         self.seen: set[str] = set()
-        #: Calls of the model that have no result yet: tool name by call id.
-        self.pending: dict[str, str] = {}
-        self._arguments: dict[str, str] = {}
-        self._claimed: set[str] = set()
-        #: Calls that wait for a member that waits for a human: what stands for their results now is none.
-        self._waiting: set[str] = set()
-        #: Whose call this run answers, where it runs inside of another.
-        self._parent: tuple[AgnoRunTracker, str] | None = None
+        self.calls = Calls(runtime)
+        #: What agno does for the calls is done before our eyes.
+        self._sees_calls = True
+        #: The call of the run around this one that it runs in, and whether it runs there as the member of a team.
+        self._parent: Execution | None = None
+        self._is_member = False
         #: Messages of the user are still to come.
         self._users = True
         self._said = False
@@ -113,8 +123,11 @@ class AgnoRunTracker:
         """
         self.resumed = self._said = True
         self._users = paused is None or asked
+        self._sees_calls = paused is not None
         if paused is not None:
-            self.run, self.seen, self.pending = paused.run, paused.seen, paused.pending
+            self.run, self.seen, self.calls = paused.run, paused.seen, paused.calls
+            self._parent, self._is_member = paused.parent, paused.is_member
+            self.calls.goes_on()
             self.run.reopen()
 
     # -- the context
@@ -135,7 +148,7 @@ class AgnoRunTracker:
                 if not self.resumed:
                     self._context(messages, output)
             self._note(messages, users=self._users)
-            self._said, self._users = True, False
+            self._said, self._users, self._sees_calls = True, False, True
 
     def identify(self, run_id: str | None, user_id: str | None = None) -> None:
         """Agno's own id of this run is ours, too: so it goes on in another process."""
@@ -161,9 +174,9 @@ class AgnoRunTracker:
                 self._note(self.live)
 
     def _note(self, messages: Iterable[Any], *, users: bool = False) -> None:
-        kept: list[tuple[str, Copied]] = []
+        kept: list[_Kept] = []
         for message in messages:
-            if message.from_history or message.id in self.seen or message.tool_call_id in self._waiting:
+            if message.from_history or message.id in self.seen or self.calls.waits(message):
                 continue
             self.seen.add(message.id)
             kind = kind_of(message)
@@ -174,14 +187,32 @@ class AgnoRunTracker:
             if kind == "user":
                 self._asked_in = message.id
             copy = copied(message, kind, self._words(message, kind))
-            for call in copy.calls:
-                self.pending[call["id"]] = call["name"]
-                self._arguments[call["id"]] = call["arguments"]
             if copy.call_id is not None:
-                self.pending.pop(copy.call_id, None)
-            if copy.content or copy.calls or copy.media or copy.thoughts or kind == "tool":
-                kept.append((message.id, copy))
+                kept.append(self._result(message.id, copy, self.calls.answered(copy.call_id, message.id)))
+            elif copy.content or copy.calls or copy.media or copy.thoughts or kind == "tool":
+                kept.append(_Kept(message.id, copy, self.calls.asked(copy.calls)))
         self._record(kept)
+
+    def _result(self, id: str, copy: Copied, call: Call | None) -> _Kept:
+        """A result, with the fate of the call that it belongs to."""
+        fate = self._fate(call, answered=True) if call is not None else None
+        if fate is not None and fate.status == "failed":
+            copy = replace(copy, error=copy.error or (call is not None and call.failed_inside))
+        return _Kept(id, copy, [], fate)
+
+    def _fate(self, call: Call, *, answered: bool) -> CallFate | None:
+        """What has become of a call, where that has not been told yet."""
+        tool = self._tool_of(call) if call.execution is None else None
+        fate = call.fate(tool, answered=answered, seen=self._sees_calls)
+        if fate is None or fate.status == call.told:
+            return None
+        call.told = fate.status
+        return fate
+
+    def _tool_of(self, call: Call) -> Any:
+        """What agno says of a call in the run's output."""
+        tools = [tool for tool in getattr(self.output, "tools", None) or () if tool.tool_call_id == call.id]
+        return tools[min(self.calls.number(call), len(tools) - 1)] if tools else None
 
     def _words(self, message: Any, kind: Kind) -> str | None:
         """The user's own words, without what agno puts behind them (references, dependencies)."""
@@ -192,15 +223,14 @@ class AgnoRunTracker:
         mine = isinstance(given, str) and isinstance(content, str) and given and content.startswith(given)
         return given if mine else None
 
-    def _record(self, kept: list[tuple[str, Copied]]) -> None:
+    def _record(self, kept: list[_Kept]) -> None:
         if not kept:
             return
-        key = self.run.session.key
-
-        def make() -> list[Message]:
-            return [message_of(copy, stable_id(key, id)) for id, copy in kept]
-
-        self.run.record(make=make, size=sum(copy.size for _, copy in kept))
+        make = functools.partial(_messages, self.run.session.key, [(one.id, one.copy) for one in kept])
+        fates = [one.fate for one in kept if one.fate is not None]
+        calls = [call for one in kept for call in one.calls]
+        told = self._sees_calls or all(call.told or not call.answered for call in calls)
+        self.run.record(make=make, fates=fates, told=told, size=sum(one.copy.size for one in kept))
 
     # -- skills
     @property
@@ -249,26 +279,42 @@ class AgnoRunTracker:
             return [carrier, *messages]
         return [*messages[:place], carrier, *messages[place + 1 :]]
 
+    # -- calls
+    def runs(self, function_call: Any) -> None:
+        """Agno is about to run a call."""
+        with self.runtime.guard("tool start"), self._lock:
+            self.calls.runs(function_call)
+
+    def made(self, function_call: Any, message: Any) -> None:
+        """Agno has made the result of a call, of one that has run or is refused."""
+        with self.runtime.guard("tool end"), self._lock:
+            self.calls.made(function_call, message)
+
+    def limited(self, function_call: Any, message: Any) -> None:
+        """Agno has made the result of a call that the limit of calls keeps from running."""
+        with self.runtime.guard("tool limit"), self._lock:
+            self.calls.limited(function_call, message)
+
+    def _ended_late(self, call: Call) -> None:
+        """A tool has come to its end after the run."""
+        with self.runtime.guard("late tool end"), self._lock:
+            fate = self._fate(call, answered=call.answered)
+            if fate is not None:
+                self.run.tell(fate)
+
     # -- children
-    def call_of(self, member: Any, *, team: bool) -> str | None:
-        """Which call an agent inside of this run answers: the only open one, or the one that names the member."""
-        with self.runtime.guard("parent call"), self._lock:
-            self.note()
-            found = [call_id for call_id in self.pending if call_id and call_id not in self._claimed]
-            if team:
-                names = {_slug(name) for name in (member.id, member.name) if name}
-                found = [call_id for call_id in found if _slug(_member_in(self._arguments.get(call_id))) in names]
-            elif len(self.pending) != 1:
-                found = []
-            if found:
-                self._claimed.add(found[0])
-                return found[0]
+    def running_call(self) -> Execution | None:
+        """The call of this run that the code which asks runs in."""
+        with self.runtime.guard("parent call"):
+            execution = current_execution.get()
+            if execution is not None and execution.ledger is self.calls:
+                self.note()
+                return execution
         return None
 
-    def answers(self, around: AgnoRunTracker, call_id: str | None) -> None:
-        """This run answers a call of the one around it."""
-        if call_id is not None:
-            self._parent = around, call_id
+    def runs_in(self, execution: Execution | None, *, as_member: bool) -> None:
+        """This run is part of a call of the one around it."""
+        self._parent, self._is_member = execution, as_member
 
     # -- ending
     def saw(self, item: Any) -> None:
@@ -304,7 +350,7 @@ class AgnoRunTracker:
             elif self.run_id is not None:
                 self._flush()
                 stopped = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
-                self.run.end(*(("cancelled",) if stopped else ("failed", reason_of(error))))
+                self._ends(*(("cancelled",) if stopped else ("failed", reason_of(error))))
 
     def model_ended(self, error: Exception | None = None) -> None:
         """The model has answered for good, or raised. Of a run in the background nothing more is heard."""
@@ -327,7 +373,7 @@ class AgnoRunTracker:
         self.output = output
         if unseen and output.messages:
             with self._lock:
-                self._said = True
+                self._said, self._sees_calls = True, False
                 self.seen |= _examples(output)
                 self._note(output.messages, users=True)
 
@@ -335,17 +381,34 @@ class AgnoRunTracker:
         with self._lock:
             for messages in (self.live, getattr(self.output, "messages", None)):
                 self._note(messages or ())
-            for tool in getattr(self.output, "tools", None) or ():
-                name = self.pending.get(tool.tool_call_id)
-                if name is not None and tool.result is not None and tool.tool_call_id not in self._waiting:
-                    del self.pending[tool.tool_call_id]
-                    copy = Copied("tool", str(tool.result), call_id=tool.tool_call_id, tool=tool.tool_name)
+            self.calls.match()
+            for call in self.calls.pending:
+                tool = self._tool_of(call)
+                if tool is not None and tool.result is not None and not call.waiting:
+                    self.calls.answer(call)
+                    copy = Copied("tool", str(tool.result), call_id=call.id, tool=tool.tool_name)
                     copy = replace(copy, error=bool(tool.tool_call_error))
-                    self._record([(f"{self.run_id} {tool.tool_call_id}", copy)])
+                    again = self.calls.number(call)
+                    id = f"{self.run_id} {call.id} {again}" if again else f"{self.run_id} {call.id}"
+                    self._record([self._result(id, copy, call)])
+            self._tell_the_rest()
             if not self._said and self.asked is not None:
                 self._said = True
                 words = words_of(self.asked)
-                self._record([(f"{self.run_id} input", Copied("user", words))] if words else [])
+                self._record([_Kept(f"{self.run_id} input", Copied("user", words))] if words else [])
+
+    def _tell_the_rest(self) -> None:
+        """Tell the fates of calls that never got a result."""
+        fates = []
+        for call in self.calls.pending:
+            execution = call.execution
+            if execution is not None and execution.running:
+                execution.late = functools.partial(self._ended_late, call)
+            fate = self._fate(call, answered=False) if not call.waiting else None
+            if fate is not None:
+                fates.append(fate)
+        if fates:
+            self.run.tell(*fates)
 
     def _end(self, output: Any, *, abandoned: bool = False) -> None:
         status, reason = self._status or ("", "")
@@ -357,25 +420,29 @@ class AgnoRunTracker:
             return  # agno has never heard of it
         self._flush()
         if status == "COMPLETED":
-            self.run.end("success")
+            self._ends("success")
         elif status == "ERROR":
-            self.run.end("failed", self._reason(output, reason))
+            self._ends("failed", self._reason(output, reason))
         elif status == "PAUSED":
             self._pause()
         elif status == "CANCELLED" or abandoned:
-            self.run.end("cancelled")
+            self._ends("cancelled")
         elif self.error is not None:  # some versions leave the status of a team's failed run as it was
-            self.run.end("failed", reason_of(self.error))
+            self._ends("failed", reason_of(self.error))
         else:
-            self.run.end("unknown", f"agno says {status or 'nothing'}")
+            self._ends("unknown", f"agno says {status or 'nothing'}")
+
+    def _ends(self, status: OutcomeStatus, reason: str = "") -> None:
+        self.run.end(status, reason)
+        if self._parent is not None and self._is_member:
+            self._parent.member_ended(reason if status == "failed" else None)
 
     def _pause(self) -> None:
         self.run.end("interrupted", ", ".join(self._awaited()))
         if self._parent is not None:
-            around, call_id = self._parent
-            around._waiting.add(call_id)
+            self._parent.waiting = True
         if self.run_id is not None:
-            paused_runs.keep(self.run_id, Paused(self.run, self.seen, self.pending))
+            paused_runs.keep(self.run_id, Paused(self.run, self.seen, self.calls, self._parent, self._is_member))
 
     def _reason(self, output: Any, told: str) -> str:
         """Why it failed. Agno keeps the words of an exception where the answer would be, unless there is an answer."""
@@ -396,7 +463,7 @@ class AgnoRunTracker:
         requirements = getattr(self.output, "requirements", None) or ()
         tools = [requirement.tool_execution for requirement in requirements if not requirement.is_resolved()]
         names = [tool.tool_name for tool in tools if tool is not None and tool.tool_name]
-        return sorted(set(names or self.pending.values()))
+        return sorted(set(names) or {call.name for call in self.calls.pending})
 
 
 class Active:
@@ -421,6 +488,10 @@ class Active:
                 pass
         if self._run is not None:
             self.tracker.run.leave(self._run)
+
+
+def _messages(key: str, copies: Sequence[tuple[str, Copied]]) -> list[Message]:
+    return [message_of(copy, stable_id(key, id)) for id, copy in copies]
 
 
 def _names(tools: Sequence[Any] | None) -> list[str] | None:
@@ -459,15 +530,3 @@ def _carrying(before: Any, text: str, like: Any, role: str) -> Any:
     if isinstance(content, list):
         return before.model_copy(update={"content": [*content, {"type": "text", "text": text}]})
     return before.model_copy(update={"content": f"{content}\n\n{text}" if content else text})
-
-
-def _member_in(arguments: str | None) -> str:
-    try:
-        found = json.loads(arguments or "{}").get("member_id")
-    except (ValueError, AttributeError):
-        return ""
-    return str(found or "")
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -93,14 +93,12 @@ class WrappedAgent:
 
     def _watch(self, key: str, session_id: str, *, run_id: str | None) -> AgnoRunTracker:
         around = current_watch.get()
-        call_id = None
-        if around is not None and around.run is current_run():
-            call_id = around.call_of(self.clone, team=_is_team(getattr(around.owner, "clone", None)))
+        call = around.running_call() if around is not None and around.run is current_run() else None
+        call_id = call.claim() if call is not None else None
         label = self.clone.name or self.clone.id or type(self.clone).__name__
         run = self.runtime.start(label=label, session_key=key, run_id=run_id, parent_call_id=call_id)
         tracker = AgnoRunTracker(self, self.runtime, run, session_id)
-        if around is not None:
-            tracker.answers(around, call_id)
+        tracker.runs_in(call, as_member=around is not None and _is_team(getattr(around.owner, "clone", None)))
         return tracker
 
     def _session(self, given: str | None) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from acontext_adapters.agno import convert, run_tracker, wrap
+from acontext_adapters.agno import calls, convert, executions, run_tracker, wrap
 from acontext_adapters.testing import MemoryClient, alive, broken_step, clients_in_trouble
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
@@ -51,7 +51,12 @@ STEPS: list[tuple[Any, str]] = [
     (wrap.WrappedAgent, "_session"),
     (wrap.WrappedAgent, "_watch"),
     (run_tracker.AgnoRunTracker, "resume"),
-    (run_tracker.AgnoRunTracker, "answers"),
+    (run_tracker.AgnoRunTracker, "runs_in"),
+    (run_tracker.AgnoRunTracker, "running_call"),
+    (run_tracker.AgnoRunTracker, "runs"),
+    (run_tracker.AgnoRunTracker, "_fate"),
+    (run_tracker.AgnoRunTracker, "_tool_of"),
+    (run_tracker.AgnoRunTracker, "_tell_the_rest"),
     (run_tracker.AgnoRunTracker, "identify"),
     (run_tracker.AgnoRunTracker, "_context"),
     (run_tracker.AgnoRunTracker, "_note"),
@@ -70,8 +75,17 @@ STEPS: list[tuple[Any, str]] = [
     (run_tracker, "_examples"),
     (run_tracker, "_system_place"),
     (run_tracker, "_carrying"),
-    (run_tracker, "_member_in"),
-    (run_tracker, "_slug"),
+    (calls.Call, "fate"),
+    (calls.Calls, "asked"),
+    (calls.Calls, "made"),
+    (calls.Calls, "answered"),
+    (calls.Calls, "match"),
+    (calls, "follow"),
+    (executions.Execution, "starts"),
+    (executions.Execution, "ends"),
+    (executions.Execution, "claim"),
+    (executions.Execution, "member_ended"),
+    (executions, "_followed"),
     (run_tracker, "copied"),
     (run_tracker, "kind_of"),
     (run_tracker, "words_of"),
@@ -174,7 +188,7 @@ async def test_runs_that_never_go_on_are_forgotten() -> None:
     memory = MemoryClient()
     runtime = runs.Runtime(runs.RunOptions(), memory)
     for number in range(5):
-        kept.keep(str(number), run_tracker.Paused(runtime.start(label="A"), set(), {}))
+        kept.keep(str(number), run_tracker.Paused(runtime.start(label="A"), set(), calls.Calls(runtime), None, False))
     assert len(kept) == 2
     assert kept.take("0", runtime) is None
     assert kept.take("4", runs.Runtime(runs.RunOptions(space="other"), memory)) is None
