@@ -47,6 +47,10 @@ class Call:
         execution = self.execution
         return execution is not None and 0 < execution.members == execution.members_failed
 
+    def is_error(self, fate: CallFate) -> bool:
+        """Whether its result is an error that agno does not call one: of members, of a call that it could not read."""
+        return self.failed_inside or (self.execution is None and fate.status == "answered" and fate.by == "framework")
+
     def fits(self, execution: Execution) -> int:
         """How well it fits an execution with its id: two calls of an answer may have one id."""
         return 2 * (self.name == execution.name) + bool(_parsed(self.arguments) == execution.given)
@@ -91,15 +95,15 @@ class Call:
         return self._is("answered", by="framework", reason=execution.reason)
 
     def _ran(self, execution: Execution, status: FateStatus, reason: str) -> CallFate:
-        ran = execution.ran
-        if ran is None or ran == (_parsed(self.arguments) or {}):
+        ran, name = execution.ran, execution.name if execution.name != self.name else None
+        if ran is None or (name is None and ran == (_parsed(self.arguments) or {})):
             return self._is(status, reason=reason)
         editor = ""
         if ran != execution.given and execution.hooked:
             editor = "middleware"
-        elif _differ(execution.given, self):
+        elif name is not None or _differ(execution.given, self):
             editor = "person"
-        return self._is(status, reason=reason, arguments=ran, edited_by=editor)
+        return self._is(status, reason=reason, name=name, arguments=ran, edited_by=editor)
 
     def _is(self, status: FateStatus, *, reason: str | None = "", **more: Any) -> CallFate:
         return CallFate(

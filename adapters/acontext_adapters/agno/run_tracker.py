@@ -196,8 +196,8 @@ class AgnoRunTracker:
     def _result(self, id: str, copy: Copied, call: Call | None) -> _Kept:
         """A result, with the fate of the call that it belongs to."""
         fate = self._fate(call, answered=True) if call is not None else None
-        if fate is not None and fate.status == "failed":
-            copy = replace(copy, error=copy.error or (call is not None and call.failed_inside))
+        if call is not None and fate is not None and call.is_error(fate):
+            copy = replace(copy, error=True)
         return _Kept(id, copy, [], fate)
 
     def _fate(self, call: Call, *, answered: bool) -> CallFate | None:
