@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -291,7 +292,13 @@ def mcp_tool(stage: Stage, *, fails: bool) -> Any:
 def team(stage: Stage, *member_steps: Any, **options: Any) -> Any:
     """A team with one member, to which its leader gives the task."""
     use = list(tools(stage).values())
-    member = Agent(name="Clerk", model=scripted(*member_steps), tools=use, telemetry=False)
+
+    def begins() -> None:
+        """The member runs: agno's own tool has done its work."""
+        with stage.log.running("delegate_task_to_member", member_id="clerk", task="pay it"):
+            pass
+
+    member = Agent(name="Clerk", model=scripted(*member_steps), tools=use, pre_hooks=[begins], telemetry=False)
     delegated = call("delegate_task_to_member", f"d{stage.number}", member_id="clerk", task="pay it")
     steps = [delegated], "done"
     made = Team(name="Desk", model=scripted(*steps), members=[member], telemetry=False, **options)
@@ -312,10 +319,9 @@ async def member_answers(stage: Stage) -> None:
 
 PAID = 'pay {"amount": 100}: executed'
 DELEGATED = 'delegate_task_to_member {"member_id": "clerk", "task": "pay it"}'
-ASKS = 'get_user_input {"user_input_fields": [{"field_name": "to", "field_type": "str", "field_description": "who"}]}'
-WHO = call(
-    "get_user_input", "c1", user_input_fields=[{"field_name": "to", "field_type": "str", "field_description": "who"}]
-)
+FIELD = {"field_name": "to", "field_type": "str", "field_description": "who"}
+ASKS = f"get_user_input {json.dumps({'user_input_fields': [FIELD]})}"
+WHO = call("get_user_input", "c1", user_input_fields=[FIELD])
 
 ROWS = [
     Row("executed", plays([pays(100)], "done"), [PAID], ["success"], ["pay amount=100"]),
@@ -334,18 +340,18 @@ ROWS = [
         ["success"],
         ["pay amount=100"],
     ),
-    Row("pending", plays([pays(100)], "done", use=with_confirmation), ['pay {"amount": 100}: requested'], ["pending"]),
+    Row("pending", plays([pays(100)], "done", use=with_confirmation), ['pay {"amount": 100}: requested'], ["running"]),
     Row(
         "rejected",
         plays([pays(100)], "so not", use=with_confirmation, answers=rejects),
         ['pay {"amount": 100}: refused by person'],
-        ["success"],
+        ["failed"],
     ),
     Row(
         "rejected-with-words",
         plays([pays(100)], "so not", use=with_confirmation, answers=rejects_with_words),
         ['pay {"amount": 100}: refused by person'],
-        ["success"],
+        ["failed"],
     ),
     Row(
         "edited",
@@ -360,7 +366,6 @@ ROWS = [
         plays([pays(3000)], "done", use=with_confirmation, answers=renames),
         ['pay {"amount": 3000}: executed as find {"invoice": "7"}, edited by person'],
         ["success"],
-        ["find invoice=7"],
     ),
     Row(
         "responded",
@@ -402,19 +407,19 @@ ROWS = [
         "input-guardrail",
         plays([pays(100)], "so not", use=lambda stage: [pay_tool(stage, pre_hook=refuses)]),
         ['pay {"amount": 100}: refused by middleware'],
-        ["success"],
+        ["pending"],
     ),
     Row(
         "output-guardrail",
         plays([pays(100)], "so not", use=lambda stage: [pay_tool(stage, post_hook=doubts)]),
         [PAID],
-        ["success"],
+        ["failed"],
     ),
     Row(
         "limit-continues",
         plays([pays(1), pays(2, "c2"), pays(3, "c3")], "done", tool_call_limit=2),
         ['pay {"amount": 1}: executed', 'pay {"amount": 2}: executed', 'pay {"amount": 3}: answered by limit'],
-        ["success"],
+        ["failed"],
     ),
     Row(
         "unknown-tool",
@@ -447,17 +452,23 @@ ROWS = [
         "parallel-refused",
         plays([pays(100), call("find", "c2", invoice="7")], "half", use=with_confirmation, answers=rejects),
         ['pay {"amount": 100}: refused by person', 'find {"invoice": "7"}: executed'],
-        ["success"],
+        ["failed"],
     ),
     Row(
         "parallel-refused",
         plays([pays(100), pays(200, "c2")], "half", use=with_confirmation, answers=confirms_the_first),
         [PAID, 'pay {"amount": 200}: refused by person'],
-        ["success"],
+        ["failed"],
     ),
-    Row("cancelled", cancelled, ['pay {"amount": 100}: unfinished'], ["failed"], ways=("async", "streamed")),
-    Row("same-id-again", plays([pays(100)], [pays(100)], "done"), [PAID, PAID], ["success"], ["pay amount=100"]),
-    Row("same-id-twice", plays([pays(100), pays(200)], "done"), [PAID, 'pay {"amount": 200}: executed'], ["success"]),
+    Row("cancelled", cancelled, ['pay {"amount": 100}: unfinished'], ["pending"], ways=("async", "streamed")),
+    Row("same-id-again", plays([pays(100)], [pays(100)], "done"), [PAID, PAID], ["success"], ["pay"]),
+    Row(
+        "same-id-twice",
+        plays([pays(100), pays(200)], "done"),
+        [PAID, 'pay {"amount": 200}: executed'],
+        ["success"],
+        ["pay"],
+    ),
     Row("mcp", mcp, [PAID], ["success"], ["pay amount=100"], ways=("async", "streamed"), impossible=NO_MCP),
     Row(
         "mcp-failed",
@@ -471,7 +482,7 @@ ROWS = [
         "mcp-refused",
         mcp_refused,
         ['pay {"amount": 100}: refused by person'],
-        ["success"],
+        ["failed"],
         ways=("async", "streamed"),
         impossible=NO_MCP,
     ),
@@ -479,11 +490,13 @@ ROWS = [
     Row(
         "external",
         plays([call("send", "c1", amount=5)], "done", use=with_user_input, answers=fills_in),
-        ['send {"amount": 5}: executed as send {"amount": 5, "to": "Ada"}, edited by person'],
+        ['send {"amount": 5}: executed as send {"amount": 5, "to": "Ada"}'],
         ["success"],
-        ["send amount=5; to=Ada"],
+        ["send amount=5 to=Ada"],
     ),
-    Row("sub-agent", member, [f"{DELEGATED}: executed", PAID], ["success"]),
+    Row(
+        "sub-agent", member, [f"{DELEGATED}: executed", PAID], ["success"], ["delegate_task_to_member member_id=clerk"]
+    ),
     Row("sub-agent", member_fails, [f"{DELEGATED}: failed"], ["failed"]),
     Row(
         "ends-the-run",
@@ -492,7 +505,13 @@ ROWS = [
         ["success"],
         ["pay amount=100"],
     ),
-    Row("ends-the-run", member_answers, [f"{DELEGATED}: executed", PAID], ["success"]),
+    Row(
+        "ends-the-run",
+        member_answers,
+        [f"{DELEGATED}: executed", PAID],
+        ["success"],
+        ["delegate_task_to_member member_id=clerk"],
+    ),
 ]
 MISSING = [
     Missing("timeout", "agno sets no time for a tool; a host's own timeout cancels the run"),

@@ -101,9 +101,14 @@ class Call:
         editor = ""
         if ran != execution.given and execution.hooked:
             editor = "middleware"
-        elif name is not None or _differ(execution.given, self):
+        elif name is not None or (_differ(execution.given, self) and not self._is_filled_in(execution)):
             editor = "person"
         return self._is(status, reason=reason, name=name, arguments=ran, edited_by=editor)
+
+    def _is_filled_in(self, execution: Execution) -> bool:
+        """Whether a person has only added what the model cannot know; nothing that it asked for is changed."""
+        asked = _parsed(self.arguments) or {}
+        return execution.filled_in and all(execution.given.get(name) == value for name, value in asked.items())
 
     def _is(self, status: FateStatus, *, reason: str | None = "", **more: Any) -> CallFate:
         return CallFate(

@@ -11,6 +11,7 @@ import copy
 import functools
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
@@ -45,6 +46,7 @@ class Execution:
         "call_id",
         "claimed",
         "end",
+        "filled_in",
         "given",
         "hooked",
         "late",
@@ -71,6 +73,8 @@ class Execution:
         #: The arguments before any hook.
         self.given = _frozen(call.arguments or {})
         self.schema = _names(function.parameters)
+        #: A person gives some of its arguments, since the model cannot.
+        self.filled_in = bool(function.requires_user_input)
         self.hooked = bool(function.tool_hooks or function.pre_hook)
         self.running = 0
         self.end: End = ""
@@ -102,16 +106,16 @@ class Execution:
         self.running += 1
         return _frozen({name: value for name, value in arguments.items() if name in self.schema or name in self.given})
 
-    def ends(self, ran: Json | None, error: BaseException | None, function: Any) -> None:
-        """The function has returned, or raised."""
-        end: End = "executed"
+    def ends(self, ran: Json | None, error: BaseException | None, words: str, function: Any) -> None:
+        """The function has returned, or raised `error`; `words` of a server say that its tool has failed."""
+        end: End = "failed" if words else "executed"
         if error is not None:
             stopped = isinstance(error, RunCancelledException) or not isinstance(error, Exception)
             end = "unfinished" if stopped else "failed" if _entered(function, error) else "unfitting"
         self.running -= 1
         if _RANKS[end] >= _RANKS[self.end]:
             self.end, self.ran = end, ran
-            self.reason = reason_of(error) if error is not None else ""
+            self.reason = reason_of(error) if error is not None else words
         if self.late is not None:
             self.late()
 
@@ -166,11 +170,12 @@ class _Attempt:
         with execution.ledger.guard("tool start"):
             self.arguments = execution.starts(arguments)
 
-    def ends(self, error: BaseException | None = None) -> None:
+    def ends(self, error: BaseException | None = None, result: object = None) -> None:
         if not self.over:
             self.over = True
             with self.execution.ledger.guard("tool end"):
-                self.execution.ends(self.arguments, error, self.function)
+                words = _server_error(self.function, result) if result is not None else ""
+                self.execution.ends(self.arguments, error, words, self.function)
 
     def call(self, args: Any, kwargs: Any) -> Any:
         try:
@@ -185,7 +190,7 @@ class _Attempt:
             return self.async_steps(result)
         if inspect.iscoroutine(result):
             return self.awaited(result)
-        self.ends()
+        self.ends(result=result)
         return result
 
     async def awaited(self, coroutine: Any) -> Any:
@@ -195,7 +200,7 @@ class _Attempt:
         except BaseException as error:
             self.ends(error)
             raise
-        self.ends()
+        self.ends(result=result)
         return result
 
     def steps(self, generator: Any) -> Any:
@@ -270,10 +275,7 @@ def _entered(function: Any, error: BaseException) -> bool:
     """Whether the tool's own code had begun when `error` was raised; arguments that do not fit are refused before."""
     if not isinstance(error, TypeError | ValidationError):
         return True
-    inner = inspect.unwrap(function)
-    while isinstance(inner, functools.partial):
-        inner = inspect.unwrap(inner.func)
-    code = getattr(inner, "__code__", None)
+    code = getattr(_innermost(function), "__code__", None)
     if code is None:
         return True
     chain: BaseException | None = error
@@ -285,6 +287,21 @@ def _entered(function: Any, error: BaseException) -> bool:
             trace = trace.tb_next
         chain = chain.__cause__ or chain.__context__
     return False
+
+
+def _server_error(function: Any, result: object) -> str:
+    """What agno writes where an MCP server says that its tool has failed, or cannot be reached: it has no flag."""
+    words = getattr(result, "content", None)
+    if not isinstance(words, str) or getattr(_innermost(function), "__module__", "") != "agno.utils.mcp":
+        return ""
+    failed = words.startswith(("Error from MCP tool ", "Error: ")) or bool(re.match(r"MCP tool '.*' failed: ", words))
+    return words if failed else ""
+
+
+def _innermost(function: Any) -> Any:
+    """The function inside of decorators and partial calls."""
+    function = inspect.unwrap(function)
+    return _innermost(function.func) if isinstance(function, functools.partial) else function
 
 
 def _names(parameters: Any) -> frozenset[str]:
