@@ -240,7 +240,7 @@ async def tool_raises(host: Host) -> None:
 
 
 #: Agno does not mark this one as an error.
-UNKNOWN = "result: Error: The requested tool does not exist or is not available."
+UNKNOWN = "error: Error: The requested tool does not exist or is not available."
 
 
 @scenario([ASK, 'call: unknown {"city": "Oslo"}', UNKNOWN, "assistant: so"], SUCCESS)

@@ -95,7 +95,7 @@ async def members_at_the_same_time(host: Host) -> None:
     await host.run(host.wrap(host.team(asked, "done", members=members)))
 
 
-@scenario([ASK, DELEGATED, "result: 503", "assistant: sorry"], SUCCESS, others={"M1": ("user: how warm?",)})
+@scenario([ASK, DELEGATED, "error: 503", "assistant: sorry"], SUCCESS, others={"M1": ("user: how warm?",)})
 async def member_fails(host: Host) -> None:
     member = host.agent(RuntimeError("503"), name="M1")
     await host.run(host.wrap(host.team([delegated("m1", "d1")], "sorry", members=[member])))

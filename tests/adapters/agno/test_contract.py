@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from agno.agent import Agent
 from agno.tools import tool as agno_tool
 
-from acontext_adapters.agno import convert, run_tracker, wrap
+from acontext_adapters.agno import calls, convert, executions, run_tracker, wrap
 from acontext_adapters.testing import AdapterContract, HostTools, MemoryClient, Played, Turn
 from acontext_adapters.testing.script import CANCELLED_TALK
 from acontext_plugins import runs
@@ -19,6 +19,7 @@ from acontext_plugins.learning import learning
 from .scripted import ScriptedModel, call
 
 OLD = tuple(int(number) for number in version("agno").split(".")[:2]) < (2, 5)
+NO_RUN = "this agno gives no run that could be gone on with"
 STEPS: list[tuple[Any, str]] = [
     (wrap.WrappedAgent, "own_models"),
     (wrap.WrappedAgent, "is_run_of"),
@@ -42,6 +43,9 @@ STEPS: list[tuple[Any, str]] = [
     (run_tracker, "kind_of"),
     (run_tracker, "message_of"),
     (run_tracker, "words_of"),
+    (calls.Calls, "match"),
+    (executions.Execution, "starts"),
+    (executions.Execution, "ends"),
     (convert, "calls_of"),
     (convert, "strip_injected"),
     (runs.Runtime, "start"),
@@ -64,7 +68,7 @@ class TestAgent(AdapterContract):
     steps: ClassVar[Any] = [*STEPS, (runs.Run, "arecall")]
     inject_as: Any = "system"
     #: What the lowest version leaves to be asked for elsewhere: its streams end with an event when a run waits.
-    unsupported: ClassVar[Any] = {"resume": "this agno gives no run that could be gone on with"} if OLD else {}
+    unsupported: ClassVar[Any] = dict.fromkeys(("resume", "refusal"), NO_RUN) if OLD else {}
 
     async def play(
         self,
@@ -81,6 +85,8 @@ class TestAgent(AdapterContract):
                 script.append(step)
             else:
                 script.append([call(use.tool, use.call_id, **use.arguments) for use in step])
+        uses = [use for turn in turns for step in turn.steps if not isinstance(step, str | Exception) for use in step]
+        refused = {use.call_id for use in uses if use.refused}
         errors = {str(step): step for step in script if isinstance(step, Exception)}
         told = ScriptedModel(script=script)
         agent = Agent(name="A", model=told, instructions="Base.", tools=self.tools(tools, turns), telemetry=False)
@@ -93,7 +99,7 @@ class TestAgent(AdapterContract):
             output = await self.turn(agent, turn.says, played, streamed)
             while getattr(getattr(output, "status", None), "value", "") == "PAUSED":
                 for waiting in output.active_requirements:
-                    waiting.confirm()
+                    waiting.tool_execution.confirmed = waiting.tool_execution.tool_call_id not in refused
                 output = await self.goes_on(agent, output, played, streamed)
             if getattr(output, "event", "") == "RunError" or output.status.value == "ERROR":
                 raise errors[output.content]  # agno raises nothing; the contract wants to see what happened

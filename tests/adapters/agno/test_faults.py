@@ -53,7 +53,6 @@ STEPS: list[tuple[Any, str]] = [
     (run_tracker.AgnoRunTracker, "resume"),
     (run_tracker.AgnoRunTracker, "runs_in"),
     (run_tracker.AgnoRunTracker, "running_call"),
-    (run_tracker.AgnoRunTracker, "runs"),
     (run_tracker.AgnoRunTracker, "_fate"),
     (run_tracker.AgnoRunTracker, "_tool_of"),
     (run_tracker.AgnoRunTracker, "_tell_the_rest"),
