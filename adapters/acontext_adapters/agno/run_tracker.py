@@ -89,6 +89,8 @@ class AgnoRunTracker:
         self.asked = asked
         #: The run goes on that had been interrupted.
         self.resumed = False
+        #: Agno's id of the run that gives way to this one (`regenerate=True`): agno calls it REGENERATED.
+        self.replaces: str | None = None
         #: It goes on without us when the call returns (`background=True`).
         self.detached = False
         #: Agno's own id of the run, and its own object for it, once they are known.
@@ -159,6 +161,10 @@ class AgnoRunTracker:
             self.run.id = run_id
             if user_id and self.run.session.principal is None:
                 self.run.session = replace(self.run.session, principal=user_id)
+            if self.replaces is not None and self.run.parent is None:
+                key, label = self.run.session.key, self.run.label
+                before = self.runtime.start(label=label, session_key=key, run_id=self.replaces, nested=False)
+                before.end("unknown", f"regenerated as {run_id}")
 
     def _context(self, messages: Sequence[Any], output: Any) -> None:
         """Mark what is none of the user's newest turn: examples, a history in the input; all of it after a failure."""

@@ -87,6 +87,8 @@ class WrappedAgent:
             paused = None if branches else paused_runs.take(run_id, self.runtime)
             tracker = self._watch(key, session_id, run_id=None if branches else run_id)
             tracker.resume(paused, asked=bool(kwargs.get("input")))
+            if kwargs.get("regenerate") and kwargs.get("replace_original") is not False:
+                tracker.replaces = getattr(output, "run_id", None) or kwargs.get("run_id")
             tracker.detached = bool(kwargs.get("background"))
             return tracker
         return None
