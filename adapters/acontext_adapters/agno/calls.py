@@ -71,7 +71,7 @@ class Call:
         if tool is not None and tool.external_execution_required is not None:
             arguments = tool.tool_args if _differ(tool.tool_args or {}, self) else None
             return self._is("failed" if tool.tool_call_error else "executed", arguments=arguments)
-        if tool is not None and getattr(tool, "answered", None):
+        if tool is not None and tool.requires_user_input is not None:
             return self._is("answered", by="person")
         return self._is("answered", by="framework") if seen else None
 
@@ -84,8 +84,9 @@ class Call:
             return self._ran(execution, "failed", execution.member_error)
         if execution.end == "executed" or execution.end == "failed":
             return self._ran(execution, execution.end, execution.reason)
-        if execution.began:
-            return self._ran(execution, "unfinished", execution.reason)
+        if execution.began:  # what stopped the tool, and not the run, is an error to agno
+            status: FateStatus = "unfinished" if execution.result_ok is None else "failed"
+            return self._ran(execution, status, execution.reason)
         if execution.result_ok is None:
             return None
         if execution.result_ok:

@@ -269,6 +269,7 @@ async def test_a_tool_that_ends_after_its_run_is_told_again() -> None:
     assert memory.outcome == ("cancelled", "")
 
 
+@pytest.mark.skipif(VERSION < (3, 0), reason="came with agno 3")
 async def test_calls_beside_the_one_that_cancels_the_run_keep_their_fates() -> None:
     def cancel(amount: int) -> str:
         """Cancels the run."""
