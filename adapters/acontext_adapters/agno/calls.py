@@ -15,7 +15,7 @@ from typing import Any
 from acontext_plugins.runs import Runtime
 from acontext_store.types import CallFate, FateStatus, Json
 
-from .executions import Execution, execution_of, follow
+from .executions import Execution, execution_of, follow, frozen
 
 
 class Call:
@@ -69,8 +69,10 @@ class Call:
         if not answered:
             return None
         if tool is not None and tool.external_execution_required is not None:
-            arguments = tool.tool_args if _differ(tool.tool_args or {}, self) else None
-            return self._is("failed" if tool.tool_call_error else "executed", arguments=arguments)
+            ran = frozen(tool.tool_args or {})
+            return self._is(
+                "failed" if tool.tool_call_error else "executed", arguments=ran if _differ(ran, self) else None
+            )
         if tool is not None and tool.requires_user_input is not None:
             return self._is("answered", by="person")
         return self._is("answered", by="framework") if seen else None
@@ -208,7 +210,8 @@ class Calls:
         for execution in self._executions:
             free = [one for one in self.pending if one.id == execution.call_id and one.execution is None]
             if free:
-                max(free, key=lambda call: call.fits(execution)).execution = execution
+                best = free[0] if len(free) == 1 else max(free, key=lambda call: call.fits(execution))
+                best.execution = execution
             else:
                 left.append(execution)
         self._executions = left

@@ -71,7 +71,7 @@ class Execution:
         self.call_id: str = call.call_id or ""
         self.name: str = function.name
         #: The arguments before any hook.
-        self.given = _frozen(call.arguments or {})
+        self.given = frozen(call.arguments or {})
         self.schema = _names(function.parameters)
         #: A person gives some of its arguments, since the model cannot.
         self.filled_in = bool(function.requires_user_input)
@@ -104,7 +104,7 @@ class Execution:
     def starts(self, arguments: dict[str, Any]) -> Json:
         """The function is called; its arguments without what agno adds (agents, contexts, media)."""
         self.running += 1
-        return _frozen({name: value for name, value in arguments.items() if name in self.schema or name in self.given})
+        return frozen({name: value for name, value in arguments.items() if name in self.schema or name in self.given})
 
     def ends(self, ran: Json | None, error: BaseException | None, words: str, function: Any) -> None:
         """The function has returned, or raised `error`; `words` of a server say that its tool has failed."""
@@ -310,7 +310,7 @@ def _names(parameters: Any) -> frozenset[str]:
     return frozenset(properties) if isinstance(properties, dict) else frozenset()
 
 
-def _frozen(arguments: dict[str, Any]) -> Json:
+def frozen(arguments: dict[str, Any]) -> Json:
     """A copy that no hook and no tool can change."""
     return {
         name: value if value is None or isinstance(value, str | int | float) else _as_json(value)
