@@ -172,9 +172,9 @@ class TurnReader:
 def kind_of_turn(text: str, *, asked: bool, about: Collection[str] | None = None) -> Turn:
     """What `text` is for, after an agent's turn that did or did not ask something.
 
-    `about` are the telling words (`TurnReader`) of what was asked for and done before; None = unknown. They decide what an
-    opener such as "Stop" or "Undo" speaks of: of what was done (a correction), of something else (a request), or of
-    both ("doubt": a request after which it is not sure that what was done before was right).
+    `about` are the telling words (`TurnReader`) of what was asked for and done before; None = unknown. They decide
+    what an opener such as "Stop" or "Undo" speaks of: of what was done (a correction), of something else (a request),
+    or of both ("doubt": a request after which it is not sure that what was done before was right).
     """
     head = text.strip()[:2000]
     short = len(head) <= 160
