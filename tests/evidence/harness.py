@@ -183,7 +183,7 @@ async def played(row: Row, way: Way) -> Found:
             if number == 1:
                 found.fates = [line for session in sessions for line in session.fates]
                 found.ended = log.ended
-                found.executed = [line for session in sessions for line in _executed(session)]
+                found.executed = [line for session in sessions for line in executed_calls_of(session)]
         await engine.flush()
         first = next(iter(engine.sessions()), None)
         found.tasks = [task.status for task in engine.tasks(first)] if first is not None else []
@@ -195,7 +195,7 @@ async def played(row: Row, way: Way) -> Found:
     return found
 
 
-def _executed(session: RecordedSession) -> list[str]:
+def executed_calls_of(session: RecordedSession) -> list[str]:
     """The calls that ran, as told (or assumed of a result), with what ran: as a `ToolLog` has it."""
     answered = {(part.meta or {}).get("tool_call_id") for m in session.messages for part in m.tool_results}
     found = []
