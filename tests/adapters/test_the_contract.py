@@ -40,8 +40,8 @@ DEFECTS = {
         "in_every_prompt_once",
     ),
     "skills are kept": (
-        "parts_of(kept))])",
-        'parts_of(kept), Part(type="text", text=self.runs[run.id].skills_text))])',
+        "parts_of(kept))]  # noqa",
+        'parts_of(kept), Part(type="text", text=self.runs[run.id].skills_text))]  # noqa',
         "in_nothing_that_is_kept",
     ),
     "a result does not name its call": (
@@ -96,9 +96,34 @@ DEFECTS = {
     "a call with wrong arguments is lost": (
         '        with self.runtime.guard("result"):',
         '        with self.runtime.guard("result"):\n'
-        '            if "unexpected" in str(item["result"]):\n'
+        '            if "argument" in str(item["result"]):\n'
         "                return item",
         "arguments_that_the_tool_does_not_take",
+    ),
+    "a call that the tool did not take counts as executed": (
+        "    if not begun:\n",
+        "    if False:\n",
+        "did_not_take_has_not_been_executed",
+    ),
+    "a refused call counts as executed": (
+        'status="refused", by="person"',
+        'status="executed", by="person"',
+        "a_person_refused_has_not_been_executed",
+    ),
+    "a refused call is like any other that did not run": (
+        'if item.get("refused"):',
+        "if False:",
+        "a_person_refused_has_not_been_executed",
+    ),
+    "a cancelled call is forgotten": (
+        'ours.tell(CallFate(call_id=call.id, status="unfinished"))',
+        "pass",
+        "was_cancelled_is_not_finished",
+    ),
+    "fates are promised, and not told": (
+        "fates=[fate_of(call, kept, begun)]",
+        "fates=[]",
+        "fate_of_each_call_is_told",
     ),
     "the user's turn is not chosen": (
         'self.runtime.options.inject_as == "user"',
