@@ -40,6 +40,8 @@ RELEASE = tuple(map(int, version("langchain").split(".")[:2]))
 ASYNC: tuple[Way, ...] = ("async", "streamed")
 #: Where a stream has no code of its own: a graph that is called is a stream that is read to its end.
 BOTH: tuple[Way, ...] = ("sync", "async")
+#: Older versions leave the calls that were still allowed without any result.
+ALL_ARE_LIMITED = "answered by limit" if RELEASE >= (1, 4) else "requested"
 TOO_EARLY = f"langchain {version('langchain')}: people cannot answer in a tool's place"
 
 
@@ -288,7 +290,7 @@ async def sibling_cancelled(stage: Stage) -> None:
 async def cancelled(stage: Stage) -> None:
     slow, begun = waiting(stage)
     running = asyncio.create_task(run(stage, agent(stage, a_call(100)(stage), tools=[slow])))
-    await begun.wait()
+    await asyncio.wait([running, asyncio.ensure_future(begun.wait())], return_when=asyncio.FIRST_COMPLETED)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -467,7 +469,7 @@ ROWS = [
     Row(
         "limit-ends",
         once(a_call(1, 2), middleware=lambda s: [ToolCallLimitMiddleware(run_limit=1, exit_behavior="end")]),
-        ['pay {"amount": 1}: answered by limit', 'pay {"amount": 2}: answered by limit'],
+        [f'pay {{"amount": 1}}: {ALL_ARE_LIMITED}', 'pay {"amount": 2}: answered by limit'],
         ["failed"],
         ways=BOTH,
     ),
@@ -475,7 +477,7 @@ ROWS = [
         "limit-continues",
         once(a_call(1, 2), says("done"), middleware=lambda s: [ToolCallLimitMiddleware(run_limit=1)]),
         ['pay {"amount": 1}: executed', 'pay {"amount": 2}: answered by limit'],
-        ["failed"],
+        ["pending"],
         ways=BOTH,
     ),
     Row(

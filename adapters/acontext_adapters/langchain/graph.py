@@ -16,6 +16,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langgraph.errors import GraphInterrupt
 from langgraph.graph import START
+from langgraph.pregel import Pregel
 from langgraph.types import Command
 
 from acontext_plugins.runs import Run, Runtime
@@ -133,9 +134,10 @@ def _begin(graph: Any, input: Any, config: RunnableConfig | None, options: Mappi
         tracker.told = is_agent(graph)
         handler: Any = None
         if not tracker.told:
-            handler = Tell(
-                tracker, {name: tools for name, node in graph.nodes.items() if (tools := tools_of(node.bound))}
-            )
+            nodes = {name: node.bound for name, node in graph.nodes.items()}
+            tools = {name: given for name, bound in nodes.items() if (given := tools_of(bound))}
+            agents = [name for name, bound in nodes.items() if isinstance(bound, Pregel) and is_agent(bound)]
+            handler = Tell(tracker, tools, agents)
         elif _has_breakpoints(graph, options):
             handler = InterruptListener(tracker)
         return _Play(tracker, run, mark, with_handler(graph, config, handler) if handler is not None else config)
