@@ -44,12 +44,15 @@ def told_by() -> str:
 
 # -- people
 class Answers:
-    """What somebody answered to a run that waited: the value that it is resumed with. Nothing, in other runs."""
+    """What somebody answered to a run that waited: the value that it is resumed with. Nothing, in other runs.
 
-    def __init__(self, command: object = None) -> None:
+    `given=True`: somebody may have answered, and what is said elsewhere.
+    """
+
+    def __init__(self, command: object = None, *, given: bool = False) -> None:
         value = command.resume if isinstance(command, Command) else None
         #: Somebody has answered: what nodes that waited give now is that person's word.
-        self.given = value is not None
+        self.given = given or value is not None
         self._decisions = list(_decisions(value))
 
     def edits(self, name: str, arguments: Any) -> bool | None:
@@ -110,6 +113,8 @@ class Call:
     answered: bool = False
     #: A task of the graph does it now.
     taken: bool = False
+    #: A person has seen it before it ran.
+    reviewed: bool = False
     _told: tuple[Any, ...] | None = field(default=None)
 
     def becomes(self, status: FateStatus, *, by: str = "", reason: str = "") -> None:
@@ -241,20 +246,19 @@ class CallLedger:
 
     def sent(self, asked: Mapping[str, Any], *, resumed: bool) -> Call:
         """The call that a task of the graph is to do now."""
-        id = asked.get("id") or ""
+        id, name, arguments = asked.get("id") or "", asked.get("name") or "", asked.get("args")
         with self._lock:
             calls = self._calls.get(id)
             if not calls:
-                calls = self._calls[id] = [
-                    Call(id, 0, "", asked.get("name") or "", _copied(asked.get("args")), from_before=True)
-                ]
+                calls = self._calls[id] = [Call(id, 0, "", name, _copied(arguments), from_before=True)]
+            free = [one for one in calls if not one.taken]
             call = _first(
-                [one for one in calls if not one.taken and one.arguments == asked.get("args")],
-                [one for one in calls if not one.taken and not one.answered],
+                [one for one in free if one.name == name and one.arguments == arguments],
+                [one for one in free if not one.answered],
                 calls,
             )
             call.taken = True
-            if resumed and (asked.get("name"), asked.get("args")) != (call.name, call.arguments):
+            if resumed and (name, arguments) != (call.name, call.arguments):
                 call.edited_by = "person"  # the state was changed while the run waited
             return call
 
@@ -272,7 +276,7 @@ class CallLedger:
                 edited_by = call.edited_by or "middleware"
                 if visit is not None and visit.answers.given:
                     by_person = visit.answers.edits(name, arguments)
-                    if by_person or (by_person is None and visit.resumed):
+                    if by_person or (by_person is None and (visit.resumed or call.reviewed)):
                         edited_by = "person"
             call.starts(name, arguments, edited_by)
             return call
@@ -284,10 +288,10 @@ class CallLedger:
         if not call_id:
             calls = [one for one in calls if one.name == name and not one.answered]
         ready = [one for one in calls if not one.began]
-        same_arguments = [one for one in ready if _same(one.arguments, arguments)]
-        if not call_id and not same_arguments:
+        same = [one for one in ready if one.name == name and _same(one.arguments, arguments)]
+        if not call_id and not same:
             return None  # another tool of the host's, as likely
-        return _first(same_arguments, ready, calls) if calls else None
+        return _first(same, ready, calls) if calls else None
 
     def ended(self, run_id: UUID, result: Any, tools: Mapping[str, Any] | None) -> Call | None:
         """A tool has come to its end, and gives this."""
@@ -313,6 +317,8 @@ class CallLedger:
             call.becomes("executed")
         elif isinstance(error, GraphBubbleUp):
             call.began = False  # it waits, and is started again
+        elif not isinstance(error, Exception):
+            call.becomes("unfinished")  # it was cancelled
         elif _ran(error.__traceback__):
             call.becomes("failed", reason=reason_of(error))
         else:

@@ -130,6 +130,7 @@ def _begin(graph: Any, input: Any, config: RunnableConfig | None, options: Mappi
             parent=around.tracker.run if around is not None else None,
             parent_call_id=around.call_id if around is not None else None,
             command=input,
+            inside=around is None and "langgraph_node" in (ensure_config(config).get("metadata") or {}),
         )
         tracker.told = is_agent(graph)
         handler: Any = None

@@ -99,7 +99,7 @@ class AcontextCallbackHandler(GraphCallbackHandler):
             self._roots[run_id] = (
                 _Root(tracker) if tracker is not None else _Root(LangChainRunTracker(self.runtime, label))
             )
-        span = _Span(parent.root, parent.tracker, parent.call_id, told=self._in_agent(metadata))
+        span = _Span(parent.root, parent.tracker, parent.call_id, told=parent.told or self._in_agent(metadata))
         self._place(run_id, span)
         return span
 

@@ -91,6 +91,8 @@ class LangChainRunTracker:
         #: What somebody answered to the run that goes on.
         self.answers = Answers()
         self._first_steps = FirstSteps(goes_on=False)
+        #: The run is part of a graph that tells nothing of itself: not even that it goes on.
+        self._inside = False
         self._heard: set[str] = set()
         self._said: set[str] = set()
         self._count = 0
@@ -114,11 +116,12 @@ class LangChainRunTracker:
         parent: Run | None = None,
         parent_call_id: str | None = None,
         command: object = None,
+        inside: bool = False,
     ) -> Run:
         """Make the run. Records nothing.
 
         `messages` is what the host gives; without a `thread` the conversation that they continue is looked for.
-        `command` is what a graph is resumed with.
+        `command` is what a graph is resumed with; `inside=True` says that it is part of one that nobody hears of.
         """
         runtime = self.runtime
         self._thread = thread
@@ -127,7 +130,7 @@ class LangChainRunTracker:
         run_id = None
         if goes_on and before is not None:
             run_id, self._recall, self.calls = before.run_id, before.recall, before.calls
-        self.answers, self._first_steps = Answers(command), FirstSteps(goes_on)
+        self.answers, self._first_steps, self._inside = Answers(command), FirstSteps(goes_on), inside
         if key is None and parent is None and messages:
             key = self.follow(messages)
         self.run = runtime.start(
@@ -246,6 +249,8 @@ class LangChainRunTracker:
         is_agents: bool = True,
     ) -> Visit:
         """A node of the graph is run, with what it is `given`; `sent` is the only call that it is to do."""
+        if self._inside and not self.started:  # a run that begins behind its model goes on
+            self.answers, self._first_steps, self._inside = Answers(given=True), FirstSteps(goes_on=True), False
         resumed = self._first_steps.hold(metadata)
         if resumed:
             state = given.get("state", given) if isinstance(given, Mapping) else given
@@ -270,6 +275,9 @@ class LangChainRunTracker:
                     self.result(result)
             elif not call.answered and visit.settles(call, result):
                 self.result(result, call=call)
+        if visit.by == "person" and not visit.calls_tools:
+            for waiting in self.calls.waiting:
+                waiting.reviewed = True
         for message in given:
             if isinstance(message, AIMessage) and message.tool_calls and not visit.by_model:
                 self.calls.changed(message, "person" if visit.by == "person" else "middleware")
