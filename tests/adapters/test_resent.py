@@ -113,6 +113,37 @@ def test_a_summary_in_place_of_the_head_is_not_a_turn(key: str | None) -> None:
     assert memory.ask([user("SUMMARY of it"), U2, A2, U3], A3) == [U3]
 
 
+@pytest.mark.parametrize("key", KEYS)
+def test_a_history_goes_on_behind_an_answer_without_words(key: str | None) -> None:
+    conversations = Conversations()
+    first = conversations.sent("scope", key, [user("hi")])
+    conversations.answered("scope", first, [])
+    second = conversations.sent("scope", key, [user("hi"), user("are you there?")])
+    assert (second.session_key, second.new, second.heard) == (first.session_key, (1,), 1)
+    conversations.answered("scope", second, [call("c1"), result("c1")])
+    third = conversations.sent(
+        "scope", key, [user("hi"), user("are you there?"), call("c1"), result("c1"), user("so?")]
+    )
+    assert (third.session_key, third.new, third.heard) == (first.session_key, (4,), 4)
+
+
+def test_what_nobody_has_answered_is_no_end_of_a_conversation() -> None:
+    conversations = Conversations()
+    first = conversations.sent("scope", None, [user("hi")])
+    conversations.unanswered("scope", first)
+    second = conversations.sent("scope", None, [user("hi"), user("are you there?")])
+    assert second.session_key != first.session_key
+    assert conversations.sent("scope", None, [user("hi")]).session_key != first.session_key
+
+
+def test_an_end_may_stand_behind_something_else_in_the_history_that_is_sent_next() -> None:
+    conversations = Conversations()
+    first = conversations.sent("scope", None, [user("hi")])
+    conversations.answered("scope", first, [call("c1"), result("c1"), model("done")], behind=model("what was said"))
+    second = conversations.sent("scope", None, [model("what was said"), model("done"), user("thanks")])
+    assert (second.session_key, second.new) == (first.session_key, (2,))
+
+
 def test_a_request_that_is_sent_again_has_nothing_new() -> None:
     memory = Memory()
     memory.ask([U1])
