@@ -27,9 +27,10 @@ from agents.tracing import get_current_span
 
 from acontext_plugins.formats.openai_responses import how_it_failed
 from acontext_plugins.runs import reason_of
+from acontext_plugins.transcript.result_texts import known_text
 from acontext_store.types import CallFate, FateStatus, Json
 
-from .convert import as_dict, field_of
+from .convert import as_dict, field_of, words_of
 
 _TOLD_BY = f"openai-agents {__version__}"
 #: How the SDK's own error function begins: the only sign of a failed tool where its span cannot be listened to.
@@ -62,6 +63,7 @@ class AskedCall:
         "names",
         "refusal",
         "repeated",
+        "served",
         "turn",
     )
 
@@ -79,6 +81,8 @@ class AskedCall:
         self.repeated = False
         #: Its tool has guardrails on what it is given.
         self.guarded = False
+        #: An MCP server runs it.
+        self.served = False
         #: A person has approved it; has rejected it, with these words ("" = without any).
         self.approved = False
         self.refusal: str | None = None
@@ -143,7 +147,9 @@ class CallLedger:
                 counts[call_id] = 0
                 call = self.open[call_id] = AskedCall(item, call_id, turn)
                 call.repeated = self._answered.pop(call_id, None) is not None
-                call.guarded = any(_guards(tool) for tool in _named(agent, call.name))
+                tools = [tool for tool in agent.tools if getattr(tool, "name", None) == call.name]
+                call.guarded = any(getattr(tool, "tool_input_guardrails", None) for tool in tools)
+                call.served = bool(agent.mcp_servers) and not tools
         return settled
 
     def asked_elsewhere(self, context: Any, items: Iterable[Any]) -> None:
@@ -235,6 +241,9 @@ class CallLedger:
             return call.fate("failed", reason=reason_of(error), **changes)
         if not call.heard and isinstance(output, str) and output.startswith(_FAILED):
             return call.fate("failed", reason=output, **changes)
+        if call.served and (known := known_text(words_of(output))) is not None:
+            # the SDK keeps to itself that a server calls its result an error: words are all there is
+            return call.fate(known.status, by=known.by, reason=words_of(output), **changes)
         if (late := _timed_out(call, tool, output)) is not None:
             return call.fate("failed", reason=late, **changes)
         return call.fate("executed", **changes)
@@ -336,14 +345,6 @@ def is_own(context: Any, tool: Any) -> bool:
     """Whether a hook of `tool` says which call it is about. A shell in an agent that runs as a tool shows the outer."""
     name = getattr(tool, "name", None)
     return isinstance(context, ToolContext) and (isinstance(tool, FunctionTool) or context.tool_name == name)
-
-
-def _named(agent: Agent[Any], name: str) -> Iterator[Any]:
-    return (tool for tool in agent.tools if getattr(tool, "name", None) == name)
-
-
-def _guards(tool: Any) -> bool:
-    return bool(getattr(tool, "tool_input_guardrails", None))
 
 
 def _timed_out(call: AskedCall, tool: Any, output: Any) -> str | None:

@@ -32,6 +32,14 @@ def field_of(item: Any, name: str) -> Any:
     return fields.get(name) if fields is not None else getattr(item, name, None)
 
 
+def words_of(content: Any) -> str:
+    """The words of a message or a result, one line for each piece that has any."""
+    if isinstance(content, str):
+        return content
+    pieces = content if isinstance(content, list | tuple) else ()
+    return "\n".join(text for piece in pieces if isinstance(text := field_of(piece, "text"), str))
+
+
 def frozen(items: Sequence[Any]) -> list[Any]:
     """Copies that the host cannot change behind our back, as deep as words go."""
     return [_copied(item) for item in items]

@@ -22,7 +22,7 @@ from acontext_store.types import CallFate, Message, Part, new_id, stable_id
 
 from ..shared.resent_history import Conversations, Item, Sent
 from .calls import RAISED, AskedCall, CallLedger, is_own
-from .convert import as_dict, field_of, frozen, input_messages, output_messages, result_message, rough_size
+from .convert import as_dict, field_of, frozen, input_messages, output_messages, result_message, rough_size, words_of
 from .history import as_item, by_host, continued, said
 
 #: What the SDK answers to all handoffs of a response but the first.
@@ -143,7 +143,7 @@ class AgentsRunTracker:
         """The newest words of the user."""
         for item in reversed(self.turn_input):
             if field_of(item, "role") == "user":
-                return _text(field_of(item, "content"))
+                return words_of(field_of(item, "content"))
         return ""
 
     # -- what hooks tell
@@ -228,15 +228,15 @@ class AgentsRunTracker:
             copies, ids = frozen(items), (self.id, "elsewhere", str(field_of(items[0], "call_id")))
             self.run.record(make=lambda: output_messages(copies, *ids), told=True, size=sum(map(rough_size, items)))
 
-    def _answer(self, call: AskedCall, given: Any, fate: CallFate | None) -> None:
+    def _answer(self, call: AskedCall, given: Any, fate: CallFate | None, *, error: bool | None = None) -> None:
         if self.run is None:
             return
         (item,) = frozen([given])
         self._added.append(as_item(item))
         ids = (self.id, "result", call.id, str(call.turn))
-        error = fate is not None and call.is_error(fate)
+        failed = error if error is not None else fate is not None and call.is_error(fate)
         self.run.record(
-            make=lambda: [result_message(as_dict(item), stable_id(*ids), name=call.name, error=error)],
+            make=lambda: [result_message(as_dict(item), stable_id(*ids), name=call.name, error=failed)],
             fates=() if fate is None else (fate,),
             size=rough_size(item),
         )
@@ -261,7 +261,8 @@ class AgentsRunTracker:
         self._handed_off = True
         for number, (call, fate) in enumerate(self.calls.handed_off(to_target, names)):
             output = _OTHER_HANDOFF if number else json.dumps({"assistant": target.name})
-            self._answer(call, {"type": "function_call_output", "call_id": call.id, "output": output}, fate)
+            item = {"type": "function_call_output", "call_id": call.id, "output": output}
+            self._answer(call, item, fate, error=False)
 
     def gave(self, context: Any, agent: Agent[Any], output: object) -> None:
         """The final output is there."""
@@ -320,12 +321,6 @@ class AgentsRunTracker:
         """Leave what a history that is sent again is known by."""
         if self.run is not None and self.parent is None and self._sent is not None:
             conversations.answered(self._scope, self._sent, self._added, behind=self._given)
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    return "\n".join(text for part in content or () if isinstance(text := field_of(part, "text"), str))
 
 
 def trace_id() -> str:
