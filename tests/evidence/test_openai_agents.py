@@ -156,7 +156,7 @@ def rejects(state: Any, waiting: Sequence[Any]) -> None:
 
 def rejects_with_words(state: Any, waiting: Sequence[Any]) -> None:
     for one in waiting:
-        state.reject(one, rejection_message="never more than 50")
+        state.reject(one, rejection_message="never on a Sunday")
 
 
 # -- what happens
@@ -364,6 +364,11 @@ PAID = 'pay {"amount":100}: executed'
 REFUSED = 'pay {"amount":100}: refused by person'
 asked_first = with_options(needs_approval=True)
 
+
+def or_credit(stage: Stage) -> Sequence[Any]:
+    return [*asked_first(stage), tool(stage, "credit")]
+
+
 #: The SDK's scripted model streams words and calls of functions alone.
 UNSTREAMED: tuple[Way, ...] = ("sync", "async")
 
@@ -431,7 +436,14 @@ ROWS = [
         plays([asks("pay")], "well", use=asked_first, decide=rejects_with_words),
         [REFUSED],
         ["failed"],
-        warned=["never more than 50"],
+    ),
+    Row(
+        "rejected-with-words",
+        plays([asks("pay")], [asks("credit", "c2", 50)], "done", use=or_credit, decide=rejects_with_words),
+        [REFUSED, 'credit {"amount":50}: executed'],
+        ["success"],
+        ["credit amount=50"],
+        ["never on a Sunday"],
     ),
     Row(
         "rejected",
