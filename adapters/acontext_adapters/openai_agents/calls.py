@@ -218,6 +218,11 @@ class CallLedger:
         mine = [call for call in mine if name.startswith(call.name)]
         return next((call for call in mine if call.approved), mine[0] if mine else None)
 
+    def decided(self, context: Any) -> bool:
+        """Whether a person has decided about a call that has no result yet."""
+        self.decisions(context)
+        return any(call.approved or call.refusal is not None for call in self.open.values())
+
     def decisions(self, context: Any) -> None:
         """Keep what a person has decided about the calls that have no result yet."""
         for call in self.open.values():

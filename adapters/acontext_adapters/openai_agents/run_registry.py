@@ -140,6 +140,15 @@ class RunRegistry:
         """The run that waits for approval of one of these calls."""
         return next((tracker for call_id in call_ids if (tracker := self._waiting(call_id))), None)
 
+    def ended_at_once(self, trace_id: str, error: BaseException | None) -> AgentsRunTracker | None:
+        """The run that waited for a person, went on, and failed before any hook could tell of it."""
+        data = getattr(error, "run_data", None)
+        before = self.interrupted_in(trace_id) if data is not None else None
+        if data is None or before is None or not before.calls.decided(data.context_wrapper):
+            return None
+        self.resume(before, None)
+        return before
+
     def _waiting(self, call_id: str) -> AgentsRunTracker | None:
         waiting = self._interrupted.get(call_id)
         if waiting is None and (alone := self._alone.get(call_id)) is not None and call_id in alone.calls:

@@ -111,12 +111,12 @@ class SpanListener:
         if entered is not None:
             run, token = entered
             run.leave(token)
-        if span.span_data.type != "agent" or owner is None or owner.tracker is None:
+        if span.span_data.type != "agent" or owner is None:
             return
-        tracker = owner.tracker
-        if tracker.call is not None:
-            return  # our Runner says how it ends
         error = sys.exc_info()[1]
+        tracker = owner.tracker or self._desk.ended_at_once(span.trace_id, error)
+        if tracker is None or tracker.call is not None:
+            return  # our Runner says how it ends
         if owner.handed_off and error is None:
             self._between[span.trace_id, span.parent_id] = tracker
             return

@@ -318,6 +318,13 @@ async def test_a_refusal_is_told_where_the_run_ends_with_it(way: str) -> None:
     assert [outcome.status for outcome in play.memory.session.outcomes] == ["interrupted", "success"]
 
 
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "plain, untraced"])
+async def test_a_refusal_is_told_where_the_run_has_no_turn_left_for_it(way: str) -> None:
+    play = await Play(way, tool("pay", needs_approval=True))([call("pay")], "never", decide=refuse, max_turns=1)
+    assert play.fates == ['pay {"x":1}: refused by person']
+    assert play.memory.outcome == ("failed", "MaxTurnsExceeded: Max turns (1) exceeded")
+
+
 @ways
 @pytest.mark.parametrize("decide", [approve, refuse])
 @pytest.mark.parametrize("named", [True, False])
