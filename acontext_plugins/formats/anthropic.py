@@ -13,6 +13,7 @@ from .blob import Foreign, as_arguments, as_text, copied, foreign_field, foreign
 from .format import Format
 from .marks import lost_marks
 from .media import media_of
+from .tool_status import anthropic_result_failed
 from .turns import Named, results_together
 
 NAME = "anthropic"
@@ -156,8 +157,10 @@ def _call(kind: str, rest: Json, what: str) -> Part:
 def _result(kind: str, rest: Json, what: str) -> list[Part]:
     id = rest.pop("tool_use_id", None)
     meta: Json = {"tool_call_id": id if isinstance(id, str) else ""}
-    if "is_error" in rest:
-        meta["is_error"] = bool(rest.pop("is_error"))
+    failed = anthropic_result_failed(rest)
+    rest.pop("is_error", None)
+    if failed is not None:
+        meta["is_error"] = failed
     content = rest.pop("content", None)
     if kind != "tool_result":
         meta["type"] = kind

@@ -13,6 +13,7 @@ from .blob import Foreign, as_arguments, as_text, copied, foreign_field, foreign
 from .format import Format, item_by_item
 from .marks import lost_marks
 from .media import media_of
+from .tool_status import hosted_status, how_it_failed, says_how_it_ended
 
 NAME = "openai_responses"
 _MEDIA = frozenset({"image", "audio", "video", "file"})
@@ -174,7 +175,7 @@ def _read(item: Json) -> tuple[Role, list[Part]]:
         raise InvalidInput(f"item.type: found {found(kind)}, expected the name of an item")
     if kind is None or kind == "message":
         return _said(item)
-    if kind in ("function_call", "custom_tool_call"):
+    if kind in ("function_call", "custom_tool_call", "mcp_approval_request"):
         return "assistant", [_call(item, kind)]
     if kind in _OUTPUTS:
         return "tool", _result(item)
@@ -239,7 +240,8 @@ def _call(item: Json, kind: str) -> Part:
     if kind == "custom_tool_call":
         meta |= {"arguments": json.dumps({"input": item.get("input")}, ensure_ascii=False), "type": "custom"}
     else:
-        meta |= {"arguments": as_arguments(item.get("arguments"), "item.arguments"), "type": "function"}
+        type = kind if kind == "mcp_approval_request" else "function"
+        meta |= {"arguments": as_arguments(item.get("arguments"), "item.arguments"), "type": type}
     return Part(type="tool-call", meta=meta)
 
 
@@ -251,6 +253,8 @@ def _result(item: Json) -> list[Part]:
     output = item.get("output", item.get("tools", item.get("result")))
     if how_it_failed(item) is not None:
         meta["is_error"] = True
+    elif says_how_it_ended(item):
+        meta["is_error"] = False
     if output is None or isinstance(output, str):
         return [Part(type="tool-result", text=output or "", meta=meta)]
     is_pieces = isinstance(output, list) and all(isinstance(p, dict) and "type" in p for p in output)
@@ -261,21 +265,6 @@ def _result(item: Json) -> list[Part]:
     if isinstance(output, dict) and output.get("type") == "computer_screenshot":
         return [Part(type="tool-result", text="", meta=meta), part_of(output, "item.output")]
     return [Part(type="tool-result", text=as_text(output), meta=meta)]
-
-
-def how_it_failed(item: Json) -> str | None:
-    """Why the result of a call is none of success, where its item says so: "exit code 2", "timeout", or its words."""
-    output = item.get("output")
-    ends = [one.get("outcome") for one in output if isinstance(one, dict)] if isinstance(output, list) else []
-    for end in ends:
-        kind, code = (end.get("type"), end.get("exit_code")) if isinstance(end, dict) else (end, None)
-        if kind == "timeout":
-            return "timeout"
-        if kind == "exit" and code:
-            return f"exit code {code}"
-    if item.get("status") in ("failed", "incomplete"):
-        return as_text(output) if output else str(item["status"])
-    return None
 
 
 def _thoughts(item: Json) -> str:
@@ -292,7 +281,7 @@ def _thoughts(item: Json) -> str:
 def _hosted(item: Json, kind: str) -> list[Part]:
     id = text_at(item, "call_id", "item") or text_at(item, "id", "item") or ""
     name = text_at(item, "name", "item") or kind.removesuffix("_call")
-    outputs = _HOSTED[kind]
+    outputs, status = _HOSTED[kind], hosted_status(item)
     arguments = item.get("arguments")
     if arguments is None:
         arguments = {k: v for k, v in item.items() if k not in _ENVELOPE and k not in outputs and v is not None}
@@ -310,9 +299,12 @@ def _hosted(item: Json, kind: str) -> list[Part]:
             parts.append(Part(type="tool-result", text="", meta={"tool_call_id": id, "name": name}))
             break
         meta: Json = {"tool_call_id": id, "name": name}
-        if key == "error":
+        if key == "error" or status == "failed":
             meta["is_error"] = True
         parts.append(Part(type="tool-result", text=as_text(output), meta=meta))
+    if status is not None and len(parts) == 1:  # that it ran is all that the provider says
+        meta = {"tool_call_id": id, "name": name, **({"is_error": True} if status == "failed" else {})}
+        parts.append(Part(type="tool-result", text="", meta=meta))
     return parts
 
 

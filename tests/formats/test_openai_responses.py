@@ -85,7 +85,7 @@ ITEMS: list[tuple[dict[str, Any], str, list[str]]] = [
     (
         {"type": "web_search_call", "id": "w", "status": "completed", "action": {"type": "search", "query": "x"}},
         "assistant",
-        ["tool-call"],
+        ["tool-call", "tool-result"],
     ),
     (
         {"type": "file_search_call", "id": "s", "queries": ["x"], "results": [{"text": "y"}], "status": "completed"},
@@ -102,7 +102,7 @@ ITEMS: list[tuple[dict[str, Any], str, list[str]]] = [
             "status": "completed",
         },
         "assistant",
-        ["tool-call"],
+        ["tool-call", "tool-result"],
     ),
     (
         {"type": "mcp_call", "id": "m", "name": "roll", "arguments": "{}", "server_label": "d", "output": "4"},
@@ -189,6 +189,39 @@ def test_hosted_calls_say_what_was_called_and_what_came_out() -> None:
     meta = search.tool_calls[0].meta
     assert meta is not None
     assert (meta["name"], json.loads(meta["arguments"])) == ("web_search", {"action": {"type": "search", "query": "x"}})
+
+
+@pytest.mark.parametrize(
+    ("item", "failed"),
+    [
+        ({"type": "web_search_call", "id": "w", "status": "failed"}, True),
+        ({"type": "web_search_call", "id": "w", "status": "completed"}, None),
+        ({"type": "code_interpreter_call", "id": "i", "status": "incomplete", "outputs": []}, True),
+        (
+            {"type": "shell_call_output", "call_id": "c", "output": [{"outcome": {"type": "exit", "exit_code": 0}}]},
+            False,
+        ),
+        (
+            {"type": "shell_call_output", "call_id": "c", "output": [{"outcome": {"type": "exit", "exit_code": 2}}]},
+            True,
+        ),
+        ({"type": "shell_call_output", "call_id": "c", "output": [{"outcome": {"type": "timeout"}}]}, True),
+        ({"type": "local_shell_call_output", "id": "c", "output": '{"output": "", "exit_code": 1}'}, True),
+        ({"type": "local_shell_call_output", "id": "c", "output": '{"metadata": {"exit_code": 0}}'}, False),
+        ({"type": "local_shell_call_output", "id": "c", "output": "a.txt"}, None),
+        ({"type": "apply_patch_call_output", "call_id": "c", "status": "failed", "output": "no such file"}, True),
+    ],
+)
+def test_a_result_is_a_failure_where_its_item_says_so(item: dict[str, Any], failed: bool | None) -> None:
+    (result,) = from_responses(item).tool_results
+    assert (result.meta or {}).get("is_error") is failed
+
+
+def test_a_call_that_waits_for_approval_is_a_call() -> None:
+    asked = {"type": "mcp_approval_request", "id": "a1", "name": "pay", "arguments": "{}", "server_label": "bank"}
+    message = from_responses(asked)
+    assert message.tool_calls[0].meta == {"id": "a1", "name": "pay", "arguments": "{}", "type": "mcp_approval_request"}
+    assert to_responses(message) == asked
 
 
 def test_the_items_of_one_response_are_one_message_of_the_assistant() -> None:

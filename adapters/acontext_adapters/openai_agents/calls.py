@@ -25,7 +25,7 @@ from agents import (
 from agents.tool_context import ToolContext
 from agents.tracing import get_current_span
 
-from acontext_plugins.formats.openai_responses import how_it_failed
+from acontext_plugins.formats.tool_status import how_it_failed
 from acontext_plugins.runs import reason_of
 from acontext_plugins.transcript.result_texts import known_text
 from acontext_store.types import CallFate, FateStatus, Json
