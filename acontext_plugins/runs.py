@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypedDict
 
 from acontext_store.errors import AcontextError, InvalidInput
-from acontext_store.types import CallFate, Message, Outcome, OutcomeStatus, Part, new_id
+from acontext_store.types import CallFate, FateStatus, Message, Outcome, OutcomeStatus, Part, new_id
 
 from .concurrency.limited_log import LimitedLog
 from .service import InjectAs, Recall, RecallQuery, Recording, SessionRef
@@ -320,28 +320,37 @@ class Run:
         told_by, run_id = fate.told_by or self.runtime.told_by, fate.run_id or self.id
         return fate.model_copy(update={"told_by": told_by, "run_id": run_id})
 
-    def record_tool(self, name: str, arguments: dict[str, Any], result: object, *, error: bool = False) -> None:
+    def record_tool(
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        result: object = None,
+        *,
+        error: bool = False,
+        status: FateStatus | None = None,
+        by: str = "",
+    ) -> None:
         """Record a tool call that no adapter sees, with its result: for hand-written loops. Never raises.
 
-        `arguments` and `result` are kept as JSON; `error=True` says that the call failed. Inside a decorated function,
-        the arguments of the function are recorded before its first tool call.
+        `arguments` and `result` are kept as JSON; `error=True` says that the call failed. Where the tool itself did not
+        run to its end, `status` says what became of the call, and `by` who did it: "answered" (by "middleware", for
+        a cache or a dry run), "refused" (by "person"), "unfinished". Those may have no result. Inside a decorated
+        function, its arguments are recorded before its first tool call.
         """
         call_id = f"call_{new_id()}"
         with self.runtime.guard("record_tool"):
             self._open()
-            text = result if isinstance(result, str) else _as_json(result)
             meta = {"id": call_id, "name": name, "arguments": _as_json(arguments)}
-            answer: dict[str, Any] = {"tool_call_id": call_id, "name": name}
-            if error:
-                answer["is_error"] = True
-            self.record(
-                Message(role="assistant", parts=(Part(type="tool-call", meta=meta),)),
-                Message(role="tool", parts=(Part(type="tool-result", text=text, meta=answer),)),
-                fates=(CallFate(call_id=call_id, status="failed" if error else "executed"),),
-                told=True,
-                size=len(text) + 512,
-                frame=self.kind == "container",
-            )
+            messages = [Message(role="assistant", parts=(Part(type="tool-call", meta=meta),))]
+            text = result if isinstance(result, str) else _as_json(result)
+            if result is not None or status is None:
+                answer: dict[str, Any] = {"tool_call_id": call_id, "name": name}
+                if error:
+                    answer["is_error"] = True
+                messages.append(Message(role="tool", parts=(Part(type="tool-result", text=text, meta=answer),)))
+            fate = CallFate(call_id=call_id, status=status or ("failed" if error else "executed"), by=by)
+            frame = self.kind == "container"
+            self.record(*messages, fates=(fate,), told=True, size=len(text) + 512, frame=frame)
 
     def _open(self) -> None:
         """Record what the outermost container was asked, once, unless an agent in it has recorded its own turn."""

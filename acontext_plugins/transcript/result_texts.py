@@ -152,6 +152,7 @@ TEXTS: tuple[ResultText, ...] = (
         r"Function arguments are not a valid JSON object\.",
         r"Member with ID \S+ not found in the team",
     ),
+    *_AGNO.failed(rf"Error from MCP tool {_QUOTED}: "),
     # litellm: responses/mcp/litellm_proxy_mcp_handler.py (the proxy runs MCP tools itself)
     *_LITELLM.refused(
         "guardrail",

@@ -48,23 +48,36 @@ class Agent:
 
     async def use(self, name: str, arguments: dict[str, Any]) -> None:
         """A tool is called, and noted."""
+        run, tool = current_run(), getattr(self.tools, name)
         failed = False
+        became: dict[str, Any] = {}
         try:
-            result = getattr(self.tools, name)(**arguments)
-            result = await result if inspect.isawaitable(result) else result
+            if _takes(tool, arguments):
+                result = tool(**arguments)
+                result = await result if inspect.isawaitable(result) else result
+            else:
+                failed, result, became = True, "there are no such arguments", {"status": "answered", "by": "framework"}
         except Exception as error:
             failed, result = True, str(error)
         self.history.append({"role": "tool", "content": result})
-        run = current_run()
         if run is not None:
-            run.record_tool(name, arguments, result, error=failed)
+            run.record_tool(name, arguments, result, error=failed, **became)
+
+
+def _takes(tool: Any, arguments: dict[str, Any]) -> bool:
+    try:
+        inspect.signature(tool).bind(**arguments)
+    except TypeError:
+        return False
+    return True
 
 
 class TestFunction(AdapterContract):
     unsupported: ClassVar[Mapping[str, str]] = {
-        "calls_before_results": "`record_tool` notes a call together with its result",
         "inject_as_user": "a function puts its skills where it wants",
+        "calls_before_results": "`record_tool` notes a call together with its result",
         "resume": "a function never waits for a person: the host does",
+        "refusal": 'a function asks no person: the host does, and says so (`record_tool(status="refused")`)',
     }
     steps: ClassVar[Sequence[tuple[Any, str]]] = [
         (function._Frame, "_question"),

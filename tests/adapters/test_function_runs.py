@@ -141,6 +141,24 @@ def test_tool_calls_noted_by_hand_stand_between_the_question_and_the_answer(memo
     ]
 
 
+def test_a_call_that_did_not_run_is_noted_with_what_became_of_it(memory: MemoryClient) -> None:
+    def pay(invoice: str) -> str:
+        run = current_run()
+        assert run is not None
+        run.record_tool("pay", {"id": invoice}, "would pay", status="answered", by="middleware")
+        run.record_tool("pay", {"id": invoice}, status="refused", by="person")
+        run.record_tool("pay", {"id": invoice}, status="unfinished")
+        return "done"
+
+    learned(pay, memory)("A1")
+    assert memory.session.fates == [
+        'pay {"id": "A1"}: answered by middleware',
+        'pay {"id": "A1"}: refused by person',
+        'pay {"id": "A1"}: unfinished',
+    ]
+    assert memory.lines.count("result: would pay") == len([m for m in memory.session.messages if m.role == "tool"]) == 1
+
+
 def test_tool_calls_noted_in_a_nested_function_belong_to_what_the_outer_one_was_asked(memory: MemoryClient) -> None:
     def look_up(word: str) -> str:
         run = current_run()

@@ -39,6 +39,7 @@ _SAYS = [
     ("Tool call limit reached. Tool call pay not executed. Don't try to execute it again.", "answered", "limit"),
     ("Error: The requested tool does not exist or is not available.", "answered", "framework"),
     ("Error while decoding function arguments: Expecting value", "answered", "framework"),
+    ("Error from MCP tool 'pay': no money", "failed", ""),
     ("Tool call failed: server is gone", "failed", ""),
     ("[System: Tool execution skipped/interrupted by user. No result provided for tool 'pay'.]", "unfinished", ""),
     ("Unknown tool: fetsh", "answered", "framework"),
