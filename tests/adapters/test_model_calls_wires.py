@@ -181,7 +181,8 @@ def test_a_tool_that_the_provider_runs_waits_for_nobody() -> None:
     assert (answer.status, answer.call_ids) == ("success", ())
     made = [message for messages in RESPONSES.messages([piece.blob for piece in answer.pieces]) for message in messages]
     assert len(made) == 1
-    assert [part.type for part in made[0].parts] == ["tool-call", "text"]
+    assert [part.type for part in made[0].parts] == ["tool-call", "tool-result", "text"]
+    assert [(fate.call_id, fate.status) for fate in answer.fates] == [("ws1", "executed")]
 
 
 # -- streams

@@ -132,6 +132,9 @@ def _chat_event(chunk: Any) -> Json:
         calls = [made for call in getattr(delta, "tool_calls", None) or () if (made := as_json(call))]
         if calls:
             said["tool_calls"] = calls
+        notes = getattr(delta, "provider_specific_fields", None)
+        if isinstance(notes, dict) and "mcp_tool_calls" in notes:
+            said["provider_specific_fields"] = notes
         legacy = getattr(delta, "function_call", None)
         if legacy is not None and (made := as_json(legacy)):
             said["function_call"] = made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +13,12 @@ from acontext_store.types import Json, Message
 
 from ..shared.left_out import left_out
 from ..shared.resent_history import item
+from .executed_calls import run_in_blocks
 from .format import (
     Assembler,
     ModelAnswer,
     Piece,
+    WireCall,
     WireFormat,
     appended,
     dicts,
@@ -26,6 +29,7 @@ from .format import (
     spoken,
     text_at,
     without_injected,
+    words,
 )
 
 
@@ -60,6 +64,22 @@ class Anthropic(WireFormat):
         return {**body, "messages": replaced(messages, place, changed)}
 
     def answer(self, response: Json, body: Json) -> ModelAnswer:
+        made = self._answer(response, body)
+        return dataclasses.replace(made, fates=tuple(run_in_blocks(dicts(response.get("content")))))
+
+    def calls(self, piece: Piece) -> list[WireCall]:
+        blocks = [block for block in dicts(piece.blob.get("content")) if block.get("type") == "tool_use"]
+        given = [block.get("input") for block in blocks]
+        return [
+            WireCall(text_at(block, "id"), text_at(block, "name"), arguments if isinstance(arguments, dict) else "")
+            for block, arguments in zip(blocks, given, strict=True)
+        ]
+
+    def result(self, piece: Piece) -> tuple[str, bool]:
+        block = next(iter(dicts(piece.blob.get("content"))), {})
+        return words(block.get("content")), block.get("is_error") is True
+
+    def _answer(self, response: Json, body: Json) -> ModelAnswer:
         id, stop = text_at(response, "id"), response.get("stop_reason")
         content, error = response.get("content"), error_of(response)
         if error is not None:
@@ -109,7 +129,7 @@ def _pieces(message: Json) -> list[Piece]:
     if role == "assistant":
         calls = [block for block in blocks if block.get("type") == "tool_use"]
         if calls:
-            names = sorted(f"{text_at(call, 'id')} {text_at(call, 'name')}" for call in calls)
+            names = sorted(text_at(call, "id") or text_at(call, "name") for call in calls)
             return [Piece(item("call", *names), message, tuple(text_at(call, "id") for call in calls))]
         return [Piece(said("model", _said(content)), message)]
     pieces = []
@@ -139,6 +159,10 @@ def _newest_turn(messages: Sequence[Any]) -> int:
     return -1
 
 
+#: What pieces are called in deltas, and in their block.
+_DELTAS = (("text", "text"), ("partial_json", "input"), ("thinking", "thinking"), ("signature", "signature"))
+
+
 class _AnthropicAssembler:
     def __init__(self) -> None:
         self.finished = False
@@ -164,10 +188,13 @@ class _AnthropicAssembler:
     def _delta(self, index: int, delta: Any) -> None:
         if index not in self._blocks:
             return
-        for name, field in (("text", "text"), ("partial_json", "input"), ("thinking", "thinking")):
+        for name, field in _DELTAS:
             text = text_at(delta, name)
             if text:
                 self._blocks[index][1].setdefault(field, []).append(text)
+        if isinstance(delta, dict) and isinstance(delta.get("citation"), dict):
+            block = self._blocks[index][0]
+            block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
 
     @property
     def response(self) -> Json:

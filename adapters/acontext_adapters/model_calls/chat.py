@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +12,13 @@ from acontext_store.types import Json, Message
 
 from ..shared.left_out import left_out
 from ..shared.resent_history import item
+from .executed_calls import run_by_litellm
 from .format import (
     AnswerStatus,
     Assembler,
     ModelAnswer,
     Piece,
+    WireCall,
     WireFormat,
     appended,
     dicts,
@@ -33,7 +36,7 @@ _HOST = ("system", "developer")
 
 
 class Chat(WireFormat):
-    """`/chat/completions`. Of several choices the first counts."""
+    """`/chat/completions`. Of several choices the first is said; the host may go on with another one."""
 
     name = "chat"
 
@@ -73,20 +76,39 @@ class Chat(WireFormat):
         return {**body, "messages": replaced(messages, place, changed)}
 
     def answer(self, response: Json, body: Json) -> ModelAnswer:
-        choices = dicts(response.get("choices"))
-        choice = min(choices, key=lambda one: one.get("index") or 0) if choices else {}
-        message, finish, id = choice.get("message"), choice.get("finish_reason"), text_at(response, "id")
-        error = error_of(response)
+        id, error = text_at(response, "id"), error_of(response)
         if error is not None:
             return ModelAnswer("failed", error, id=id)
-        if not isinstance(message, dict):
+        choices = sorted(dicts(response.get("choices")), key=_place)
+        if not choices or not isinstance(choices[0].get("message"), dict):
             return ModelAnswer("unknown", "the response holds no message", id=id)
-        piece = _piece({**message, "role": "assistant"})
-        pieces = (piece,) if _says(message) else ()
-        status, reason = _status(message, finish)
-        if piece.item.kind == "call" and status == "success":
-            return ModelAnswer("success" if _forced(body) else "calls", pieces=pieces, call_ids=piece.call_ids, id=id)
-        return ModelAnswer(status, reason, pieces, id=id)
+        first, *others = [_choice(choice) for choice in choices if isinstance(choice.get("message"), dict)]
+        calls = tuple(call for piece in (first, *others) for call in piece.call_ids)
+        said = [_says(piece.blob) for piece in (first, *others)]
+        status, reason = _status(first.blob, choices[0].get("finish_reason"))
+        if first.item.kind == "call" and status == "success":
+            status = "success" if _forced(body) else "calls"
+        ran, fates = run_by_litellm(choices[0]["message"])
+        return ModelAnswer(
+            status,
+            reason,
+            (*ran, first) if said[0] else ran,
+            calls,
+            id,
+            tuple(piece for piece, says in zip(others, said[1:], strict=True) if says),
+            fates,
+        )
+
+    def calls(self, piece: Piece) -> list[WireCall]:
+        found = []
+        for call in _calls(piece.blob):
+            function, custom = call.get("function"), call.get("custom")
+            arguments = text_at(function, "arguments") if isinstance(function, dict) else text_at(custom, "input")
+            found.append(WireCall(text_at(call, "id"), _tool_name(call), arguments))
+        return found
+
+    def result(self, piece: Piece) -> tuple[str, bool]:
+        return words(piece.blob.get("content")), False
 
     def messages(self, blobs: Sequence[Json]) -> list[list[Message]]:
         made: list[list[Message]] = []
@@ -113,9 +135,9 @@ def _piece(message: Json) -> Piece:
         return Piece(item("result", text_at(message, "name"), words(message.get("content"))), message)
     if role != "assistant":
         return Piece(said("user", message.get("content")), message)
-    calls = dicts(message.get("tool_calls"))
+    calls = _calls(message)
     if calls:
-        names = sorted(f"{text_at(call, 'id')} {_tool_name(call)}" for call in calls)
+        names = sorted(text_at(call, "id") or _tool_name(call) for call in calls)
         ids = tuple(id for call in calls if (id := text_at(call, "id")))
         return Piece(item("call", *names), message, ids)
     legacy = message.get("function_call")
@@ -123,6 +145,20 @@ def _piece(message: Json) -> Piece:
         name = text_at(legacy, "name")
         return Piece(item("call", name, text_at(legacy, "arguments")), message, (name,))
     return Piece(item("model", words(message.get("content")) or words(text_at(message, "refusal"))), message)
+
+
+def _place(choice: Json) -> int:
+    at = choice.get("index")
+    return at if isinstance(at, int) else 0
+
+
+def _choice(choice: Json) -> Piece:
+    return _piece({**choice["message"], "role": "assistant"})
+
+
+def _calls(message: Json) -> list[Json]:
+    """The calls of a message. What has no name is none: some providers send empty stubs."""
+    return [call for call in dicts(message.get("tool_calls")) if _tool_name(call)]
 
 
 def _tool_name(tool: Json) -> str:
@@ -134,8 +170,8 @@ def _tool_name(tool: Json) -> str:
 
 
 def _says(message: Json) -> bool:
-    names = ("content", "refusal", "tool_calls", "function_call", "audio", "reasoning_content", "reasoning")
-    return any(message.get(name) for name in names)
+    names = ("content", "refusal", "function_call", "audio", "reasoning_content", "reasoning")
+    return bool(_calls(message)) or any(message.get(name) for name in names)
 
 
 def _status(message: Json, finish: Any) -> tuple[AnswerStatus, str]:
@@ -159,19 +195,21 @@ def _known(message: Json) -> Json:
         return message
     dropped = ("annotations", "provider_specific_fields", "parsed")
     kept = {name: value for name, value in message.items() if value is not None and name not in dropped}
-    if "tool_calls" in kept and not kept["tool_calls"]:
-        del kept["tool_calls"]
+    if "tool_calls" in kept:
+        kept["tool_calls"] = _calls(kept)
+        if not kept["tool_calls"]:
+            del kept["tool_calls"]
     nothing_said = not kept.get("content") and ("tool_calls" in kept or "function_call" in kept)
     return {**kept, "content": None} if nothing_said or "content" not in kept else kept
 
 
 class _ChatAssembler:
+    """Choices are told apart by their index, and the calls in them by what their pieces say (see `_StreamedChoice`)."""
+
     def __init__(self) -> None:
         self.finished = False
         self._id = ""
-        self._texts: dict[str, list[str]] = {}
-        self._calls: dict[int, tuple[Json, list[str]]] = {}
-        self._finish: Any = None
+        self._choices: dict[int, _StreamedChoice] = {}
         self._error: Any = None
 
     def feed(self, event: Json) -> None:
@@ -179,52 +217,127 @@ class _ChatAssembler:
         if event.get("error"):
             self._error, self.finished = event["error"], True
         for choice in dicts(event.get("choices")):
-            if choice.get("index"):
-                continue
+            at = choice.get("index")
+            known = self._choices.setdefault(at if isinstance(at, int) else 0, _StreamedChoice())
             if choice.get("finish_reason"):
-                self._finish, self.finished = choice["finish_reason"], True
+                known.finish = choice["finish_reason"]
+                self.finished = all(one.finish for one in self._choices.values())
             delta = choice.get("delta")
-            if not isinstance(delta, dict):
-                continue
-            for name in ("content", "refusal", "reasoning_content", "reasoning"):
-                text = delta.get(name)
-                if isinstance(text, str) and text:
-                    self._texts.setdefault(name, []).append(text)
-            for number, part in enumerate(dicts(delta.get("tool_calls"))):
-                self._call(part, number)
-            legacy = delta.get("function_call")
-            if isinstance(legacy, dict):
-                self._call({"index": -1, "function": legacy}, -1)
-
-    def _call(self, part: Json, number: int) -> None:
-        at = part.get("index")
-        place = at if isinstance(at, int) else number
-        call, arguments = self._calls.setdefault(place, ({"type": "function"}, []))
-        for name in ("id", "type"):
-            if text_at(part, name):
-                call[name] = part[name]
-        for kind, field in (("function", "arguments"), ("custom", "input")):
-            inner = part.get(kind)
-            if isinstance(inner, dict):
-                call["kind"] = kind
-                call["name"] = call.get("name") or text_at(inner, "name")
-                arguments.append(text_at(inner, field))
+            if isinstance(delta, dict):
+                known.feed(delta)
 
     @property
     def response(self) -> Json:
-        message: Json = {"role": "assistant", "content": None}
-        message |= {name: "".join(texts) for name, texts in self._texts.items()}
-        calls = []
-        for place, (call, arguments) in sorted(self._calls.items()):
-            kind, name, text = call.get("kind", "function"), call.get("name", ""), "".join(arguments)
-            if place < 0:
-                message["function_call"] = {"name": name, "arguments": text}
-                continue
-            inner = {"name": name, "input" if kind == "custom" else "arguments": text}
-            calls.append({"id": call.get("id", ""), "type": kind, kind: inner})
-        if calls:
-            message["tool_calls"] = calls
-        response: Json = {"id": self._id, "choices": [{"index": 0, "message": message, "finish_reason": self._finish}]}
+        choices = [
+            {"index": at, "message": choice.message, "finish_reason": choice.finish}
+            for at, choice in sorted(self._choices.items())
+        ]
+        response: Json = {"id": self._id, "choices": choices or [{"index": 0, "message": {"role": "assistant"}}]}
         if self._error is not None:
             response["error"] = self._error
         return response
+
+
+class _StreamedCall:
+    """A call whose pieces come one after the other."""
+
+    def __init__(self, kind: str) -> None:
+        self.id = self.name = ""
+        self.kind = kind
+        self.given: list[str] = []
+
+    def named(self, name: str, given: str) -> None:
+        """Names come in pieces, or again and again with each piece of the arguments."""
+        if name and not (name == self.name and (given or any(self.given))):
+            self.name += name
+
+    @property
+    def complete(self) -> bool:
+        """Whether its arguments are a whole object."""
+        text = "".join(self.given).strip()
+        if not text.endswith("}"):
+            return False
+        try:
+            return isinstance(json.loads(text), dict)
+        except (ValueError, RecursionError):
+            return False
+
+
+class _StreamedChoice:
+    """One choice of an answer.
+
+    A piece of a call belongs to the call with its id; without one, to the newest call at its index; without either, to
+    the newest. Providers number parallel calls 0 each time, or not at all: another id, or a name behind arguments that
+    are complete, begins another call. What never gets a name is no call.
+    """
+
+    def __init__(self) -> None:
+        self.finish: Any = None
+        self._texts: dict[str, list[str]] = {}
+        self._calls: list[_StreamedCall] = []
+        self._at: dict[int | None, _StreamedCall] = {}
+        self._legacy = _StreamedCall("function")
+        #: What LiteLLM says of tools that it has run.
+        self._notes: Json = {}
+
+    def feed(self, delta: Json) -> None:
+        for name in ("content", "refusal", "reasoning_content", "reasoning"):
+            text = delta.get(name)
+            if isinstance(text, str) and text:
+                self._texts.setdefault(name, []).append(text)
+        for part in dicts(delta.get("tool_calls")):
+            self._call(part)
+        legacy = delta.get("function_call")
+        if isinstance(legacy, dict):
+            _fill(self._legacy, legacy, "arguments")
+        notes = delta.get("provider_specific_fields")
+        if isinstance(notes, dict):
+            self._notes |= notes
+
+    def _call(self, part: Json) -> None:
+        kind = "custom" if isinstance(part.get("custom"), dict) else "function"
+        inner, id, index = part.get(kind), text_at(part, "id"), part.get("index")
+        at = index if isinstance(index, int) else None
+        call = self._going_on(at, id, text_at(inner, "name"))
+        if call is None:
+            call = _StreamedCall(kind)
+            self._calls.append(call)
+        self._at[at] = self._at[None] = call
+        call.id = call.id or id
+        if isinstance(inner, dict):
+            call.kind = kind
+            _fill(call, inner, "input" if kind == "custom" else "arguments")
+
+    def _going_on(self, at: int | None, id: str, name: str) -> _StreamedCall | None:
+        newest = self._at.get(at)
+        if id:
+            same = next((call for call in self._calls if call.id == id), None)
+            if same is not None or newest is None or newest.id:
+                return same
+        if newest is not None and name and newest.name and newest.complete:
+            return None
+        return newest
+
+    @property
+    def message(self) -> Json:
+        message: Json = {"role": "assistant", "content": None}
+        message |= {name: "".join(texts) for name, texts in self._texts.items()}
+        calls = []
+        for call in self._calls:
+            inner = {"name": call.name, "input" if call.kind == "custom" else "arguments": "".join(call.given)}
+            if call.name:
+                calls.append({"id": call.id, "type": call.kind, call.kind: inner})
+        if calls:
+            message["tool_calls"] = calls
+        if self._notes:
+            message["provider_specific_fields"] = self._notes
+        if self._legacy.name:
+            message["function_call"] = {"name": self._legacy.name, "arguments": "".join(self._legacy.given)}
+        return message
+
+
+def _fill(call: _StreamedCall, inner: Json, field: str) -> None:
+    given = inner.get(field)
+    text = json.dumps(given) if isinstance(given, dict) else given if isinstance(given, str) else ""
+    call.named(text_at(inner, "name"), text)
+    call.given.append(text)

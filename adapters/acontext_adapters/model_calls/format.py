@@ -7,11 +7,11 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from acontext_plugins.service import InjectAs
 from acontext_plugins.transcript.user_turns import strip_injected
-from acontext_store.types import Json, Message, Part
+from acontext_store.types import CallFate, Json, Message, Part
 
 from ..shared.resent_history import Item, item
 
@@ -31,6 +31,15 @@ class Piece:
     call_ids: tuple[str, ...] = ()
 
 
+class WireCall(NamedTuple):
+    """A call as its JSON has it: of a model's answer, or of the history that a host sends again."""
+
+    id: str
+    name: str
+    #: As text or as an object; a text that is no JSON is compared as it is.
+    arguments: str | Json
+
+
 @dataclass(frozen=True, slots=True)
 class ModelAnswer:
     """What a model answered, and what that means for the turn.
@@ -46,6 +55,10 @@ class ModelAnswer:
     call_ids: tuple[str, ...] = ()
     #: The provider's id of the response.
     id: str = ""
+    #: Other choices, a piece each: the host may go on with one of them instead.
+    others: tuple[Piece, ...] = ()
+    #: What became of calls that the provider has run itself.
+    fates: tuple[CallFate, ...] = ()
 
 
 class Assembler(Protocol):
@@ -98,6 +111,18 @@ class WireFormat(abc.ABC):
 
     @abc.abstractmethod
     def assembler(self) -> Assembler: ...
+
+    @abc.abstractmethod
+    def calls(self, piece: Piece) -> list[WireCall]:
+        """The calls that this item makes, and the host answers."""
+
+    @abc.abstractmethod
+    def result(self, piece: Piece) -> tuple[str, bool]:
+        """The text of an item that is a result, and whether it says itself that the call failed."""
+
+    def told(self, piece: Piece) -> list[CallFate]:
+        """What an item of a request tells of calls that the provider runs: that a person refuses one."""
+        return []
 
     def after(self, body: Json) -> str | None:
         """None: the request carries the whole history. Else the id of what it goes on from ("" where not said)."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from acontext_plugins.formats import from_response_output, from_responses
 from acontext_plugins.service import InjectAs
-from acontext_store.types import Json, Message
+from acontext_store.types import CallFate, Json, Message
 
 from ..shared.left_out import left_out
 from ..shared.resent_history import item
+from .executed_calls import run_by_provider
 from .format import (
     Assembler,
     ModelAnswer,
     Piece,
+    WireCall,
     WireFormat,
     appended,
     dicts,
@@ -95,6 +98,11 @@ class Responses(WireFormat):
         return body
 
     def answer(self, response: Json, body: Json) -> ModelAnswer:
+        made = self._answer(response, body)
+        fates = tuple(fate for piece in made.pieces if (fate := run_by_provider(piece.blob)) is not None)
+        return dataclasses.replace(made, fates=fates)
+
+    def _answer(self, response: Json, body: Json) -> ModelAnswer:
         id, status = text_at(response, "id"), response.get("status")
         pieces = tuple(_piece(one) for one in dicts(response.get("output")))
         if status in ("queued", "in_progress"):
@@ -116,6 +124,22 @@ class Responses(WireFormat):
         if refusal:
             return ModelAnswer("failed", f"refusal: {refusal}", pieces, id=id)
         return ModelAnswer("success", pieces=pieces, id=id)
+
+    def calls(self, piece: Piece) -> list[WireCall]:
+        one, kind = piece.blob, piece.blob.get("type")
+        if kind not in ("function_call", "custom_tool_call"):
+            return []
+        arguments = text_at(one, "arguments" if kind == "function_call" else "input")
+        return [WireCall(piece.call_ids[0] if piece.call_ids else "", text_at(one, "name"), arguments)]
+
+    def result(self, piece: Piece) -> tuple[str, bool]:
+        output = piece.blob.get("output")
+        return words(output), piece.blob.get("status") in ("failed", "incomplete")
+
+    def told(self, piece: Piece) -> list[CallFate]:
+        answers = piece.blob.get("type") == "mcp_approval_response"
+        fate = run_by_provider(piece.blob) if answers else None
+        return [fate] if fate is not None else []
 
     def messages(self, blobs: Sequence[Json]) -> list[list[Message]]:
         made: list[list[Message]] = [[] for _ in blobs]
@@ -165,7 +189,7 @@ def _piece(one: Json) -> Piece:
         return Piece(said("model" if role == "assistant" else "user", one.get("content")), one)
     id = text_at(one, "call_id") or text_at(one, "id")
     if kind in _CALLS:
-        return Piece(item("call", f"{id} {text_at(one, 'name')}"), one, (id,) if id else ())
+        return Piece(item("call", id or text_at(one, "name")), one, (id,) if id else ())
     if kind.endswith("_output"):
         return Piece(item("result", id), one, (id,) if id else ())
     if kind == "mcp_approval_response":

@@ -6,6 +6,7 @@ one recall (so that the same bytes are injected in each of them) and one outcome
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from collections.abc import Sequence
@@ -18,10 +19,11 @@ from acontext_plugins.formats.blob import copied
 from acontext_plugins.runs import Run, Runtime, current_run
 from acontext_plugins.service import Recall, Recording
 from acontext_store.forks import renewed_in_child
-from acontext_store.types import Json, Message, Outcome, OutcomeStatus, new_id, stable_id
+from acontext_store.types import CallFate, Json, Message, Outcome, OutcomeStatus, new_id, stable_id
 
-from ..shared.resent_history import Conversations, Sent
+from ..shared.resent_history import Conversations, Sent, item
 from .delayed_failures import DelayedFailures
+from .edits import HostEdits
 from .format import ModelAnswer, Piece, WireFormat
 
 _MOST = 4096
@@ -177,6 +179,7 @@ class CallRecorder:
         #: Failures that are none yet, by scope and call: several where the same was asked more than once.
         self._failed: dict[str, list[RecordedCall]] = {}
         self._hold = DelayedFailures()
+        self._edits = HostEdits(turns)
         #: Sessions by the id of an answer, for requests that only go on from it.
         self._sessions: SharedCache[tuple[str, str], str] = SharedCache(_MOST)
         #: Calls whose answer is being made in the background.
@@ -245,7 +248,8 @@ class CallRecorder:
             key = self._sessions.get((call._scope, after))
         if around is not None:
             key = around.session.key
-        sent = self.conversations.sent(call._scope, key, [piece.item for piece in pieces], after=after, retry=retry)
+        items = self._edits.items(call._scope, pieces)
+        sent = self.conversations.sent(call._scope, key, items, after=after, retry=retry)
         call._sent = sent
         name = call._scope, sent.session_key, _run_id(sent)
         with self._lock:
@@ -264,7 +268,9 @@ class CallRecorder:
         if new:
             taken = [new_id() if place in sent.unsure else "" for place in sent.new]
             shown = len(sent.context)  # they come first
-            _record(call.run, wire, new, [sent.ids[place] for place in sent.new], taken, shown=shown)
+            fates = [fate for piece in new for fate in wire.told(piece)]
+            fates += self._edits.seen(call._scope, sent.session_key, wire, pieces)
+            _record(call.run, wire, new, [sent.ids[place] for place in sent.new], taken, shown=shown, fates=fates)
 
     def _again(self, call: RecordedCall) -> bool:
         """Another attempt of a call whose failure is held: it goes on."""
@@ -302,7 +308,13 @@ class CallRecorder:
         assert turn is not None
         assert sent is not None
         pieces = answer.pieces
-        ids = self.conversations.answered(call._scope, sent, [piece.item for piece in pieces])
+        items = [piece.item for piece in pieces]
+        if all(one.kind == "host" for one in items) and answer.status in ("success", "unknown"):
+            items.append(item("model"))  # the host may show that it said nothing, or leave it out
+            reason = answer.reason or "the model said nothing"
+            answer = dataclasses.replace(answer, status="unknown", reason=reason)
+        others = [piece.item for piece in answer.others]
+        ids = self.conversations.answered(call._scope, sent, items, others=others)[: len(pieces)]
         self._forget(call)
         if answer.id:
             with self._lock:
@@ -311,7 +323,9 @@ class CallRecorder:
         if said:
             first = next((id for id in ids if id), "") or stable_id(turn.run_id, answer.id or new_id())
             taken = [new_id() if sent.unsure_answer else "" for _ in ids]
-            _record(run, call.wire, said, [id or stable_id(first, str(at)) for at, id in enumerate(ids)], taken)
+            made = [id or stable_id(first, str(at)) for at, id in enumerate(ids)]
+            _record(run, call.wire, said, made, taken, others=answer.others, fates=answer.fates)
+        self._edits.asked(call._scope, sent.session_key, call.wire, pieces + answer.others)
         if answer.call_ids:
             self._wait(turn, answer.call_ids)
         if answer.status == "calls":
@@ -324,10 +338,11 @@ class CallRecorder:
             self.conversations.unanswered(call._scope, call._sent)
 
     def _ended(self, call: RecordedCall, status: OutcomeStatus, reason: str, *, keep: bool = False) -> None:
-        run, turn = call.run, call._turn
+        run, turn, sent = call.run, call._turn, call._sent
         if run is None or turn is None:
             return
-        run.end(status, reason)
+        if sent is None or sent.known or sent.new or status not in ("failed", "cancelled"):
+            run.end(status, reason)  # else nothing was said that could have gone wrong
         self._forget(call)
         if not keep:
             self._wait(turn, ())
@@ -377,20 +392,33 @@ def _run_id(sent: Sent) -> str:
 
 
 def _record(
-    run: Run, wire: WireFormat, pieces: Sequence[Piece], ids: Sequence[str], taken: Sequence[str], *, shown: int = 0
+    run: Run,
+    wire: WireFormat,
+    pieces: Sequence[Piece],
+    ids: Sequence[str],
+    taken: Sequence[str],
+    *,
+    shown: int = 0,
+    others: Sequence[Piece] = (),
+    fates: Sequence[CallFate] = (),
 ) -> None:
     """`taken`: an id for each piece whose own one may be another's, "" for the others.
 
-    The first `shown` pieces are of a turn that goes on: somebody else may have recorded them.
+    The first `shown` pieces are of a turn that goes on: somebody else may have recorded them. `others` are what the
+    model said beside them, as choices: they are kept in the meta of the first message.
     """
     blobs = [copied(piece.blob) for piece in pieces]
     names = [(id, other, at < shown) for at, (id, other) in enumerate(zip(ids, taken, strict=True))]
-    run.record(make=lambda: _named(wire.messages(blobs), names), size=sum(map(_size, blobs)))
+    choices = [copied(piece.blob) for piece in others]
+    size = sum(map(_size, (*blobs, *choices)))
+    run.record(make=lambda: _named(wire.messages(blobs), names, choices), fates=fates, size=size)
 
 
-def _named(made: Sequence[Sequence[Message]], names: Sequence[tuple[str, str, bool]]) -> list[Message]:
+def _named(
+    made: Sequence[Sequence[Message]], names: Sequence[tuple[str, str, bool]], choices: Sequence[Json]
+) -> list[Message]:
     """Messages with the ids of the pieces that they were made of."""
-    return [
+    named = [
         message.model_copy(
             update={
                 "id": _numbered(id, number),
@@ -401,6 +429,9 @@ def _named(made: Sequence[Sequence[Message]], names: Sequence[tuple[str, str, bo
         for messages, (id, taken, shown) in zip(made, names, strict=True)
         for number, message in enumerate(messages)
     ]
+    if choices and named:
+        named[0] = named[0].model_copy(update={"meta": {**named[0].meta, "other_choices": list(choices)}})
+    return named
 
 
 def _numbered(id: str, number: int) -> str:

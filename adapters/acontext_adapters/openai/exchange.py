@@ -140,6 +140,8 @@ class _StreamWatch:
         self._streams = "text/event-stream" in response.headers.get("content-type", "") and not self._wrong
         self._events = Events()
         self._assembler = self.call.wire.assembler()
+        #: Of several choices one can be complete before another has begun.
+        self._several = (self.call.body.get("n") or 1) != 1
         self._encoding = response.headers.get("content-encoding", "").strip().lower()
         self._inflate: Any = zlib.decompressobj(47) if self._encoding in ("gzip", "deflate") else None
         self._plain = self._encoding in ("", "identity")
@@ -158,11 +160,14 @@ class _StreamWatch:
                 return
             self._read(self._events.feed(chunk if self._plain else self._inflate.decompress(chunk)))
 
-    def _read(self, events: list[Json]) -> None:
+    def _read(self, events: list[Json], *, all_read: bool = False) -> None:
         for event in events:
             self._assembler.feed(event)
-        if self._assembler.finished or self._events.done:
+        complete = self._assembler.finished and (all_read or not self._several)
+        if complete or self._events.done:
             self.call.answered(self._assembler.response)
+        elif all_read:
+            self.call.failed("the stream ended before the answer was complete")
 
     def whole(self, content: bytes) -> None:
         """The body as it is after decoding."""
@@ -170,9 +175,7 @@ class _StreamWatch:
             if self._wrong:
                 self._exchange._failed(_reason(self._response, content), self._response)
             elif self._streams:
-                self._read([*self._events.feed(content), *self._events.end()])
-                if not self.call.ended:
-                    self.call.failed("the stream ended before the answer was complete")
+                self._read([*self._events.feed(content), *self._events.end()], all_read=True)
             else:
                 answer = json.loads(content)
                 if isinstance(answer, dict):
@@ -184,9 +187,7 @@ class _StreamWatch:
             return
         with self.runtime.guard("stream end"):
             if self._streams and (self._plain or self._inflate is not None):
-                self._read(self._events.end())
-                if not self.call.ended:
-                    self.call.failed("the stream ended before the answer was complete")
+                self._read(self._events.end(), all_read=True)
                 return
             self.whole(self._decoded())
 
@@ -205,6 +206,8 @@ class _StreamWatch:
         with self.runtime.guard("stream end"):
             if self._wrong:
                 self._exchange._failed(_reason(self._response, self._decoded()), self._response)
+            elif self._assembler.finished:
+                self.call.answered(self._assembler.response)
             else:
                 self.call.cancelled()
 

@@ -51,6 +51,10 @@ def item(kind: Kind, *words: str) -> Item:
     return Item(_MARKS[kind] + hashlib.blake2b(text, digest_size=15).digest(), kind)
 
 
+#: An answer without words, where a host shows it.
+_SAID_NOTHING = item("model").key
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What was found out about a request. Positions are those of the items that were given."""
@@ -89,7 +93,7 @@ class Sent:
 class _SentHistory:
     """The keys of one conversation, in order, and which requests have been seen."""
 
-    __slots__ = ("answered", "asked", "keyed", "lone", "loose", "settled", "whole")
+    __slots__ = ("answered", "asked", "choices", "keyed", "lone", "loose", "settled", "whole")
 
     def __init__(self, keyed: bool) -> None:
         self.settled: list[bytes] = []
@@ -104,6 +108,8 @@ class _SentHistory:
         self.asked: FIFOCache[bytes, bool] = FIFOCache(_REQUESTS)
         #: Requests without history that nobody has answered: what an answer follows on, and whether they have failed.
         self.lone: FIFOCache[bytes, tuple[bytes, bool]] = FIFOCache(_REQUESTS)
+        #: Other choices of an answer, each with the one that is known of it.
+        self.choices: FIFOCache[bytes, bytes] = FIFOCache(_REQUESTS)
 
     def __len__(self) -> int:
         return len(self.settled) + len(self.loose)
@@ -124,6 +130,23 @@ class _SentHistory:
         if len(self.settled) > most:
             del self.settled[: len(self.settled) - most // 2]
             self.whole = False
+
+    def shown(self, keys: Sequence[bytes]) -> set[bytes]:
+        """The host goes on from these: what it shows of answers is what counts. Returns choices that are new by it.
+
+        It may have taken another choice than the first, and have left out that the model said nothing.
+        """
+        taken = {key for key in keys if key in self.choices and key not in self.settled}
+        for key in taken:
+            first = self.choices[key]
+            if first in self.settled and first not in keys:
+                self.settled[len(self.settled) - 1 - self.settled[::-1].index(first)] = key
+        if _SAID_NOTHING in self.settled and _SAID_NOTHING not in keys:
+            rest = [key for key in self.settled if key != _SAID_NOTHING]
+            if len(keys) > len(rest) and list(keys[: len(rest)]) == rest:
+                self.answered -= len(self.settled) - len(rest)
+                self.settled = rest
+        return taken
 
     def heard(self, keys: Sequence[bytes]) -> int:
         """How many of `keys` are all that there is, where that has been answered and `keys` go on from it; else 0."""
@@ -185,6 +208,11 @@ class Conversations:
             name = scope, found if found is not None else new_id()
             ledger = self._ledgers.get(name)
             known = ledger is not None
+            taken: set[bytes] = set()
+            if ledger is not None and after is None:
+                self._size -= len(ledger)
+                taken = ledger.shown(keys)
+                self._size += len(ledger)
             turn = _turn(items)
             before = _before(items, turn)
             if after is None and ledger is not None and ledger.keyed:
@@ -220,9 +248,12 @@ class Conversations:
                 fresh, follows = _fresh(ledger, keys, digest)
                 if not follows:
                     counts = Counter(_pairs(ledger))
+            settled = fresh
+            if taken:
+                fresh = sorted({*fresh, *(at for at, key in enumerate(keys) if key in taken)})
             heads = {at for at, place in enumerate(order) if place in (turn, before)}
             ids = _ids(name[1], keys, set(fresh), counts, anchor=anchor, heads=heads)
-            self._extend(name, ledger, keys if not known else [keys[at] for at in fresh])
+            self._extend(name, ledger, keys if not known else [keys[at] for at in settled])
             ledger.ask(digest, False)
             if alone:
                 ledger.lone[digest] = anchor, False
@@ -245,10 +276,20 @@ class Conversations:
             heard=max((place + 1 for place in order[:heard]), default=0),
         )
 
-    def answered(self, scope: str, sent: Sent, items: Sequence[Item], *, behind: Item | None = None) -> tuple[str, ...]:
+    def answered(
+        self,
+        scope: str,
+        sent: Sent,
+        items: Sequence[Item],
+        *,
+        behind: Item | None = None,
+        others: Sequence[Item] = (),
+    ) -> tuple[str, ...]:
         """What a model answered to that request, in words or none. Returns the stable id of each item.
 
         `behind`: what the last item may stand behind in the history that is sent next, where that is another one.
+        `others`: choices of which the host may take one in place of the (only) item. Where hosts may show that the
+        model said nothing, that is an item without words.
         """
         order = _order(items)
         keys = [items[place].key for place in order]
@@ -263,11 +304,16 @@ class Conversations:
             self._extend(name, ledger, keys)
             ledger.ask(sent.digest, True)
             ledger.answered = len(ledger)
+            choices = [one.key for one in others if keys and one.key != keys[0]]
+            ledger.choices.update((key, keys[0]) for key in choices)
             if sent.whole and not ledger.keyed:
-                self._remember(scope, _chained(sent.chain, keys), sent.session_key)
                 before = keys[-2] if len(keys) > 1 else sent.last
-                if before and keys and keys[-1][0] in _MODEL:
-                    self._remember(scope, _tail(before, keys[-1]), sent.session_key)
+                for end in (keys, *([key] for key in choices)):
+                    self._remember(scope, _chained(sent.chain, end), sent.session_key)
+                    if before and end and end[-1][0] in _MODEL:
+                        self._remember(scope, _tail(before, end[-1]), sent.session_key)
+                if keys == [_SAID_NOTHING]:  # the host may leave that out
+                    self._remember(scope, sent.chain, sent.session_key)
                 if behind is not None and keys:
                     self._remember(scope, _tail(behind.key, keys[-1]), sent.session_key)
         return _placed(ids, order, len(items))

@@ -67,6 +67,8 @@ class _Sdk(WrappingContract, OptionContract, InjectingContract, RecordingContrac
         "current_run_in_tools": "the host calls its tools itself, between two calls of the model",
         "cancellation": "nobody tells a function that it will not be called again",
         "resume": "a function never waits for a person: the host does",
+        "fates": "the host runs its tools itself, between two calls of the model, and says only what came back",
+        "refusal": "the host refuses a call in words of its own, as the result",
     }
 
     def memory(self, memory: MemoryClient | None, options: dict[str, Any]) -> Any:
@@ -130,7 +132,9 @@ class TestRouter(_Sdk):
 class TestInAFunction(_Sdk, ContextContract):
     """A decorated function around each turn: its run is the run, and knows how it ends."""
 
-    unsupported: ClassVar[Mapping[str, str]] = {"resume": "a function never waits for a person: the host does"}
+    unsupported: ClassVar[Mapping[str, str]] = {
+        name: why for name, why in _Sdk.unsupported.items() if name in ("resume", "fates", "refusal")
+    }
 
     async def play(
         self,

@@ -51,7 +51,15 @@ class Broken:
     words: str
 
 
-Step = str | Sequence[Call] | Refused | Slow | Broken
+@dataclass(frozen=True)
+class Items:
+    """Items of the Responses API as they are, tools that the provider has run for instance, and words behind them."""
+
+    items: Sequence[Json]
+    words: str = ""
+
+
+Step = str | Sequence[Call] | Refused | Slow | Broken | Items
 
 
 class Request(Asked):
@@ -147,12 +155,12 @@ _PAUSE: Json = {"pause": True}
 
 
 def _spoken(step: Step) -> list[str]:
-    words = step if isinstance(step, str) else step.words if isinstance(step, Slow | Broken) else ""
+    words = step if isinstance(step, str) else step.words if isinstance(step, Slow | Broken | Items) else ""
     return words.split(" ") if words else []
 
 
 def _calls(step: Step) -> list[Call]:
-    return [] if isinstance(step, str | Slow | Broken | Refused) else list(step)
+    return [] if isinstance(step, str | Slow | Broken | Refused | Items) else list(step)
 
 
 def _pieces(step: Step) -> Iterator[str | None]:
@@ -213,6 +221,8 @@ def _responses(body: Json, step: Step, *, streamed: bool) -> Iterator[Json]:
             {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": content},
             *output,
         ]
+    if isinstance(step, Items):
+        output = [*step.items, *output]
     whole = {
         "id": "resp_1",
         "object": "response",
@@ -249,7 +259,8 @@ def _responses(body: Json, step: Step, *, streamed: bool) -> Iterator[Json]:
     yield event("response.created", response=begun)
     yield event("response.in_progress", response=begun)
     for at, item in enumerate(output):
-        bare = {**item, "content": []} if item["type"] == "message" else {**item, "arguments": ""}
+        empty_fields = {"message": {"content": []}, "function_call": {"arguments": ""}}
+        bare = {**item, **empty_fields.get(item["type"], {})}
         yield event("response.output_item.added", output_index=at, item={**bare, "status": "in_progress"})
         where = {"item_id": item["id"], "output_index": at}
         if item["type"] == "message":
@@ -262,7 +273,7 @@ def _responses(body: Json, step: Step, *, streamed: bool) -> Iterator[Json]:
                     yield event("response.output_text.delta", content_index=0, delta=piece, **where)
             yield event("response.output_text.done", content_index=0, text=text, **where)
             yield event("response.content_part.done", content_index=0, part=item["content"][0], **where)
-        else:
+        elif item["type"] == "function_call":
             yield event("response.function_call_arguments.delta", delta=item["arguments"], **where)
             yield event("response.function_call_arguments.done", arguments=item["arguments"], **where)
         yield event("response.output_item.done", output_index=at, item=item)

@@ -72,6 +72,8 @@ class TestAsyncChat(AdapterContract):
         "current_run_in_tools": "the host calls its tools itself, between two calls of the model",
         "cancellation": "nobody tells a client that it will not be called again",
         "resume": "a client never waits for a person: the host does",
+        "fates": "the host runs its tools itself, between two calls of the model, and says only what came back",
+        "refusal": "the host refuses a call in words of its own, as the result",
     }
 
     async def play(
@@ -126,7 +128,9 @@ class TestResponsesInTheUsersTurn(TestAsyncResponses):
 class TestChatInAFunction(TestAsyncChat):
     """A decorated function around each turn: its run is the run, and knows how it ends."""
 
-    unsupported: ClassVar[Mapping[str, str]] = {"resume": "a client never waits for a person: the host does"}
+    unsupported: ClassVar[Mapping[str, str]] = {
+        name: why for name, why in TestAsyncChat.unsupported.items() if name in ("resume", "fates", "refusal")
+    }
     runs = 120
 
     async def play(
