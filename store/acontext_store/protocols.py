@@ -15,6 +15,7 @@ from .blob_protocols import BlobStore, BlobWriter
 from .embedding import Unembedded, VectorChanges, VectorOps
 from .future import Pending as Pending
 from .ledger import Cost, CostBy, ModelCall
+from .source_protocols import OutcomeSources
 from .types import (
     ApiKey,
     Appended,
@@ -50,7 +51,7 @@ from .types import (
     ToolName,
 )
 
-__all__ = ["BlobStore", "BlobWriter", "KeyStore", "Pending", "ReadSnapshot", "Store"]
+__all__ = ["BlobStore", "BlobWriter", "KeyStore", "OutcomeSources", "Pending", "ReadSnapshot", "Store"]
 
 T = TypeVar("T")
 
@@ -124,7 +125,7 @@ class ReadSnapshot(Protocol):
 
 
 @runtime_checkable
-class Store(Protocol):
+class Store(OutcomeSources, Protocol):
     """Conversations, tasks, skills and due work of one project.
 
     A `Page` holds `limit` items at most (1 to 200, messages any number); `cursor` is the `next_cursor` of the page
@@ -331,8 +332,7 @@ class Store(Protocol):
     ) -> Pending[Block]:
         """Move the block under `parent_id` (None = root), to position `sort` among its siblings (None = the end).
 
-        Positions beyond the last are the last. Raises NotFound, and InvalidInput where the block cannot stand there:
-        under itself, for instance.
+        Positions beyond the last are the last. Raises NotFound, and InvalidInput where it cannot be (under itself).
         """
 
     def sort_block(self, space_id: str, block_id: str, sort: int) -> Pending[Block]:

@@ -186,12 +186,21 @@ class StoredMessage(Message):
     fates: tuple[CallFate, ...] = ()
 
 
+#: The most characters that the name of a source of outcomes has.
+SOURCE_NAME_CHARS = 64
+
+
 class Outcome(Record):
     """How a run, or all of a session so far, ended; and the source of that claim."""
 
     id: str = Field(default_factory=new_id)
     status: OutcomeStatus
+    #: The way that it came.
     source: OutcomeSource
+    #: Whose word it is, by name: a framework, a person, a verifier ("unit-tests"). "" = nobody is named.
+    by: str = Field(default="", max_length=SOURCE_NAME_CHARS)
+    #: The most that its source may claim (0 to 1), where the name is registered or revoked; set by the store.
+    strength: float | None = Field(default=None, ge=0, le=1)
     reason: str = ""
     #: The run it speaks of; None = the whole session up to here.
     run_id: str | None = None
@@ -201,8 +210,9 @@ class Outcome(Record):
 
     @property
     def weight(self) -> float:
-        """0 (not to be believed) to 1."""
-        return OUTCOME_WEIGHTS[self.source]
+        """0 (not to be believed) to 1: that of the way it came, and no more than the strength of its source."""
+        usual = OUTCOME_WEIGHTS[self.source]
+        return usual if self.strength is None else min(usual, self.strength)
 
 
 #: In what a conversation differs from what was known under its id.

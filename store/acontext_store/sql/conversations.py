@@ -16,6 +16,7 @@ from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Appended, CallFate, Json, Message, Outcome, Page, Part, Session, StoredMessage, Task, now
 from . import blob_references, jobs, resent
 from .database import Tail, Tx, check_limit, clean, dump, load, quoted
+from .outcome_sources import admitted
 from .tables import sessions, spaces, tasks
 
 M = TypeVar("M", bound=StoredMessage)
@@ -115,8 +116,9 @@ _INSERT_MESSAGE = (
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (project_id, id, session_id) DO NOTHING"
 )
 _INSERT_OUTCOME = (
-    "INSERT INTO outcomes (project_id, session_id, number, id, status, source, reason, run_id, after_seq, created_at) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (project_id, session_id, id) DO NOTHING"
+    "INSERT INTO outcomes (project_id, session_id, number, id, status, source, reason, run_id, after_seq, created_at, "
+    "said_by, strength) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (project_id, session_id, id) DO NOTHING"
 )
 
 
@@ -192,6 +194,8 @@ def append(
             outcome.run_id,
             seq,
             outcome.created_at,
+            outcome.by,
+            admitted(tx, outcome).strength,
         )
         if execute(_INSERT_OUTCOME, values).rowcount:
             said += 1
@@ -409,7 +413,7 @@ _remembered = lru_cache(maxsize=4_096)(_read)
 
 
 _OUTCOMES = """
-SELECT id, status, source, reason, run_id, after_seq, created_at FROM outcomes
+SELECT id, status, source, reason, run_id, after_seq, created_at, said_by, strength FROM outcomes
 WHERE project_id = ? AND session_id = ? AND after_seq >= ? ORDER BY number
 """
 
@@ -426,8 +430,10 @@ def list_outcomes(tx: Tx, session_id: str, *, after_seq: int) -> list[Outcome]:
             run_id=run_id,
             after_seq=said_after,
             created_at=created_at,
+            by=by,
+            strength=strength,
         )
-        for id, status, source, reason, run_id, said_after, created_at in rows
+        for id, status, source, reason, run_id, said_after, created_at, by, strength in rows
     ]
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import update
-
 from ..errors import Conflict
-from ..types import Appended, CallFate, Change, Message, Outcome, Session, StoredMessage, now
-from . import blob_references, conversations, jobs
+from ..types import Appended, CallFate, Change, Message, Outcome, Session, StoredMessage
+from . import blob_references, conversations, jobs, outcome_sources
 from .conversations import message_body
 from .database import Tx
-from .tables import call_fates, episodes, messages, outcomes, session_blobs, sessions, tasks
-from .tables import lanes as lanes_table
+from .reobserving import forget_tasks
+from .tables import call_fates, messages, outcomes, session_blobs, sessions
 
 
 def replace(
@@ -41,7 +39,7 @@ def replace(
             )
         changes = _changes(tx, before, session, kept, new_messages, new_outcomes)
         if changes:
-            _make_room(tx, before, session, changes, max_wait)
+            _make_room(tx, session, changes, max_wait)
     appended = conversations.append(
         tx, session.id, new_messages, new_outcomes, new_fates, session, quiet, max_wait, buffer
     )
@@ -61,18 +59,19 @@ def _changes(
     new_outcomes: Sequence[Outcome],
 ) -> tuple[Change, ...]:
     said = [_verdict(one) for one in conversations.list_outcomes(tx, session.id, after_seq=0) if one.source == "import"]
+    say = [_verdict(outcome_sources.admitted(tx, one)) for one in new_outcomes]
     found: dict[Change, bool] = {
         "messages": len(kept) != len(new_messages)
         or not all(_says(old, new) for old, new in zip(kept, new_messages, strict=True)),
-        "outcome": said != [_verdict(one) for one in new_outcomes],
+        "outcome": said != say,
         "principal": (before.principal, before.agent) != (session.principal, session.agent),
         "space": before.space_id != session.space_id,
     }
     return tuple(change for change, differs in found.items() if differs)
 
 
-def _verdict(outcome: Outcome) -> tuple[str, ...]:
-    return outcome.id, outcome.status, outcome.reason, outcome.run_id or ""
+def _verdict(outcome: Outcome) -> tuple[object, ...]:
+    return outcome.id, outcome.status, outcome.reason, outcome.run_id or "", outcome.by, outcome.weight
 
 
 def _says(old: StoredMessage, new: Message) -> bool:
@@ -83,7 +82,7 @@ def _says(old: StoredMessage, new: Message) -> bool:
     return message_body(old.model_copy(update={"meta": meta})) == message_body(new)
 
 
-def _make_room(tx: Tx, before: Session, session: Session, changes: Sequence[Change], max_wait: float) -> None:
+def _make_room(tx: Tx, session: Session, changes: Sequence[Change], max_wait: float) -> None:
     """Forget what was kept of it and made of it, and have the spaces that learned from it look again."""
     if "messages" in changes:
         blobs = blob_references.of_session(tx, session.id)
@@ -92,17 +91,7 @@ def _make_room(tx: Tx, before: Session, session: Session, changes: Sequence[Chan
         blob_references.release(tx, blobs)
         tx.purged = True
     else:
-        seen = {"task_id": None, "status": "pending", "updated_at": now()}
-        tx.run(update(messages).where(tx.mine(messages, session_id=session.id)).values(seen))
         tx.drop(outcomes, session_id=session.id, source="import")
-    learned = {row.space_id for row in tx.all(episodes.select().where(tx.mine(episodes, session_id=session.id)))}
-    for table in (episodes, tasks):
-        tx.drop(table, session_id=session.id)
-    for space_id in learned:
-        jobs.at_the_latest(tx, "learn", space_id, time.time() + max_wait)
-    tx.drop(lanes_table, kind="observe", key=session.id)  # whoever observes it now has read the old one
+    forget_tasks(tx, session.id, learn_in=max_wait)
     values = {"space_id": session.space_id, "principal": session.principal, "agent": session.agent}
-    unread = {"observed_seq": 0, "observed_outcomes": 0, "resume_seq": 1, "updated_at": now()}
-    tx.change(sessions, {**values, **unread}, id=session.id)
-    tx.memory.tails.pop(session.id, None)
-    tx.memory.lane_changes += 1
+    tx.change(sessions, values, id=session.id)

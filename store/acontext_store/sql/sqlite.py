@@ -10,14 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import func, select
-
 from ..backend import Durability
 from ..embedding import Unembedded, VectorOps
 from ..ending import at_end
 from ..errors import Closed
 from ..forks import STORES, at_fork, renewed_in_child
 from ..ledger import Cost, CostBy, ModelCall
+from ..outcome_sources import NamedSource, Revocation
 from ..project import check_project_id
 from ..protocols import Pending, ReadSnapshot
 from ..sql import (
@@ -27,6 +26,7 @@ from ..sql import (
     disks,
     jobs,
     learned,
+    outcome_sources,
     progress,
     replacing,
     schema,
@@ -34,7 +34,7 @@ from ..sql import (
     sessions,
     skills,
     spaces,
-    tables,
+    stats,
     tasks,
     tool_names,
 )
@@ -72,8 +72,7 @@ from ..types import (
     ToolName,
 )
 from .connect import BUSY_TIMEOUT, writing
-from .database import SqliteConnection, Tx
-from .migrations import HEAD
+from .database import SqliteConnection
 from .reader import Readers, ask_snapshot
 from .writer import Writer, nothing
 
@@ -255,6 +254,19 @@ class SqliteStore:
 
     def outcomes(self, session_id: str, *, after_seq: int = 0) -> Pending[list[Outcome]]:
         return self._read(conversations.list_outcomes, session_id, after_seq=after_seq)
+
+    # -- sources of outcomes
+    def register_source(self, name: str, *, strength: float, note: str = "") -> Pending[NamedSource]:
+        return self._write(outcome_sources.register, name, strength=strength, note=note)
+
+    def named_sources(self) -> Pending[list[NamedSource]]:
+        return self._read(outcome_sources.list_sources)
+
+    def revoke_source(self, name: str, *, limit: int = 100, quiet: float = 0.0, max_wait: float = 0.0) -> Pending[int]:
+        return self._write(outcome_sources.revoke, name, limit=limit, quiet=quiet, max_wait=max_wait)
+
+    def revocation(self, name: str) -> Pending[Revocation]:
+        return self._read(outcome_sources.revocation, name)
 
     # -- tasks
     def tasks(
@@ -504,7 +516,7 @@ class SqliteStore:
         return self._read(jobs.list_lanes, dead=dead, space_id=space_id, session_id=session_id, limit=limit)
 
     def stats(self) -> Pending[StoreStats]:
-        return self._read(_stats)
+        return self._read(stats.count)
 
     def flush(self) -> Pending[None]:
         return self._write(nothing)
@@ -547,28 +559,6 @@ def _open_link(path: Path, *, durability: Durability, busy_timeout: float) -> Sq
         link.close()
         raise
     return link
-
-
-def _stats(tx: Tx) -> StoreStats:
-    by_status = tx.all(
-        select(tables.skills.c.status, func.count().label("number"))
-        .where(tx.mine(tables.skills))
-        .group_by(tables.skills.c.status)
-    )
-    size = select(func.coalesce(func.sum(func.length(tables.messages.c.body)), 0)).where(tx.mine(tables.messages))
-    due, dead = jobs.counts(tx)
-    return StoreStats(
-        schema_version=HEAD,
-        sessions=conversations.count(tx, tables.sessions),
-        messages=conversations.count(tx, tables.messages),
-        tasks=conversations.count(tx, tables.tasks),
-        spaces=conversations.count(tx, tables.spaces),
-        skills={row.status: row.number for row in by_status},
-        lanes_due=due,
-        lanes_dead=dead,
-        injections=conversations.count(tx, tables.injections),
-        bytes=int(tx.sql.execute(size).scalar_one()),
-    )
 
 
 # ---------------------------------------------------------------------------------- the end, and children

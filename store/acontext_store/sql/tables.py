@@ -131,8 +131,24 @@ outcomes = Table(
     may("run_id"),
     must("after_seq", Integer),
     must("created_at"),
+    # whose word it is, where a name was given, and the most that it may weigh
+    Column("said_by", Text, nullable=False, server_default=""),
+    may("strength", Float(53)),
     of_session(),
     Index("uq_outcomes_id", "project_id", "session_id", "id", unique=True),
+    Index("ix_outcomes_said_by", "project_id", "said_by", "session_id"),
+)
+
+# sources of outcomes that are registered or revoked
+outcome_sources = Table(
+    "outcome_sources",
+    metadata,
+    key("project_id"),
+    key("name"),
+    must("strength", Float(53)),
+    must("note"),
+    must("created_at"),
+    may("revoked_at"),
 )
 
 call_fates = Table(
@@ -325,6 +341,22 @@ episodes = Table(
     of_space(),
     Index("ix_episodes_space", "project_id", "space_id", "created_at", "task_id"),
     Index("ix_episodes_session", "project_id", "session_id"),
+)
+
+# the tasks that a revoked source of outcomes was heard on, and the skills that they taught, as they were then
+withdrawals = Table(
+    "withdrawals",
+    metadata,
+    key("project_id"),
+    key("source"),
+    key("task_id"),
+    # "" = the task itself
+    key("skill_id"),
+    must("session_id"),
+    must("status"),
+    may("outcome_id"),
+    number("version"),
+    of_session(),
 )
 
 injections = Table(

@@ -27,6 +27,7 @@ from .fates import FateContract
 from .jobs import ClaimContract, DueContract, ReleaseContract
 from .learning import DigestContract, HumanContract, SearchContract, SkillContract, TaskContract
 from .ledger import LedgerContract
+from .outcome_sources import OutcomeSourceContract
 from .replacing import ReplaceContract
 from .server_queries import ObservingContract, OneMessageContract, PrincipalContract, ToolContract
 from .spaces import BlockContract, SpaceContract
@@ -39,6 +40,7 @@ class StoreContract(
     MessageContract,
     FateContract,
     ReplaceContract,
+    OutcomeSourceContract,
     DueContract,
     ClaimContract,
     ReleaseContract,

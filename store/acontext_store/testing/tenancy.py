@@ -10,7 +10,7 @@ import pytest
 from ..embedding import VectorOps
 from ..errors import AcontextError
 from ..ledger import COST_BY, ModelCall
-from ..protocols import Pending, Store
+from ..protocols import OutcomeSources, Pending, Store
 from ..tokenizer import words
 from ..types import Block, Claim, Episode, Injection, LaneKind, SkillOps, Space, TaskOps
 from .disks import OLD, a_disk, a_file, put, with_blob
@@ -27,7 +27,9 @@ class TenantFixture:
         self.store = store
         self.space_id = a_space(store, "travel")
         talk(store, "s1", space_id=self.space_id)
-        done(store.append("s1", [], [an_outcome()]))
+        done(store.append("s1", [], [an_outcome(by="ci"), an_outcome(by="old")]))
+        done(store.register_source("ci", strength=0.9, note="secret"))
+        done(store.revoke_source("old"))
         observed(store, [a_task(project_id=store.project_id)])
         episode = Episode(task_id="t1", session_id="s1", space_id=self.space_id, body={"secret": 1})
         learned(store, self.space_id, an_edit(requests=["secret words"]), episodes=(episode,))
@@ -56,6 +58,8 @@ class TenantFixture:
             "sessions": done(store.sessions()),
             "messages": [done(store.messages(id)) for id in ("s1", "keyed")],
             "outcomes": done(store.outcomes("s1")),
+            "sources": done(store.named_sources()),
+            "revocation": done(store.revocation("old")),
             "tasks": done(store.tasks("s1")),
             "undigested": done(store.undigested(space_id)),
             "resume": done(store.resume_seq("s1")),
@@ -108,6 +112,10 @@ class TenantFixture:
             "update_message": [lambda: store.update_message("s1", "s1-m1", meta={"taken": 1})],
             "observing_status": [lambda: store.observing_status("s1")],
             "outcomes": [lambda: store.outcomes("s1")],
+            "register_source": [],  # as with spaces
+            "named_sources": [lambda: store.named_sources()],
+            "revoke_source": [lambda: store.revoke_source("ci"), lambda: store.revoke_source("old")],
+            "revocation": [lambda: store.revocation("ci"), lambda: store.revocation("old")],
             "tasks": [lambda: store.tasks("s1")],
             "task": [lambda: store.task("t1")],
             "resume_seq": [lambda: store.resume_seq("s1")],
@@ -218,7 +226,8 @@ class TenancyContract:
 
     def test_every_method_is_asked(self, store: Store) -> None:
         asked = set(TenantFixture(store).calls(store))
-        assert asked == {name for name in vars(Store) if not name.startswith("_")} - {"project_id"}
+        named = {name for kind in (Store, OutcomeSources) for name in vars(kind) if not name.startswith("_")}
+        assert asked == named - {"project_id"}
 
     def test_a_neighbour_is_answered_as_if_it_lived_alone(
         self, store: Store, open_store_again: Callable[[str], Store]
