@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypedDict
 
 from acontext_store.errors import AcontextError, InvalidInput
+from acontext_store.outcome_sources import check_source_name
 from acontext_store.types import CallFate, FateStatus, Message, Outcome, OutcomeStatus, Part, new_id
 
 from .concurrency.limited_log import LimitedLog
@@ -146,7 +147,8 @@ class Runtime:
         """`framework` is the distribution that tells the fates of calls, "langchain" for instance."""
         self.options = options
         self._given = client
-        self._framework = framework
+        #: The distribution that is wrapped; "" where none was named.
+        self.framework = framework or ""
         self.log = LimitedLog(log)
 
     def same_as(self, other: Runtime) -> bool:
@@ -172,7 +174,7 @@ class Runtime:
     @property
     def told_by(self) -> str:
         """The framework that tells fates, with its version: "langchain 1.5.2"; "" where none was named."""
-        return _with_version(self._framework) if self._framework else ""
+        return _with_version(self.framework) if self.framework else ""
 
     def guard(self, step: str) -> _Guard:
         """A context manager that logs an exception of its block instead of raising it, unless `strict`.
@@ -377,7 +379,8 @@ class Run:
             return
         self._ended = status
         if not self.adopted and self.kind != "model":
-            self._outcome(Outcome(status=status, source="framework", reason=reason[:2000], run_id=self.id))
+            by = self.runtime.framework
+            self._outcome(Outcome(status=status, source="framework", by=by, reason=reason[:2000], run_id=self.id))
 
     @property
     def ended(self) -> OutcomeStatus | None:
@@ -388,9 +391,14 @@ class Run:
         """Let an interrupted run go on: its next `end` counts again."""
         self._ended = None
 
-    def report(self, status: Literal["success", "failed"], reason: str = "") -> None:
-        """Record what the host knows about the result; it outranks every other sign of success."""
-        self._outcome(Outcome(status=status, source="report", reason=reason[:2000], run_id=self.id))
+    def report(self, status: Literal["success", "failed"], reason: str = "", *, by: str = "") -> None:
+        """Record what the host knows about the result; it outranks every other sign of success.
+
+        `by` names whose word it is, in 64 characters at most: "unit-tests". A registered source claims its strength.
+        """
+        with self.runtime.guard("report"):
+            name = by and check_source_name(by)
+            self._outcome(Outcome(status=status, source="report", by=name, reason=reason[:2000], run_id=self.id))
 
     def _outcome(self, outcome: Outcome) -> None:
         with self.runtime.guard("outcome"):
@@ -561,10 +569,11 @@ def current_run() -> Run | None:
     return _current.get()
 
 
-def report(status: Literal["success", "failed"], reason: str = "") -> None:
+def report(status: Literal["success", "failed"], reason: str = "", *, by: str = "") -> None:
     """Record whether the current run succeeded, and why. Outside of a run it only logs a warning.
 
-    The report of the host outranks every other sign of success. `reason` is cut at 2,000 characters.
+    The report of the host outranks every other sign of success. `reason` is cut at 2,000 characters. `by` names whose
+    word it is, in 64 characters at most ("unit-tests"): what rests on it can be withdrawn (`outcome_sources.revoke`).
 
     >>> @learning(space="support", client=client)
     ... def answer(question: str) -> str:
@@ -579,4 +588,4 @@ def report(status: Literal["success", "failed"], reason: str = "") -> None:
         return
     while run.parent is not None:
         run = run.parent
-    run.report(status, reason)
+    run.report(status, reason, by=by)

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from acontext_store.errors import InvalidInput
 from acontext_store.ledger import Cost, CostBy
+from acontext_store.outcome_sources import NamedSource, Revocation
 from acontext_store.types import (
     Appended,
     Blob,
@@ -502,6 +503,21 @@ class Service(FileService, Protocol):
 
         Calls from `since` on and before `until` count: days (2026-01-31) or times (RFC 3339), in UTC. Raises
         InvalidInput.
+        """
+
+    async def outcome_sources(self) -> list[NamedSource]:
+        """Sources of outcomes that are registered or have given one, by name."""
+
+    async def register_outcome_source(
+        self, name: str, *, strength: float = 1.0, note: str | None = None
+    ) -> NamedSource:
+        """Set what outcomes of that name may claim from now on, from 0 to 1. Raises InvalidInput."""
+
+    async def revoke_outcome_source(self, name: str, *, timeout: float | None = None) -> Revocation:
+        """Believe nothing of what that name said or will say, and do anew what rested on it, where no model is needed.
+
+        The result is what that was, and what has become of it. Safe to repeat: it goes on where it was stopped, after
+        `timeout` seconds (None = no limit) for instance. Raises NotFound for a name that nobody has registered or used.
         """
 
     async def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> list[Skill]:

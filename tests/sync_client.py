@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 CLIENT = Path(__file__).parents[1] / "acontext_plugins" / "client"
-SOURCES = ("asynchronous", "disks", "jobs")
+SOURCES = ("asynchronous", "disks", "jobs", "outcome_sources")
 #: What each module holds; None = all the rest.
 TARGETS = {CLIENT / "sessions.py": {"AsyncSessions"}, CLIENT / "resources.py": None}
 HEAD = '''"""What `Acontext` offers: {what} of `AsyncAcontext`, each method waited for.
 
-Generated from `asynchronous`, `disks` and `jobs` by `python -m tests.sync_client`: change those.
+Generated from the modules of the asynchronous client by `python -m tests.sync_client`: change those.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from acontext_plugins.formats.jsonl import Conversation, ConversationReader, Lin
 from acontext_plugins.record.redaction import Redactor
 from acontext_plugins.service import SessionRef
 from acontext_store.errors import AcontextError, Conflict, StoreUnavailable
+from acontext_store.outcome_sources import check_source_name
 from acontext_store.protocols import Pending
 from acontext_store.types import Appended, Change, LaneKind, Outcome, Skill, stable_id
 
@@ -39,6 +40,7 @@ _DOING: dict[LaneKind, str] = {
     metavar="FIELD",
     help="The field that says how a conversation ended: success/failed, true/false, 1/0, or null.",
 )
+@click.option("--outcome-by", default="", metavar="NAME", help="By whose word it ended so: see `acontext sources`.")
 @json_option
 @database_options
 @click.pass_context
@@ -47,6 +49,7 @@ def learn(
     files: tuple[str, ...],
     space: str,
     outcome_field: str,
+    outcome_by: str,
     as_json: bool,
     url: str | None,
     project: str | None,
@@ -58,9 +61,11 @@ def learn(
     their id are not learned twice; where they say something else now, they are replaced. A line that cannot be taken
     is reported with file, line and reason; the rest goes on, and the exit code is 1.
     """
+    if outcome_by:
+        check_source_name(outcome_by)
     with opened(url, project, patience=_PATIENCE) as embedded:
         before = _versions(embedded, space)
-        counts = _import(embedded, files, space, outcome_field, as_json)
+        counts = _import(embedded, files, space, outcome_field, outcome_by, as_json)
         _settle(embedded)
         after = _versions(embedded, space)
         counts["tasks"] = embedded.engine.worker.done
@@ -98,7 +103,7 @@ _OTHER: dict[Change, str] = {
 
 
 def _import(
-    embedded: EmbeddedEngine, files: tuple[str, ...], space: str, outcome_field: str, as_json: bool
+    embedded: EmbeddedEngine, files: tuple[str, ...], space: str, outcome_field: str, outcome_by: str, as_json: bool
 ) -> dict[str, int]:
     counts = {"conversations": 0, "new": 0, "replaced": 0, "messages": 0, "problems": 0}
     waiting: deque[tuple[Conversation, Pending[Appended]]] = deque()
@@ -147,19 +152,18 @@ def _import(
             problem(item.file, item.line, item.reason)
             continue
         reference = SessionRef(key=item.id, space=space, principal=item.principal, agent=item.agent)
-        waiting.append((item, embedded.engine.recorder.append(reference, item.messages, _outcomes(item), whole=True)))
+        outcomes = _outcomes(item, outcome_by)
+        waiting.append((item, embedded.engine.recorder.append(reference, item.messages, outcomes, whole=True)))
         collect(_IN_FLIGHT)
     collect(0)
     return counts
 
 
-def _outcomes(item: Conversation) -> tuple[Outcome, ...]:
+def _outcomes(item: Conversation, by: str) -> tuple[Outcome, ...]:
     if item.outcome is None:
         return ()
-    outcome = Outcome(
-        id=stable_id(item.id, "outcome", item.outcome), status=item.outcome, source="import", run_id=item.id
-    )
-    return (outcome,)
+    id = stable_id(item.id, "outcome", item.outcome)
+    return (Outcome(id=id, status=item.outcome, source="import", by=by, run_id=item.id),)
 
 
 def _with_progress(files: tuple[str, ...], outcome_field: str) -> Iterator[Conversation | LineError]:

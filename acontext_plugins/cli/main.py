@@ -20,6 +20,7 @@ _COMMANDS = {
     "calls": "show",
     "confirm": "confirm",
     "reject": "confirm",
+    "sources": "sources",
     "retry": "retry",
     "costs": "costs",
     "doctor": "doctor",

@@ -247,7 +247,9 @@ def _task_line(session: Session, task: Task) -> dict[str, Any]:
 
 def _show(session: Session, task: Task) -> None:
     click.echo(f"\n{session.key or session.id}  task #{task.order}: {task.data['task_description']}")
-    why = f" ({task.outcome.source}: {task.outcome.reason or task.outcome.status})" if task.outcome else ""
+    outcome = task.outcome
+    by = f" by {outcome.by}" if outcome and outcome.by else ""
+    why = f" ({outcome.source}{by}: {outcome.reason or outcome.status})" if outcome else ""
     click.echo(f"  {task.status}{why}")
     for progress in task.data.get("progresses", []):
         click.echo(f"  - {progress}")

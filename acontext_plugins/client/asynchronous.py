@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel
 
 from acontext_store.ledger import Cost, CostBy
+from acontext_store.outcome_sources import check_source_name
 from acontext_store.types import (
     ACTIVE,
     Asset,
@@ -48,6 +49,7 @@ from .background import hand_over_all
 from .connection import AsyncResource, BaseClient
 from .disks import AsyncDisks
 from .jobs import AsyncJobs
+from .outcome_sources import AsyncOutcomeSources
 
 Blob = dict[str, Any] | BaseModel
 Mode = Literal["fast", "agentic"]
@@ -251,9 +253,16 @@ class AsyncSessions(AsyncResource):
         """How many finished tasks have been learned from, and how many wait. Raises NotFound."""
         return await self._service.learning_status(session_id)
 
-    async def report(self, session_id: str, *, status: Literal["success", "failed"], reason: str = "") -> None:
-        """Say how the session turned out, and why; this outranks every other sign of success. Raises NotFound."""
-        await self._service.append(session_id, (), [Outcome(status=status, source="report", reason=reason)])
+    async def report(
+        self, session_id: str, *, status: Literal["success", "failed"], reason: str = "", by: str = ""
+    ) -> None:
+        """Say how the session turned out, and why; this outranks every other sign of success.
+
+        `by` names whose word it is, in 64 characters at most ("unit-tests"); see `outcome_sources`. Raises NotFound
+        for the session, InvalidInput for the name.
+        """
+        name = by and check_source_name(by)
+        await self._service.append(session_id, (), [Outcome(status=status, source="report", by=name, reason=reason)])
 
 
 class AsyncSpaces(AsyncResource):
@@ -494,6 +503,7 @@ class AsyncAcontext(BaseClient):
         self.disks = AsyncDisks(self.connection)
         self.artifacts = self.disks.artifacts
         self.jobs = AsyncJobs(self.connection)
+        self.outcome_sources = AsyncOutcomeSources(self.connection)
 
     async def ping(self) -> str:
         """ "pong", when the database answers."""

@@ -1,6 +1,6 @@
 """What `Acontext` offers: the resources of `AsyncAcontext`, each method waited for.
 
-Generated from `asynchronous`, `disks` and `jobs` by `python -m tests.sync_client`: change those.
+Generated from the modules of the asynchronous client by `python -m tests.sync_client`: change those.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from acontext_store.ledger import Cost, CostBy
+from acontext_store.outcome_sources import NamedSource, Revocation
 from acontext_store.types import (
     Artifact,
     ArtifactListing,
@@ -35,6 +36,7 @@ from .asynchronous import AsyncBlocks, AsyncSpaces, AsyncTools, Mode
 from .connection import Connection, Resource
 from .disks import AsyncArtifacts, AsyncDisks
 from .jobs import AsyncJobs
+from .outcome_sources import AsyncOutcomeSources
 
 
 class Spaces(Resource):
@@ -397,3 +399,46 @@ class Jobs(Resource):
         Returns the number of jobs. Raises NotFound.
         """
         return self._run(self._async.retry(space_id=space_id, session_id=session_id))
+
+
+class OutcomeSources(Resource):
+    """Those who say how runs went, by the name that `report(by=...)` gives: verifiers, persons, frameworks."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._async = AsyncOutcomeSources(connection)
+
+    def list(self) -> Sequence[NamedSource]:
+        """The sources that are registered or have given an outcome, by name.
+
+        >>> [source.name for source in client.outcome_sources.list()]
+        []
+        """
+        return self._run(self._async.list())
+
+    def register(self, name: str, *, strength: float = 1.0, note: str | None = None) -> NamedSource:
+        """Set what outcomes of that name may claim from now on: 0 is nothing, 1 as much as the host itself.
+
+        It counts for a source that was revoked, too; what that one said before stays withdrawn. `note` is for people;
+        None leaves it as it is. Raises InvalidInput.
+
+        >>> source = client.outcome_sources.register("unit-tests", strength=0.8)
+        >>> source.strength
+        0.8
+        """
+        return self._run(self._async.register(name, strength=strength, note=note))
+
+    def revoke(self, name: str, *, timeout: float | None = None) -> Revocation:
+        """Believe nothing of what that source said or will say, and withdraw what rested on it alone.
+
+        Its conversations are observed anew, and spaces learn from what is left; the result lists the tasks and skills
+        that this concerns. Where models observe and learn, that is left to the background, and `waits_for` says so.
+        It is safe to call again: that goes on where it was stopped, after `timeout` seconds for instance (None = no
+        limit), and lists what has become of it. Raises NotFound for a name that nobody has registered or used.
+
+        >>> source = client.outcome_sources.register("unit-tests", strength=0.8)
+        >>> revocation = client.outcome_sources.revoke("unit-tests")
+        >>> revocation.source.strength, revocation.skills
+        (0.0, ())
+        """
+        return self._run(self._async.revoke(name, timeout=timeout))

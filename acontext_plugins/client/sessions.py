@@ -1,6 +1,6 @@
 """What `Acontext` offers: sessions of `AsyncAcontext`, each method waited for.
 
-Generated from `asynchronous`, `disks` and `jobs` by `python -m tests.sync_client`: change those.
+Generated from the modules of the asynchronous client by `python -m tests.sync_client`: change those.
 """
 
 from __future__ import annotations
@@ -224,6 +224,10 @@ class Sessions(Resource):
         """How many finished tasks have been learned from, and how many wait. Raises NotFound."""
         return self._run(self._async.get_learning_status(session_id))
 
-    def report(self, session_id: str, *, status: Literal["success", "failed"], reason: str = "") -> None:
-        """Say how the session turned out, and why; this outranks every other sign of success. Raises NotFound."""
-        return self._run(self._async.report(session_id, status=status, reason=reason))
+    def report(self, session_id: str, *, status: Literal["success", "failed"], reason: str = "", by: str = "") -> None:
+        """Say how the session turned out, and why; this outranks every other sign of success.
+
+        `by` names whose word it is, in 64 characters at most ("unit-tests"); see `outcome_sources`. Raises NotFound
+        for the session, InvalidInput for the name.
+        """
+        return self._run(self._async.report(session_id, status=status, reason=reason, by=by))

@@ -12,7 +12,7 @@ from ..llm import LLM, Embedder
 from ..settings import Settings
 from .background import hand_over_all
 from .connection import BaseClient
-from .resources import Blocks, Disks, Jobs, Spaces, Tools
+from .resources import Blocks, Disks, Jobs, OutcomeSources, Spaces, Tools
 from .sessions import Sessions
 
 __all__ = ["Acontext"]
@@ -51,6 +51,7 @@ class Acontext(BaseClient):
         self.disks = Disks(self.connection)
         self.artifacts = self.disks.artifacts
         self.jobs = Jobs(self.connection)
+        self.outcome_sources = OutcomeSources(self.connection)
 
     def ping(self) -> str:
         """ "pong", when the database answers."""

@@ -51,6 +51,7 @@ from acontext_store.types import (
 )
 
 from .files import FileOperations
+from .outcome_sources import OutcomeSourceAdmin
 from .reading import ConversationQueries, all_tasks
 from .uploads import check_assets, keep_bytes
 
@@ -111,6 +112,15 @@ class Engine:
             JobsAdmin(store, hurry=lambda: self._tell_worker(self.worker.probe_now)),
             CostQueries(store),
         )
+        self._answer_for_sources(
+            OutcomeSourceAdmin(
+                store,
+                scrubber=scrubber,
+                patience=self._patience,
+                settle=self._settle_some,
+                asks_model=llm is not None or isinstance(observer, BatchObserver),
+            )
+        )
 
     # -- what the parts answer for the engine: see `Service` for each
     def _answer_for_search(self, search: SkillSearch) -> None:
@@ -140,6 +150,11 @@ class Engine:
         self.tool_names, self.rename_tools = approval.tool_names, approval.rename_tools
         self.jobs, self.retry_jobs = jobs.jobs, jobs.retry_jobs
         self.costs = costs.costs
+
+    def _answer_for_sources(self, sources: OutcomeSourceAdmin) -> None:
+        self.outcome_sources = sources.outcome_sources
+        self.register_outcome_source = sources.register_outcome_source
+        self.revoke_outcome_source = sources.revoke_outcome_source
 
     @property
     def project_id(self) -> str:
@@ -264,21 +279,25 @@ class Engine:
             return False
         if self.vectors is not None:
             await self.vectors.registered()
-        return await self._settle(None, deadline)
+        return await self._settle(deadline)
 
-    async def _settle(self, session_id: str | None, deadline: float | None) -> bool:
-        """Do the work that there is (of one session: only its observation) now, and wait until it is done or dead.
+    async def _settle(self, deadline: float | None) -> bool:
+        """Do the work that there is now, and wait until it is done or dead.
 
         First every observation, then every lesson that comes of them. What is recorded meanwhile keeps its own time.
         """
         patience = self.worker.patience()
-        settled = [await self._settle_kind(kind, session_id, patience, deadline) for kind in self.worker.kinds]
+        settled = [await self._settle_kind(kind, None, patience, deadline) for kind in self.worker.kinds]
         return all(settled)
 
+    async def _settle_some(self, kind: LaneKind, keys: Collection[str], deadline: float | None = None) -> bool:
+        """The same for some sessions (observe), or some spaces (learn)."""
+        return not keys or await self._settle_kind(kind, frozenset(keys), self.worker.patience(), deadline)
+
     async def _settle_kind(
-        self, kind: LaneKind, session_id: str | None, patience: WaitPolicy, deadline: float | None
+        self, kind: LaneKind, keys: Collection[str] | None, patience: WaitPolicy, deadline: float | None
     ) -> bool:
-        wanted = FlushTargets(lane for lane in await self._waiting(kind) if session_id in (None, lane.key))
+        wanted = FlushTargets(lane for lane in await self._waiting(kind) if keys is None or lane.key in keys)
         hurried: set[str] = set()
         pause = 0.002
         while True:
@@ -296,7 +315,7 @@ class Engine:
                     hurried.add(lane.key)
             self._tell_worker(self.worker.probe_soon)
             if self._work is None:
-                await self.worker.work_once()
+                await self.worker.work_once(kinds=[kind])
             if deadline is not None and time.monotonic() > deadline:
                 return False
             await asyncio.sleep(max(pause, _BETWEEN_LOOKS * looked))
@@ -387,7 +406,7 @@ class Engine:
         """Observe all of the session that is recorded so far; learning goes on in the background."""
         await asyncio.to_thread(self.recorder.flush)
         await self.store.session(session_id)
-        await self._settle(session_id, None)
+        await self._settle_some("observe", [session_id])
         for lane in await self.store.lanes(session_id=session_id):
             if not lane.idle and (lane.last_error or self.worker.held_up(lane.kind)):
                 why = lane.reason if lane.last_error else self.worker.held_up(lane.kind)

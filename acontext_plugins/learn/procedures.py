@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from acontext_store.tokenizer import words
-from acontext_store.types import Episode, Step
+from acontext_store.types import OUTCOME_WEIGHTS, Episode, Step
 
 from ..concurrency.background import yield_gil
 from ..concurrency.limited_log import LimitedLog
@@ -260,6 +260,8 @@ def _first_places(tools: Sequence[str]) -> dict[str, int]:
 
 ENOUGH = 2.0
 _TEACHERS = frozenset(["import", "report", "verifier"])
+#: What a framework's bare "it ended" weighs: a report of a source that may claim no more is worth no more.
+_TOLD_BY_ITSELF = OUTCOME_WEIGHTS["framework"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +294,7 @@ def judge(successes: Sequence[EpisodeRun]) -> Judgement:
     told = any(run.body.teachings for run in successes)
     if told:
         points.append((2.0, "the user said always, never or remember"))
-    labelled = any(run.body.source in _TEACHERS for run in successes)
+    labelled = any(run.body.source in _TEACHERS and run.weight > _TOLD_BY_ITSELF for run in successes)
     if labelled:
         points.append((2.0, "its success was reported"))
     if any(len(set(run.tools)) >= 4 or len(run.writes) >= 2 for run in successes):

@@ -13,8 +13,10 @@ from pydantic import BaseModel
 
 from acontext_store.containment import filter_text
 from acontext_store.ledger import Cost, CostBy
+from acontext_store.outcome_sources import NamedSource, Revocation, check_source_name
 from acontext_store.protocols import Pending
 from acontext_store.types import (
+    SOURCE_NAME_CHARS,
     Appended,
     Block,
     BlockType,
@@ -419,6 +421,29 @@ class RemoteService(RemoteFiles):
     ) -> list[Cost]:
         path = "/_acontext/costs"
         return _all(Cost, await self.api.get(path, by=list(by), space_id=space_id, since=since, until=until))
+
+    async def outcome_sources(self) -> list[NamedSource]:
+        return _all(NamedSource, await self.api.get("/_acontext/outcome_sources"))
+
+    async def register_outcome_source(
+        self, name: str, *, strength: float = 1.0, note: str | None = None
+    ) -> NamedSource:
+        body = {"name": self._source(name), "strength": strength, "note": note and self._clean("outcome sources", note)}
+        return _one(NamedSource, await self.api.ask("PUT", "/_acontext/outcome_sources", body=body))
+
+    async def revoke_outcome_source(self, name: str, *, timeout: float | None = None) -> Revocation:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        path, name = "/_acontext/outcome_sources/revoke", self._source(name)
+        while True:
+            left = _FLUSH if deadline is None else max(0.0, min(_FLUSH, deadline - time.monotonic()))
+            body = {"name": name, "timeout": left}
+            found = await self.api.ask("POST", path, body=body, again=True, timeout=left + self.settings.timeout)
+            revoked = _one(Revocation, found)
+            if revoked.waits_for != "time" or (deadline is not None and time.monotonic() >= deadline):
+                return revoked
+
+    def _source(self, name: str) -> str:
+        return self._clean("outcome sources", check_source_name(name))[:SOURCE_NAME_CHARS]
 
     async def skills(self, space_id: str, *, statuses: Collection[SkillStatus] | None = None) -> list[Skill]:
         status = sorted(statuses) if statuses is not None else None

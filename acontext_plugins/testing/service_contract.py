@@ -47,7 +47,7 @@ def _called(name: str, arguments: Json, result: Json) -> list[Message]:
     return [Message(role="assistant", parts=(call,)), Message(role="tool", parts=(answer,))]
 
 
-async def taught(service: Service, space: str, *, number: int = 1) -> str:
+async def taught(service: Service, space: str, *, number: int = 1, by: str = "") -> str:
     """The id of a session that taught a space, by name, how to refund: a reported run in which an error was fixed."""
     order = f"A-{number}"
     messages = [
@@ -56,7 +56,7 @@ async def taught(service: Service, space: str, *, number: int = 1) -> str:
         *_called("issue_refund", {"order_id": order, "amount": "24.50"}, {"error": "amount must be an integer"}),
         *_called("issue_refund", {"order_id": order, "amount": 2450}, {"status": "ok"}),
     ]
-    outcome = Outcome(status="success", source="report")
+    outcome = Outcome(status="success", source="report", by=by)
     session = SessionRef(key=f"lesson {number} of {space}", space=space)
     kept = await service.record_durably(Recording(session, messages, [outcome]))
     assert await service.flush(60)
@@ -475,6 +475,48 @@ class ServiceContract:
         assert (await service.confirmations(space.id)).items == []
         with pytest.raises(NotFound):
             await service.confirm(space.id, new_id(), save=True)
+
+    # -- sources of outcomes
+    async def test_a_source_of_outcomes_is_registered_and_listed(self, service: Service) -> None:
+        assert await service.outcome_sources() == []
+        made = await service.register_outcome_source("unit tests/ci?", strength=0.25, note="every night")
+        assert (made.name, made.strength, made.note, made.outcomes) == ("unit tests/ci?", 0.25, "every night", 0)
+        session = await service.create_session()
+        await service.append(session.id, [said("hi")], [Outcome(status="success", source="report", by="ann")])
+        await service.append(session.id, [], [Outcome(status="success", source="report", by=made.name)])
+        found = await service.outcome_sources()
+        assert [(one.name, one.strength, one.outcomes) for one in found] == [("ann", None, 1), (made.name, 0.25, 1)]
+        changed = await service.register_outcome_source(made.name, strength=1)
+        assert (changed.strength, changed.note) == (1.0, "every night")
+
+    async def test_a_source_of_outcomes_has_a_name_and_a_strength_that_can_be(self, service: Service) -> None:
+        for name in ("", "  ", "x" * 65, "a\nb"):
+            for wrong in (service.register_outcome_source(name), service.revoke_outcome_source(name)):
+                with pytest.raises(InvalidInput, match="source of outcomes"):
+                    await wrong
+        for strength in (-0.1, 1.5):
+            with pytest.raises(InvalidInput, match="strength"):
+                await service.register_outcome_source("ci", strength=strength)
+        with pytest.raises(NotFound, match="nobody"):
+            await service.revoke_outcome_source("nobody")
+
+    async def test_a_revoked_source_of_outcomes_takes_its_lessons_with_it(self, service: Service) -> None:
+        first = await taught(service, "shop", by="unit-tests")
+        second = await taught(service, "shop", number=2, by="ann")
+        space = await service.space_by_name("shop")
+        (before,) = await service.skills(space.id)
+        found = await service.revoke_outcome_source("unit-tests")
+        assert [(one.session_id, one.before, one.after) for one in found.tasks] == [(first, "success", "success")]
+        assert [(one.skill_id, one.fate, one.after) for one in found.skills] == [(before.id, "kept", "active")]
+        assert (found.settled, found.waits_for) == (True, None)
+        found = await service.revoke_outcome_source("ann", timeout=60)
+        assert [(one.session_id, one.now_by) for one in found.tasks] == [(second, "tool")]
+        assert [(one.fate, one.before, one.after) for one in found.skills] == [("changed", "active", "candidate")]
+        assert await service.revoke_outcome_source("ann") == found
+        assert await service.skills(space.id, statuses=["active"]) == []
+        await service.append(first, [], [Outcome(status="failed", source="report", by="ann")])
+        await service.flush(60)
+        assert [task.status for task in (await service.tasks(first)).items] == ["success"]
 
     # -- files
     async def test_files_are_kept_read_searched_and_deleted(self, service: Service) -> None:

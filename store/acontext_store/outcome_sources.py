@@ -14,6 +14,8 @@ from .types import SOURCE_NAME_CHARS, Record, SkillStatus, TaskStatus
 #: stays as it is. "waiting": it has not been learned anew yet.
 SkillFate = Literal["retired", "changed", "kept", "a person's", "waiting"]
 
+WaitsFor = Literal["model", "time", "failure"]
+
 
 class NamedSource(Record):
     """A source of outcomes by its name: a framework, a person, a verifier of the user's."""
@@ -70,8 +72,8 @@ class Revocation(Record):
     #: Ids of sessions that have not been observed anew yet, and of spaces that have not learned anew.
     waiting_sessions: tuple[str, ...] = ()
     waiting_spaces: tuple[str, ...] = ()
-    #: Why these wait; "" where none does.
-    waits_for: str = ""
+    #: Why the one who revoked it did not wait for them: a model has to be asked, its time ran out, or work failed.
+    waits_for: WaitsFor | None = None
 
     @property
     def settled(self) -> bool:

@@ -84,7 +84,7 @@ class ReadSnapshot(Protocol):
         """Ids of the tasks to which messages of this run belong."""
 
     def learned_from(self, task_ids: Iterable[str]) -> set[str]:
-        """Ids of those of these tasks that have an episode, in any space."""
+        """Ids of those of these tasks that have an episode, or whose session waits to be observed anew."""
 
     def resume_seq(self, session_id: str) -> int:
         """The number of the message at which the next observation of this session starts. Raises NotFound."""

@@ -15,10 +15,10 @@ class OutcomeSources(Protocol):
     strength at the time of the append; of a revoked one, nothing. A name that cannot be one raises InvalidInput.
     """
 
-    def register_source(self, name: str, *, strength: float, note: str = "") -> Pending[NamedSource]:
+    def register_source(self, name: str, *, strength: float, note: str | None = None) -> Pending[NamedSource]:
         """Set what outcomes of that name may claim from now on (0 to 1), also where it was revoked.
 
-        What it said before keeps the strength that it had. Raises InvalidInput.
+        What it said before keeps the strength that it had. `note` None = as it is. Raises InvalidInput.
         """
 
     def named_sources(self) -> Pending[list[NamedSource]]:
@@ -29,9 +29,10 @@ class OutcomeSources(Protocol):
 
         The outcomes of at most `limit` sessions get the strength 0, and these sessions are as if nobody had observed
         them: their tasks and episodes go, they are due to be observed after `quiet` seconds, and the spaces that
-        learned from them are due to learn after `max_wait` seconds. The result is the number of these sessions. What
-        stood there is remembered for `revocation`. Safe to repeat, and to leave half done. Raises NotFound for a name
-        that nobody has registered or used.
+        learned from them are due to learn after `max_wait` seconds; until a session is observed, what it taught
+        stands (`ReadSnapshot.learned_from`). The result is the number of these sessions. What stood there is
+        remembered for `revocation`. Safe to repeat, and to leave half done. Raises NotFound for a name that nobody
+        has registered or used.
         """
 
     def revocation(self, name: str) -> Pending[Revocation]:

@@ -54,7 +54,9 @@ def test_the_resources_of_both_clients_are_the_same() -> None:
         assert target.read_text() == sync_client.generated(target), "write it anew: python -m tests.sync_client"
 
 
-@pytest.mark.parametrize("name", ["sessions", "spaces", "blocks", "tools", "disks", "artifacts", "jobs"])
+@pytest.mark.parametrize(
+    "name", ["sessions", "spaces", "blocks", "tools", "disks", "artifacts", "jobs", "outcome_sources"]
+)
 def test_both_clients_have_the_same_methods_with_the_same_signatures(name: str, tmp_path: Path) -> None:
     def public(resource: object) -> dict[str, str]:
         return {

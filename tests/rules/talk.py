@@ -97,12 +97,22 @@ class Talk:
         self.add("assistant", call(tool, call_id, **arguments))
         return self.add("tool", result(answer, call_id))
 
-    def ends(self, status: OutcomeStatus, source: OutcomeSource = "report", *, run_id: str | None = None) -> Talk:
+    def ends(
+        self,
+        status: OutcomeStatus,
+        source: OutcomeSource = "report",
+        *,
+        run_id: str | None = None,
+        by: str = "",
+        strength: float | None = None,
+    ) -> Talk:
         self.outcomes.append(
             Outcome(
                 id=stable_id(self.session.id, "outcome", str(len(self.outcomes))),
                 status=status,
                 source=source,
+                by=by,
+                strength=strength,
                 run_id=run_id,
                 after_seq=len(self.messages),
                 created_at=T0,

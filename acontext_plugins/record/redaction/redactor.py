@@ -13,7 +13,7 @@ from cachetools import FIFOCache, LRUCache
 
 from acontext_store.errors import InvalidInput
 from acontext_store.forks import renewed_in_child
-from acontext_store.types import CallFate, Json, Message, Outcome, Part
+from acontext_store.types import SOURCE_NAME_CHARS, CallFate, Json, Message, Outcome, Part
 
 from .names import kind_of_name, worth_masking, worth_remembering
 from .scanner import PLACEHOLDER, Span, is_json_like, is_media, names_a_secret, occurrences, secrets_in, settled
@@ -195,10 +195,12 @@ class _Batch:
         return part.model_copy(update={"text": text, "meta": meta, "filename": filename})
 
     def _outcome(self, outcome: Outcome) -> Outcome:
-        if not outcome.reason:
+        if not outcome.reason and not outcome.by:
             return outcome
-        reason = self._text(outcome.reason)
-        return outcome if reason is outcome.reason else outcome.model_copy(update={"reason": reason})
+        reason, by = self._text(outcome.reason), self._text(outcome.by)
+        if reason is outcome.reason and by is outcome.by:
+            return outcome
+        return outcome.model_copy(update={"reason": reason, "by": by[:SOURCE_NAME_CHARS]})
 
     # -- values
 

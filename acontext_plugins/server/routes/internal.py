@@ -13,7 +13,9 @@ from pydantic import Field
 
 from acontext_store.errors import AcontextError, NotFound
 from acontext_store.ledger import Cost, CostBy
+from acontext_store.outcome_sources import NamedSource, Revocation
 from acontext_store.types import (
+    SOURCE_NAME_CHARS,
     Appended,
     Asset,
     CallFate,
@@ -130,6 +132,17 @@ class Retried(RequestModel):
     retried: int
 
 
+class Source(RequestModel):
+    name: Annotated[str, Field(max_length=SOURCE_NAME_CHARS)]
+    strength: Annotated[float, Field(ge=0, le=1, description="the most that its word weighs")] = 1.0
+    note: Annotated[str | None, Field(max_length=1_024)] = None
+
+
+class RevokedSource(RequestModel):
+    name: Annotated[str, Field(max_length=SOURCE_NAME_CHARS)]
+    timeout: Annotated[float, Field(ge=0, description="seconds")] | None = None
+
+
 class UserRequest(RequestModel):
     project: str
 
@@ -244,6 +257,26 @@ async def retry_jobs(service: Caller, body: Retry | None = None) -> Response:
     given = body or Retry()
     retried = await service.retry_jobs(space_id=given.space_id, session_id=given.session_id)
     return answer({"retried": retried})
+
+
+@router.get("/outcome_sources", response_model=ApiResponse[list[NamedSource]])
+async def outcome_sources(service: Caller) -> Response:
+    """By whose word runs went well, what each may claim, and how often each has spoken."""
+    return answer(await service.outcome_sources())
+
+
+@router.put("/outcome_sources", response_model=ApiResponse[NamedSource])
+async def register_outcome_source(service: Caller, body: Source) -> Response:
+    """What outcomes of that name may claim from now on; also of one that was revoked."""
+    return answer(await service.register_outcome_source(body.name, strength=body.strength, note=body.note))
+
+
+@router.post("/outcome_sources/revoke", response_model=ApiResponse[Revocation])
+async def revoke_outcome_source(service: Caller, request: Request, body: RevokedSource) -> Response:
+    """Nothing that it said counts any more. Waits for at most as long as a request may take: ask again for the rest."""
+    most: float = request.app.state.settings.flush_timeout
+    timeout = most if body.timeout is None else min(body.timeout, most)
+    return answer(await service.revoke_outcome_source(body.name, timeout=timeout))
 
 
 @router.put("/session/{session_id}/disk", response_model=ApiResponse[Disk])

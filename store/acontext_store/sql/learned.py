@@ -486,8 +486,21 @@ def list_episodes(tx: Tx, space_id: str) -> list[Episode]:
 _EPISODE = "SELECT 1 FROM episodes WHERE project_id = ? AND task_id = ?"
 
 
+# what a session taught stands until it has been observed anew: else its skills would go, and come again
+_WAITING = """
+SELECT 1 FROM withdrawals w
+JOIN sessions s ON s.project_id = w.project_id AND s.id = w.session_id
+JOIN lanes l ON l.project_id = w.project_id AND l.kind = 'observe' AND l.key = w.session_id
+WHERE w.project_id = ? AND w.task_id = ? AND s.observed_seq = 0
+    AND (l.ready_at IS NOT NULL OR l.dead_at IS NOT NULL) LIMIT 1
+"""
+
+
 def with_episodes(tx: Tx, task_ids: Iterable[str]) -> set[str]:
-    return {id for id in task_ids if tx.raw.execute(_EPISODE, (tx.project_id, id)).fetchone() is not None}
+    def one(query: str, task_id: str) -> bool:
+        return tx.raw.execute(query, (tx.project_id, task_id)).fetchone() is not None
+
+    return {id for id in task_ids if one(_EPISODE, id) or one(_WAITING, id)}
 
 
 def log_injection(tx: Tx, injection: Injection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy import func, or_, select
@@ -27,13 +28,15 @@ def admitted(tx: Tx, outcome: Outcome) -> Outcome:
     return outcome if outcome.strength == strength else outcome.model_copy(update={"strength": strength})
 
 
-def register(tx: Tx, name: str, *, strength: float, note: str) -> NamedSource:
+def register(tx: Tx, name: str, *, strength: float, note: str | None) -> NamedSource:
     check_source_name(name)
     if not isinstance(strength, int | float) or not 0 <= strength <= 1:
         raise InvalidInput(f"strength is {strength!r:.40}: it must be a number from 0 (not to be believed) to 1")
-    values = {"strength": float(strength), "note": clean(note), "created_at": now(), "revoked_at": None}
+    values: dict[str, Any] = {"strength": float(strength), "revoked_at": None}
+    if note is not None:
+        values["note"] = clean(note)
     if not tx.change(outcome_sources, values, name=name):
-        tx.add(outcome_sources, [{"name": name, **values}])
+        tx.add(outcome_sources, [{"name": name, "note": "", "created_at": now(), **values}])
     return _source(tx, name)
 
 
@@ -77,12 +80,9 @@ def revoke(tx: Tx, name: str, *, limit: int, quiet: float, max_wait: float) -> i
         raise NotFound("source of outcomes", name)
     if row is None or row.revoked_at is None:
         tx.drop(withdrawals, source=name)
-        register(tx, name, strength=0.0, note="" if row is None else row.note)
-        dates = {"revoked_at": now(), **({} if row is None else {"created_at": row.created_at})}
-        tx.change(outcome_sources, dates, name=name)
-    believed = or_(outcomes.c.strength.is_(None), outcomes.c.strength > 0)
-    query = select(outcomes.c.session_id).distinct().where(tx.mine(outcomes, said_by=name), believed)
-    session_ids = [row.session_id for row in tx.all(query.order_by(outcomes.c.session_id).limit(limit))]
+        register(tx, name, strength=0.0, note=None)
+        tx.change(outcome_sources, {"revoked_at": now()}, name=name)
+    session_ids = _believing(tx, name, limit=limit)
     for session_id in session_ids:
         _remember(tx, name, session_id)
         tx.change(outcomes, {"strength": 0.0}, session_id=session_id, said_by=name)
@@ -90,6 +90,13 @@ def revoke(tx: Tx, name: str, *, limit: int, quiet: float, max_wait: float) -> i
         if not tx.get(sessions, "session", session_id).disable_task_tracking:
             jobs.at_the_latest(tx, "observe", session_id, time.time() + quiet)
     return len(session_ids)
+
+
+def _believing(tx: Tx, name: str, *, limit: int | None) -> list[str]:
+    """Sessions with an outcome of that name that counts."""
+    believed = or_(outcomes.c.strength.is_(None), outcomes.c.strength > 0)
+    query = select(outcomes.c.session_id).distinct().where(tx.mine(outcomes, said_by=name), believed)
+    return [row.session_id for row in tx.all(query.order_by(outcomes.c.session_id).limit(limit))]
 
 
 def _remember(tx: Tx, name: str, session_id: str) -> None:
@@ -134,29 +141,42 @@ def revocation(tx: Tx, name: str) -> Revocation:
     verdicts: list[WithdrawnVerdict] = []
     behind: dict[str, list[Any]] = defaultdict(list)
     query = withdrawals.select().where(tx.mine(withdrawals, source=name))
+    waiting: set[str] = set()
+    untaught: set[str] = set()
     for row in tx.all(query.order_by(withdrawals.c.session_id, withdrawals.c.task_id)):
         if row.skill_id:
             behind[row.skill_id].append(row)
-        elif (verdict := _verdict(tx, row)) is not None:
+            continue
+        task = tx.find(tasks, id=row.task_id)
+        if (verdict := _verdict(tx, row, task)) is not None:
             verdicts.append(verdict)
+        if task is not None and task.space_id and task.status in ("success", "failed") and not task.space_digested:
+            waiting.add(task.space_id)
+            untaught.add(task.id)
     judged_otherwise = {verdict.task_id for verdict in verdicts}
-    lessons = [
-        lesson
-        for skill_id, rows in behind.items()
-        if (lesson := _lesson(tx, skill_id, [row for row in rows if row.task_id in judged_otherwise])) is not None
-    ]
+    lessons: list[WithdrawnLesson] = []
+    for skill_id, rows in behind.items():
+        skill = tx.find(skills, id=skill_id)
+        if skill is None:
+            continue
+        named = _evidence_of(tx, skill_id)
+        behind_it = {row.task_id for row in rows}
+        stale = bool(untaught & behind_it) or _is_stale(tx, named, behind_it)
+        if stale:
+            waiting.add(skill.space_id)
+        if any(row.task_id in judged_otherwise for row in rows):
+            lessons.append(_lesson(skill, rows[0], named, stale=stale))
     return Revocation(
         source=source,
-        tasks=tuple(verdicts),
+        tasks=tuple(sorted(verdicts, key=lambda one: (one.session_key or "", one.session_id, one.task_id))),
         skills=tuple(sorted(lessons, key=lambda one: (one.space_id, one.use_when, one.skill_id))),
         waiting_sessions=_unobserved(tx, name),
-        waiting_spaces=tuple(sorted({one.space_id for one in lessons if one.fate == "waiting"})),
+        waiting_spaces=tuple(sorted(waiting)),
     )
 
 
-def _verdict(tx: Tx, row: Any) -> WithdrawnVerdict | None:
+def _verdict(tx: Tx, row: Any, task: Any | None) -> WithdrawnVerdict | None:
     """None where the task is judged as before."""
-    task = tx.find(tasks, id=row.task_id)
     outcome = None if task is None or task.outcome is None else Outcome(**load(task.outcome))
     if task is not None and (task.status, outcome and outcome.id) == (row.status, row.outcome_id):
         return None
@@ -172,18 +192,18 @@ def _verdict(tx: Tx, row: Any) -> WithdrawnVerdict | None:
     )
 
 
-def _lesson(tx: Tx, skill_id: str, rows: list[Any]) -> WithdrawnLesson | None:
-    """None where none of the tasks behind the skill is judged otherwise, or it is not there any more."""
-    skill = tx.find(skills, id=skill_id)
-    if skill is None or not rows:
-        return None
-    withdrawn = {row.task_id for row in rows}
-    query = select(evidence.c.version, evidence.c.body).where(
-        tx.mine(evidence, skill_id=skill_id), evidence.c.version.in_(_CURRENT)
-    )
-    named = [(row.version, load(row.body)) for row in tx.all(query)]
-    stale = [one for _, one in named if one["task_id"] in withdrawn and not _is_learned(tx, one["task_id"])]
-    before = rows[0]
+def _evidence_of(tx: Tx, skill_id: str) -> list[tuple[int, Any]]:
+    """What stands behind the skill (0), and behind what waits for a person there."""
+    query = select(evidence.c.version, evidence.c.body).where(tx.mine(evidence, skill_id=skill_id))
+    return [(row.version, load(row.body)) for row in tx.all(query.where(evidence.c.version.in_(_CURRENT)))]
+
+
+def _is_stale(tx: Tx, named: Iterable[tuple[int, Any]], task_ids: Collection[str]) -> bool:
+    """Whether it rests on one of these tasks still as it was before: no learner has looked since."""
+    return any(one["task_id"] in task_ids and tx.find(episodes, task_id=one["task_id"]) is None for _, one in named)
+
+
+def _lesson(skill: Any, before: Any, named: Iterable[tuple[int, Any]], *, stale: bool) -> WithdrawnLesson:
     fate: SkillFate
     if stale:
         fate = "waiting"
@@ -194,7 +214,7 @@ def _lesson(tx: Tx, skill_id: str, rows: list[Any]) -> WithdrawnLesson | None:
     else:
         fate = "kept" if (skill.status, skill.version) == (before.status, before.version) else "changed"
     return WithdrawnLesson(
-        skill_id=skill_id,
+        skill_id=skill.id,
         space_id=skill.space_id,
         use_when=SkillBody.model_validate(load(skill.body)).use_when,
         before=before.status,
@@ -206,12 +226,8 @@ def _lesson(tx: Tx, skill_id: str, rows: list[Any]) -> WithdrawnLesson | None:
     )
 
 
-def _is_learned(tx: Tx, task_id: str) -> bool:
-    return tx.find(episodes, task_id=task_id) is not None
-
-
 def _unobserved(tx: Tx, name: str) -> tuple[str, ...]:
-    """Sessions that it was heard in, and that are due to be observed from their first message."""
+    """Sessions that it was heard in, and that are to be observed from their first message still."""
     lane = (lanes.c.project_id == sessions.c.project_id) & (lanes.c.kind == "observe") & (lanes.c.key == sessions.c.id)
     heard = select(outcomes.c.session_id).where(tx.mine(outcomes, said_by=name))
     query = (
@@ -220,4 +236,4 @@ def _unobserved(tx: Tx, name: str) -> tuple[str, ...]:
         .where(tx.mine(sessions), sessions.c.id.in_(heard), sessions.c.observed_seq == 0)
         .where(or_(lanes.c.ready_at.is_not(None), lanes.c.dead_at.is_not(None)))
     )
-    return tuple(row.id for row in tx.all(query.order_by(sessions.c.id)))
+    return tuple(sorted({*(row.id for row in tx.all(query)), *_believing(tx, name, limit=None)}))

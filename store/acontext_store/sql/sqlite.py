@@ -256,7 +256,7 @@ class SqliteStore:
         return self._read(conversations.list_outcomes, session_id, after_seq=after_seq)
 
     # -- sources of outcomes
-    def register_source(self, name: str, *, strength: float, note: str = "") -> Pending[NamedSource]:
+    def register_source(self, name: str, *, strength: float, note: str | None = None) -> Pending[NamedSource]:
         return self._write(outcome_sources.register, name, strength=strength, note=note)
 
     def named_sources(self) -> Pending[list[NamedSource]]:

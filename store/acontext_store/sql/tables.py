@@ -348,10 +348,10 @@ withdrawals = Table(
     "withdrawals",
     metadata,
     key("project_id"),
-    key("source"),
     key("task_id"),
     # "" = the task itself
     key("skill_id"),
+    key("source"),
     must("session_id"),
     must("status"),
     may("outcome_id"),

@@ -72,9 +72,10 @@ class OutcomeSourceContract:
 
     def test_another_strength_counts_from_then_on(self, store: Store) -> None:
         done(store.create_session(a_session()))
-        for strength in (0.9, 0.2):
-            done(store.register_source("ci", strength=strength))
-            done(store.append("s1", [], [an_outcome(by="ci")]))
+        done(store.register_source("ci", strength=0.9, note="every night"))
+        done(store.append("s1", [], [an_outcome(by="ci")]))
+        assert done(store.register_source("ci", strength=0.2)).note == "every night"
+        done(store.append("s1", [], [an_outcome(by="ci")]))
         assert weights(store) == [0.9, 0.2]
 
     def test_sources_are_listed_by_name(self, store: Store) -> None:
@@ -163,6 +164,13 @@ class OutcomeSourceContract:
         assert (skill.fate, skill.before, skill.after, skill.support) == ("retired", "active", "retired", 0)
         assert found.settled
 
+    def test_what_a_session_taught_stands_until_it_is_observed_anew(self, store: Store) -> None:
+        taught_by(store, a_space(store), {"s1": "ci"})
+        revoked(store)
+        assert done(store.read_snapshot(lambda moment: moment.learned_from(["s1-t"]))) == {"s1-t"}
+        judged(store, "s1", None, "pending")
+        assert done(store.read_snapshot(lambda moment: moment.learned_from(["s1-t"]))) == set()
+
     def test_what_others_taught_too_is_kept(self, store: Store) -> None:
         space_id = a_space(store)
         taught_by(store, space_id, {"s1": "ci", "s2": "lint"})
@@ -177,8 +185,11 @@ class OutcomeSourceContract:
         taught_by(store, space_id, {"s1": "ci"})
         revoked(store)
         judged(store, "s1", Outcome(status="success", source="framework", by="agno"))
-        (task,) = done(store.revocation("ci")).tasks
-        assert (task.before, task.after, task.now_by) == ("success", "success", "agno")
+        found = done(store.revocation("ci"))
+        assert [(one.before, one.after, one.now_by) for one in found.tasks] == [("success", "success", "agno")]
+        assert (found.waiting_spaces, fates(found)) == ((space_id,), {"k1": "waiting"})
+        learns(store, space_id, "s1", gone=("s1-t",))
+        assert fates(done(store.revocation("ci"))) == {"k1": "kept"}
 
     def test_a_task_that_is_judged_as_before_is_not(self, store: Store) -> None:
         space_id = a_space(store)
@@ -186,6 +197,8 @@ class OutcomeSourceContract:
         done(store.append("s1", [], [an_outcome("failed", by="ci")]))
         revoked(store)
         judged(store, "s1", done(store.outcomes("s1"))[0])
+        found = done(store.revocation("ci"))
+        assert (found.tasks, found.skills, found.waiting_spaces) == ((), (), (space_id,))
         learns(store, space_id, "s1")
         found = done(store.revocation("ci"))
         assert (found.tasks, found.skills, found.settled) == ((), (), True)
@@ -217,6 +230,7 @@ class OutcomeSourceContract:
         assert done(store.revoke_source("ci", limit=2)) == 2
         done(store.append("s3", [], [an_outcome(by="ci")]))
         assert weights(store, "s3") == [1.0, 0.0]
+        assert done(store.revocation("ci")).waiting_sessions == ("s1", "s2", "s3")
         found = revoked(store)
         assert [one.session_id for one in found.tasks] == ["s1", "s2", "s3"]
         assert found.waiting_sessions == ("s1", "s2", "s3")

@@ -28,9 +28,9 @@ def upgrade() -> None:
     op.create_table(
         "withdrawals",
         sa.Column("project_id", sa.Text, nullable=False),
-        sa.Column("source", sa.Text, nullable=False),
         sa.Column("task_id", sa.Text, nullable=False),
         sa.Column("skill_id", sa.Text, nullable=False),
+        sa.Column("source", sa.Text, nullable=False),
         sa.Column("session_id", sa.Text, nullable=False),
         sa.Column("status", sa.Text, nullable=False),
         sa.Column("outcome_id", sa.Text, nullable=True),
@@ -41,5 +41,5 @@ def upgrade() -> None:
             name="fk_withdrawals_sessions",
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("project_id", "source", "task_id", "skill_id", name="pk_withdrawals"),
+        sa.PrimaryKeyConstraint("project_id", "task_id", "skill_id", "source", name="pk_withdrawals"),
     )
