@@ -1,4 +1,4 @@
-"""`acontext sources`: who says how runs went, and what goes with one who was wrong, as a person and a program see it."""
+"""`acontext sources`: who says how runs went, and what goes with one who was wrong, for people and for programs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,22 @@ from click.testing import CliRunner, Result
 from acontext_plugins.cli.main import cli
 from acontext_store.errors import InvalidInput, NotFound
 
-from .test_learn_again import anthropic
+from .test_cli import call, result
 
 Line = dict[str, Any]
 Acontext = Callable[..., Result]
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
+
+
+def archiving(id: str, project: str) -> Line:
+    messages = [
+        {"role": "user", "content": f"Please archive the project {project}."},
+        call("c1", "close_board", {"name": project}),
+        result("c1", {"status": "closed"}),
+        call("c2", "archive_project", {"name": project}),
+        result("c2", {"status": "archived"}),
+    ]
+    return {"id": id, "outcome": "success", "messages": messages}
 
 
 @pytest.fixture
@@ -27,8 +38,8 @@ def acontext(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Acontext:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("ACONTEXT_URL", f"sqlite:///{tmp_path / 'a.db'}")
     monkeypatch.chdir(tmp_path)
-    for by, id in (("nightly", "a"), ("ann", "b")):
-        Path(f"{by}.jsonl").write_text(json.dumps(anthropic(id)) + "\n")
+    for by, id, project in (("nightly", "a", "apollo"), ("ann", "b", "gemini")):
+        Path(f"{by}.jsonl").write_text(json.dumps(archiving(id, project)) + "\n")
 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(cli, list(arguments), catch_exceptions=False)
@@ -63,28 +74,25 @@ def test_what_goes_with_a_revoked_one_is_told(acontext: Acontext) -> None:
         0,
         [
             "1 task judged otherwise",
-            "  success -> running  a  Please water the bed north and tell me.",
+            "  success -> running  a  Please archive the project apollo.",
             "1 skill kept: other evidence supports it",
-            "  start pump, water bed: water the bed {bed} and tell me.  active, version 1, 1 success behind it  ID",
+            "  close board, archive project: archive the project {name}.  active, version 1, 1 success behind it  ID",
             "acontext: 'nightly' is revoked: none of its outcomes (1) counts",
         ],
     )
     assert said(acontext("sources", "revoke", "ann")).splitlines() == [
         "1 task judged otherwise",
-        "  success -> running  b  Please water the bed north and tell me.",
+        "  success -> running  b  Please archive the project gemini.",
         "1 skill retired: nothing else stands behind it",
-        "  start pump, water bed: water the bed {bed} and tell me.  active -> retired, version 1 -> 2  ID",
+        "  close board, archive project: archive the project {name}.  active -> retired, version 1 -> 2  ID",
         "acontext: 'ann' is revoked: none of its outcomes (1) counts",
     ]
     assert "revoked 2" in acontext("sources", "list").stdout
 
 
 def test_a_program_reads_it_and_a_second_time_tells_the_same(acontext: Acontext) -> None:
-    first, again = (
-        acontext("sources", "revoke", "nightly", "--json"),
-        acontext("sources", "revoke", "nightly", "--json"),
-    )
-    assert first.stdout == again.stdout
+    first = acontext("sources", "revoke", "nightly", "--json")
+    assert acontext("sources", "revoke", "nightly", "--json").stdout == first.stdout
     task, skill, done = (json.loads(line) for line in first.stdout.splitlines())
     assert (task["event"], task["session_key"], task["before"], task["after"]) == ("task", "a", "success", "running")
     assert (skill["event"], skill["fate"], skill["support"]) == ("skill", "kept", 1)
