@@ -6,6 +6,7 @@ told by agno's `ToolExecution`; a result that nothing of this made is agno's own
 
 from __future__ import annotations
 
+import ast
 import functools
 import json
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from .executions import Execution, execution_of, follow, frozen
 class Call:
     """A call that the model has asked for."""
 
-    __slots__ = ("answered", "arguments", "execution", "id", "name", "occurrence", "told")
+    __slots__ = ("answered", "arguments", "execution", "id", "name", "occurrence", "superseded", "told")
 
     def __init__(self, asked: Json, occurrence: int) -> None:
         self.id: str = asked["id"]
@@ -32,6 +33,8 @@ class Call:
         self.occurrence = occurrence
         #: Its result is recorded.
         self.answered = False
+        #: A later message of the model has its id, which is what the id means now.
+        self.superseded = False
         self.execution: Execution | None = None
         #: What was told of it last.
         self.told: FateStatus | None = None
@@ -51,9 +54,14 @@ class Call:
         """Whether its result is an error that agno does not call one: of members, of a call that it could not read."""
         return self.failed_inside or (self.execution is None and fate.status == "answered" and fate.by == "framework")
 
-    def fits(self, execution: Execution) -> int:
-        """How well it fits an execution with its id: two calls of an answer may have one id."""
-        return 2 * (self.name == execution.name) + bool(_parsed(self.arguments) == execution.given)
+    def asks_as(self, other: Call) -> bool:
+        """Whether it asks for the same as another."""
+        return (self.name, self.arguments) == (other.name, other.arguments)
+
+    def fits(self, name: str | None, arguments: Any) -> int:
+        """How well it fits what has its id, and this name and these arguments: calls of a run may have one id."""
+        read = _read(self.arguments)
+        return 0 if read is None else 2 * (self.name == name) + bool(read == (arguments or {}))
 
     def fate(self, tool: Any, *, answered: bool, seen: bool = True) -> CallFate | None:
         """What has become of it; None = it was asked for, and no more is known.
@@ -70,9 +78,8 @@ class Call:
             return None
         if tool is not None and tool.external_execution_required is not None:
             ran = frozen(tool.tool_args or {})
-            return self._is(
-                "failed" if tool.tool_call_error else "executed", arguments=ran if _differ(ran, self) else None
-            )
+            arguments = ran if ran != (_parsed(self.arguments) or {}) else None
+            return self._is("failed" if tool.tool_call_error else "executed", arguments=arguments)
         if tool is not None and tool.requires_user_input is not None:
             return self._is("answered", by="person")
         return self._is("answered", by="framework") if seen else None
@@ -145,6 +152,15 @@ class Calls:
         """Which of the run's calls with its id it is, from 0."""
         return self._by_id[call.id].index(call)
 
+    def told_of(self, call: Call, tools: Sequence[Any]) -> Any:
+        """Which of agno's `ToolExecution`s is the one of a call, if any."""
+        mine = [tool for tool in tools if tool.tool_call_id == call.id]
+        calls = self._by_id[call.id]
+        if len(calls) > 1:  # not told apart by their id
+            mine = [tool for tool in mine if _best(calls, tool.tool_name, tool.tool_args).asks_as(call)]
+            calls = [one for one in calls if one.asks_as(call)]
+        return mine[min(calls.index(call), len(mine) - 1)] if mine else None
+
     def goes_on(self) -> None:
         """The run goes on after a human has answered."""
         for call in self.pending:
@@ -157,6 +173,8 @@ class Calls:
         found: list[Call] = []
         for asked in calls:
             found.append(Call(asked, sum(one.id == asked["id"] for one in found)))
+            for earlier in self._by_id.get(asked["id"], ()):
+                earlier.superseded = earlier not in found
             self._by_id.setdefault(asked["id"], []).append(found[-1])
         self.pending += found
         return found
@@ -187,17 +205,20 @@ class Calls:
         execution = self._results.get(message.id)
         return execution is not None and execution.waiting
 
-    def answered(self, call_id: str, message_id: str) -> Call | None:
+    def answered(self, message: Any) -> Call | None:
         """The call that a result belongs to, which is recorded now."""
         self.match()
-        execution = self._results.pop(message_id, None)
-        open_ones = [call for call in self.pending if call.id == call_id]
-        mine = [call for call in open_ones if execution is not None and call.execution is execution]
-        free = [call for call in open_ones if call.execution is None]
-        for call in mine or free or open_ones:
-            self.answer(call)
-            return call
-        return None
+        execution = self._results.pop(message.id, None)
+        found = [call for call in self.pending if call.id == message.tool_call_id]
+        mine = [call for call in found if execution is not None and call.execution is execution]
+        free = [call for call in found if call.execution is None]
+        found = mine or free or found
+        if not found:
+            return None
+        name, arguments = getattr(message, "tool_name", None), getattr(message, "tool_args", None)
+        call = _best(found, name, arguments)
+        self.answer(call)
+        return call
 
     def answer(self, call: Call) -> None:
         """The result of a call is recorded now."""
@@ -210,8 +231,7 @@ class Calls:
         for execution in self._executions:
             free = [one for one in self.pending if one.id == execution.call_id and one.execution is None]
             if free:
-                best = free[0] if len(free) == 1 else max(free, key=lambda call: call.fits(execution))
-                best.execution = execution
+                _best(free, execution.name, execution.given).execution = execution
             else:
                 left.append(execution)
         self._executions = left
@@ -229,6 +249,22 @@ def _parsed(arguments: str) -> Any:
         return json.loads(arguments or "{}")
     except ValueError:
         return None
+
+
+def _read(arguments: str) -> Any:
+    """Arguments as agno reads them: Python's literals will do. None = they cannot be read."""
+    try:
+        return json.loads(arguments or "{}")
+    except ValueError:
+        try:
+            return ast.literal_eval(arguments)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return None
+
+
+def _best(calls: Sequence[Call], name: str | None, arguments: Any) -> Call:
+    """The call that fits a name and arguments best; of equals the first."""
+    return calls[0] if len(calls) == 1 else max(calls, key=lambda call: call.fits(name, arguments))
 
 
 def _differ(given: Json, call: Call) -> bool:

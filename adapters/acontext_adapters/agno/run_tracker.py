@@ -180,7 +180,7 @@ class AgnoRunTracker:
                 self._note(self.live)
 
     def _note(self, messages: Iterable[Any], *, users: bool = False) -> None:
-        kept: list[_Kept] = []
+        fresh: list[tuple[Any, Copied, list[Call]]] = []
         for message in messages:
             if message.from_history or message.id in self.seen or self.calls.waits(message):
                 continue
@@ -193,32 +193,34 @@ class AgnoRunTracker:
             if kind == "user":
                 self._asked_in = message.id
             copy = copied(message, kind, self._words(message, kind))
-            if copy.call_id is not None:
-                kept.append(self._result(message.id, copy, self.calls.answered(copy.call_id, message.id)))
-            elif copy.content or copy.calls or copy.media or copy.thoughts or kind == "tool":
-                kept.append(_Kept(message.id, copy, self.calls.asked(copy.calls)))
-        self._record(kept)
+            if copy.content or copy.calls or copy.media or copy.thoughts or kind == "tool":
+                fresh.append((message, copy, self.calls.asked(copy.calls)))
+        # Results find their calls when all are known: calls of several messages may have one id.
+        self._record(
+            [
+                self._result(message.id, copy, self.calls.answered(message))
+                if copy.call_id is not None
+                else _Kept(message.id, copy, calls)
+                for message, copy, calls in fresh
+            ]
+        )
 
     def _result(self, id: str, copy: Copied, call: Call | None) -> _Kept:
         """A result, with the fate of the call that it belongs to."""
         fate = self._fate(call, answered=True) if call is not None else None
         if call is not None and fate is not None and call.is_error(fate):
             copy = replace(copy, error=True)
-        return _Kept(id, copy, [], fate)
+        return _Kept(id, copy, [] if call is None else [call], fate)
 
     def _fate(self, call: Call, *, answered: bool) -> CallFate | None:
         """What has become of a call, where that has not been told yet."""
-        tool = self._tool_of(call) if call.execution is None else None
+        tools = getattr(self.output, "tools", None) if call.execution is None else None
+        tool = self.calls.told_of(call, tools) if tools else None
         fate = call.fate(tool, answered=answered, seen=self._sees_calls)
-        if fate is None or fate.status == call.told:
+        if fate is None or fate.status == call.told or call.superseded:
             return None
         call.told = fate.status
         return fate
-
-    def _tool_of(self, call: Call) -> Any:
-        """What agno says of a call in the run's output."""
-        tools = [tool for tool in getattr(self.output, "tools", None) or () if tool.tool_call_id == call.id]
-        return tools[min(self.calls.number(call), len(tools) - 1)] if tools else None
 
     def _words(self, message: Any, kind: Kind) -> str | None:
         """The user's own words, without what agno puts behind them (references, dependencies)."""
@@ -233,9 +235,9 @@ class AgnoRunTracker:
         if not kept:
             return
         make = functools.partial(_messages, self.run.session.key, [(one.id, one.copy) for one in kept])
-        fates = [one.fate for one in kept if one.fate is not None]
-        calls = [call for one in kept for call in one.calls]
-        told = self._sees_calls or all(call.told or not call.answered for call in calls)
+        fates = [one.fate for one in kept if one.fate is not None and not one.calls[0].superseded]
+        asked = [call for one in kept if one.copy.kind == "assistant" for call in one.calls]
+        told = self._sees_calls or all(call.told or not call.answered for call in asked)
         self.run.record(make=make, fates=fates, told=told, size=sum(one.copy.size for one in kept))
 
     # -- skills
@@ -389,7 +391,7 @@ class AgnoRunTracker:
                 self._note(messages or ())
             self.calls.match()
             for call in self.calls.pending:
-                tool = self._tool_of(call)
+                tool = self.calls.told_of(call, getattr(self.output, "tools", None) or ())
                 if tool is not None and tool.result is not None and not call.waiting:
                     self.calls.answer(call)
                     copy = Copied("tool", str(tool.result), call_id=call.id, tool=tool.tool_name)

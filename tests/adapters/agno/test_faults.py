@@ -54,7 +54,7 @@ STEPS: list[tuple[Any, str]] = [
     (run_tracker.AgnoRunTracker, "runs_in"),
     (run_tracker.AgnoRunTracker, "running_call"),
     (run_tracker.AgnoRunTracker, "_fate"),
-    (run_tracker.AgnoRunTracker, "_tool_of"),
+    (calls.Calls, "told_of"),
     (run_tracker.AgnoRunTracker, "_tell_the_rest"),
     (run_tracker.AgnoRunTracker, "identify"),
     (run_tracker.AgnoRunTracker, "_context"),
