@@ -230,6 +230,7 @@ class Calls:
         left = []
         for execution in self._executions:
             free = [one for one in self.pending if one.id == execution.call_id and one.execution is None]
+            free = [one for one in free if not one.superseded] or free  # what runs is asked for by the newest
             if free:
                 _best(free, execution.name, execution.given).execution = execution
             else:
