@@ -12,7 +12,17 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from acontext_store.protocols import ReadSnapshot
-from acontext_store.types import Outcome, Session, StoredMessage, Task, TaskData, TaskOps, TaskStatus, stable_id
+from acontext_store.types import (
+    MessageLink,
+    Outcome,
+    Session,
+    StoredMessage,
+    Task,
+    TaskData,
+    TaskOps,
+    TaskStatus,
+    stable_id,
+)
 
 from ..concurrency.background import run_in_thread, yield_gil
 from ..protocols import Observation
@@ -27,6 +37,8 @@ _VERDICTS = ("success", "failed")
 DESCRIPTION_CHARS = 500
 MOST_PROGRESSES = 50
 MOST_PREFERENCES = 20
+#: How many messages back a run may have begun that still goes on beside others.
+MOST_READ_AGAIN = 200
 
 
 class RulesObserver:
@@ -55,6 +67,10 @@ def observe(observation: Observation) -> TaskOps:
         return TaskOps(session_id=observation.session.id, observed_seq=seen, resume_seq=max(1, seen))
     start = messages[0].seq
     fold = _Fold(observation.session, [task for task in observation.tasks if task.first_seq < start])
+    last_seq = messages[-1].seq
+    at_once = runs_at_once(messages)
+    if at_once:
+        messages, fold.at_once = _run_by_run(messages), at_once
     outcomes = sorted(observation.outcomes, key=lambda outcome: outcome.after_seq)
     said = 0
     for message in messages:
@@ -72,9 +88,44 @@ def observe(observation: Observation) -> TaskOps:
         session_id=observation.session.id,
         tasks=tuple(task for task in tasks if differs(known.get(task.id), task)),
         removed=tuple(task.id for task in observation.tasks if task.id not in kept),
-        observed_seq=messages[-1].seq,
+        links=tuple(fold.links) if at_once else None,
+        observed_seq=last_seq,
         resume_seq=fold.resume_seq(),
     )
+
+
+def runs_at_once(messages: Sequence[StoredMessage]) -> frozenset[str]:
+    """The runs that users began while another one was going on: their messages stand among each other."""
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    asked: set[str] = set()
+    for message in messages:
+        if message.run_id is not None:
+            first.setdefault(message.run_id, message.seq)
+            last[message.run_id] = message.seq
+            if message.role == "user":
+                asked.add(message.run_id)
+    order = sorted(asked, key=first.__getitem__)
+    found: set[str] = set()
+    newest = ""  # of the runs so far, the one that goes on longest
+    for run_id in order:
+        if newest and first[run_id] < last[newest]:
+            found |= {newest, run_id}
+        if not newest or last[run_id] > last[newest]:
+            newest = run_id
+    return frozenset(found)
+
+
+def _run_by_run(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
+    """The messages of one run after those of the other, in the order in which the runs began."""
+    first: dict[str, int] = {}
+    places: list[int] = []
+    for message in messages:
+        if message.run_id is not None:
+            places.append(first.setdefault(message.run_id, message.seq))
+        else:
+            places.append(places[-1] if places else 0)
+    return [message for _, message in sorted(zip(places, messages, strict=True), key=lambda pair: pair[0])]
 
 
 @dataclass(slots=True)
@@ -103,13 +154,19 @@ class _Fold:
         #: The last message that a settled task has.
         self.reach = max((task.last_seq for task in settled), default=0)
         self.known_seq = self.last_seq = self.reach
+        #: Runs that went on at the same time: what a user asks in one is never part of another's task.
+        self.at_once: frozenset[str] = frozenset()
+        #: Which message belongs to which task, of those that were read.
+        self.links: list[MessageLink] = []
+        #: By run, the first message of a task that was left while its run was going on: it may go on yet.
+        self._left: dict[str, int] = {}
 
     # -- messages
 
     def read(self, message: StoredMessage) -> None:
         if message.seq <= self.known_seq:
             return
-        self.last_seq = message.seq
+        self.last_seq = max(self.last_seq, message.seq)
         text = strip_injected(message.text) if message.role == "user" else ""
         if not text.strip():
             self._continue(message)
@@ -124,6 +181,10 @@ class _Fold:
 
     def _turn(self, task: _Open, message: StoredMessage, text: str) -> None:
         """A user's turn while a task is going on: part of it, or the next one."""
+        if message.run_id in self.at_once and message.run_id not in task.runs:
+            self._settle()
+            self._begin(message, text)
+            return
         if not task.replied:
             task.reader.user(text)
             self._continue(message)
@@ -172,6 +233,7 @@ class _Fold:
                 self.leading = message.seq
             return
         task.messages.append(message)
+        self.links.append(MessageLink(message_id=message.id, task_id=task.id))
         if message.run_id is not None:
             task.run_id = message.run_id
             task.runs.add(message.run_id)
@@ -185,6 +247,8 @@ class _Fold:
     # -- outcomes
 
     def hear(self, outcome: Outcome) -> None:
+        if outcome.run_id is not None:
+            self._left.pop(outcome.run_id, None)
         if outcome.weight <= 0:
             return
         explicit = outcome.weight >= EXPLICIT
@@ -268,6 +332,8 @@ class _Fold:
 
     def _settle(self) -> None:
         if self.open is not None:
+            if self.open.outcome is None and self.open.run_id is not None:
+                self._left[self.open.run_id] = self.open.first_seq
             self.settled.append(self._task(self.open, closed=True))
             self.reach = self.settled[-1].last_seq
             self.open = None
@@ -279,8 +345,11 @@ class _Fold:
         return [task if task.order == i else task.model_copy(update={"order": i}) for i, task in enumerate(found, 1)]
 
     def resume_seq(self) -> int:
+        left = [first for first in self._left.values() if self.last_seq - first < MOST_READ_AGAIN]
         if self.open is not None:
-            return self.open.first_seq
+            return min([self.open.first_seq, *left])
+        if left:
+            return min(left)
         return self.leading if self.leading is not None else max(1, self.last_seq)
 
     def _task(self, task: _Open, *, closed: bool) -> Task:
