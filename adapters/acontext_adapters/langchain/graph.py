@@ -312,9 +312,9 @@ class _ModelStep:
             self.messages = messages_in(input)
             self._turns = around.owner is mark
             self._repairs = broken_call_in(self.messages)
+            if not self._repairs:
+                self.tracker.heard(self.messages, turns=self._turns)
             self.asks = True
-        if not self._repairs:
-            self.hear()
 
     @property
     def tracker(self) -> LangChainRunTracker:
@@ -322,9 +322,10 @@ class _ModelStep:
         return self.around.tracker
 
     def hear(self, output: Any = None) -> None:
-        """Tell what the model is asked; what the agent has added to that stands in the node's `output`."""
-        if not self.asks:
+        """Tell what the model is asked, where that waited for what the agent answers to a call of an earlier turn."""
+        if not self._repairs or not self.asks:
             return
+        self._repairs = False
         with self.tracker.runtime.guard("model step"):
             given = messages_in(output)
             known = {id(message) for message in self.messages}
@@ -337,7 +338,6 @@ class _ModelStep:
                 if isinstance(message, AIMessage | ToolMessage) or by_user(message)
             ]
             self.tracker.heard(asked or self.messages, turns=self._turns)
-        self._repairs = False
 
     def prompt(self) -> Any:
         """The input, with the skills in the user's newest turn."""
@@ -354,8 +354,7 @@ class _ModelStep:
         if self.text:
             with self.tracker.runtime.guard("restore"):
                 output = restored(output, self.text, self.messages)
-        if self._repairs:
-            self.hear(output)
+        self.hear(output)
         with self.tracker.runtime.guard("model answer"):
             before = {id(message) for message in self.messages}
             answers = [message for message in messages_in(output) if id(message) not in before]
