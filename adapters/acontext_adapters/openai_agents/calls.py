@@ -335,9 +335,10 @@ def listen(span: Any, note: Callable[[Any, BaseException | None], None]) -> bool
         note(error, sys.exc_info()[1])
 
     try:
-        vars(span)["set_error"] = set_error
+        own = vars(span)
     except TypeError:
         return False
+    own["set_error"] = set_error
     return True
 
 

@@ -14,17 +14,19 @@ from contextvars import ContextVar
 from typing import Any
 
 from agents import Agent, Handoff, ItemHelpers, ModelResponse, RunContextWrapper
-from agents.tracing import get_current_trace
+from agents.tracing import get_current_span, get_current_trace
 from pydantic_core import to_json
 
 from acontext_plugins.runs import Run, Runtime, reason_of
 from acontext_store.types import CallFate, Message, Part, new_id, stable_id
 
 from ..shared.resent_history import Conversations, Item, Sent
-from .calls import RAISED, AskedCall, CallLedger, is_own
+from .calls import RAISED, AskedCall, CallLedger, is_own, listen
 from .convert import as_dict, field_of, frozen, input_messages, output_messages, result_message, rough_size, words_of
 from .history import as_item, by_host, continued, said
 
+#: What the SDK notes where an output is not of the agent's type.
+_UNFIT = "Invalid JSON provided"
 #: What the SDK answers to all handoffs of a response but the first.
 _OTHER_HANDOFF = "Multiple handoffs detected, ignoring this one."
 
@@ -79,8 +81,9 @@ class AgentsRunTracker:
         #: An error handler gave the final output: why it had to.
         self.handled: str | None = None
         self.calls = CallLedger()
-        #: The newest response asks for tools that are to be run.
+        #: The newest response asks for tools that are to be run; is not what the agent is to give.
         self._asks = False
+        self._unfit = False
         self._responses = 0
         self._last_response: ModelResponse | None = None
         self._refused = False
@@ -150,6 +153,16 @@ class AgentsRunTracker:
     def given(self, context: Any, items: Sequence[Any]) -> None:
         """The model is called with these items."""
         self._given = as_item(items[-1]) if self._handed_off and items else None
+        span = get_current_span()
+        if self.agent.output_type is not None and span is not None and span.span_data.type in ("turn", "agent"):
+            mine = weakref.ref(self)
+
+            def note(noted: Any, _: object) -> None:
+                tracker = mine()
+                if tracker is not None and isinstance(noted, dict) and noted.get("message") == _UNFIT:
+                    tracker._unfit = True
+
+            listen(span, note)
         self.say()
         self.results_in(context, items)
 
@@ -158,6 +171,7 @@ class AgentsRunTracker:
         if self.run is None or response is self._last_response:
             return
         self._last_response = response
+        self._unfit = False
         self._responses += 1
         items = list(response.output)
         self._refused = False
@@ -270,6 +284,8 @@ class AgentsRunTracker:
         self.calls.decisions(context)
         if self.handled is None and self._refused:
             self.handled = "ModelRefusalError: the model refused; an error handler gave the final output"
+        elif self.handled is None and self._unfit:
+            self.handled = "ModelBehaviorError: the output does not fit; an error handler gave the final output"
         elif self.handled is None and self._asks and agent.tool_use_behavior == "run_llm_again":
             self.handled = "MaxTurnsExceeded: an error handler gave the final output"  # the model would have gone on
         if self.handled is not None and self.run is not None:

@@ -129,6 +129,26 @@ async def test_the_output_of_an_error_handler_is_recorded_as_json_and_is_no_succ
 
 
 @ways
+@pytest.mark.parametrize("traced", [True, False])
+@pytest.mark.parametrize("text", ["no JSON at all", '{"paid": "maybe"}', '{"paid": true}'])
+async def test_an_output_that_does_not_fit_is_no_success_when_a_handler_answers(
+    runner: Any, traced: bool, text: str
+) -> None:
+    memory = MemoryClient()
+    wrapped = learning(agent(calls(text), output_type=Verdict), space="s", client=memory, strict=True)
+    handlers: Any = {"invalid_final_output": lambda given: {"final_output": Verdict(paid=False)}}
+    config = RunConfig(tracing_disabled=not traced)
+    result = await runner.run(wrapped, "go", error_handlers=handlers, run_config=config)
+    assert memory.outcome is not None
+    if text == '{"paid": true}':
+        assert (result.final_output, memory.outcome) == (Verdict(paid=True), ("success", ""))
+    else:
+        assert memory.lines == ["user: go", f"assistant: {text}", 'assistant: {"paid":false}']
+        assert memory.outcome[0] == "failed"
+        assert memory.outcome[1].endswith("an error handler gave the final output")
+
+
+@ways
 async def test_the_output_of_an_error_handler_does_not_tear_a_conversation(runner: Any) -> None:
     memory = MemoryClient()
     handlers: Any = {"max_turns": lambda given: {"final_output": "gave up"}}
