@@ -43,6 +43,7 @@ BARE: dict[str, Host] = {}
 #: Everything of ours that is called while a run goes on.
 STEPS = [
     (run_tracker.AgentsRunTracker, "begin"),
+    (run_tracker.AgentsRunTracker, "given"),
     (run_tracker.AgentsRunTracker, "say"),
     (run_tracker.AgentsRunTracker, "responded"),
     (run_tracker.AgentsRunTracker, "tool_started"),
