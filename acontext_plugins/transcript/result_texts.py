@@ -97,6 +97,7 @@ TEXTS: tuple[ResultText, ...] = (
         "framework",
         r"An error occurred while parsing tool arguments\. Please try again with valid JSON\.",  # not in 0.24.0
         rf"Tool {_QUOTED} not found\.\s*\Z",
+        r"Multiple handoffs detected, ignoring this one\.",
     ),
     *_AGENTS.failed(
         r"An error occurred while running the tool\. Please try again\.",

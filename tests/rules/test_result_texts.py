@@ -12,6 +12,7 @@ _SAYS = [
     ("Tool 'fetch' timed out after 0.5 seconds.", "failed", ""),
     ("Tool 'fetch' timed out after 500ms.", "failed", ""),
     ("Tool 'fetsh' not found.", "answered", "framework"),
+    ("Multiple handoffs detected, ignoring this one.", "answered", "framework"),
     ("Tool fetsh not found in agent Clerk.", "answered", "framework"),
     ("User rejected the tool call for `pay` with id call_1. The tool was not executed.", "refused", "person"),
     ("Tool call limit exceeded. Do not call 'search' again.", "answered", "limit"),
