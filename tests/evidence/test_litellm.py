@@ -25,11 +25,12 @@ import litellm
 from acontext_plugins.learning import learning
 from acontext_plugins.runs import current_run
 from acontext_store.types import CallFate
-from tests.adapters.litellm.upstream import Call, Items, Upstream
+from tests.adapters.litellm.upstream import LITELLMS_WARNINGS, Call, Items, Upstream
 
 from .harness import SPACE, Missing, Row, Stage, Way, cells, check
 
 FRAMEWORK = "LiteLLM"
+pytestmark = [pytest.mark.filterwarnings(warning) for warning in LITELLMS_WARNINGS]
 Json = dict[str, Any]
 #: What the host does with a call: its result; or what it shows in place of the call, and the result; None = it leaves
 #: the call out of the history.

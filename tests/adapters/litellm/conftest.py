@@ -12,25 +12,16 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 os.environ.setdefault("LITELLM_TELEMETRY", "False")
 
 from .proxy import INSTALLED, Proxy, running
-from .upstream import Upstream
+from .upstream import LITELLMS_WARNINGS, Upstream
 
 #: `ACONTEXT_REQUIRE=litellm-proxy` is for environments that are made for it: there, nothing is left out.
 REQUIRED = "litellm-proxy" in os.environ.get("ACONTEXT_REQUIRE", "").split(",")
 collect_ignore_glob = [] if INSTALLED or REQUIRED else ["test_proxy*.py"]
 
-#: What LiteLLM itself warns of, in some versions: its own types, answers that it has put together, and log events that
-#: still wait in its worker when the loop of a test ends.
-_THEIRS = (
-    r"ignore:coroutine 'Logging\.async_\w+' was never awaited:RuntimeWarning",
-    r"ignore:Exception ignored in. <coroutine object Logging\.async_:pytest.PytestUnraisableExceptionWarning",
-    r"ignore:Items? '.+' on TypedDict class '\w+' (is|are) using the `ReadOnly` qualifier:UserWarning",
-    r"ignore:Pydantic serializer warnings:UserWarning",
-)
-
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     if Path(__file__).parent in item.path.parents:
-        for warning in _THEIRS:
+        for warning in LITELLMS_WARNINGS:
             item.add_marker(pytest.mark.filterwarnings(warning))
 
 

@@ -12,6 +12,15 @@ from acontext_plugins.testing.scripted_server import Asked, HttpExchange, Script
 
 Json = dict[str, Any]
 
+#: What LiteLLM itself warns of, in some versions: its own types, answers that it has put together, and log events that
+#: still wait in its worker when the loop of a test ends.
+LITELLMS_WARNINGS = (
+    r"ignore:coroutine 'Logging\.async_\w+' was never awaited:RuntimeWarning",
+    r"ignore:Exception ignored in. <coroutine object Logging\.async_:pytest.PytestUnraisableExceptionWarning",
+    r"ignore:Items? '.+' on TypedDict class '\w+' (is|are) using the `ReadOnly` qualifier:UserWarning",
+    r"ignore:Pydantic serializer warnings:UserWarning",
+)
+
 
 @dataclass(frozen=True)
 class Call:
