@@ -511,7 +511,7 @@ class Service(FileService, Protocol):
     async def register_outcome_source(
         self, name: str, *, strength: float = 1.0, note: str | None = None
     ) -> NamedSource:
-        """Set what outcomes of that name may claim from now on, from 0 to 1. Raises InvalidInput."""
+        """Set the most that outcomes of that name weigh from now on: `strength`, from 0 to 1. Raises InvalidInput."""
 
     async def revoke_outcome_source(self, name: str, *, timeout: float | None = None) -> Revocation:
         """Believe nothing of what that name said or will say, and do anew what rested on it, where no model is needed.

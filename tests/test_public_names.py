@@ -49,7 +49,7 @@ PUBLIC = {
         Asked Cut Hang Raw Refusal ScriptedEmbedder ScriptedLLM ScriptedServer ServiceContract Status""",
     "acontext_store.backend": "Backend Durability backend_of installed",
     "acontext_store.open": "database_key database_path database_url open_blobs open_keys open_secret open_store",
-    "acontext_store.protocols": "BlobStore BlobWriter KeyStore OutcomeSources Pending ReadSnapshot Store",
+    "acontext_store.protocols": "BlobStore BlobWriter KeyStore Pending ReadSnapshot SourceStore Store",
     "acontext_store.testing": "BlobContract StoreContract",
 }
 

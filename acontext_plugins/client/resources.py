@@ -417,10 +417,10 @@ class OutcomeSources(Resource):
         return self._run(self._async.list())
 
     def register(self, name: str, *, strength: float = 1.0, note: str | None = None) -> NamedSource:
-        """Set what outcomes of that name may claim from now on: 0 is nothing, 1 as much as the host itself.
+        """Set the most that outcomes of that name may claim from now on.
 
-        It counts for a source that was revoked, too; what that one said before stays withdrawn. `note` is for people;
-        None leaves it as it is. Raises InvalidInput.
+        `strength` goes from 0 (nothing) to 1 (as much as the host itself). A source that was revoked counts again; what
+        it said before stays withdrawn. `note` is for people; None leaves it as it is. Raises InvalidInput.
 
         >>> source = client.outcome_sources.register("unit-tests", strength=0.8)
         >>> source.strength

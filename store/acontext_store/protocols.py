@@ -15,7 +15,7 @@ from .blob_protocols import BlobStore, BlobWriter
 from .embedding import Unembedded, VectorChanges, VectorOps
 from .future import Pending as Pending
 from .ledger import Cost, CostBy, ModelCall
-from .source_protocols import OutcomeSources
+from .source_protocols import SourceStore
 from .types import (
     ApiKey,
     Appended,
@@ -51,7 +51,7 @@ from .types import (
     ToolName,
 )
 
-__all__ = ["BlobStore", "BlobWriter", "KeyStore", "OutcomeSources", "Pending", "ReadSnapshot", "Store"]
+__all__ = ["BlobStore", "BlobWriter", "KeyStore", "Pending", "ReadSnapshot", "SourceStore", "Store"]
 
 T = TypeVar("T")
 
@@ -125,7 +125,7 @@ class ReadSnapshot(Protocol):
 
 
 @runtime_checkable
-class Store(OutcomeSources, Protocol):
+class Store(SourceStore, Protocol):
     """Conversations, tasks, skills and due work of one project.
 
     A `Page` holds `limit` items at most (1 to 200, messages any number); `cursor` is the `next_cursor` of the page

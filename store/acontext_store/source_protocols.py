@@ -8,7 +8,7 @@ from .future import Pending
 from .outcome_sources import NamedSource, Revocation
 
 
-class OutcomeSources(Protocol):
+class SourceStore(Protocol):
     """The part of a `Store` that knows by name who gives outcomes.
 
     An outcome of a name that is not registered weighs what its way allows; of a registered one, no more than its
@@ -16,9 +16,10 @@ class OutcomeSources(Protocol):
     """
 
     def register_source(self, name: str, *, strength: float, note: str | None = None) -> Pending[NamedSource]:
-        """Set what outcomes of that name may claim from now on (0 to 1), also where it was revoked.
+        """Set what outcomes of that name may claim from now on, also where it was revoked.
 
-        What it said before keeps the strength that it had. `note` None = as it is. Raises InvalidInput.
+        `strength` is the most that they weigh, from 0 to 1. What was said before keeps the strength that it had.
+        `note` None = as it is. Raises InvalidInput.
         """
 
     def named_sources(self) -> Pending[list[NamedSource]]:

@@ -132,7 +132,7 @@ class Retried(RequestModel):
     retried: int
 
 
-class Source(RequestModel):
+class SourceRequest(RequestModel):
     name: Annotated[str, Field(max_length=SOURCE_NAME_CHARS)]
     strength: Annotated[float, Field(ge=0, le=1, description="the most that its word weighs")] = 1.0
     note: Annotated[str | None, Field(max_length=1_024)] = None
@@ -266,7 +266,7 @@ async def outcome_sources(service: Caller) -> Response:
 
 
 @router.put("/outcome_sources", response_model=ApiResponse[NamedSource])
-async def register_outcome_source(service: Caller, body: Source) -> Response:
+async def register_outcome_source(service: Caller, body: SourceRequest) -> Response:
     """What outcomes of that name may claim from now on; also of one that was revoked."""
     return answer(await service.register_outcome_source(body.name, strength=body.strength, note=body.note))
 

@@ -16,7 +16,7 @@ from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Appended, CallFate, Json, Message, Outcome, Page, Part, Session, StoredMessage, Task, now
 from . import blob_references, jobs, resent
 from .database import Tail, Tx, check_limit, clean, dump, load, quoted
-from .outcome_sources import admitted
+from .outcome_sources import strength_of
 from .tables import sessions, spaces, tasks
 
 M = TypeVar("M", bound=StoredMessage)
@@ -195,7 +195,7 @@ def append(
             seq,
             outcome.created_at,
             outcome.by,
-            admitted(tx, outcome).strength,
+            strength_of(tx, outcome.by) if outcome.by else None,
         )
         if execute(_INSERT_OUTCOME, values).rowcount:
             said += 1

@@ -21,11 +21,10 @@ from .tables import episodes, evidence, lanes, outcome_sources, outcomes, sessio
 _CURRENT = (0, -1)
 
 
-def admitted(tx: Tx, outcome: Outcome) -> Outcome:
-    """The outcome with the strength that its source may claim now. Raises InvalidInput for a name that is none."""
-    row = tx.find(outcome_sources, name=check_source_name(outcome.by)) if outcome.by else None
-    strength = None if row is None else row.strength
-    return outcome if outcome.strength == strength else outcome.model_copy(update={"strength": strength})
+def strength_of(tx: Tx, name: str) -> float | None:
+    """What outcomes of that name may claim now; None = nobody has said so. Raises InvalidInput for what is no name."""
+    row = tx.find(outcome_sources, name=check_source_name(name)) if name else None
+    return None if row is None else row.strength
 
 
 def register(tx: Tx, name: str, *, strength: float, note: str | None) -> NamedSource:

@@ -59,7 +59,9 @@ def _changes(
     new_outcomes: Sequence[Outcome],
 ) -> tuple[Change, ...]:
     said = [_verdict(one) for one in conversations.list_outcomes(tx, session.id, after_seq=0) if one.source == "import"]
-    say = [_verdict(outcome_sources.admitted(tx, one)) for one in new_outcomes]
+    say = [
+        _verdict(one.model_copy(update={"strength": outcome_sources.strength_of(tx, one.by)})) for one in new_outcomes
+    ]
     found: dict[Change, bool] = {
         "messages": len(kept) != len(new_messages)
         or not all(_says(old, new) for old, new in zip(kept, new_messages, strict=True)),

@@ -10,7 +10,7 @@ import pytest
 from ..embedding import VectorOps
 from ..errors import AcontextError
 from ..ledger import COST_BY, ModelCall
-from ..protocols import OutcomeSources, Pending, Store
+from ..protocols import Pending, SourceStore, Store
 from ..tokenizer import words
 from ..types import Block, Claim, Episode, Injection, LaneKind, SkillOps, Space, TaskOps
 from .disks import OLD, a_disk, a_file, put, with_blob
@@ -226,7 +226,7 @@ class TenancyContract:
 
     def test_every_method_is_asked(self, store: Store) -> None:
         asked = set(TenantFixture(store).calls(store))
-        named = {name for kind in (Store, OutcomeSources) for name in vars(kind) if not name.startswith("_")}
+        named = {name for kind in (Store, SourceStore) for name in vars(kind) if not name.startswith("_")}
         assert asked == named - {"project_id"}
 
     def test_a_neighbour_is_answered_as_if_it_lived_alone(
