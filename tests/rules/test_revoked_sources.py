@@ -12,7 +12,12 @@ from typing import Any
 
 import pytest
 
+from acontext_plugins import Acontext, learning, report
+from acontext_plugins.engine.embedded import open_engine
 from acontext_plugins.service import SessionRef
+from acontext_plugins.settings import Settings, WorkerSettings
+from acontext_plugins.testing import ScriptedLLM
+from acontext_store.errors import InvalidInput
 from acontext_store.outcome_sources import Revocation
 from acontext_store.types import Json, OutcomeStatus
 
@@ -219,3 +224,34 @@ def test_killed_at_any_point_and_done_again_it_is_the_same(
     killed = subprocess.run(child, check=False, capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert asyncio.run(_again(path)) == expected
+
+
+async def test_where_models_observe_it_is_left_to_them_and_said_so(tmp_path: Path) -> None:
+    settings = Settings(url=f"sqlite:///{tmp_path}/a.db", worker=WorkerSettings(enabled=False))
+    embedded = await asyncio.to_thread(open_engine, settings, llm=ScriptedLLM([]))
+    engine = embedded.engine
+    session = await engine.create_session()
+    talk = archive("a", "ci")
+    await engine.append(session.id, talk.messages, talk.outcomes)
+    found = await engine.revoke_outcome_source("ci")
+    assert (found.waits_for, found.waiting_sessions, found.settled) == ("model", (session.id,), False)
+    await asyncio.to_thread(embedded.close)
+
+
+def test_a_run_reports_in_the_name_of_a_source(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Acontext(f"sqlite:///{tmp_path}/a.db") as client:
+
+        @learning(space="shop", client=client)
+        def answer(question: str) -> str:
+            report("success", by="unit-tests")
+            report("failed", by="x" * 65)
+            return "It arrives on Monday."
+
+        assert answer("Where is my order?") == "It arrives on Monday."
+        assert client.flush(60)
+        (session,) = client.sessions.list().items
+        client.sessions.report(session.id, status="success", by="ann")
+        with pytest.raises(InvalidInput, match="at most 64 characters"):
+            client.sessions.report(session.id, status="failed", by="x" * 65)
+        assert [(one.name, one.outcomes) for one in client.outcome_sources.list()] == [("ann", 1), ("unit-tests", 1)]
+    assert "at most 64 characters" in caplog.text
