@@ -11,13 +11,14 @@ import pytest
 
 pytest.importorskip("agents")
 
-import agents
 from agents import (
     Agent,
+    AgentsException,
     ApplyPatchTool,
     Computer,
     ComputerTool,
     RunConfig,
+    Runner,
     RunState,
     ShellCallOutcome,
     ShellCommandOutput,
@@ -46,7 +47,6 @@ from ..adapters.openai_agents.scripted import ScriptedModel, assistant_message, 
 from .harness import SPACE, Missing, Row, Stage, Way, cells, check
 
 FRAMEWORK = "OpenAI Agents SDK"
-agents.set_trace_processors([])  # runs are traced, and nothing is exported
 Decide = Callable[[Any, Sequence[Any]], None]
 Use = Callable[[Stage], Sequence[Any]]
 
@@ -62,10 +62,6 @@ def tool(stage: Stage, name: str, body: Callable[[int], Any] | None = None, **op
 
 def raises(amount: int) -> Any:
     raise ValueError("the bank is closed")
-
-
-def says_well(context: Any, error: Exception) -> str:
-    return "all is well"
 
 
 def tools(stage: Stage) -> Sequence[Any]:
@@ -109,8 +105,8 @@ async def run(stage: Stage, target: Any, given: Any = None, **options: Any) -> A
     if stage.way == "sync":
         return await asyncio.to_thread(_run_sync, target, given, **options)
     if stage.way == "async":
-        return await agents.Runner.run(target, given, **options)
-    result = agents.Runner.run_streamed(target, given, **options)
+        return await Runner.run(target, given, **options)
+    result = Runner.run_streamed(target, given, **options)
     async for _ in result.stream_events():
         pass
     await result.run_loop_task
@@ -121,7 +117,7 @@ def _run_sync(target: Any, given: Any, **options: Any) -> Any:
     loop = asyncio.new_event_loop()  # the SDK makes one for its thread, and leaves it open
     asyncio.set_event_loop(loop)
     try:
-        return agents.Runner.run_sync(target, given, **options)
+        return Runner.run_sync(target, given, **options)
     finally:
         asyncio.set_event_loop(None)
         loop.close()
@@ -134,7 +130,7 @@ def plays(*steps: Any, use: Use = tools, decide: Decide | None = None, config: A
     async def play(stage: Stage) -> None:
         target = agent(stage, *steps, tools=list(use(stage)), **options)
         given = {**turns, **({"run_config": RunConfig(**config)} if config else {})}
-        with contextlib.suppress(agents.AgentsException):
+        with contextlib.suppress(AgentsException):
             result = await run(stage, target, **given)
             if decide is not None:
                 state = result.to_state()
@@ -174,7 +170,7 @@ async def cancelled(stage: Stage) -> None:
     begun = asyncio.Event()
     target = agent(stage, [asks("slow")], "never", tools=[slow(stage, begun)])
     if stage.way == "streamed":
-        result = agents.Runner.run_streamed(target, f"Pay invoice {stage.number}.")
+        result = Runner.run_streamed(target, f"Pay invoice {stage.number}.")
         await begun.wait()
         result.cancel()
         async for _ in result.stream_events():
@@ -197,7 +193,7 @@ async def sibling_cancelled(stage: Stage) -> None:
             raise ValueError("the bank is closed")
 
     target = agent(stage, [asks("slow", "c1"), asks("fatal", "c2")], "never", tools=[slow(stage, begun), fatal])
-    with contextlib.suppress(agents.UserError):
+    with contextlib.suppress(AgentsException):
         await run(stage, target)
 
 
@@ -576,9 +572,7 @@ ROWS = [
         "ends-the-run",
         plays(
             [asks("pay")],
-            tool_use_behavior=lambda context, results: ToolsToFinalOutputResult(
-                is_final_output=True, final_output="paid"
-            ),
+            tool_use_behavior=lambda *_: ToolsToFinalOutputResult(is_final_output=True, final_output="paid"),
         ),
         [PAID],
         ["success"],
@@ -590,9 +584,7 @@ MISSING = [
     Missing("edited", "a person approves or rejects; other arguments under the same call id are refused by the SDK"),
     Missing("renamed", "no hook of the SDK puts another tool in a call's place"),
     Missing("responded", "a rejection's words go to the model as such: that is a refusal with words"),
-    Missing("middleware-answers", "hooks of the SDK cannot answer; what a tool's own function does is the tool"),
-    Missing("middleware-changes", "hooks of the SDK cannot change arguments"),
-    Missing("middleware-retries", "hooks of the SDK cannot call a tool again"),
+    *(Missing(f"middleware-{what}", "the SDK's hooks only look on") for what in ("answers", "changes", "retries")),
     Missing("limit-continues", "the SDK has no limit of calls but that of turns"),
     Missing("not-selected", "a tool that was not offered, or is disabled, is an unknown one"),
     Missing("external", "all tools run in the process; hosts that run them themselves do so in the tool's function"),

@@ -19,7 +19,7 @@ from acontext_store.types import CallFate, FateStatus, Json
 from .executions import Execution, execution_of, follow, frozen
 
 
-class Call:
+class AgnoCall:
     """A call that the model has asked for."""
 
     __slots__ = ("answered", "arguments", "execution", "id", "name", "occurrence", "superseded", "told")
@@ -54,7 +54,7 @@ class Call:
         """Whether its result is an error that agno does not call one: of members, of a call that it could not read."""
         return self.failed_inside or (self.execution is None and fate.status == "answered" and fate.by == "framework")
 
-    def asks_as(self, other: Call) -> bool:
+    def asks_as(self, other: AgnoCall) -> bool:
         """Whether it asks for the same as another."""
         return (self.name, self.arguments) == (other.name, other.arguments)
 
@@ -136,9 +136,9 @@ class Calls:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._by_id: dict[str, list[Call]] = {}
+        self._by_id: dict[str, list[AgnoCall]] = {}
         #: Those that have no result yet.
-        self.pending: list[Call] = []
+        self.pending: list[AgnoCall] = []
         #: Executions whose calls are still to be recorded. Those of a model that only reasons stay here.
         self._executions: list[Execution] = []
         #: The execution of each result that is still to be recorded, by the id of its message.
@@ -148,11 +148,11 @@ class Calls:
         """Keeps errors of ours from the tool that is running."""
         return self._runtime.guard(step)
 
-    def number(self, call: Call) -> int:
+    def number(self, call: AgnoCall) -> int:
         """Which of the run's calls with its id it is, from 0."""
         return self._by_id[call.id].index(call)
 
-    def told_of(self, call: Call, tools: Sequence[Any]) -> Any:
+    def told_of(self, call: AgnoCall, tools: Sequence[Any]) -> Any:
         """Which of agno's `ToolExecution`s is the one of a call, if any."""
         mine = [tool for tool in tools if tool.tool_call_id == call.id]
         calls = self._by_id[call.id]
@@ -168,11 +168,11 @@ class Calls:
                 call.execution.waiting = False
 
     # -- what the model and agno do
-    def asked(self, calls: Sequence[Json]) -> list[Call]:
+    def asked(self, calls: Sequence[Json]) -> list[AgnoCall]:
         """Keep the calls of one message of the model."""
-        found: list[Call] = []
+        found: list[AgnoCall] = []
         for asked in calls:
-            found.append(Call(asked, sum(one.id == asked["id"] for one in found)))
+            found.append(AgnoCall(asked, sum(one.id == asked["id"] for one in found)))
             for earlier in self._by_id.get(asked["id"], ()):
                 earlier.superseded = earlier not in found
             self._by_id.setdefault(asked["id"], []).append(found[-1])
@@ -205,7 +205,7 @@ class Calls:
         execution = self._results.get(message.id)
         return execution is not None and execution.waiting
 
-    def answered(self, message: Any) -> Call | None:
+    def answered(self, message: Any) -> AgnoCall | None:
         """The call that a result belongs to, which is recorded now."""
         self.match()
         execution = self._results.pop(message.id, None)
@@ -220,7 +220,7 @@ class Calls:
         self.answer(call)
         return call
 
-    def answer(self, call: Call) -> None:
+    def answer(self, call: AgnoCall) -> None:
         """The result of a call is recorded now."""
         call.answered = True
         self.pending = [one for one in self.pending if one is not call]
@@ -263,12 +263,12 @@ def _read(arguments: str) -> Any:
             return None
 
 
-def _best(calls: Sequence[Call], name: str | None, arguments: Any) -> Call:
+def _best(calls: Sequence[AgnoCall], name: str | None, arguments: Any) -> AgnoCall:
     """The call that fits a name and arguments best; of equals the first."""
     return calls[0] if len(calls) == 1 else max(calls, key=lambda call: call.fits(name, arguments))
 
 
-def _differ(given: Json, call: Call) -> bool:
+def _differ(given: Json, call: AgnoCall) -> bool:
     """Whether arguments are others than those that agno reads in a call ("True" for true, for instance)."""
     if given == _parsed(call.arguments):
         return False

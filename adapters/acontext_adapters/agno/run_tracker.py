@@ -16,7 +16,7 @@ from acontext_plugins.runs import Run, Runtime, reason_of
 from acontext_store.forks import renewed_in_child
 from acontext_store.types import CallFate, Message, OutcomeStatus, stable_id
 
-from .calls import Call, Calls
+from .calls import AgnoCall, Calls
 from .convert import Copied, Kind, copied, kind_of, message_of, words_of
 from .executions import Execution, current_execution
 
@@ -28,12 +28,12 @@ _EVENTS = {f"{owner}{end}": status for owner in ("Run", "TeamRun") for end, stat
 current_watch: ContextVar[AgnoRunTracker | None] = ContextVar("acontext_agno_watch", default=None)
 
 
-class _Kept(NamedTuple):
+class _KeptRun(NamedTuple):
     """A message that is to be recorded: a model's with its calls, a tool's with the fate of its call."""
 
     id: str
     copy: Copied
-    calls: Sequence[Call] = ()
+    calls: Sequence[AgnoCall] = ()
     fate: CallFate | None = None
 
 
@@ -180,7 +180,7 @@ class AgnoRunTracker:
                 self._note(self.live)
 
     def _note(self, messages: Iterable[Any], *, users: bool = False) -> None:
-        fresh: list[tuple[Any, Copied, list[Call]]] = []
+        fresh: list[tuple[Any, Copied, list[AgnoCall]]] = []
         for message in messages:
             if message.from_history or message.id in self.seen or self.calls.waits(message):
                 continue
@@ -200,19 +200,19 @@ class AgnoRunTracker:
             [
                 self._result(message.id, copy, self.calls.answered(message))
                 if copy.call_id is not None
-                else _Kept(message.id, copy, calls)
+                else _KeptRun(message.id, copy, calls)
                 for message, copy, calls in fresh
             ]
         )
 
-    def _result(self, id: str, copy: Copied, call: Call | None) -> _Kept:
+    def _result(self, id: str, copy: Copied, call: AgnoCall | None) -> _KeptRun:
         """A result, with the fate of the call that it belongs to."""
         fate = self._fate(call, answered=True) if call is not None else None
         if call is not None and fate is not None and call.is_error(fate):
             copy = replace(copy, error=True)
-        return _Kept(id, copy, [] if call is None else [call], fate)
+        return _KeptRun(id, copy, [] if call is None else [call], fate)
 
-    def _fate(self, call: Call, *, answered: bool) -> CallFate | None:
+    def _fate(self, call: AgnoCall, *, answered: bool) -> CallFate | None:
         """What has become of a call, where that has not been told yet."""
         tools = getattr(self.output, "tools", None) if call.execution is None else None
         tool = self.calls.told_of(call, tools) if tools else None
@@ -231,7 +231,7 @@ class AgnoRunTracker:
         mine = isinstance(given, str) and isinstance(content, str) and given and content.startswith(given)
         return given if mine else None
 
-    def _record(self, kept: list[_Kept]) -> None:
+    def _record(self, kept: list[_KeptRun]) -> None:
         if not kept:
             return
         make = functools.partial(_messages, self.run.session.key, [(one.id, one.copy) for one in kept])
@@ -303,7 +303,7 @@ class AgnoRunTracker:
         with self.runtime.guard("tool limit"), self._lock:
             self.calls.limited(function_call, message)
 
-    def _ended_late(self, call: Call) -> None:
+    def _ended_late(self, call: AgnoCall) -> None:
         """A tool has come to its end after the run."""
         with self.runtime.guard("late tool end"), self._lock:
             fate = self._fate(call, answered=call.answered)
@@ -403,7 +403,7 @@ class AgnoRunTracker:
             if not self._said and self.asked is not None:
                 self._said = True
                 words = words_of(self.asked)
-                self._record([_Kept(f"{self.run_id} input", Copied("user", words))] if words else [])
+                self._record([_KeptRun(f"{self.run_id} input", Copied("user", words))] if words else [])
 
     def _tell_the_rest(self) -> None:
         """Tell the fates of calls that never got a result."""

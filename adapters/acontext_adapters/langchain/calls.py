@@ -86,7 +86,7 @@ def _decisions(value: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
 
 # -- calls
 @dataclass(slots=True, eq=False)
-class Call:
+class LangChainCall:
     """A call that a model has asked for."""
 
     id: str
@@ -175,7 +175,7 @@ class Visit:
     #: All calls that are made by the model of this graph come through its nodes, so none can be answered elsewhere.
     is_agents: bool = True
     #: The only call that it was sent.
-    call: Call | None = None
+    call: LangChainCall | None = None
     #: It calls the model: results in what it gives are the framework's own, of structured answers and broken calls.
     by_model: bool = False
 
@@ -191,7 +191,7 @@ class Visit:
         if self.call is not None:
             self.call.taken = False
 
-    def settles(self, call: Call, result: ToolMessage) -> bool:
+    def settles(self, call: LangChainCall, result: ToolMessage) -> bool:
         """Whether it is known how this result of the node came about; then the call has its fate."""
         if call.began:
             return True
@@ -213,25 +213,27 @@ class Visit:
         return True
 
 
-class CallLedger:
+class LangChainCallLedger:
     """The calls of one run, the newest of each id. Tools in threads tell of theirs at the same time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._calls: dict[str, list[Call]] = {}
-        self._running: dict[UUID, Call] = {}
-        self._newest: list[Call] = []
+        self._calls: dict[str, list[LangChainCall]] = {}
+        self._running: dict[UUID, LangChainCall] = {}
+        self._newest: list[LangChainCall] = []
 
     def asked(self, message: AIMessage, answer: str, *, told: bool = False, from_before: bool = False) -> None:
         """A model has asked for the calls of this message, which nobody changes any more."""
-        found: dict[str, list[Call]] = {}
+        found: dict[str, list[LangChainCall]] = {}
         for call in message.tool_calls:
             same = found.setdefault(call.get("id") or "", [])
-            same.append(Call(call.get("id") or "", len(same), answer, call["name"], call["args"]))
+            same.append(LangChainCall(call.get("id") or "", len(same), answer, call["name"], call["args"]))
         for bad in message.invalid_tool_calls:
             same = found.setdefault(bad.get("id") or "", [])
             words = bad.get("error") or "its arguments are no JSON"
-            same.append(Call(bad.get("id") or "", len(same), answer, bad.get("name") or "", None, broken=words))
+            same.append(
+                LangChainCall(bad.get("id") or "", len(same), answer, bad.get("name") or "", None, broken=words)
+            )
         with self._lock:
             if from_before:
                 found = {id: calls for id, calls in found.items() if not self._knows(id, answer)}
@@ -244,13 +246,13 @@ class CallLedger:
     def _knows(self, id: str, answer: str) -> bool:
         return any(answer in (call.answer, "") for call in self._calls.get(id, ()))
 
-    def sent(self, asked: Mapping[str, Any], *, resumed: bool) -> Call:
+    def sent(self, asked: Mapping[str, Any], *, resumed: bool) -> LangChainCall:
         """The call that a task of the graph is to do now."""
         id, name, arguments = asked.get("id") or "", asked.get("name") or "", asked.get("args")
         with self._lock:
             calls = self._calls.get(id)
             if not calls:
-                calls = self._calls[id] = [Call(id, 0, "", name, _copied(arguments), from_before=True)]
+                calls = self._calls[id] = [LangChainCall(id, 0, "", name, _copied(arguments), from_before=True)]
             free = [one for one in calls if not one.taken]
             call = _first(
                 [one for one in free if one.name == name and one.arguments == arguments],
@@ -262,7 +264,9 @@ class CallLedger:
                 call.edited_by = "person"  # the state was changed while the run waited
             return call
 
-    def started(self, run_id: UUID, call_id: str, name: str, arguments: Any, visit: Visit | None) -> Call | None:
+    def started(
+        self, run_id: UUID, call_id: str, name: str, arguments: Any, visit: Visit | None
+    ) -> LangChainCall | None:
         """A tool has started. None where no call of the run is behind it."""
         with self._lock:
             call = self._behind(call_id, name, arguments, visit.call if visit is not None else None)
@@ -281,7 +285,7 @@ class CallLedger:
             call.starts(name, arguments, edited_by)
             return call
 
-    def _behind(self, call_id: str, name: str, arguments: Any, sent: Call | None) -> Call | None:
+    def _behind(self, call_id: str, name: str, arguments: Any, sent: LangChainCall | None) -> LangChainCall | None:
         if sent is not None:
             return sent if call_id == sent.id or (not call_id and name == sent.name) else None
         calls = self._calls.get(call_id, []) if call_id else [one for same in self._calls.values() for one in same]
@@ -293,7 +297,7 @@ class CallLedger:
             return None  # another tool of the host's, as likely
         return _first(same, ready, calls) if calls else None
 
-    def ended(self, run_id: UUID, result: Any, tools: Mapping[str, Any] | None) -> Call | None:
+    def ended(self, run_id: UUID, result: Any, tools: Mapping[str, Any] | None) -> LangChainCall | None:
         """A tool has come to its end, and gives this."""
         call = self._running.pop(run_id, None)
         if call is None:
@@ -308,7 +312,7 @@ class CallLedger:
             call.becomes("executed")
         return call
 
-    def raised(self, run_id: UUID, error: BaseException) -> Call | None:
+    def raised(self, run_id: UUID, error: BaseException) -> LangChainCall | None:
         """A tool has raised; or what stands before it has, as its arguments do not fit."""
         call = self._running.pop(run_id, None)
         if call is None:
@@ -335,15 +339,17 @@ class CallLedger:
                     call.edited_by = by
             counts[id] += 1
 
-    def of_result(self, call_id: str, occurrence: int | None, asker: str) -> Call | None:
+    def of_result(self, call_id: str, occurrence: int | None, asker: str) -> LangChainCall | None:
         """The call that a result is for; None where it has one already."""
         with self._lock:
             calls = self._calls.get(call_id)
             if not calls:
-                calls = self._calls[call_id] = [Call(call_id, occurrence or 0, asker, "", None, from_before=True)]
+                calls = self._calls[call_id] = [
+                    LangChainCall(call_id, occurrence or 0, asker, "", None, from_before=True)
+                ]
             elif occurrence is not None:
                 if occurrence == len(calls) and not calls[0].name:
-                    calls.append(Call(call_id, occurrence, asker, "", None, from_before=True))
+                    calls.append(LangChainCall(call_id, occurrence, asker, "", None, from_before=True))
                 calls = calls[occurrence : occurrence + 1]
             call = next((one for one in calls if not one.answered), None)
             if call is not None:
@@ -351,18 +357,18 @@ class CallLedger:
                 call.answer = call.answer or asker
             return call
 
-    def pending(self, call_id: str, occurrence: int) -> Call | None:
+    def pending(self, call_id: str, occurrence: int) -> LangChainCall | None:
         """The call of this run that has no result yet."""
         calls = self._calls.get(call_id, ())[occurrence : occurrence + 1]
         return next((one for one in calls if not one.answered), None)
 
     @property
-    def waiting(self) -> list[Call]:
+    def waiting(self) -> list[LangChainCall]:
         """The calls that have no result yet."""
         return [call for call in self._all if not call.answered]
 
     @property
-    def _all(self) -> Iterable[Call]:
+    def _all(self) -> Iterable[LangChainCall]:
         return [call for calls in list(self._calls.values()) for call in calls]
 
     def at_the_end(self) -> list[CallFate]:
@@ -392,7 +398,7 @@ def _same(asked: Any, started_with: Any) -> bool:
     )
 
 
-def _first(*choices: list[Call]) -> Call:
+def _first(*choices: list[LangChainCall]) -> LangChainCall:
     return next(one for some in choices for one in some)
 
 
@@ -411,7 +417,7 @@ def _ran(trace: TracebackType | None) -> bool:
     return False
 
 
-def _refuses_arguments(tool: Any, call: Call) -> bool:
+def _refuses_arguments(tool: Any, call: LangChainCall) -> bool:
     """Whether the tool itself answered that these arguments do not fit, without running."""
     schema = getattr(tool, "tool_call_schema", None)
     if not getattr(tool, "handle_validation_error", False) or not hasattr(schema, "model_validate"):

@@ -25,7 +25,7 @@ from acontext_plugins.runs import RecordingClient, Run, RunKind, Runtime, curren
 from acontext_plugins.service import Recall
 from acontext_store.types import CallFate, new_id, stable_id
 
-from .calls import Answers, Call, CallLedger, FirstSteps, Visit, numbered
+from .calls import Answers, FirstSteps, LangChainCall, LangChainCallLedger, Visit, numbered
 from .convert import by_user, converted, frozen, items_of, messages_in, rough_size, text_of
 
 #: Conversations without a thread id, known by what is sent again.
@@ -38,7 +38,7 @@ class Unfinished:
 
     run_id: str
     recall: Recall | None
-    calls: CallLedger
+    calls: LangChainCallLedger
 
 
 _Unfinished = SharedCache[tuple[str, ...], Unfinished]
@@ -85,7 +85,7 @@ class LangChainRunTracker:
         #: The framework says that it waits for somebody.
         self.interrupted = False
         #: The calls of the model, and what becomes of them.
-        self.calls = CallLedger()
+        self.calls = LangChainCallLedger()
         #: All that becomes of calls is seen: what nobody tells of one did not happen.
         self.told = False
         #: What somebody answered to the run that goes on.
@@ -198,7 +198,7 @@ class LangChainRunTracker:
         id = stable_id(run.session.key, run.id, "answer", message.id or str(self._count))
         run.record(make=lambda: converted(copy, id), told=told, size=rough_size(message))
 
-    def result(self, message: ToolMessage, asker: str = "", *, call: Call | None = None) -> None:
+    def result(self, message: ToolMessage, asker: str = "", *, call: LangChainCall | None = None) -> None:
         """A tool has given its result, or somebody has in its place. `call` is the one that it is for, where known."""
         if call is None:
             call = self.calls.of_result(message.tool_call_id, None, asker)
@@ -218,7 +218,7 @@ class LangChainRunTracker:
             call.becomes("answered", by="person", reason=text_of(message.content))
         self._record_result(message, call)
 
-    def _record_result(self, message: ToolMessage, call: Call) -> None:
+    def _record_result(self, message: ToolMessage, call: LangChainCall) -> None:
         call.answered = True
         if call.name and not message.name:
             message = message.model_copy(update={"name": call.name})
@@ -286,7 +286,7 @@ class LangChainRunTracker:
         """A tool has started, with these arguments."""
         self.calls.started(run_id, call_id, name, arguments, visit)
 
-    def tool_ended(self, run_id: UUID, output: Any, visit: Visit | None) -> Call | None:
+    def tool_ended(self, run_id: UUID, output: Any, visit: Visit | None) -> LangChainCall | None:
         """A tool has come to its end. Returns the call that it was run for."""
         call = self.calls.ended(run_id, output, visit.tools if visit is not None else None)
         self._tell_late(call)
@@ -296,7 +296,7 @@ class LangChainRunTracker:
         """A tool has raised, or waits for somebody."""
         self._tell_late(self.calls.raised(run_id, error))
 
-    def _tell_late(self, call: Call | None) -> None:
+    def _tell_late(self, call: LangChainCall | None) -> None:
         run = self.run
         if call is not None and run is not None and run.ended is not None:  # a thread that nobody could stop
             run.tell(*call.news())

@@ -15,7 +15,7 @@ from typing import Any
 
 from agents import Agent, Handoff, ItemHelpers, ModelResponse, RunContextWrapper
 from agents.tracing import get_current_span, get_current_trace
-from pydantic_core import to_json
+from pydantic import TypeAdapter
 
 from acontext_plugins.runs import Run, Runtime, reason_of
 from acontext_store.types import CallFate, Message, Part, new_id, stable_id
@@ -289,7 +289,7 @@ class AgentsRunTracker:
         elif self.handled is None and self._asks and agent.tool_use_behavior == "run_llm_again":
             self.handled = "MaxTurnsExceeded: an error handler gave the final output"  # the model would have gone on
         if self.handled is not None and self.run is not None:
-            text = output if isinstance(output, str) else to_json(output, fallback=str).decode()
+            text = output if isinstance(output, str) else TypeAdapter(Any).dump_json(output, fallback=str).decode()
             self._added.append(said(str(output) if agent.output_type is None else text))
             self.run.record(
                 Message(
