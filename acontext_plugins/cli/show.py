@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 import click
@@ -77,9 +77,16 @@ def skills(
             click.echo(f"  {number}. {step.tool_name}: {step.action}")
         for pitfall in skill.body.pitfalls:
             click.echo(f"  avoid: {pitfall}")
-        sources = list(skill.source_ids)
-        more = f" and {len(sources) - 5} more" if len(sources) > 5 else ""
-        click.echo(f"  taught by: {', '.join(sources[:5])}{more}")
+        sources = skill.source_ids
+        click.echo(f"  taught by: {_names(sources)}")
+        warned = [e.session_key or e.session_id for e in skill.evidence if "pitfall" in e.gave]
+        if others := [name for name in dict.fromkeys(warned) if name not in sources]:
+            click.echo(f"  warned by: {_names(others)}")
+
+
+def _names(keys: Sequence[str]) -> str:
+    """The first five, and how many more there are."""
+    return ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
 
 
 def _queries(file: Any) -> Iterator[tuple[str, str]]:
@@ -203,7 +210,7 @@ def _call_line(call: CallInfo) -> str:
     if call.ran_arguments is not None:
         line += f" as {call.ran_tool} {json.dumps(call.ran_arguments, ensure_ascii=False)}"
     if call.edited_by:
-        line += f", changed by {call.edited_by}"
+        line += f", edited by {call.edited_by}"
     if call.failed and call.fate != "failed":
         line += ", says that it failed"
     if call.assumed:

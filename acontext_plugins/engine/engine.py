@@ -24,7 +24,7 @@ from acontext_plugins.settings import Settings
 from acontext_plugins.worker.costs import CostQueries
 from acontext_plugins.worker.jobs import JobsAdmin
 from acontext_plugins.worker.worker import FlushTargets, WaitPolicy, Worker
-from acontext_store.errors import InvalidInput
+from acontext_store.errors import InvalidInput, NotFound
 from acontext_store.open import open_secret
 from acontext_store.protocols import BlobStore, Store
 from acontext_store.types import (
@@ -219,7 +219,10 @@ class Engine:
 
     async def find_session(self, key_or_id: str) -> Session:
         """A session by its id or by the host's own key. Raises NotFound."""
-        return await self.store.session(session_id_of(self.store.project_id, key_or_id))
+        try:
+            return await self.store.session(session_id_of(self.store.project_id, key_or_id))
+        except NotFound:
+            raise NotFound("session", key_or_id) from None
 
     async def all_tasks(self, session_id: str) -> list[Task]:
         """All pages of `tasks`."""

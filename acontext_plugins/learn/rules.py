@@ -187,33 +187,44 @@ class _PersonLessons:
         #: Runs of other procedures that gave one.
         self.others = list({run.task_id: run for run, _ in self.lessons if run.task_id not in own}.values())
         values: dict[tuple[str, str], dict[str, tuple[set[str], set[str]]]] = defaultdict(dict)
+        words: dict[tuple[str, str], dict[str, tuple[set[str], set[str]]]] = defaultdict(dict)
         for run, pitfall in self.lessons:
-            for name, value in pitfall.given.items():
-                sessions, principals = values[pitfall.tool, name].setdefault(value, (set(), set()))
+            told = [(values[pitfall.tool, name], value) for name, value in pitfall.given.items()]
+            if pitfall.said:
+                told.append((words[pitfall.tool, pitfall.said], pitfall.said))
+            for place, text in told:
+                sessions, principals = place.setdefault(text, (set(), set()))
                 sessions.add(run.session_id)
                 principals.add(run.principal)
         #: The values that persons have set, where two of them set the same one and nobody another.
         self.given = _agreed(values)
+        #: Their words, where two of them have said the same: others read them.
+        self.said = set(_agreed(words).values())
 
     def lines(self) -> Iterable[tuple[EpisodeRun, str]]:
         """Each lesson as a warning, with the run that gave it."""
         for run, pitfall in self.lessons:
-            yield run, person_line(pitfall, self.given)
+            yield run, person_line(pitfall, self.given, pitfall.said if pitfall.said in self.said else "")
 
 
-def person_line(pitfall: EpisodePitfall, given: Mapping[tuple[str, str], str] | None = None) -> str:
-    """What a person changed or refused, as a warning; `given` = values that may be told, by tool and parameter."""
+def person_line(pitfall: EpisodePitfall, given: Mapping[tuple[str, str], str] | None = None, said: str = "") -> str:
+    """What a person changed or refused, as what to avoid.
+
+    `given` = values that may be told, by tool and parameter; `said` = the person's words, where they may be told.
+    """
+    tool = pitfall.tool
     if pitfall.refused:
-        return f"a person refused {pitfall.tool}" + (f": {shorten(tidy(pitfall.said), 100)}" if pitfall.said else "")
+        return f"{tool} without asking first: a person refused it" + (f": {shorten(tidy(said), 100)}" if said else "")
     if pitfall.instead:
-        return f"a person chose {pitfall.instead} instead of {pitfall.tool}"
+        return f"{tool}: a person chose {pitfall.instead} instead"
     told = given or {}
-    parts = []
-    for verb, names in (("changed", pitfall.changed), ("added", pitfall.added), ("left out", pitfall.removed)):
-        if names:
-            words = [f"{n} to {told[pitfall.tool, n]}" if (pitfall.tool, n) in told else n for n in names]
-            parts.append(f"{verb} {', '.join(words)}")
-    return f"{pitfall.tool}: a person {'; '.join(parts)}" if parts else ""
+    did = [
+        f"set {name} to {told[tool, name]}" if (tool, name) in told else f"{verb} {name}"
+        for verb, names in (("changed", pitfall.changed), ("added", pitfall.added), ("left out", pitfall.removed))
+        for name in names
+    ]
+    own = f"with {', '.join(pitfall.changed)} of your own" if pitfall.changed else "as you would"
+    return f"{tool} {own}: a person {', '.join(did)}" if did else ""
 
 
 def _pitfalls(
@@ -243,6 +254,8 @@ def _pitfalls(
     if findings:
         for run in failures[:20]:
             gave[run.task_id].add("contrast")
+    for line in [line for line in of_persons if any(other.startswith(f"{line}: ") for other in of_persons)]:
+        del of_persons[line]  # said with their reason
     strongest = _most_frequent_first(of_persons)[: MOST_PITFALLS // 2]
     return tuple((strongest + findings[:3] + _most_frequent_first(lines))[:MOST_PITFALLS]), gave
 
@@ -310,8 +323,10 @@ def _evidence(
         messages = [*heard.request, *(m for step in run.steps for m in step.messages)]
         if "preference" in gave:
             messages += [*heard.correction, *heard.preference]
+        calls = [call for step in run.steps for call in step.calls]
         if "pitfall" in gave:
             messages += [m for pitfall in run.body.pitfalls for m in pitfall.messages]
+            calls = [*(call for pitfall in run.body.pitfalls for call in pitfall.calls), *calls]
         found.append(
             Evidence(
                 session_id=run.session_id,
@@ -319,7 +334,7 @@ def _evidence(
                 session_key=run.session_key,
                 outcome="success" if run.success else "failed",
                 message_ids=tuple(dict.fromkeys(messages))[:40],
-                call_ids=tuple(dict.fromkeys(c for step in run.steps for c in step.calls))[:40],
+                call_ids=tuple(dict.fromkeys(calls))[:40],
                 gave=tuple(sorted(gave)),
             )
         )

@@ -160,7 +160,7 @@ def progress_of(call: TranscriptCall) -> str:
         "requested": "not run" if call.told else "no result",
     }
     word = "error" if call.is_error else words.get(call.fate, "ok")
-    edited = f", changed by {call.edited_by}" if call.edited_by and call.ran else ""
+    edited = f", edited by {call.edited_by}" if call.edited_by and call.ran else ""
     return f"called {call.tool}: {word}{edited}"
 
 

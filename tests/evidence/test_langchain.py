@@ -255,7 +255,7 @@ ROWS = [
         ['pay {"amount": 3000}: executed as pay {"amount": 30}, edited by person'],
         ["success"],
         ["pay amount=30"],
-        ["pay: a person changed amount to 30"],
+        ["pay with amount of your own: a person set amount to 30"],
     ),
     Row(
         "renamed",

@@ -70,7 +70,7 @@ def test_a_persons_value_is_learned_and_the_models_own_is_not() -> None:
     fate = CallFate(call_id="c2", status="executed", edited_by="person", arguments={"amount": 30})
     body = learned(paying("a", fate), paying("b", fate))
     assert [(step.tool_name, step.action) for step in body.tool_sops][1] == ("pay", "amount=30")
-    assert body.pitfalls[0] == "pay: a person changed amount to 30"
+    assert body.pitfalls[0] == "pay with amount of your own: a person set amount to 30"
     assert "3000" not in body.model_dump_json()
 
 
@@ -80,7 +80,7 @@ def test_a_value_that_one_person_set_is_not_told_to_others() -> None:
         for amount in (30, 40)
     ]
     body = learned(paying("a", fates[0]), paying("b", fates[1]))
-    assert body.pitfalls[0] == "pay: a person changed amount"
+    assert body.pitfalls[0] == "pay with amount of your own: a person changed amount"
 
 
 def test_a_refusal_warns_wherever_the_tool_is_a_step() -> None:
@@ -89,7 +89,18 @@ def test_a_refusal_warns_wherever_the_tool_is_a_step() -> None:
     talk = paying("c", refused, answer="no")
     talk.outcomes.clear()
     body = learned(paying("a", fine), paying("b", fine), talk.ends("failed"))
-    assert body.pitfalls[0] == "a person refused pay: the plumber was paid already"
+    assert body.pitfalls[0] == "pay without asking first: a person refused it"
+
+
+def test_a_persons_words_are_told_to_others_when_two_have_said_them() -> None:
+    refused = CallFate(call_id="c2", status="refused", by="person", reason="the plumber was paid already")
+    fine = CallFate(call_id="c2", status="executed")
+    talks = [paying(name, refused, answer="no") for name in "cd"]
+    for talk in talks:
+        talk.outcomes.clear()
+        talk.ends("failed")
+    body = learned(paying("a", fine), paying("b", fine), *talks)
+    assert body.pitfalls == ("pay without asking first: a person refused it: the plumber was paid already",)
 
 
 def test_a_persons_refusal_as_the_last_act_is_no_success() -> None:
