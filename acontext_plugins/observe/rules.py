@@ -7,7 +7,8 @@ the open task, so that any batching of a conversation gives the same tasks, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -71,16 +72,12 @@ def observe(observation: Observation) -> TaskOps:
     at_once = runs_at_once(messages)
     if at_once:
         messages, fold.at_once = _run_by_run(messages), at_once
-    outcomes = sorted(observation.outcomes, key=lambda outcome: outcome.after_seq)
-    said = 0
-    for message in messages:
+    for event in _in_order(messages, observation.outcomes, at_once):
         yield_gil()
-        while said < len(outcomes) and outcomes[said].after_seq < message.seq:
-            fold.hear(outcomes[said])
-            said += 1
-        fold.read(message)
-    for outcome in outcomes[said:]:
-        fold.hear(outcome)
+        if isinstance(event, Outcome):
+            fold.hear(event)
+        else:
+            fold.read(event)
     tasks = fold.tasks()
     known = {task.id: task for task in observation.tasks}
     kept = {task.id for task in tasks}
@@ -114,6 +111,21 @@ def runs_at_once(messages: Sequence[StoredMessage]) -> frozenset[str]:
         if not newest or last[run_id] > last[newest]:
             newest = run_id
     return frozenset(found)
+
+
+def _in_order(
+    messages: Sequence[StoredMessage], outcomes: Sequence[Outcome], at_once: Set[str]
+) -> Iterator[StoredMessage | Outcome]:
+    """The outcomes among the messages: behind the last message that had arrived; of its run, where it was not alone."""
+    said: dict[int, list[Outcome]] = defaultdict(list)
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.after_seq):
+        arrived = [at for at, message in enumerate(messages) if message.seq <= outcome.after_seq]
+        own = [at for at in arrived if messages[at].run_id == outcome.run_id] if outcome.run_id in at_once else []
+        said[max(own or arrived, default=-1)].append(outcome)
+    yield from said[-1]
+    for at, message in enumerate(messages):
+        yield message
+        yield from said[at]
 
 
 def _run_by_run(messages: Sequence[StoredMessage]) -> list[StoredMessage]:
@@ -154,6 +166,8 @@ class _Fold:
         #: The last message that a settled task has.
         self.reach = max((task.last_seq for task in settled), default=0)
         self.known_seq = self.last_seq = self.reach
+        #: Whose messages are not read again. None = nobody's so far.
+        self._known: set[str | None] = {None, *(task.id for task in settled)}
         #: Runs that went on at the same time: what a user asks in one is never part of another's task.
         self.at_once: frozenset[str] = frozenset()
         #: Which message belongs to which task, of those that were read.
@@ -164,7 +178,7 @@ class _Fold:
     # -- messages
 
     def read(self, message: StoredMessage) -> None:
-        if message.seq <= self.known_seq:
+        if message.seq <= self.known_seq and message.task_id in self._known:
             return
         self.last_seq = max(self.last_seq, message.seq)
         text = strip_injected(message.text) if message.role == "user" else ""
