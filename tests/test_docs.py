@@ -134,6 +134,16 @@ def test_data_fences_can_be_parsed(page: Path) -> None:
         tomllib.loads(text)
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if "pyproject.toml" in files(page)], ids=name)
+def test_a_project_on_a_page_names_its_modules_so_that_installers_take_it(page: Path) -> None:
+    project = tomllib.loads(files(page)["pyproject.toml"])
+    modules = {Path(file).stem for file in files(page) if file.endswith(".py") and not file.startswith("test_")}
+    assert set(project["tool"]["setuptools"]["py-modules"]) == modules
+    assert project["build-system"]["build-backend"] == "setuptools.build_meta"
+    assert project["project"]["dependencies"] == ["acontext-plugins"], "what only this page has cannot be installed"
+    assert any("pip install -e ." in text for text in fences(page, "bash"))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target, anchor in re.findall(
