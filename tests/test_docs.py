@@ -137,8 +137,8 @@ def test_data_fences_can_be_parsed(page: Path) -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if "pyproject.toml" in files(page)], ids=name)
 def test_a_project_on_a_page_names_its_modules_so_that_installers_take_it(page: Path) -> None:
     project = tomllib.loads(files(page)["pyproject.toml"])
-    modules = {Path(file).stem for file in files(page) if file.endswith(".py") and not file.startswith("test_")}
-    assert set(project["tool"]["setuptools"]["py-modules"]) == modules
+    code = {file for file in files(page) if file.endswith(".py") and not file.startswith(("test_", "conftest"))}
+    assert {f"{module}.py" for module in project["tool"]["setuptools"]["py-modules"]} == code
     assert project["build-system"]["build-backend"] == "setuptools.build_meta"
     assert project["project"]["dependencies"] == ["acontext-plugins"], "what only this page has cannot be installed"
     assert any("pip install -e ." in text for text in fences(page, "bash"))

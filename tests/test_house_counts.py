@@ -51,3 +51,5 @@ def test_a_warm_run_enters_no_more_files_than_it_did() -> None:
     traced = tracing.trace()
     assert len(traced.to_the_commit) <= TO_THE_COMMIT, traced.to_the_commit
     assert len(traced.to_the_active_skill) <= TO_THE_ACTIVE_SKILL, traced.to_the_active_skill
+    # what `python -m tests.tracing` prints beside each
+    assert [file for file in {*traced.to_the_commit, *traced.to_the_active_skill} if not tracing.purpose(file)] == []

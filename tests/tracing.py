@@ -1,4 +1,4 @@
-"""`python -m tests.tracing`: which files of ours one warm run of the function adapter enters, in order.
+"""`python -m tests.tracing`: which files of ours one warm run of the function adapter enters, in order, and what for.
 
 The first part goes from the call to the commit, the second from there to the skill that the run made active. Nothing
 is left out: a file counts as soon as one of its functions is called, on whichever thread.
@@ -6,6 +6,7 @@ is left out: a file counts as soon as one of its functions is called, on whichev
 
 from __future__ import annotations
 
+import ast
 import sqlite3
 import sys
 import tempfile
@@ -71,6 +72,13 @@ def ours(file: str) -> str | None:
     return None
 
 
+def purpose(name: str) -> str:
+    """What a file of ours is for: the first line of its docstring."""
+    package, _, rest = name.partition("/")
+    words = ast.get_docstring(ast.parse((PACKAGES[package] / package / rest).read_text()))
+    return (words or "").partition("\n")[0]
+
+
 def trace() -> Trace:
     """Of the second request of its kind: everything is imported, open and once used before it."""
     with tempfile.TemporaryDirectory() as folder:
@@ -123,7 +131,8 @@ def main() -> None:
     traced = trace()
     for title, files in (("to the commit", traced.to_the_commit), ("to the active skill", traced.to_the_active_skill)):
         print(f"{len(files)} files {title}")
-        print("".join(f"    {file}\n" for file in files), end="")
+        width = max(map(len, files))
+        print("".join(f"    {file:{width}}  {purpose(file)}\n" for file in files), end="")
 
 
 if __name__ == "__main__":

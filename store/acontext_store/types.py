@@ -1,6 +1,7 @@
-"""The nouns. Frozen; safe to share between threads; equal when their values are.
+"""What a store keeps: sessions, messages, tasks, outcomes, spaces, skills.
 
-Times are RFC 3339 strings in UTC with microseconds. Ids are opaque strings (UUIDs where we make them).
+All are frozen, safe to share between threads, and equal when their values are. Times are RFC 3339 strings in UTC with
+microseconds. Ids are opaque strings (UUIDs where we make them).
 """
 
 from __future__ import annotations

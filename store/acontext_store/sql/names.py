@@ -1,4 +1,4 @@
-"""Whether a database's names still lead to the files that are open.
+"""Looks whether the database was deleted or replaced under us, so that nothing is written to a file nobody finds.
 
 A file that is deleted or replaced stays open: SQLite goes on to read and write what nobody will find again. So its name
 is looked at after each commit and before each read: a `stat` of the database, and after commits another of its log. For

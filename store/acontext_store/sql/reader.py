@@ -1,7 +1,7 @@
-"""Who reads, and what they can ask.
+"""The threads that read: the read methods of a SQLite store, on connections that cannot write.
 
-A few connections that cannot write, each in a thread of its own, and one for what is read at once. Questions that take
-several reads see one moment of the database (a snapshot).
+There are a few, each with a thread of its own, and one for what is read at once. Questions that take several reads see
+one moment of the database (a snapshot).
 """
 
 from __future__ import annotations
