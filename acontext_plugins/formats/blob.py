@@ -64,10 +64,14 @@ def _paired(text: str) -> str:
 
 
 class Foreign(NamedTuple):
-    """A piece of a message that its format does not have: its depth in the message, its place and a description."""
+    """The first thing in a message that a format does not have."""
 
+    #: How far the format knew the message: the index of the piece (block, part), from 0; -1 = not even its role or
+    #: its fields. Where no format has all of a message, the error is that of the one that got furthest.
     at: int
+    #: Its place in the message, to stand behind "message": ".content[2]".
     where: str
+    #: What is there, in words: "a block of type 'hologram'".
     what: str
 
 

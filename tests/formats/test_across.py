@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acontext_plugins.formats import named_items, to_message
+from acontext_plugins.formats import FORMATS, named_items, to_message
 from acontext_store.types import Message
 
 from .recorded import RECORDED, payloads
 
-FORMATS = ("openai", "anthropic", "gemini", "openai_responses")
 CONVERSATION: list[dict[str, Any]] = [
     {"role": "user", "content": [
         {"type": "text", "text": "what is on it?"},
