@@ -47,9 +47,15 @@ def test_an_exception_has_a_reason_and_still_stands() -> None:
     assert [name for name, reason in house.PASSING_ON.items() if not reason or name not in modules()] == []
 
 
-def test_a_warm_run_enters_no_more_files_than_it_did() -> None:
-    traced = tracing.trace()
+@pytest.fixture(scope="module")
+def traced() -> tracing.Trace:
+    return tracing.trace()
+
+
+def test_a_warm_run_enters_no_more_files_than_it_did(traced: tracing.Trace) -> None:
     assert len(traced.to_the_commit) <= TO_THE_COMMIT, traced.to_the_commit
     assert len(traced.to_the_active_skill) <= TO_THE_ACTIVE_SKILL, traced.to_the_active_skill
-    # what `python -m tests.tracing` prints beside each
+
+
+def test_each_file_that_a_warm_run_enters_says_what_it_is_for(traced: tracing.Trace) -> None:
     assert [file for file in {*traced.to_the_commit, *traced.to_the_active_skill} if not tracing.purpose(file)] == []
