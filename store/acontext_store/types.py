@@ -82,15 +82,12 @@ class Session(Record):
 class Part(Record):
     """A piece of a message.
 
-    `text` holds the words of text, thinking and tool-result parts. `meta` holds, by type:
-
+    `text` holds the words of text, thinking and tool-result parts. `meta` holds what else the format had there, and
     - text: {is_refusal?, cache_control?}
     - tool-call: {id, name, arguments (the JSON text as it was written)}
     - tool-result: {tool_call_id, name?, is_error?}
-    - image, audio, video, file: one of {data (base64), url, file_id}, and {media_type?, filename?}
-    - data: {data_type, and what else came}
-
-    and whatever else the format had there.
+    - image, audio, video, file: {data (base64), url or file_id; media_type?}
+    - data: {data_type}
     A part whose text was too big to keep in the database has `asset` = the SHA-256 of its UTF-8 bytes.
     """
 
