@@ -108,7 +108,7 @@ _OF_LANGUAGES = {
 _LEAD = (
     r"(?:^|[.!?。！？,;:…\n—–-]\s*)(?:(?:hi|hello|hey|ok|okay|well|so|oh|hmm|um|sorry|but|and|also|wait|actually|no"
     r"|nope"
-    r"|nein|non|não|nee|nej|nei|nie|ne|нет|ні|hayır|لا|לא|नहीं|όχι|nu|nem|aber|mais|pero|ma|mas|maar|но)\b[\s,.!:-]*)*"
+    r"|nein|non|não|nee|nej|nei|nie|ne|нет|ні|hayır|لا|לא|नहीं|όχι|nu|nem|aber|mais|pero|ma|mas|maar|но)\b[\s,.!:-]*){0,6}"
 )
 _UNSPACED = ("zh", "ja", "th")
 OBJECTION = _LateExpression(
@@ -122,7 +122,7 @@ OBJECTION = _LateExpression(
 #: "No" and its like as an answer or an interjection: alone, with a mark behind it, or before a word that goes on with
 #: the same thing. "No one", "No response yet" are none.
 NO = _LateExpression(
-    r"^\s*(?:(?:hi|hello|hey|ok|okay|well|so|oh|hmm|um|sorry|but|and|also|wait|actually)\b[\s,.!-]*)*"
+    r"^\s*(?:(?:hi|hello|hey|ok|okay|well|so|oh|hmm|um|sorry|but|and|also|wait|actually)\b[\s,.!-]*){0,6}"
     r"(?:(?:no|nope|nein|non|não|nee|nej|nei|nie|ne|ei|нет|ні|hayır|لا|לא|नहीं|όχι|nu|nem|いいえ|いや|아니|아뇨|不"
     r"|不是)"
     r"(?:\s*[,.!;:،、。！，—–]|\s+-|\s*$)"
@@ -132,7 +132,7 @@ NO = _LateExpression(
 
 #: What can undo something just done, or ask for something of its own: what it speaks of decides.
 OPENER = _LateExpression(
-    r"^\s*(?:(?:hi|hello|hey|ok|okay|well|so|oh|hmm|um|sorry|but|and|also|wait|actually|please|pls)\b[\s,.!-]*)*"
+    r"^\s*(?:(?:hi|hello|hey|ok|okay|well|so|oh|hmm|um|sorry|but|and|also|wait|actually|please|pls)\b[\s,.!-]*){0,6}"
     r"(?:stop|undo|revert|roll ?back|restore|cancel that|take (?:it|that) back|wrong|incorrect|again|not"
     r"|stopp|rückgängig|zurück|falsch\w*|halt|annule[rz]?|arrête[rz]?|deshaz|deshacer|para|detén|incorrecto|annulla"
     r"|ferma"

@@ -29,7 +29,7 @@ _INJECTED = re.compile(r"<acontext-skills\b.*?(?:</acontext-skills\s*>|\Z)", re.
 _CLOSING = re.compile(r"</acontext-skills\s*>", re.IGNORECASE)
 #: A full stop inside a word ("report.txt", "3.5") ends nothing.
 _SENTENCE = re.compile(r"(?:[^.!?\n。！？]|[.!?](?=[^\s.!?]))+[.!?。！？]*")
-_LEAD = r"^\s*(?:(?:hi|hello|hey|ok|okay|well|so|oh|hmm|um|sorry|but|and|also|wait|actually)\b[\s,.!-]*)*"
+_LEAD = r"^\s*(?:(?:hi|hello|hey|ok|okay|well|so|oh|hmm|um|sorry|but|and|also|wait|actually)\b[\s,.!-]*){0,6}"
 #: "No problem", "No, that's all": nothing is wrong.
 _NOTHING_WRONG = re.compile(
     _LEAD + r"(?:no|nope)[\s,.!-]+(?:problem|worries|thanks|thank|need|more|other|rush"
