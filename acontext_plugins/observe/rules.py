@@ -85,7 +85,7 @@ def observe(observation: Observation) -> TaskOps:
         session_id=observation.session.id,
         tasks=tuple(task for task in tasks if differs(known.get(task.id), task)),
         removed=tuple(task.id for task in observation.tasks if task.id not in kept),
-        links=tuple(fold.links) if at_once else None,
+        links=tuple(link for link, _ in fold.links) if at_once else None,
         observed_seq=last_seq,
         resume_seq=fold.resume_seq(),
     )
@@ -98,10 +98,12 @@ def runs_at_once(messages: Sequence[StoredMessage]) -> frozenset[str]:
     asked: set[str] = set()
     for message in messages:
         if message.run_id is not None:
+            if message.role == "user" and message.run_id not in first:
+                asked.add(message.run_id)
+            elif message.role == "user":
+                asked.discard(message.run_id)  # a talk of its own, and not one request among others
             first.setdefault(message.run_id, message.seq)
             last[message.run_id] = message.seq
-            if message.role == "user":
-                asked.add(message.run_id)
     order = sorted(asked, key=first.__getitem__)
     found: set[str] = set()
     newest = ""  # of the runs so far, the one that goes on longest
@@ -170,10 +172,12 @@ class _Fold:
         self._known: set[str | None] = {None, *(task.id for task in settled)}
         #: Runs that went on at the same time: what a user asks in one is never part of another's task.
         self.at_once: frozenset[str] = frozenset()
-        #: Which message belongs to which task, of those that were read.
-        self.links: list[MessageLink] = []
+        #: Which message belongs to which task, of those that were read, each with its run.
+        self.links: list[tuple[MessageLink, str | None]] = []
         #: By run, the first message of a task that was left while its run was going on: it may go on yet.
         self._left: dict[str, int] = {}
+        #: Runs of which an outcome was heard.
+        self._ended: set[str] = set()
 
     # -- messages
 
@@ -195,7 +199,7 @@ class _Fold:
 
     def _turn(self, task: _Open, message: StoredMessage, text: str) -> None:
         """A user's turn while a task is going on: part of it, or the next one."""
-        if message.run_id in self.at_once and message.run_id not in task.runs:
+        if message.run_id in self.at_once and message.run_id not in task.runs and task.runs & self.at_once:
             self._settle()
             self._begin(message, text)
             return
@@ -247,7 +251,7 @@ class _Fold:
                 self.leading = message.seq
             return
         task.messages.append(message)
-        self.links.append(MessageLink(message_id=message.id, task_id=task.id))
+        self.links.append((MessageLink(message_id=message.id, task_id=task.id), message.run_id))
         if message.run_id is not None:
             task.run_id = message.run_id
             task.runs.add(message.run_id)
@@ -262,6 +266,7 @@ class _Fold:
 
     def hear(self, outcome: Outcome) -> None:
         if outcome.run_id is not None:
+            self._ended.add(outcome.run_id)
             self._left.pop(outcome.run_id, None)
         if outcome.weight <= 0:
             return
@@ -346,8 +351,8 @@ class _Fold:
 
     def _settle(self) -> None:
         if self.open is not None:
-            if self.open.outcome is None and self.open.run_id is not None:
-                self._left[self.open.run_id] = self.open.first_seq
+            if self.open.run_id is not None and self.open.run_id not in self._ended:
+                self._left.setdefault(self.open.run_id, self.open.first_seq)
             self.settled.append(self._task(self.open, closed=True))
             self.reach = self.settled[-1].last_seq
             self.open = None
@@ -359,7 +364,9 @@ class _Fold:
         return [task if task.order == i else task.model_copy(update={"order": i}) for i, task in enumerate(found, 1)]
 
     def resume_seq(self) -> int:
-        left = [first for first in self._left.values() if self.last_seq - first < MOST_READ_AGAIN]
+        beside = {link.task_id for link, run_id in self.links if run_id in self.at_once}
+        firsts = [*self._left.values(), *(task.first_seq for task in self.settled if task.id in beside)]
+        left = [first for first in firsts if self.last_seq - first < MOST_READ_AGAIN]
         if self.open is not None:
             return min([self.open.first_seq, *left])
         if left:

@@ -266,7 +266,7 @@ ROWS = [
         ['pay {"amount": 3000}: executed as refund {"amount": 30}, edited by person'],
         ["success"],
         ["refund amount=30"],
-        ["a person chose refund instead of pay"],
+        ["pay: a person chose refund instead"],
         ways=BOTH,
     ),
     Row(

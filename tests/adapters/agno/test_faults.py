@@ -74,7 +74,7 @@ STEPS: list[tuple[Any, str]] = [
     (run_tracker, "_examples"),
     (run_tracker, "_system_place"),
     (run_tracker, "_carrying"),
-    (calls.Call, "fate"),
+    (calls.AgnoCall, "fate"),
     (calls.Calls, "asked"),
     (calls.Calls, "made"),
     (calls.Calls, "answered"),

@@ -76,7 +76,6 @@ STEPS: list[tuple[Any, str]] = [
     (graph, "messages_in"),
     (graph, "append_to_turn"),
     (graph, "restored"),
-    (graph, "_call_id"),
     (placement, "_appended"),
     (handler.AcontextCallbackHandler, "acontext_scope"),
     (handler.AcontextCallbackHandler, "_opened"),
