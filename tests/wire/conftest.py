@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -86,5 +88,17 @@ def free_port(*wanted: int) -> int:
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     pytest.importorskip("acontext", reason="the SDK has environments of its own: python -m tests.envs sdk-0.0.8")
-    with running(tmp_path_factory.mktemp("served"), port=free_port(_FIRST)) as server:
+    with first_port() as port, running(tmp_path_factory.mktemp("served"), port=port) as server:
         yield server
+
+
+@contextlib.contextmanager
+def first_port() -> Iterator[int]:
+    """The SDK's own port, while no other run of these tests has it; else another one."""
+    with (Path(tempfile.gettempdir()) / f"acontext-tests-{_FIRST}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield free_port()
+        else:
+            yield free_port(_FIRST)
