@@ -27,13 +27,13 @@ test: lint
 	@$(MAKE) --no-print-directory test-adapters
 
 check: lint
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal --elsewhere -m "not slow" $(PYTEST)
+	$(BIN)/python -m pytest -q --forks 2 --elsewhere -m "not slow" --hypothesis-profile brief $(PYTEST)
 
 test-pythons: $(VENV)/.dev
 	$(BIN)/python -m tests.pythons $(PYTHONS)
 
 test-dev: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadscope $(PYTEST)
+	$(BIN)/python -m pytest --forks 2 $(PYTEST)
 
 test-adapters env: $(VENV)/.dev
 	$(BIN)/python -m tests.envs $(NAME)

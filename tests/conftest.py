@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import gc
+import itertools
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
-from . import processes, warm
+from . import databases, examples, forks, processes, warm
 from .envs.definitions import ROOT, environments
+from .forks import pytest_runtestloop  # noqa: F401
 
+examples.register()
 gc.disable()  # until all tests are known: what is imported stays
-
-# Machines differ in speed, so no example has a deadline; CI tries the same examples each time.
-settings.register_profile("everywhere", deadline=None, derandomize=bool(os.environ.get("CI")))
-settings.load_profile("everywhere")
 
 os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = os.environ.get("OPENAI_AGENTS_DISABLE_TRACING", "0")
 os.environ.setdefault("OPENAI_API_KEY", "sk-offline")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    forks.pytest_addoption(parser)
     parser.addoption(
         "--elsewhere",
         action="store_true",
@@ -51,47 +52,50 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-_GUARD = processes.Guard()
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Each test has an empty home of its own, and no settings from outside. A fixture for that would take longer."""
+    os.environ["HOME"] = str(_homes(item.config) / str(next(_numbers)))
+    os.mkdir(os.environ["HOME"])
+    for name in [name for name in os.environ if name.startswith("ACONTEXT_") and name not in _KEPT]:
+        del os.environ[name]
+    databases.copied(_STORE not in item.path.parents)
+    return (yield)
 
 
-@pytest.fixture(autouse=True)
-def _no_hidden_process(request: pytest.FixtureRequest) -> Iterator[None]:
+_STORE = Path(__file__).parent / "store"
+_KEPT = {"ACONTEXT_KILLS", "ACONTEXT_REQUIRE"}
+_numbers = itertools.count()
+
+
+@functools.cache
+def _homes(config: pytest.Config) -> Path:
+    base: Path = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+    homes = base / "homes"
+    homes.mkdir()
+    return homes
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """A test that starts Python is marked as slow, by its code or by hand."""
-    if request.node.get_closest_marker("slow"):
-        yield
-    else:
-        yield from _GUARD.watch()
+    with contextlib.nullcontext() if item.get_closest_marker("slow") else processes.none_started():
+        return (yield)
 
 
 def pytest_sessionfinish() -> None:
-    if warm.server.cache_info().currsize:
-        warm.server().close()
+    warm.close()
 
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_connect = socket.socket.connect
 
 
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test has an empty home and working directory of its own, and no settings from outside."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    for name in [name for name in os.environ if name.startswith("ACONTEXT_") and name not in _KEPT]:
-        monkeypatch.delenv(name)
-
-
-_KEPT = {"ACONTEXT_KILLS", "ACONTEXT_REQUIRE"}
-
-
-@pytest.fixture(autouse=True)
-def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def _guarded(self: socket.socket, address: object) -> None:
     """A connection to anything but this machine fails the test that makes it."""
-    connect = socket.socket.connect
+    if isinstance(address, tuple) and address[0] not in _LOOPBACK:
+        raise AssertionError(f"a test reached for the network: {address}")
+    _connect(self, address)  # type: ignore[arg-type]
 
-    def guarded(self: socket.socket, address: object) -> None:
-        if isinstance(address, tuple) and address[0] not in _LOOPBACK:
-            raise AssertionError(f"a test reached for the network: {address}")
-        connect(self, address)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(socket.socket, "connect", guarded)
+socket.socket.connect = _guarded  # type: ignore[method-assign]

@@ -8,8 +8,11 @@ Python fails, and says so. Tests that are slow for another reason carry `@pytest
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
-import sys
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -97,23 +100,26 @@ def mark(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-class Guard:
-    """Notes a Python process that is started while a test runs that is not marked `slow`."""
+@contextlib.contextmanager
+def none_started() -> Iterator[None]:
+    """AssertionError where a Python process was started inside, by a test that is not marked `slow`."""
+    started: list[str] = []
 
-    def __init__(self) -> None:
-        self.watching = False
-        self.started: list[str] = []
-        sys.addaudithook(self._heard)
+    def heard(start: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(start)
+        def noted(*given: Any, **options: Any) -> Any:
+            command = options.get("args") or given[1 if start is popen else 0]
+            program = options.get("executable") or (command if isinstance(command, str | bytes) else command[0])
+            if "python" in str(program).lower():
+                started.append(str(command)[:200])
+            return start(*given, **options)
 
-    def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.watching and event in ("subprocess.Popen", "os.posix_spawn") and "python" in str(arguments[0]).lower():
-            self.started.append(str(arguments[1])[:200])
+        return noted
 
-    def watch(self) -> Iterator[None]:
-        self.started.clear()
-        self.watching = True
-        try:
-            yield
-        finally:
-            self.watching = False
-        assert not self.started, f"starts a process and is not marked slow (tests/processes.py): {self.started}"
+    # an audit hook would hear of each `id()` in the process, too
+    popen = subprocess.Popen.__init__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "__init__", heard(popen))
+        patch.setattr(os, "posix_spawn", heard(os.posix_spawn))
+        yield
+    assert not started, f"starts a process and is not marked slow (tests/processes.py): {started}"

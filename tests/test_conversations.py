@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from acontext_plugins.formats.jsonl import Conversation, ConversationReader, LineError
 from acontext_store.types import stable_id
+
+from .examples import examples
 
 RECORDED = Path(__file__).parents[2] / "shared" / "data" / "trajectories_dev.jsonl.gz"
 HELLO: dict[str, Any] = {"id": "a", "messages": [{"role": "user", "content": "hi"}], "outcome": "success"}
@@ -381,7 +383,7 @@ _scraps = st.one_of(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(_scraps, max_size=6), st.integers(0, 400))
 def test_no_content_whatever_raises(tmp_path: Path, scraps: list[bytes], cut: int) -> None:
     content = b"".join(scraps)

@@ -8,8 +8,7 @@ from functools import partial
 
 import pytest
 
-from . import processes
-from .processes import Guard, Reach
+from .processes import Reach, none_started
 
 
 def starts() -> None:
@@ -58,15 +57,10 @@ def test_a_word_is_no_process() -> None:
 
 def test_a_hidden_process_fails_its_test(request: pytest.FixtureRequest) -> None:
     assert request.node.get_closest_marker("slow"), "this one is seen, and may start one"
-    watching = Guard().watch()
-    next(watching)
-    subprocess.run([sys.executable, "-c", ""], check=True)
-    with pytest.raises(AssertionError, match=r"not marked slow"):
-        next(watching)
+    with pytest.raises(AssertionError, match=r"not marked slow"), none_started():
+        subprocess.run([sys.executable, "-c", ""], check=True)
 
 
 def test_what_no_process_starts_passes_the_guard() -> None:
-    watching = processes.Guard().watch()
-    next(watching)
-    with pytest.raises(StopIteration):
-        next(watching)
+    with none_started():
+        pass

@@ -100,6 +100,12 @@ def server() -> Warm:
     return Warm()
 
 
+def close() -> None:
+    """Where there is one."""
+    if server.cache_info().currsize:
+        server().close()
+
+
 def ask(
     asked: socket.socket, address: str, command: list[str], cwd: str, env: dict[str, str], streams: list[int]
 ) -> int:

@@ -22,11 +22,10 @@ os.environ.setdefault("AGNO_TELEMETRY", "false")
 REPEATED = {"newest": 60, "lowest": 24}
 
 
-@pytest.fixture(autouse=True)
-def _fewer_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if VARIABLE in os.environ and issubclass(request.cls or object, AdapterContract):
-        most = REPEATED[os.environ[VARIABLE].rpartition("-")[2]]
-        monkeypatch.setattr(request.cls, "runs", min(request.cls.runs, most))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    tests = getattr(item, "cls", None) or object
+    if VARIABLE in os.environ and issubclass(tests, AdapterContract):
+        tests.runs = min(tests.runs, REPEATED[os.environ[VARIABLE].rpartition("-")[2]])
 
 
 FRAMEWORKS = {

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acontext_adapters.model_calls import ANTHROPIC, CHAT, CallRecorder
 from acontext_adapters.model_calls.turns import RecordedCall
 from acontext_plugins import Acontext
 from acontext_plugins.runs import RunOptions, Runtime
+
+from ..examples import examples
 
 Json = dict[str, Any]
 Said = tuple[str, str]
@@ -214,7 +216,7 @@ TURNS = st.lists(
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(TURNS, st.sampled_from([None, "alone", "whole", "turn"]), st.booleans())
 def test_every_turn_is_kept_once(
     tmp_path_factory: pytest.TempPathFactory,

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from acontext_plugins.engine.embedded import EmbeddedEngine
@@ -19,6 +19,7 @@ from acontext_plugins.settings import RecorderSettings
 from acontext_store.protocols import Pending, Store
 from acontext_store.types import Appended, Message, Outcome, Part, StoredMessage, new_id, stable_id
 
+from ..examples import examples
 from .conftest import OpenEngine
 
 
@@ -252,7 +253,7 @@ class Refusing:
     sessions=st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), min_size=1, max_size=60),
     failures=st.integers(0, 6),
 )
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_order_is_kept_whichever_appends_are_refused_for_a_while(
     embedded: EmbeddedEngine, sessions: list[tuple[str, bool]], failures: int
 ) -> None:

@@ -248,7 +248,7 @@ PLAYERS: dict[str, tuple[str, Player, frozenset[Any], tuple[Way, ...]]] = {
     "agno": ("agno", with_agno, KINDS, ("sync", "async")),
 }
 #: Of the runs, those that the fast tests play; all of them are 510 for the three frameworks.
-IN_BRIEF = 40
+IN_BRIEF = 12
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -22,6 +22,8 @@ from acontext_plugins.formats import (
 )
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Message, Part
+
+from ..examples import examples
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "message_formats_dev.jsonl"
 
@@ -335,7 +337,7 @@ _blob = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(_blob)
 def test_any_message_comes_back_as_it_was(blob: dict[str, Any]) -> None:
     message = from_openai(blob)
@@ -344,7 +346,7 @@ def test_any_message_comes_back_as_it_was(blob: dict[str, Any]) -> None:
     assert to_openai(again) == blob
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     _json
     | _blob

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acontext_plugins.formats import (
@@ -21,6 +21,8 @@ from acontext_plugins.formats import (
     to_responses,
 )
 from acontext_store.errors import InvalidInput
+
+from ..examples import examples
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "message_formats_dev.jsonl"
 
@@ -329,7 +331,7 @@ _item = st.fixed_dictionaries(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(_item | st.builds(lambda text: {"role": "user", "content": text}, st.text(max_size=9)), max_size=4))
 def test_any_items_come_back_as_they_were(items: list[dict[str, Any]]) -> None:
     assert from_messages(from_response_output(items), "openai_responses") == items

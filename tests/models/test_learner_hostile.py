@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from acontext_plugins.learn.answer import Learned
@@ -18,6 +18,7 @@ from acontext_plugins.llm import Request
 from acontext_plugins.settings import ScoringRule
 from acontext_store.types import Json
 
+from ..examples import examples
 from ..rules.talk import Talk, shares_run_of
 from .school import School, school
 
@@ -126,7 +127,7 @@ async def only_what_is_proven(at: School, talk: Talk, payload: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(120, suppress_health_check=list(HealthCheck))
 @given(st.data())
 async def test_whatever_a_model_answers_nothing_unproven_is_stored(data: st.DataObject) -> None:
     payload = data.draw(PAYLOADS)
@@ -144,7 +145,7 @@ async def test_whatever_a_model_answers_nothing_unproven_is_stored(data: st.Data
     await taught(answer, payload, check)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(PAYLOADS, st.integers(0, 40), st.integers(12, 80), st.sampled_from(["", "refund the order: ", "look up "]))
 def test_no_piece_of_what_a_tool_said_passes_however_it_is_cut(
     payload: str, start: int, length: int, before: str
@@ -156,7 +157,7 @@ def test_no_piece_of_what_a_tool_said_passes_however_it_is_cut(
         assert text is None or shares_run_of(12, [told], text) is None
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.text(max_size=200), st.floats(0, 1))
 def test_any_text_is_taken_or_refused(text: str, share: float) -> None:
     grounds = Grounding([RunEvidence(hijacked("a", "7Q" * 8).messages)])

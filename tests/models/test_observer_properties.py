@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -22,6 +22,7 @@ from acontext_plugins.testing import ScriptedLLM
 from acontext_store.errors import InvalidAnswer
 from acontext_store.types import Message, OutcomeSource, Part, Task, TaskOps, stable_id
 
+from ..examples import examples
 from ..rules.talk import Talk
 from .observing import batch_of, watching
 
@@ -158,7 +159,7 @@ class Session:
 
 @pytest.mark.slow
 @given(talks(), st.lists(st.tuples(likely | unlikely, st.integers(1, 6)), min_size=1, max_size=4))
-@settings(max_examples=250, deadline=None)
+@examples(250)
 def test_whatever_a_model_answers_the_tasks_hold_together(talk: Talk, answers: list[tuple[Any, int]]) -> None:
     session = Session(talk)
     for answer, size in answers:
@@ -168,7 +169,7 @@ def test_whatever_a_model_answers_the_tasks_hold_together(talk: Talk, answers: l
 
 
 @given(st.text(max_size=200) | json_values.map(json.dumps))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_whatever_text_comes_it_is_an_answer_or_an_invalid_one(text: str) -> None:
     talk = Talk().user("Book the table").does("book_table").agent("Booked.")
     try:
@@ -182,7 +183,7 @@ async def test_what_hostile_models_answer_can_be_written(tmp_path: Path) -> None
     """The store takes all that is decided: a few dozen answers, drawn once and for all."""
     answers: list[Any] = []
 
-    @settings(max_examples=60, deadline=None, database=None, derandomize=True)
+    @examples(60, database=None, derandomize=True)
     @given(likely)
     def draw(answer: Any) -> None:
         if answer:

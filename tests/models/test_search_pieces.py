@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acontext_plugins.retrieve.fusion import CONSTANT, fused
@@ -15,6 +15,8 @@ from acontext_plugins.retrieve.matrix import MOST_REQUESTS, Matrix, floats_of, h
 from acontext_store.embedding import Unembedded
 from acontext_store.errors import InvalidAnswer
 from acontext_store.types import SkillBody, Step
+
+from ..examples import examples
 
 _IDS = st.lists(st.sampled_from("abcdefgh"), max_size=8)
 
@@ -42,7 +44,7 @@ _CHANGE = st.dictionaries(st.sampled_from("abcdef"), st.lists(_VECTOR, max_size=
 
 
 @pytest.mark.slow
-@settings(max_examples=200)
+@examples(200)
 @given(st.lists(st.tuples(_CHANGE, st.sets(st.sampled_from("abcdef")), st.booleans())), _VECTOR, st.integers(-5, 5))
 def test_a_matrix_is_what_was_put_into_it(
     changes: list[tuple[dict[str, list[tuple[int, int, int]]], set[str], bool]],

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from acontext_plugins.formats import from_openai, to_openai
@@ -21,6 +21,7 @@ from acontext_plugins.record.redaction.scanner import WINDOW, occurrences, windo
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Message, Outcome, Part
 
+from ..examples import examples
 from .corpus import CONTEXTS, INNOCENT, SECRETS, alnum
 
 GITHUB = next(secret for name, _, secret in SECRETS if name == "GitHub personal token")
@@ -258,7 +259,7 @@ _values = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(100, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(_names | st.text(max_size=8), _json | _values | st.lists(_values, max_size=2), max_size=5))
 def test_any_arguments_are_still_json_of_the_same_keys(value: dict[str, Any]) -> None:
     arguments = json.dumps(value)
@@ -281,7 +282,7 @@ _pieces = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(_pieces, max_size=6), st.sampled_from([" ", "\n", "", ", "]))
 def test_what_was_redacted_is_left_alone_the_second_time(pieces: list[str], between: str) -> None:
     once = Redactor().redact_text("s1", between.join(pieces))

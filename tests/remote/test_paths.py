@@ -10,8 +10,10 @@ from urllib.parse import unquote
 
 import httpx
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+
+from ..examples import examples
 
 pytest.importorskip("uvicorn", reason="the server is not installed here")
 
@@ -108,7 +110,7 @@ def segments(path: str) -> list[str]:
     return [unquote(piece) for piece in path.split("/")]
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(ids=st.lists(odd, min_size=2, max_size=2))
 @example(ids=["", ""])
 @example(ids=["..", "a/b"])

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acontext_plugins.observe.rules import RulesObserver, observe
 from acontext_plugins.protocols import Observation
 from acontext_store.types import Outcome, Task, stable_id
 
+from ..examples import examples
 from .talk import Talk
 
 
@@ -224,7 +225,7 @@ EVENTS = st.one_of(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(EVENTS, max_size=40), st.data())
 def test_any_batching_gives_the_same_tasks(events: list[tuple[str, object]], data: st.DataObject) -> None:
     talk = Talk()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acontext_plugins.retrieve.bm25 import MemoryIndex
 from acontext_plugins.retrieve.ranking import choose_terms, query_terms, rank
 from acontext_store.tokenizer import parts_of, searchable
 from acontext_store.types import SearchHit, SearchText
+
+from ..examples import examples
 
 THINGS = ["lamp", "shoes", "keyboard", "blue shirt"]
 SHOP = {
@@ -78,7 +80,7 @@ def test_common_terms_are_left_out_once_the_budget_is_spent() -> None:
     assert choose_terms(["a"], {"a": 9000}, budget=1000) == ["a"]
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.text(max_size=200),
     st.lists(

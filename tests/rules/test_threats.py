@@ -6,12 +6,13 @@ import json
 import string
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acontext_plugins.observe.rules import observe
 from acontext_plugins.protocols import Observation
 
+from ..examples import examples
 from .talk import Memory, Talk, shares_run_of
 
 #: Text that no honest part of these conversations contains by chance: "7Q" stands in every 12 characters of it.
@@ -36,7 +37,7 @@ def hijacked(name: str, payload: str, *, key: str, echo: bool, error: bool) -> T
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(PAYLOADS, st.sampled_from(["note", "instruction", "always"]), st.booleans(), st.booleans())
 def test_t1_nothing_that_a_tool_said_is_in_any_skill(payload: str, key: str, echo: bool, error: bool) -> None:
     memory = Memory().learn(*(hijacked(name, payload, key=key, echo=echo, error=error) for name in ("a", "b", "c")))
@@ -45,7 +46,7 @@ def test_t1_nothing_that_a_tool_said_is_in_any_skill(payload: str, key: str, ech
     assert found is None, found
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(PAYLOADS)
 def test_t1_nor_is_it_when_the_user_repeats_it(payload: str) -> None:
     talk = hijacked("a", payload, key="note", echo=True, error=False)
@@ -105,7 +106,7 @@ def test_t6_learning_from_what_we_injected_changes_nothing() -> None:
     assert "acontext-skills" not in memory.everything()
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(PAYLOADS)
 def test_t7_system_text_is_in_no_skill_and_no_task(payload: str) -> None:
     talks = []

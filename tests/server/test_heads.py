@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 import uvicorn
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acontext_plugins.server.http_timeouts import HEAD, protocol_of
 from tests.wire.conftest import free_port
+
+from ..examples import examples
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -186,7 +188,7 @@ def test_the_extension_of_a_chunk_has_an_end(port: int) -> None:
     assert (status, said["error"]) == (431, "too_large")
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(
     requests=st.lists(
         st.sampled_from([SMALL, BODY, CHUNKED, a_head(HEAD, path="/long", more="")]), min_size=1, max_size=6

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acontext_store.containment import contains
@@ -21,7 +21,9 @@ from acontext_store.testing.spaces import add, places
 from acontext_store.tokenizer import words
 from acontext_store.types import Part
 
-_few = settings(max_examples=25, deadline=None)
+from ..examples import examples
+
+_few = examples(25)
 
 
 @contextmanager

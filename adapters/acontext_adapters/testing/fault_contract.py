@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from .engine import real_engine
 from .faults import broken_step, full_disk, locked
@@ -46,6 +46,8 @@ _Expected = dict[tuple[str, bool], tuple[_Seen, _Seen]]
 
 class FaultContract(Playing):
     """Whatever goes wrong on our side, the host sees the run that it would have seen without us."""
+
+    _expected_here: ClassVar[_Expected]
 
     @slow
     async def test_a_step_of_ours_that_raises_changes_nothing_for_the_host(self) -> None:
@@ -93,13 +95,19 @@ class FaultContract(Playing):
                 assert await self._difference(expected, "talk", memory, streamed=streamed, tools=tools) == ""
 
     async def _expected(self) -> _Expected:
-        """What the host sees of each talk, called and streamed: bare, and with skills in its prompts."""
-        found = {}
-        for streamed in self.ways:
-            for name, make in TALKS.items():
-                bare = await self._seen(make(), None, streamed=streamed)
-                found[name, streamed] = bare, await self._seen(make(), MemoryClient(SKILLS), streamed=streamed)
-        return found
+        """What the host sees of each talk, called and streamed: bare, and with skills in its prompts.
+
+        It is played once for the tests of a class.
+        """
+        known: _Expected | None = vars(type(self)).get("_expected_here")
+        if known is None:
+            known = {}
+            for streamed in self.ways:
+                for name, make in TALKS.items():
+                    bare = await self._seen(make(), None, streamed=streamed)
+                    known[name, streamed] = bare, await self._seen(make(), MemoryClient(SKILLS), streamed=streamed)
+            type(self)._expected_here = known
+        return known
 
     async def _differences(self, expected: _Expected, memory: str | MemoryClient) -> list[str]:
         """What the host sees of all talks that is not as expected. Text stands for a client of its own each time."""

@@ -140,6 +140,7 @@ class TestOurRunner(TestPlainRunner):
     runs = 300
 
 
+@pytest.mark.slow
 class TestOurRunnerUntraced(TestPlainRunner):
     runner = Runner
     unsupported: ClassVar[Any] = {}
@@ -148,6 +149,7 @@ class TestOurRunnerUntraced(TestPlainRunner):
     runs = 120
 
 
+@pytest.mark.slow
 class TestOurRunnerInTheUsersTurn(TestPlainRunner):
     runner = Runner
     unsupported: ClassVar[Any] = {}
