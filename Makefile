@@ -5,8 +5,8 @@
 # environment repeats) and `make test-adapters` (each adapter in environments of its own, .venvs/NAME;
 # `make env NAME=agno-lowest` for one).
 #
-# `make check` is for while you work: `make lint` and the fast tests. `make test-pythons` runs the fast tests on every
-# CPython from 3.11 to 3.14 that it finds.
+# `make check` is for while you work: `make lint` and the fast tests, properties with fewer examples. `make test-pythons`
+# runs the fast tests on every CPython from 3.11 to 3.14 that it finds.
 
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)

@@ -42,8 +42,8 @@ def check(version: str, python: Path, options: list[str]) -> str:
         _run([uv(), "venv", "-q", "-p", str(python), str(folder)], "make the environment")
     install = [uv(), "pip", "install", "-q", "--compile-bytecode", "-p", str(there), "-c", "constraints.txt"]
     _run([*install, "-e", ".[dev]"], "install")
-    tests = ["--elsewhere", "-m", "not slow", *options]
-    output = _run([str(there), "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *tests], "pass the tests")
+    tests = ["--elsewhere", "-m", "not slow", "--hypothesis-profile", "brief", *options]
+    output = _run([str(there), "-m", "pytest", "-q", "--forks", "2", "-p", "no:cacheprovider", *tests], "pass the tests")
     return output.strip().splitlines()[-1]
 
 
