@@ -77,8 +77,15 @@ def _homes(config: pytest.Config) -> Path:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that starts Python, itself or in its fixtures, is marked as slow: by its code or by hand."""
+    with contextlib.nullcontext() if item.get_closest_marker("slow") else processes.none_started():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """A test that starts Python is marked as slow, by its code or by hand."""
+    """As in its setup."""
     with contextlib.nullcontext() if item.get_closest_marker("slow") else processes.none_started():
         return (yield)
 

@@ -43,7 +43,9 @@ def check(version: str, python: Path, options: list[str]) -> str:
     install = [uv(), "pip", "install", "-q", "--compile-bytecode", "-p", str(there), "-c", "constraints.txt"]
     _run([*install, "-e", ".[dev]"], "install")
     tests = ["--elsewhere", "-m", "not slow", "--hypothesis-profile", "brief", *options]
-    output = _run([str(there), "-m", "pytest", "-q", "--forks", "2", "-p", "no:cacheprovider", *tests], "pass the tests")
+    output = _run(
+        [str(there), "-m", "pytest", "-q", "--forks", "2", "-p", "no:cacheprovider", *tests], "pass the tests"
+    )
     return output.strip().splitlines()[-1]
 
 

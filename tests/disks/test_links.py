@@ -170,6 +170,7 @@ def test_a_forked_child_has_links_of_its_own(client: Acontext, disk_id: str, url
     assert httpx.get(url).content == DATA
 
 
+@pytest.mark.slow
 def test_many_ask_at_once(url: str) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

@@ -254,7 +254,11 @@ IN_BRIEF = 12
 @pytest.mark.parametrize(
     "count", [pytest.param(IN_BRIEF, id="in-brief"), pytest.param(170, id="all", marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("framework", PLAYERS)
+@pytest.mark.parametrize(
+    # the adapters of the others are tested elsewhere, and to import them takes seconds
+    "framework",
+    [name if name == "openai-agents" else pytest.param(name, marks=pytest.mark.slow) for name in PLAYERS],
+)
 async def test_calls_that_ran_are_told_and_no_others(framework: str, count: int) -> None:
     module, play, kinds, ways = PLAYERS[framework]
     if find_spec(module) is None:
