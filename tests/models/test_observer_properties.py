@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -183,7 +183,7 @@ async def test_what_hostile_models_answer_can_be_written(tmp_path: Path) -> None
     """The store takes all that is decided: a few dozen answers, drawn once and for all."""
     answers: list[Any] = []
 
-    @examples(60, database=None, derandomize=True)
+    @settings(max_examples=60, database=None, derandomize=True)
     @given(likely)
     def draw(answer: Any) -> None:
         if answer:

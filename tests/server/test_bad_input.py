@@ -8,12 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from acontext_store.types import new_id
 
-from ..examples import examples
 from .conftest import SMALL, Server, a_session, a_space, data, say, words
 from .test_access import household
 
@@ -226,7 +225,7 @@ def _examples(strategy: st.SearchStrategy[Any], count: int) -> list[Any]:
     """So many values, the same each time."""
     found: list[Any] = []
 
-    @examples(count, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=count, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(strategy)
     def collect(value: Any) -> None:
         found.append(value)
