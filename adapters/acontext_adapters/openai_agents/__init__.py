@@ -33,7 +33,7 @@ class OpenAIAgentsAdapter:
         return self._is_agent(target)
 
     def wrap(self, target: Any, runtime: Runtime) -> Any:
-        from .wrap import wrap_agent
+        from .learned import wrap_agent
 
         return wrap_agent(target, runtime)
 

@@ -5,24 +5,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import agents
 from agents import Agent, ItemHelpers, RunConfig, RunResult, RunResultStreaming, RunState, TResponseInputItem
 from agents.run_config import CallModelData, ModelInputData
-from typing_extensions import Unpack
 
+from .learned import runtime_of
 from .run_registry import registry
 from .run_tracker import AgentsRunTracker, RunnerCall, current_call
-from .wrap import runtime_of
 
-if TYPE_CHECKING:
-    from agents.run import RunOptions
-
-TContext = TypeVar("TContext")
 Input = str | list[TResponseInputItem] | RunState[Any]
+
+
+@functools.cache
+def _positional(method: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of what `method` takes by position."""
+    parameters = inspect.signature(method).parameters.values()
+    return tuple(one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD)
+
+
+def _arguments(method: Callable[..., Any], given: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any] | None:
+    """The arguments of a call by their names; None where they do not fit, and the SDK says what is wrong."""
+    names = _positional(method)
+    arguments = dict(zip(names, given, strict=False))
+    if len(given) > len(names) or not arguments.keys().isdisjoint(named):
+        return None
+    arguments.update(named)
+    return arguments if "starting_agent" in arguments and "input" in arguments else None
 
 
 class Runner(agents.Runner):
@@ -33,38 +46,43 @@ class Runner(agents.Runner):
     in the user's turn (`inject_as="user"`), and makes `current_run()` the run in all that the run calls.
     """
 
-    @classmethod
-    async def run(
-        cls, starting_agent: Agent[TContext], input: Input, **options: Unpack[RunOptions[TContext]]
-    ) -> RunResult:
-        """As `agents.Runner.run`."""
-        with _call(starting_agent, input, options) as call:
-            result = await agents.Runner.run(starting_agent, input, **options)
-            if call is not None:
-                call.returned(result)
-            return result
+    if not TYPE_CHECKING:  # the signatures are those of the SDK that is installed
 
-    @classmethod
-    def run_sync(
-        cls, starting_agent: Agent[TContext], input: Input, **options: Unpack[RunOptions[TContext]]
-    ) -> RunResult:
-        """As `agents.Runner.run_sync`."""
-        with _call(starting_agent, input, options) as call:
-            result = agents.Runner.run_sync(starting_agent, input, **options)
-            if call is not None:
-                call.returned(result)
-            return result
+        @classmethod
+        @functools.wraps(agents.Runner.run.__func__)
+        async def run(cls, *given, **named):
+            arguments = _arguments(agents.Runner.run, given, named)
+            if arguments is None:
+                return await agents.Runner.run(*given, **named)
+            with _call(arguments) as call:
+                result = await agents.Runner.run(**arguments)
+                if call is not None:
+                    call.returned(result)
+                return result
 
-    @classmethod
-    def run_streamed(  # type: ignore[override]
-        cls, starting_agent: Agent[TContext], input: Input, **options: Unpack[RunOptions[TContext]]
-    ) -> RunResultStreaming:
-        """As `agents.Runner.run_streamed`. A stream that nobody reads to its end still ends as it really does."""
-        with _call(starting_agent, input, options) as call:
-            result = agents.Runner.run_streamed(starting_agent, input, **options)
-            if call is not None:
-                call.streams(result)
-            return result
+        @classmethod
+        @functools.wraps(agents.Runner.run_sync.__func__)
+        def run_sync(cls, *given, **named):
+            arguments = _arguments(agents.Runner.run_sync, given, named)
+            if arguments is None:
+                return agents.Runner.run_sync(*given, **named)
+            with _call(arguments) as call:
+                result = agents.Runner.run_sync(**arguments)
+                if call is not None:
+                    call.returned(result)
+                return result
+
+        @classmethod
+        @functools.wraps(agents.Runner.run_streamed.__func__)
+        def run_streamed(cls, *given, **named):
+            arguments = _arguments(agents.Runner.run_streamed, given, named)
+            if arguments is None:
+                return agents.Runner.run_streamed(*given, **named)
+            with _call(arguments) as call:
+                result = agents.Runner.run_streamed(**arguments)
+                if call is not None:
+                    call.streams(result)
+                return result
 
 
 class _RunCall(RunnerCall):
@@ -121,13 +139,13 @@ class _RunCall(RunnerCall):
 
 
 @contextlib.contextmanager
-def _call(agent: Agent[Any], input: Input, options: Any) -> Iterator[_RunCall | None]:
+def _call(options: dict[str, Any]) -> Iterator[_RunCall | None]:
     """What our runner does around the SDK's. `options` are changed where skills or error handlers need it."""
     call: _RunCall | None = None
-    runtime = runtime_of(agent)
+    runtime = runtime_of(options["starting_agent"])
     if runtime is not None:
         with runtime.guard("run start"):
-            call = _prepare(agent, input, options)
+            call = _prepare(options["starting_agent"], options["input"], options)
     if call is None:
         yield None
         return

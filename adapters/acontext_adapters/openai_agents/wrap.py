@@ -1,15 +1,12 @@
-"""Wrapping an agent: a clone with our instructions, our hooks, and wrapped handoffs."""
+"""Hooks: what they record of a run, whoever attached them."""
 
 from __future__ import annotations
 
-import copy
-import inspect
 import logging
-from typing import Any, TypeVar
+from typing import Any
 
-from agents import Agent, AgentHooks, Handoff, ModelResponse, RunContextWrapper, RunHooks, Tool
+from agents import Agent, ModelResponse, RunContextWrapper, RunHooks, Tool
 
-from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.learning import client_or_default
 from acontext_plugins.runs import HasConnection, RecordingClient, RunOptions, Runtime
 
@@ -20,9 +17,6 @@ from .tracing import SpanListener, reason_of
 
 log = logging.getLogger("acontext")
 witness = SpanListener(registry)
-AnyAgent = TypeVar("AnyAgent", bound="Agent[Any]")
-_MARK = "__acontext__"
-_TARGETS = 64
 
 
 class HookRecorder:
@@ -31,6 +25,12 @@ class HookRecorder:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self._said = False
+
+    @property
+    def injects(self) -> bool:
+        """Whether skills stand behind the agent's own instructions."""
+        options = self.runtime.options
+        return options.inject and options.space is not None and options.inject_as == "system"
 
     def started(self, context: RunContextWrapper[Any], agent: Agent[Any]) -> None:
         with self.runtime.guard("agent start"):
@@ -107,58 +107,6 @@ class HookRecorder:
         return ""
 
 
-class LearningHooks(AgentHooks[Any]):
-    """An agent's hooks: ours, then those that the user had set."""
-
-    def __init__(self, runtime: Runtime, inner: AgentHooks[Any] | None, *, implicit: bool = False) -> None:
-        self.recorder = HookRecorder(runtime)
-        self.runtime = runtime
-        self.inner = inner
-        #: The user has not wrapped this agent: one that hands off to it was.
-        self.implicit = implicit
-
-    async def on_start(self, context: Any, agent: Any) -> None:
-        self.recorder.started(context, agent)
-        if self.inner is not None:
-            await self.inner.on_start(context, agent)
-
-    async def on_end(self, context: Any, agent: Any, output: Any) -> None:
-        self.recorder.ended(context, agent, output)
-        if self.inner is not None:
-            await self.inner.on_end(context, agent, output)
-
-    async def on_handoff(self, context: Any, agent: Any, source: Any) -> None:
-        self.recorder.handed_off(context, source, agent)
-        if self.inner is not None:
-            await self.inner.on_handoff(context, agent=agent, source=source)
-
-    async def on_tool_start(self, context: Any, agent: Any, tool: Any) -> None:
-        self.recorder.tool_started(context, agent, tool)
-        if self.inner is not None:
-            await self.inner.on_tool_start(context, agent, tool)
-
-    async def on_tool_end(self, context: Any, agent: Any, tool: Any, result: Any) -> None:
-        self.recorder.tool_ended(context, agent, tool, result)
-        if self.inner is not None:
-            await self.inner.on_tool_end(context, agent, tool, result)
-
-    async def on_llm_start(self, context: Any, agent: Any, system_prompt: Any, input_items: Any) -> None:
-        self.recorder.calling(context, agent, input_items)
-        if self.inner is not None:
-            await self.inner.on_llm_start(context, agent, system_prompt, input_items)
-
-    async def on_llm_end(self, context: Any, agent: Any, response: Any) -> None:
-        self.recorder.responded(context, agent, response)
-        if self.inner is not None:
-            await self.inner.on_llm_end(context, agent, response)
-
-    def __getattr__(self, name: str) -> Any:
-        inner = self.__dict__.get("inner")
-        if inner is None or name.startswith("__"):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return getattr(inner, name)
-
-
 class _RecordingHooks(RunHooks[Any]):
     def __init__(self, runtime: Runtime, inner: RunHooks[Any] | None) -> None:
         self.recorder = HookRecorder(runtime)
@@ -217,99 +165,3 @@ def hooks(
     options = RunOptions(space=space, session=session, principal=principal, inject=False)
     witness.attach()
     return _RecordingHooks(Runtime(options, client_or_default(client)), inner)
-
-
-# -- agents
-def wrap_agent(agent: AnyAgent, runtime: Runtime) -> AnyAgent:
-    """The agent's clone that records and is given skills; its handoffs lead to clones, too."""
-    witness.attach()
-    known = agent.hooks
-    if isinstance(known, LearningHooks) and known.runtime.same_as(runtime):
-        return agent
-    return _HandoffCloner(runtime).agent(agent)
-
-
-def runtime_of(agent: Agent[Any]) -> Runtime | None:
-    """How an agent is wrapped; None where it is not."""
-    return agent.hooks.runtime if isinstance(agent.hooks, LearningHooks) else None
-
-
-class _HandoffCloner:
-    """One `learning(agent)`: each agent that can be reached by handoffs is cloned once, so cycles stay cycles."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self.runtime = runtime
-        #: The original beside its clone, so that its id stays its own.
-        self._clones: SharedCache[int, tuple[Any, Any]] = SharedCache(_TARGETS)
-
-    def agent(self, agent: AnyAgent, *, implicit: bool = False) -> AnyAgent:
-        kept = self._clones.get(id(agent))
-        if kept is not None:
-            clone: AnyAgent = kept[1]
-            return clone
-        known = agent.hooks
-        inner = known.inner if isinstance(known, LearningHooks) else known
-        handoffs: list[Agent[Any] | Handoff[Any, Any]] = []
-        clone = _clone(
-            agent,
-            hooks=LearningHooks(self.runtime, inner, implicit=implicit),
-            instructions=self._instructions(getattr(agent.instructions, _MARK, agent.instructions)),
-            handoffs=handoffs,
-        )
-        self._clones[id(agent)] = agent, clone
-        handoffs.extend(self._target(target) for target in agent.handoffs)
-        return clone
-
-    def _target(self, target: Agent[Any] | Handoff[Any, Any]) -> Agent[Any] | Handoff[Any, Any]:
-        if isinstance(target, Handoff):
-            return self._handoff(target)
-        if isinstance(target.hooks, LearningHooks) and not target.hooks.implicit:
-            return target
-        return self.agent(target, implicit=True)
-
-    def _handoff(self, handoff: Handoff[Any, Any]) -> Handoff[Any, Any]:
-        """The same handoff to the clone of whatever agent it gives."""
-        invoke = getattr(handoff.on_invoke_handoff, _MARK, handoff.on_invoke_handoff)
-
-        async def on_invoke_handoff(context: RunContextWrapper[Any], arguments: str) -> Any:
-            agent = await invoke(context, arguments)
-            with self.runtime.guard("handoff"):
-                return self._target(agent)
-            return agent
-
-        setattr(on_invoke_handoff, _MARK, invoke)
-        wrapped = copy.copy(handoff)
-        wrapped.on_invoke_handoff = on_invoke_handoff
-        return wrapped
-
-    def _instructions(self, base: Any) -> Any:
-        options = self.runtime.options
-        if not options.inject or options.space is None or options.inject_as != "system":
-            return base
-        if callable(base) and len(inspect.signature(base).parameters) != 2:
-            return base  # the SDK says what is wrong with it
-        recorder = HookRecorder(self.runtime)
-
-        async def instructions(context: RunContextWrapper[Any], agent: Agent[Any]) -> Any:
-            text = base(context, agent) if callable(base) else base
-            if inspect.isawaitable(text):
-                text = await text
-            skills = await recorder.skills(context, agent)
-            if not skills:
-                return text
-            return f"{text}\n\n{skills}" if text else skills
-
-        setattr(instructions, _MARK, base)
-        return instructions
-
-
-def _clone(agent: AnyAgent, **changes: Any) -> AnyAgent:
-    clone: Any
-    try:
-        clone = agent.clone(**changes)
-    except TypeError:  # a subclass with an __init__ of its own
-        clone = copy.copy(agent)
-        for name, value in changes.items():
-            setattr(clone, name, value)
-    result: AnyAgent = clone
-    return result

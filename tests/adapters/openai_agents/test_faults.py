@@ -12,7 +12,17 @@ from typing import Any
 import agents
 import pytest
 
-from acontext_adapters.openai_agents import Runner, convert, history, run_registry, run_tracker, runner, tracing, wrap
+from acontext_adapters.openai_agents import (
+    Runner,
+    convert,
+    history,
+    learned,
+    run_registry,
+    run_tracker,
+    runner,
+    tracing,
+    wrap,
+)
 from acontext_adapters.testing import MemoryClient, alive, broken_step, clients_in_trouble
 from acontext_plugins import runs
 from acontext_plugins.learning import learning
@@ -125,14 +135,14 @@ async def test_a_handoff_that_cannot_be_wrapped_changes_nothing_for_the_host(
     way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is wrapped with the agent, where trouble is seen, and again while a run goes on, where it is not."""
-    wrapped = wrap._HandoffCloner._target
+    wrapped = learned.LearnedGraph.target
 
     def fails(*args: Any, **kwargs: Any) -> Any:
         if agents.get_current_trace() is None:
             return wrapped(*args, **kwargs)
         raise RuntimeError("_target fails")
 
-    monkeypatch.setattr(wrap._HandoffCloner, "_target", fails)
+    monkeypatch.setattr(learned.LearnedGraph, "target", fails)
     await same_as_bare(way, MemoryClient(SKILLS))
 
 
