@@ -19,9 +19,7 @@ from .wrap import HookRecorder, witness
 
 log = LimitedLog(logging.getLogger("acontext"))
 AnyAgent = TypeVar("AnyAgent", bound="Agent[Any]")
-_REPLACED = (
-    "acontext: %r was learned, and its hooks were replaced: nothing is recorded or injected; use clone(hooks=...)"
-)
+_REPLACED = "acontext: %r was learned, and lost its hooks: nothing is recorded or injected; use clone(hooks=...)"
 
 
 def wrap_agent(agent: AnyAgent, runtime: Runtime) -> AnyAgent:
