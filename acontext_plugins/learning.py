@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any, Protocol, TypeVar, Unpack, overload, runtime_checkable
 
+from .client.handles import THIS_PROCESS, ClientHandle
 from .runs import HasConnection, LearningOptions, RecordingClient, RunOptions, Runtime, current_run, report
 from .service import InjectAs
 
@@ -54,22 +55,9 @@ class _Decorator(Protocol):
     def __call__(self, target: T, /) -> T: ...
 
 
-class _ThisProcess:
-    """The client of agents that were given none."""
-
-    @property
-    def connection(self) -> RecordingClient:
-        from .client.background import default_connection
-
-        return default_connection()
-
-
-_THIS_PROCESS = _ThisProcess()
-
-
 def client_or_default(client: HasConnection | RecordingClient | None) -> HasConnection | RecordingClient:
-    """The client that was given; where none was, the one of this process, opened when it is first needed."""
-    return _THIS_PROCESS if client is None else client
+    """A handle of the client that was given; where none was, of this process' own, opened when it is first needed."""
+    return THIS_PROCESS if client is None else client if isinstance(client, ClientHandle) else ClientHandle(client)
 
 
 @dataclass(frozen=True, slots=True)

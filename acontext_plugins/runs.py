@@ -23,6 +23,7 @@ from acontext_store.errors import AcontextError, InvalidInput
 from acontext_store.outcome_sources import check_source_name
 from acontext_store.types import CallFate, FateStatus, Message, Outcome, OutcomeStatus, Part, new_id
 
+from .concurrency.copies import SharedByCopies
 from .concurrency.limited_log import LimitedLog
 from .service import InjectAs, Recall, RecallQuery, Recording, SessionRef
 
@@ -138,8 +139,8 @@ class _Guard:
         return True
 
 
-class Runtime:
-    """Starts the runs of one wrapped object, and keeps errors of the memory from the host."""
+class Runtime(SharedByCopies):
+    """Starts the runs of one wrapped object and of its copies, and keeps errors of the memory from the host."""
 
     def __init__(
         self, options: RunOptions, client: HasConnection | RecordingClient, *, framework: str | None = None
@@ -151,9 +152,12 @@ class Runtime:
         self.framework = framework or ""
         self.log = LimitedLog(log)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.partial(Runtime, framework=self.framework), (self.options, self._given)
+
     def same_as(self, other: Runtime) -> bool:
         """Whether `other` has the same options and the same client."""
-        return self.options == other.options and self._given is other._given
+        return self.options == other.options and self._given == other._given
 
     @property
     def client(self) -> RecordingClient:

@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,9 @@ class BackgroundConnection:
     opened is tried again every `retry` seconds, and logged once a minute; the agent runs on without memory.
     """
 
-    def __init__(self, *, settings: Settings | None = None, waiting: int = 10_000, retry: float = 5.0) -> None:
+    def __init__(
+        self, *, settings: Settings | Callable[[], Settings] | None = None, waiting: int = 10_000, retry: float = 5.0
+    ) -> None:
         self._settings = settings
         self._connection: Connection | None = None
         self._waiting: deque[Recording] = deque()
@@ -80,7 +83,9 @@ class BackgroundConnection:
             from ..settings import load_settings
             from .connection import Connection  # hundreds of modules: on this thread, not on the agent's
 
-            connection = Connection(self._settings or load_settings(), as_it_is=True)
+            given = self._settings
+            settings = given() if callable(given) else given or load_settings()
+            connection = Connection(settings, as_it_is=True)
             connection.opened()
             self.error = None
         except Exception as error:
