@@ -7,6 +7,7 @@ import dataclasses
 import gc
 import inspect
 import logging
+import pickle
 import weakref
 from typing import Any
 
@@ -295,7 +296,7 @@ def test_run_hooks_are_copied_with_a_client_too(tmp_path: Any) -> None:
 
     with Acontext(f"sqlite:///{tmp_path}/memory.db") as client:
         made = copy.deepcopy(hooks(Own(), space="weather", client=client))
-        assert isinstance(made, RunHooks)
+        assert type(made.inner) is Own
 
 
 # -- our runner
@@ -366,3 +367,46 @@ def test_run_sync_runs_a_learned_agent(runner: Any) -> None:
     memory = MemoryClient("S")
     assert runner.run_sync(learned(agent("ok"), memory), "hi").final_output == "ok"
     assert memory.lines == ["user: hi", "assistant: ok"]
+
+
+# -- pickles
+class Kept(AgentHooks[Any]):
+    """Hooks that can be pickled."""
+
+    color = "green"
+
+
+def said_by_a_function(context: Any, agent: Any) -> str:
+    return "Said."
+
+
+@pytest.mark.parametrize("instructions", ["Base.", said_by_a_function, None])
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+async def test_a_learned_agent_is_pickled_where_the_bare_one_is_and_stays_learned(
+    protocol: int, instructions: Any, tmp_path: Any
+) -> None:
+    with Acontext(f"sqlite:///{tmp_path}/memory.db") as client:
+        b = Agent[Any](name="B", instructions="I am B.", model="gpt-5")
+        bare = Agent[Any](name="A", instructions=instructions, hooks=Kept(), handoffs=[b], model="gpt-5")
+        b.handoffs.append(bare)
+        pickle.dumps(bare, protocol)
+        wrapped = learning(bare, space="weather", client=client)
+        made = pickle.loads(pickle.dumps(wrapped, protocol))
+        assert (type(made), made.name, made.instructions) == (Agent, "A", instructions)
+        assert made.hooks.color == "green"
+        assert made.handoffs[0].handoffs[0] is made
+        model = calls("ok")
+        made.model = model
+        await agents.Runner.run(made, "hi")
+        client.flush()
+        (session,) = client.sessions.list().items
+        assert client.sessions.get_messages(session.id).items[0]["content"] == "hi"
+        assert learning(made, space="weather", client=client) is made
+        assert {**vars(wrapped)}.keys() - vars(bare).keys() == vars(made).keys() - vars(bare).keys()
+
+
+def test_an_agent_that_cannot_be_pickled_bare_cannot_be_learned_either() -> None:
+    bare = agent("x", handoffs=[handoff(agent("x", name="B"))])
+    for target in (bare, learning(bare, space="weather")):
+        with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
+            pickle.dumps(target)
