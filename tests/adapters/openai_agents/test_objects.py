@@ -362,13 +362,6 @@ async def test_arguments_that_do_not_fit_are_the_sdks_own_error(given: Any, name
     assert errors[0] == errors[1]
 
 
-@pytest.mark.parametrize("runner", [agents.Runner, Runner])
-def test_run_sync_runs_a_learned_agent(runner: Any) -> None:
-    memory = MemoryClient("S")
-    assert runner.run_sync(learned(agent("ok"), memory), "hi").final_output == "ok"
-    assert memory.lines == ["user: hi", "assistant: ok"]
-
-
 # -- pickles
 class Kept(AgentHooks[Any]):
     """Hooks that can be pickled."""
