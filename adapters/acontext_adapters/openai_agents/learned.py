@@ -7,11 +7,12 @@ import functools
 import logging
 import weakref
 from collections.abc import Coroutine, Iterable, Iterator
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from agents import Agent, AgentHooks, Handoff, RunContextWrapper
 from agents.lifecycle import AgentHooksBase
 
+from acontext_plugins.concurrency.copies import SharedByCopies
 from acontext_plugins.concurrency.limited_log import LimitedLog
 from acontext_plugins.runs import Runtime
 
@@ -37,7 +38,7 @@ def runtime_of(agent: Agent[Any]) -> Runtime | None:
     return agent.hooks.graph.runtime if isinstance(agent.hooks, LearningHooks) else None
 
 
-class LearnedGraph:
+class LearnedGraph(SharedByCopies):
     """One `learning(agent)`: each agent that can be reached by handoffs is learned once, so cycles stay cycles.
 
     Copies of its agents, deep ones as well, belong to the same graph.
@@ -48,12 +49,6 @@ class LearnedGraph:
         self.recorder = HookRecorder(runtime)
         #: Learned agents by the id of the agent that each was made from, which it keeps alive.
         self._learned: weakref.WeakValueDictionary[int, Agent[Any]] = weakref.WeakValueDictionary()
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LearnedGraph, (self.runtime,)
@@ -88,7 +83,7 @@ class LearnedGraph:
                 if learned is not here[place]:
                     here[place] = learned
                     led_to: list[Any] = [learned] if isinstance(learned, Agent) else learned.on_invoke_handoff.agents
-                    lists.extend(agent.handoffs for agent in led_to if self.beside(original(agent)) is agent)
+                    lists.extend(agent.handoffs for agent in led_to if self._made(agent))
 
     def target(self, one: Any) -> Any:
         """The learned agent beside an agent, or a handoff to it; what is neither stays what it is."""
@@ -100,6 +95,9 @@ class LearnedGraph:
     def beside(self, agent: Agent[Any]) -> Agent[Any] | None:
         """The learned agent that was made from `agent`, if there is one."""
         return self._learned.get(id(agent))
+
+    def _made(self, agent: Agent[Any]) -> bool:
+        return self.beside(original(agent)) is agent
 
     def _beside(self, agent: AnyAgent, *, implicit: bool) -> AnyAgent:
         known: Any = self._learned.get(id(agent))
@@ -136,7 +134,7 @@ def original(one: Any) -> Any:
     return hooks.original if hooks.graph.beside(hooks.original) is one else one
 
 
-class HandoffCall:
+class HandoffCall(SharedByCopies):
     """What a learned handoff does: what it always did, and the learned agent comes of it. Copied, it stays itself."""
 
     def __init__(self, graph: LearnedGraph, handoff: Handoff[Any, Any]) -> None:
@@ -156,12 +154,6 @@ class HandoffCall:
                 self.graph.learn_all(learned.handoffs)
             return learned
         return agent
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        return self
 
 
 class LearningHooks(AgentHooks[Any]):
@@ -259,11 +251,7 @@ class LearningHooks(AgentHooks[Any]):
         return hash(self.inner)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _hooks, (self.graph, self.inner, self.implicit)
-
-
-def _hooks(graph: LearnedGraph, inner: AgentHooks[Any] | None, implicit: bool) -> LearningHooks:
-    return LearningHooks(graph, inner, implicit=implicit)
+        return functools.partial(LearningHooks, implicit=self.implicit), (self.graph, self.inner)
 
 
 def bare_hooks(hooks: Any) -> Any:
@@ -288,7 +276,7 @@ class Handoffs(list[Any]):
         """As what these were made from, so that agents that hand off in circles can be compared."""
         return [*map(original, self)] == ([*map(original, other)] if isinstance(other, Handoffs) else other)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
 # -- what a learned agent does otherwise than its class: in the agent itself, so that its class stays what it is

@@ -295,7 +295,7 @@ def test_run_hooks_are_copied_with_a_client_too(tmp_path: Any) -> None:
             self.seen = 0
 
     with Acontext(f"sqlite:///{tmp_path}/memory.db") as client:
-        made = copy.deepcopy(hooks(Own(), space="weather", client=client))
+        made: Any = copy.deepcopy(hooks(Own(), space="weather", client=client))
         assert type(made.inner) is Own
 
 
@@ -328,7 +328,7 @@ async def test_our_runner_takes_arguments_by_position_where_the_sdk_does() -> No
     for count in range(len(names) - 1):
         memory = MemoryClient("S")
         wrapped = learned(agent("ok"), memory)
-        positional = [given[name] for name in names[2 : 2 + count]]
+        positional: list[Any] = [given[name] for name in names[2 : 2 + count]]
         result = Runner.run_streamed(wrapped, "hi", *positional)
         async for _ in result.stream_events():
             pass
@@ -338,8 +338,8 @@ async def test_our_runner_takes_arguments_by_position_where_the_sdk_does() -> No
             assert result.context_wrapper.context == {"a": 1}
         if "session" in names[2 : 2 + count]:
             assert memory.session.ref.key == "chat"
-    result = await Runner.run(input="hi", starting_agent=learned(agent("ok"), MemoryClient()))
-    assert result.final_output == "ok"
+    by_name = await Runner.run(input="hi", starting_agent=learned(agent("ok"), MemoryClient()))
+    assert by_name.final_output == "ok"
 
 
 @pytest.mark.parametrize(
