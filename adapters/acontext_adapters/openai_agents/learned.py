@@ -30,7 +30,7 @@ def wrap_agent(agent: AnyAgent, runtime: Runtime) -> AnyAgent:
     if isinstance(known, LearningHooks) and known.graph.runtime.same_as(runtime):
         known.graph.complete(agent)
         return agent
-    return LearnedGraph(runtime).learned(agent)
+    return AgentGraph(runtime).learned(agent)
 
 
 def runtime_of(agent: Agent[Any]) -> Runtime | None:
@@ -38,7 +38,7 @@ def runtime_of(agent: Agent[Any]) -> Runtime | None:
     return agent.hooks.graph.runtime if isinstance(agent.hooks, LearningHooks) else None
 
 
-class LearnedGraph(SharedByCopies):
+class AgentGraph(SharedByCopies):
     """One `learning(agent)`: each agent that can be reached by handoffs is learned once, so cycles stay cycles.
 
     Copies of its agents, deep ones as well, belong to the same graph.
@@ -51,7 +51,7 @@ class LearnedGraph(SharedByCopies):
         self._learned: weakref.WeakValueDictionary[int, Agent[Any]] = weakref.WeakValueDictionary()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return LearnedGraph, (self.runtime,)
+        return AgentGraph, (self.runtime,)
 
     def learned(self, agent: AnyAgent) -> AnyAgent:
         """The learned agent beside `agent`, and beside all that its handoffs lead to."""
@@ -137,7 +137,7 @@ def original(one: Any) -> Any:
 class HandoffCall(SharedByCopies):
     """What a learned handoff does: what it always did, and the learned agent comes of it. Copied, it stays itself."""
 
-    def __init__(self, graph: LearnedGraph, handoff: Handoff[Any, Any]) -> None:
+    def __init__(self, graph: AgentGraph, handoff: Handoff[Any, Any]) -> None:
         self.graph = graph
         self.handoff = handoff
         #: The learned agents that it is known to lead to. They live as long as it does.
@@ -166,7 +166,7 @@ class LearningHooks(AgentHooks[Any]):
 
     def __init__(
         self,
-        graph: LearnedGraph,
+        graph: AgentGraph,
         inner: AgentHooks[Any] | None,
         *,
         implicit: bool = False,
@@ -262,7 +262,7 @@ def bare_hooks(hooks: Any) -> Any:
 class Handoffs(list[Any]):
     """The handoffs of a learned agent: whatever is put among them is learned, too, before anybody walks them."""
 
-    def __init__(self, given: Iterable[Any] = (), *, graph: LearnedGraph | None = None) -> None:
+    def __init__(self, given: Iterable[Any] = (), *, graph: AgentGraph | None = None) -> None:
         super().__init__(given)
         self.graph = graph
 

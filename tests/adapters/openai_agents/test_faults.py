@@ -135,14 +135,14 @@ async def test_a_handoff_that_cannot_be_wrapped_changes_nothing_for_the_host(
     way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is wrapped with the agent, where trouble is seen, and again while a run goes on, where it is not."""
-    wrapped = learned.LearnedGraph.target
+    wrapped = learned.AgentGraph.target
 
     def fails(*args: Any, **kwargs: Any) -> Any:
         if agents.get_current_trace() is None:
             return wrapped(*args, **kwargs)
         raise RuntimeError("_target fails")
 
-    monkeypatch.setattr(learned.LearnedGraph, "target", fails)
+    monkeypatch.setattr(learned.AgentGraph, "target", fails)
     await same_as_bare(way, MemoryClient(SKILLS))
 
 
