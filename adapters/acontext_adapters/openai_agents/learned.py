@@ -244,6 +244,10 @@ class LearningHooks(AgentHooks[Any]):
         else:
             setattr(self.inner, name, value)
 
+    def __repr__(self) -> str:
+        """As the user's own: an agent prints as ever."""
+        return repr(self.inner)
+
     def __eq__(self, other: object) -> bool:
         return bool(self.inner == bare_hooks(other))
 

@@ -64,6 +64,7 @@ def test_the_fields_of_an_agent_read_as_ever(options: dict[str, Any]) -> None:
         bare = agent("x", instructions=given)
         wrapped = learned(bare, MemoryClient(), **options)
         assert type(wrapped) is Agent
+        assert repr(wrapped) == repr(bare)
         for field in dataclasses.fields(bare):
             assert getattr(wrapped, field.name) == getattr(bare, field.name), field.name
             if field.name not in ("hooks", "handoffs"):
