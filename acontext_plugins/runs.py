@@ -193,6 +193,7 @@ class Runtime(SharedByCopies):
         label: str,
         kind: RunKind = "agent",
         session_key: str | None = None,
+        principal: str | None = None,
         run_id: str | None = None,
         parent: Run | None = None,
         parent_call_id: str | None = None,
@@ -202,7 +203,8 @@ class Runtime(SharedByCopies):
         """Start a run. Inside a container's run it becomes part of that run; inside an agent's run it is a child.
 
         `label` names what runs, in the session's `agent`. `session_key` is the host's own id of the conversation;
-        without one, it is the options' `session`, else a new conversation. `run_id` continues an interrupted run, and
+        without one, it is the options' `session`, else a new conversation. `principal` is the user on whose behalf it
+        runs, where the framework tells; the options' comes before it. `run_id` continues an interrupted run, and
         `recall` holds the skills that it was given before, so that they are not searched again. An adapter that knows
         the outer run gives it as `parent`, with the id of the tool call that started this one (`parent_call_id`);
         else the run that is active in the context is the outer run, unless `nested=False`.
@@ -215,7 +217,7 @@ class Runtime(SharedByCopies):
         >>> run.end("success")
         """
         outer = parent or (_current.get() if nested else None)
-        return Run(self, label, kind, outer, session_key, run_id, parent_call_id, recall)
+        return Run(self, label, kind, outer, session_key, principal, run_id, parent_call_id, recall)
 
 
 class Run:
@@ -228,11 +230,13 @@ class Run:
         kind: RunKind,
         outer: Run | None,
         session_key: str | None,
+        principal: str | None,
         run_id: str | None,
         parent_call_id: str | None,
         recall: Recall | None = None,
     ) -> None:
         options = runtime.options
+        principal = options.principal or principal
         self.id: str
         self.session: SessionRef
         self.runtime = runtime
@@ -258,15 +262,14 @@ class Run:
             self.adopted = False
             if outer is None:
                 key = session_key or options.session or self.id
-                self.session = SessionRef(key, options.space, options.principal, label)
+                self.session = SessionRef(key, options.space, principal, label)
             else:
                 key = f"{outer.session.key}/{parent_call_id or self.id}"
                 configs = {"parent_session": outer.session.key, "parent_run": outer.id}
                 if parent_call_id:
                     configs["parent_call"] = parent_call_id
-                self.session = SessionRef(
-                    key, options.space, options.principal, label, track_tasks=False, configs=configs
-                )
+                principal = principal or outer.session.principal
+                self.session = SessionRef(key, options.space, principal, label, track_tasks=False, configs=configs)
 
     # -- recording
     def record(
@@ -471,6 +474,7 @@ class Run:
                 token_budget=options.token_budget,
                 with_trace=options.with_trace,
                 session_key=self.session.key,
+                principal=self.session.principal,
                 run_id=self.id,
                 deadline=options.deadline,
             )

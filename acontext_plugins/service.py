@@ -15,6 +15,7 @@ from pydantic import Field
 from acontext_store.errors import InvalidInput
 from acontext_store.ledger import Cost, CostBy
 from acontext_store.outcome_sources import NamedSource, Revocation
+from acontext_store.texts import make_valid
 from acontext_store.types import (
     Appended,
     Blob,
@@ -67,7 +68,10 @@ InjectAs = Literal["system", "user"]
 
 @dataclass(frozen=True, slots=True)
 class SessionRef:
-    """A session by the host's own name for it. The engine makes the session, and the space, on first use."""
+    """A session by the host's own name for it, and its user: one key with two principals is two sessions.
+
+    The engine makes the session, and the space, on first use.
+    """
 
     #: The host's key (thread id, conversation id), or the id of a session that exists already.
     key: str
@@ -78,6 +82,9 @@ class SessionRef:
     #: A sub-agent's conversation: kept, but not a task of its own.
     track_tasks: bool = True
     configs: Json | None = None
+
+    def __post_init__(self) -> None:
+        make_valid(self, "key", "space", "principal", "agent", "configs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +118,16 @@ class RecallQuery:
     #: Add the shortest successful run, values masked.
     with_trace: bool = False
     session_key: str | None = None
+    #: The user whose session that is, where the host tells.
+    principal: str | None = None
     run_id: str | None = None
     #: Keep a row of what was injected; off for a look from outside of any run.
     log: bool = True
     #: Seconds that the caller waits for the answer.
     deadline: float = 0.3
+
+    def __post_init__(self) -> None:
+        make_valid(self, "space", "text", "session_key", "principal")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,15 @@ from acontext_plugins.learn.approval import SkillApproval
 from acontext_plugins.llm import LLM, Embedder
 from acontext_plugins.llm.budget import check_configs
 from acontext_plugins.protocols import BatchObserver, Learner, Observer
-from acontext_plugins.record.recorder import Recorder, Scrubber, session_id_of
+from acontext_plugins.record.recorder import Recorder, Scrubber
+from acontext_plugins.record.session_ids import session_id_of
 from acontext_plugins.retrieve.search import SkillSearch, open_vectors
 from acontext_plugins.service import FlushResult, Recording, chosen_id
 from acontext_plugins.settings import Settings
 from acontext_plugins.worker.costs import CostQueries
 from acontext_plugins.worker.jobs import JobsAdmin
 from acontext_plugins.worker.worker import FlushTargets, WaitPolicy, Worker
-from acontext_store.errors import InvalidInput, NotFound
+from acontext_store.errors import Conflict, InvalidInput, NotFound
 from acontext_store.open import open_secret
 from acontext_store.protocols import BlobStore, Store
 from acontext_store.types import (
@@ -218,11 +219,15 @@ class Engine:
         return await self.store.space_by_name(name_or_id, create=create)
 
     async def find_session(self, key_or_id: str) -> Session:
-        """A session by its id or by the host's own key. Raises NotFound."""
-        try:
+        """A session by its id or by the host's own key. Raises NotFound, and Conflict for a key of several users."""
+        with contextlib.suppress(NotFound):
             return await self.store.session(session_id_of(self.store.project_id, key_or_id))
-        except NotFound:
-            raise NotFound("session", key_or_id) from None
+        of_users = (await self.store.sessions(key=key_or_id, limit=2)).items
+        if len(of_users) > 1:
+            raise Conflict(f"several users have a session with the key {key_or_id!r}: give the id of the one you mean")
+        if not of_users:
+            raise NotFound("session", key_or_id)
+        return of_users[0]
 
     async def all_tasks(self, session_id: str) -> list[Task]:
         """All pages of `tasks`."""
@@ -341,7 +346,7 @@ class Engine:
         configs: Json | None = None,
         use_uuid: str | None = None,
     ) -> Session:
-        id = chosen_id(use_uuid, key) or (session_id_of(self.store.project_id, key) if key else new_id())
+        id = chosen_id(use_uuid, key) or (await self._id_for(key, principal) if key else new_id())
         return await self.store.create_session(
             Session(
                 id=id,
@@ -353,6 +358,14 @@ class Engine:
                 configs=configs,
             )
         )
+
+    async def _id_for(self, key: str, principal: str | None) -> str:
+        """The id of a session that is to be made: the one that the key has alone, unless another user's has it."""
+        under_key = session_id_of(self.store.project_id, key)
+        with contextlib.suppress(NotFound):
+            if principal not in (None, (await self.store.session(under_key)).principal):
+                return session_id_of(self.store.project_id, key, principal)
+        return under_key
 
     async def session(self, session_id: str) -> Session:
         return await self.store.session(session_id)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from acontext_store.errors import InvalidInput
+from acontext_store.texts import valid
 from acontext_store.types import Json
 
 #: JSON that is nested deeper than this is refused.
@@ -26,7 +27,7 @@ def plain(blob: object, what: str = "message") -> Json:
 
 def _plain(value: Any, what: str, depth: int) -> Any:
     if isinstance(value, str):
-        return value if value.isascii() else _paired(value)
+        return valid(value)
     if value is None or isinstance(value, bool | int | float):
         return value
     if depth >= DEEPEST:
@@ -51,16 +52,7 @@ def _dumped(dump: Any) -> Any:
 def _key(key: Any, what: str) -> str:
     if not isinstance(key, str):
         raise InvalidInput(f"{what}: the key {key!r} is no string")
-    return key if key.isascii() else _paired(key)
-
-
-def _paired(text: str) -> str:
-    """Without lone surrogates, which no UTF-8 can hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+    return valid(key)
 
 
 class Foreign(NamedTuple):

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 
+from acontext_store.texts import valid_name
 from acontext_store.types import Skill, SkillBody
 
 _TAG = "acontext-skills"
@@ -67,10 +68,10 @@ def _text(body: SkillBody, *, pitfalls: bool, trace: bool) -> str:
 
 
 def _line(text: str) -> str:
-    """One line, in which no marker can stand."""
-    return _SPACES.sub(" ", text).strip().replace("<", "‹").replace(">", "›")
+    """One line, in which no marker can stand: a text that every provider takes, whoever wrote the skill, and when."""
+    return _SPACES.sub(" ", valid_name(text)).strip().replace("<", "‹").replace(">", "›")
 
 
 def _frame(content: str) -> str:
-    mark = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    mark = hashlib.sha256(content.encode()).hexdigest()[:8]
     return f'<{_TAG} id="{mark}">\n{_PREFACE}\n\n{content}\n</{_TAG}>'

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from acontext_store.backoff import Backoff, as_asked
 from acontext_store.errors import InvalidAnswer, InvalidInput, LearningUnavailable
+from acontext_store.texts import valid
 from acontext_store.types import Json
 
 from ..settings import EmbeddingSettings, LLMSettings
@@ -190,7 +191,7 @@ class LiteLLMClient:
                 messages = with_schema(messages, request.answer)
                 if way.answer == "object":
                     asked["response_format"] = {"type": "json_object"}
-        messages = _sendable(messages)
+        messages = valid(messages)
         size = len(json.dumps([messages, asked], ensure_ascii=False)) // _CHARACTERS_PER_TOKEN
         answer = await self._door.ask(module.acompletion, request.purpose.job, size, messages=messages, **asked)
         reply = self._reply(module, answer, size)
@@ -257,7 +258,7 @@ class LiteLLMEmbedder:
         vectors: list[list[float]] = []
         usage = Usage()
         for start in range(0, len(texts), self._settings.batch):
-            batch = [_sendable(text[:_LONGEST_TEXT]) or " " for text in texts[start : start + self._settings.batch]]
+            batch = [valid(text[:_LONGEST_TEXT]) or " " for text in texts[start : start + self._settings.batch]]
             made, taken = await self._batch(batch, purpose.job)
             vectors += made
             usage = usage + taken
@@ -326,17 +327,6 @@ def _format(name: str, schema: Json) -> Json:
 def _is_prose(reply: Reply) -> bool:
     """An answer that cannot come of a schema: no object, and none that was cut off either."""
     return not reply.tool_calls and not unfenced(reply.text).startswith("{")
-
-
-def _sendable(value: Any) -> Any:
-    """The same with halves of surrogate pairs replaced: no endpoint takes them."""
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, Mapping):
-        return {name: _sendable(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_sendable(one) for one in value]
-    return value
 
 
 def _call(call: Any) -> ToolCall:

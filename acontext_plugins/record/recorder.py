@@ -17,6 +17,7 @@ from acontext_store.backoff import Backoff
 from acontext_store.errors import AcontextError, Closed, NotFound, StoreReplaced, StoreUnavailable
 from acontext_store.forks import CLIENTS, at_fork, renewed_in_child
 from acontext_store.protocols import BlobStore, Pending, Store
+from acontext_store.texts import valid
 from acontext_store.types import (
     NATIVE_ASSET,
     Appended,
@@ -27,7 +28,6 @@ from acontext_store.types import (
     Part,
     Session,
     is_uuid,
-    stable_id,
 )
 
 from ..concurrency.background import cpu_turn
@@ -35,6 +35,7 @@ from ..concurrency.limited_log import LimitedLog
 from ..service import Recording, SessionRef
 from ..settings import DebounceWindow, ObserveSettings, RecorderSettings
 from .redaction.redactor import Scrubber, fates_without_secrets
+from .session_ids import chosen_session_id, masked_name, session_id_of
 
 log = logging.getLogger("acontext")
 
@@ -83,8 +84,8 @@ class _QueuedRecording:
     prepared: _Prepared | None = None
 
     @property
-    def session(self) -> str:
-        return self.ref if isinstance(self.ref, str) else self.ref.key
+    def session(self) -> str | tuple[str, str | None]:
+        return self.ref if isinstance(self.ref, str) else (self.ref.key, self.ref.principal)
 
 
 @dataclass(slots=True)
@@ -114,8 +115,8 @@ class _Group:
 
 def _wave(entries: list[_QueuedRecording]) -> tuple[list[_Group], list[_QueuedRecording]]:
     """At most one group a session, and what has to wait for it."""
-    groups: dict[str, _Group] = {}
-    closed: set[str] = set()
+    groups: dict[str | tuple[str, str | None], _Group] = {}
+    closed: set[str | tuple[str, str | None]] = set()
     rest: list[_QueuedRecording] = []
     for entry in entries:
         group = groups.get(entry.session)
@@ -158,7 +159,8 @@ class Recorder:
         self._lock = renewed_in_child(self, "_lock", threading.RLock)
         self._pending = 0
         self._pending_bytes = 0
-        self._known: FIFOCache[str, None] = FIFOCache(_KNOWN_SESSIONS)
+        #: Sessions that are there, by key and principal.
+        self._known: FIFOCache[tuple[str, str | None], str] = FIFOCache(_KNOWN_SESSIONS)
         self._spaces: dict[str, str] = {}
         self._log = LimitedLog(log)
         self._hurry = threading.Event()
@@ -384,7 +386,7 @@ class Recorder:
         if isinstance(ref, str) or group.is_made_again:
             return False
         group.is_made_again = True
-        self._known.pop(ref.key, None)
+        self._known.pop((ref.key, ref.principal), None)
         self._spaces.clear()
         for entry in group.entries:
             entry.prepared = None
@@ -434,9 +436,11 @@ class Recorder:
         """The session's id, and the session itself where it may have to be made, or is to be as it says (`whole`)."""
         if isinstance(ref, str):
             return None, ref
-        session_id = session_id_of(self._store.project_id, ref.key)
-        if ref.key in self._known and not whole:
-            return None, session_id
+        name = ref.key, ref.principal
+        if name in self._known and not whole:
+            return None, self._known[name]
+        # an imported conversation is one by its id, whoever is said to speak in it
+        session_id = session_id_of(self._store.project_id, ref.key) if whole else self._id_of(ref)
         space_id = self._space_id(ref.space) if ref.space else None
         key, principal, agent, configs = self._clean(session_id, ref)
         session = Session(
@@ -449,11 +453,17 @@ class Recorder:
             disable_task_tracking=not ref.track_tasks,
             configs=configs,
         )
-        self._known[ref.key] = None
+        self._known[name] = session_id
         return session, session_id
 
+    def _id_of(self, ref: SessionRef) -> str:
+        return chosen_session_id(
+            self._store.project_id, ref.key, ref.principal, lambda session_id: self._store.session(session_id).result()
+        )
+
     def _clean(self, session_id: str, ref: SessionRef) -> tuple[str, str | None, str | None, Json | None]:
-        """Key, principal, agent and configs without secrets. A key that was one is told apart by the session's id."""
+        """Key, principal, agent and configs without secrets. A key that was one is told apart by the session's id,
+        a principal by its hash."""
         texts = (ref.key, ref.principal, ref.agent)
         parts = tuple(Part(type="text", text=text or "") for text in texts)
         (message,), _, masked = self._scrubber.redact(
@@ -465,7 +475,8 @@ class Recorder:
         if key != ref.key:
             key = f"{key} {session_id[:8]}"
         configs = message.meta if ref.configs is not None else None
-        return str(key), principal or ref.principal, agent or ref.agent, configs
+        principal = ref.principal and masked_name(ref.principal, principal or "")
+        return str(key), principal, agent or ref.agent, configs
 
     def _space_id(self, space: str) -> str:
         if space not in self._spaces:
@@ -483,7 +494,7 @@ class Recorder:
                 changes["parts"] = tuple(self._shorten(part) for part in message.parts)
                 break
         if message.native is not None and (changes or _rough_size(message.native) > limit):
-            data = json.dumps(message.native).encode()
+            data = json.dumps(valid(message.native)).encode()
             if len(data) > limit:
                 changes["native"] = {NATIVE_ASSET: self._blobs.put(data)}
         return message.model_copy(update=changes) if changes else message
@@ -491,7 +502,7 @@ class Recorder:
     def _shorten(self, part: Part) -> Part:
         if part.text is None or part.asset is not None:
             return part
-        data = part.text.encode("utf-8", "replace")
+        data = valid(part.text).encode()
         if len(data) <= self._settings.inline_bytes:
             return part
         return part.model_copy(update={"text": part.text[:_PREVIEW], "asset": self._blobs.put(data)})
@@ -523,11 +534,6 @@ def restore(message: M, blobs: BlobStore) -> M:
     return message.model_copy(update=changes) if changes else message
 
 
-def session_id_of(project_id: str, key: str) -> str:
-    """The id of the session that the host calls `key`; a UUID is taken as an id itself, in small letters."""
-    return key.lower() if is_uuid(key) else stable_id(project_id, "session", key)
-
-
 def _rough_size(value: object) -> int:
     """Characters in all strings below `value`, without recursion."""
     total, rest = 0, [value]
@@ -549,5 +555,4 @@ __all__ = [
     "Scrubber",
     "is_outsourced",
     "restore",
-    "session_id_of",
 ]

@@ -7,7 +7,6 @@ what comes later waits behind it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -30,6 +29,7 @@ from acontext_store.types import Appended, Json, Message, Part
 from ..concurrency.caches import SharedCache
 from ..concurrency.limited_log import LimitedLog
 from ..record.redaction.redactor import Scrubber, fates_without_secrets
+from ..record.session_ids import masked_name
 from ..service import Recording, SessionRef
 from ..settings import RecorderSettings, RemoteSettings
 from .http import AWAY, data_of, encoded, error_of, headers_of
@@ -41,7 +41,7 @@ _PATH = "/_acontext/record"
 _JSON = "application/json"
 #: Recordings, and bytes, of one request.
 _BATCH, _BYTES = 500, 4 * 1024 * 1024
-_KEYS = 10_000
+_NAMES = 10_000
 
 
 @dataclass(slots=True)
@@ -96,7 +96,7 @@ class RemoteRecorder:
         self._pending = 0
         self._pending_bytes = 0
         self._log = LimitedLog(log)
-        self._keys: SharedCache[str, str] = SharedCache(_KEYS)
+        self._names: SharedCache[str, str] = SharedCache(_NAMES)
         self._closing = False
         self._deadline: float | None = None
         self._backoff = Backoff(self._remote.retry, self._remote.longest_retry)
@@ -280,22 +280,20 @@ class RemoteRecorder:
 
     def _said(self, ref: SessionRef) -> Json:
         """The session as the request names it: without secrets, too."""
-        texts = tuple(Part(type="text", text=text or "") for text in (ref.principal, ref.agent))
+        texts = (Part(type="text", text=ref.agent or ""),)
         (clean,), _, _ = self._scrubber.redact(
             ref.key, [Message(role="system", parts=texts, meta=ref.configs or {})], ()
         )
-        said = asdict(ref) | {"key": self.session_key(ref.key)}
-        said |= {"principal": ref.principal and clean.parts[0].text, "agent": ref.agent and clean.parts[1].text}
+        said = asdict(ref) | {"key": self.masked(ref.key), "principal": ref.principal and self.masked(ref.principal)}
+        said["agent"] = ref.agent and clean.parts[0].text
         said["configs"] = clean.meta if ref.configs is not None else None
         return {name: value for name, value in said.items() if value is not None}
 
-    def session_key(self, key: str) -> str:
-        """The host's key of a session without secrets; one that was a secret is told apart by its hash."""
-        known = self._keys.get(key)
+    def masked(self, name: str) -> str:
+        """The host's key of a session, or a principal, without secrets."""
+        known = self._names.get(name)
         if known is None:
-            text = self._scrubber.redact_text(key, key)
-            known = key if text == key else f"{text} {hashlib.sha256(key.encode()).hexdigest()[:8]}"
-            self._keys[key] = known
+            known = self._names[name] = masked_name(name, self._scrubber.redact_text(name, name))
         return known
 
     def _send(self, entries: list[_EncodedRecording]) -> None:

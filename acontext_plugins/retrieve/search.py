@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from acontext_plugins.concurrency.futures import copy_result
 from acontext_plugins.inject.render import render, tokens
 from acontext_plugins.llm import LLM, Embedder
-from acontext_plugins.record.recorder import session_id_of
+from acontext_plugins.record.session_ids import chosen_session_id
 from acontext_plugins.service import Recall, RecallQuery, SearchItem, SpaceSearchResult
 from acontext_plugins.settings import EmbeddingSettings, Settings
 from acontext_store.errors import Closed, InvalidInput, LearningUnavailable, NotFound
@@ -110,12 +110,13 @@ class SkillSearch:
             [skill for skill, _ in found], token_budget=query.token_budget, with_trace=query.with_trace
         )
         if shown and query.log:
-            self._log(query, space_id, text, shown)
+            self._log(query, moment, space_id, text, shown)
         scores = {skill.id: score for skill, score in found}
         return Recall(text=text, skills=shown, scores=tuple(scores[skill.id] for skill in shown))
 
-    def _log(self, query: RecallQuery, space_id: str, text: str, shown: Sequence[Skill]) -> None:
-        session_id = session_id_of(self.store.project_id, query.session_key) if query.session_key else None
+    def _log(self, query: RecallQuery, moment: ReadSnapshot, space_id: str, text: str, shown: Sequence[Skill]) -> None:
+        key, principal = query.session_key, query.principal
+        session_id = chosen_session_id(self.store.project_id, key, principal, moment.session) if key else None
         with contextlib.suppress(Closed):
             self.store.log_injection(
                 Injection(

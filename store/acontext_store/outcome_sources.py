@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from .errors import InvalidInput
+from .texts import valid
 from .types import SOURCE_NAME_CHARS, Record, SkillStatus, TaskStatus
 
 #: What became of a skill that rested on a revoked source. "retired": nothing else stands behind it. "changed": it was
@@ -83,6 +84,7 @@ class Revocation(Record):
 
 def check_source_name(name: str) -> str:
     """The name. Raises InvalidInput for what cannot be one."""
+    name = valid(name)
     if not isinstance(name, str) or not name.strip():
         raise InvalidInput(f'a source of outcomes needs a name, like "unit-tests"; found {name!r:.80}')
     if len(name) > SOURCE_NAME_CHARS:

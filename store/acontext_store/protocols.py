@@ -138,7 +138,7 @@ class Store(SourceStore, Protocol):
 
     # -- sessions
     def create_session(self, session: Session) -> Pending[Session]:
-        """Keep a new session. Raises NotFound for an unknown space, Conflict for an id or key that is taken."""
+        """Keep a new session. Raises NotFound for a space, Conflict for an id or a principal's key that is taken."""
 
     def session(self, session_id: str) -> Pending[Session]:
         """The session of that id. Raises NotFound."""

@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from .texts import valid
+
 Json = dict[str, Any]
 Item = TypeVar("Item")
 
@@ -40,7 +42,7 @@ def is_uuid(text: str) -> bool:
 
 def stable_id(*parts: str) -> str:
     """The UUID (version 5) that belongs to these words: the same words, the same id, in every process."""
-    return str(uuid.uuid5(_NAMESPACE, "\x1f".join(parts)))
+    return str(uuid.uuid5(_NAMESPACE, valid("\x1f".join(parts))))
 
 
 _NAMESPACE = uuid.UUID("5b2f6f0e-6d0c-5d8e-9b2e-0a6d5c0f7a11")

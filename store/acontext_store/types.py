@@ -27,6 +27,7 @@ from .records import is_uuid as is_uuid
 from .records import new_id as new_id
 from .records import now as now
 from .records import stable_id as stable_id
+from .texts import Name
 
 Role = Literal["system", "user", "assistant", "tool"]
 PartType = Literal["text", "image", "audio", "video", "file", "tool-call", "tool-result", "thinking", "data"]
@@ -68,11 +69,11 @@ class Session(Record):
     id: str
     project_id: str
     space_id: str | None = None
-    #: The host's own name for this conversation (thread id, conversation id); unique in the project.
-    key: str | None = None
+    #: The host's own name for this conversation (thread id, conversation id). A principal has one session of a key.
+    key: Name | None = None
     #: Who speaks: the user or tenant on whose behalf the agent runs, where the host tells.
-    principal: str | None = None
-    agent: str | None = None
+    principal: Name | None = None
+    agent: Name | None = None
     disable_task_tracking: bool = False
     configs: Json | None = None
     created_at: str = Field(default_factory=now)
@@ -203,7 +204,7 @@ class Outcome(Record):
     #: The way that it came.
     source: OutcomeSource
     #: Whose word it is, by name: a framework, a person, a verifier ("unit-tests"). "" = nobody is named.
-    by: str = Field(default="", max_length=SOURCE_NAME_CHARS)
+    by: Name = Field(default="", max_length=SOURCE_NAME_CHARS)
     #: The most that its source may claim (0 to 1), where the name is registered or revoked; set by the store.
     strength: float | None = Field(default=None, ge=0, le=1)
     reason: str = ""
@@ -297,7 +298,7 @@ class Space(Record):
 
     id: str
     project_id: str
-    name: str | None = None
+    name: Name | None = None
     configs: Json | None = None
     created_at: str = Field(default_factory=now)
     updated_at: str = Field(default_factory=now)
@@ -309,7 +310,7 @@ class Block(Record):
     id: str
     space_id: str
     type: BlockType
-    title: str
+    title: Name
     parent_id: str | None = None
     props: Json = Field(default_factory=dict)
     sort: int = 0
@@ -591,7 +592,7 @@ class ApiKey(Record):
     id: str = Field(default_factory=new_id)
     project_id: str
     #: What it is for, in a person's words.
-    name: str = ""
+    name: Name = ""
     #: Its first characters, to tell it from others.
     hint: str
     hash: str

@@ -83,6 +83,7 @@ class RecallRequest(RequestModel):
     token_budget: Annotated[int, Field(ge=1, le=100_000)] = 400
     with_trace: bool = False
     session_key: str | None = None
+    principal: str | None = None
     run_id: str | None = None
     log: bool = True
     deadline: Annotated[float, Field(ge=0, le=60)] = 0.3

@@ -163,7 +163,13 @@ class AgnoRunTracker:
                 self.run.session = replace(self.run.session, principal=user_id)
             if self.replaces is not None and self.run.parent is None:
                 key, label = self.run.session.key, self.run.label
-                before = self.runtime.start(label=label, session_key=key, run_id=self.replaces, nested=False)
+                before = self.runtime.start(
+                    label=label,
+                    session_key=key,
+                    principal=self.run.session.principal,
+                    run_id=self.replaces,
+                    nested=False,
+                )
                 before.end("unknown", f"regenerated as {run_id}")
 
     def _context(self, messages: Sequence[Any], output: Any) -> None:

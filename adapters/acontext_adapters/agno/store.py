@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from acontext_plugins.learning import client_or_default
-from acontext_plugins.runs import HasConnection, RecordingClient, RunOptions, Runtime
+from acontext_plugins.runs import HasConnection, RecordingClient, Run, RunOptions, Runtime
 
 from .run_tracker import current_watch
 
@@ -48,17 +48,19 @@ class AcontextStore:
         """The skills that fit the newest message."""
         with self._runtime.guard("store"):
             if current_watch.get() is None:
-                run = self._runtime.start(label="agno", session_key=context.get("session_id"), nested=False)
-                return run.recall(str(context.get("message") or "")) or None
+                return self._run(context).recall(str(context.get("message") or "")) or None
         return None
 
     async def arecall(self, **context: Any) -> str | None:
         """As `recall`, without blocking the event loop."""
         with self._runtime.guard("store"):
             if current_watch.get() is None:
-                run = self._runtime.start(label="agno", session_key=context.get("session_id"), nested=False)
-                return await run.arecall(str(context.get("message") or "")) or None
+                return await self._run(context).arecall(str(context.get("message") or "")) or None
         return None
+
+    def _run(self, context: dict[str, Any]) -> Run:
+        session_id, user_id = context.get("session_id"), context.get("user_id")
+        return self._runtime.start(label="agno", session_key=session_id, principal=user_id, nested=False)
 
     def build_context(self, data: Any) -> str:
         return data if isinstance(data, str) else ""

@@ -21,6 +21,7 @@ from langgraph.types import Command
 
 from acontext_plugins.runs import Run, Runtime
 
+from ..shared.users import user_in
 from .calls import Visit, call_in, is_create_agent, tools_of
 from .convert import by_user, messages_in
 from .handler import InterruptListener, Tell, ToolListener
@@ -121,7 +122,8 @@ def _begin(graph: Any, input: Any, config: RunnableConfig | None, options: Mappi
         around = found(config)
         if around is not None and around.call_id is None and around.tracker.run is not None:
             return None
-        tracker = LangChainRunTracker(mark.runtime, graph.get_name())
+        user = user_in(options.get("context")) or user_of(graph, config)
+        tracker = LangChainRunTracker(mark.runtime, graph.get_name(), principal=user)
         tracker.tools = tool_names(graph)
         run = tracker.begin(
             messages_in(input) if not isinstance(input, Command) else (),
@@ -177,6 +179,15 @@ def thread_of(target: Any, config: RunnableConfig | None) -> str | None:
         thread = ((one or {}).get("configurable") or {}).get("thread_id")
         if thread is not None:
             return str(thread)
+    return None
+
+
+def user_of(target: Any, config: RunnableConfig | None) -> str | None:
+    """The user on whose behalf a run is made, where its configuration says so."""
+    for one in (config, getattr(target, "config", None), ensure_config()):
+        for named in ((one or {}).get("configurable"), (one or {}).get("metadata")):
+            if (user := user_in(named)) is not None:
+                return user
     return None
 
 

@@ -15,6 +15,7 @@ from langgraph.types import Command
 from acontext_plugins.learning import client_or_default
 from acontext_plugins.runs import HasConnection, RecordingClient, RunKind, RunOptions, Runtime
 
+from ..shared.users import user_in
 from .calls import Visit, call_in, is_create_agent, is_node
 from .convert import messages_in
 from .run_tracker import LangChainRunTracker, Scope, scope
@@ -126,7 +127,7 @@ class AcontextCallbackHandler(GraphCallbackHandler):
         around = scope.get()
         if around is not None and around.call_id is None:
             return None  # a learned object records this run
-        tracker = LangChainRunTracker(self.runtime, label, kind=kind)
+        tracker = LangChainRunTracker(self.runtime, label, kind=kind, principal=user_in(metadata))
         thread = (metadata or {}).get("thread_id")
         parent = around.tracker.run if around is not None else None
         tracker.begin(

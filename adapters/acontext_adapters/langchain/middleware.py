@@ -12,8 +12,9 @@ from langchain_core.runnables.config import ensure_config
 from acontext_plugins.learning import client_or_default
 from acontext_plugins.runs import HasConnection, LearningOptions, RecordingClient, RunOptions, Runtime
 
+from ..shared.users import user_in
 from .convert import messages_in
-from .graph import thread_of
+from .graph import thread_of, user_of
 from .placement import append_to_turn, in_system, remove_text
 from .run_tracker import LangChainRunTracker, Scope, found, scope
 from .turns import ConversationTurn, join, tool_names
@@ -96,7 +97,9 @@ class _AgentModelCall:
             tracker = around.tracker
         else:
             label = (ensure_config().get("metadata") or {}).get("lc_agent_name") or "agent"
-            self._talk = join(self.runtime, str(label), "agent", request.messages, thread_of(None, None), around)
+            thread = thread_of(None, None)
+            user = user_in(getattr(request.runtime, "context", None)) or user_of(None, None)
+            self._talk = join(self.runtime, str(label), "agent", request.messages, thread, user, around)
             tracker = self._talk.tracker
             self._talk.keep()
         self.tools = tool_names(request.tools)

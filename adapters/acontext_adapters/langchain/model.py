@@ -10,7 +10,7 @@ from langchain_core.runnables import RunnableConfig
 
 from acontext_plugins.runs import Runtime
 
-from .graph import thread_of
+from .graph import thread_of, user_of
 from .placement import append_to_turn, in_prompt
 from .run_tracker import LangChainRunTracker, Scope, foreign_agent, found, scope
 from .subclass import Mark, learned, mark_of
@@ -113,7 +113,8 @@ class _ModelCall:
             if around is not None:
                 self._watch = around.tracker
             elif not foreign_agent():
-                self._talk = join(mark.runtime, model.get_name(), "model", self._messages, thread_of(None, None))
+                thread, user = thread_of(None, None), user_of(None, None)
+                self._talk = join(mark.runtime, model.get_name(), "model", self._messages, thread, user)
                 self._watch = self._talk.tracker
 
     def ask(self) -> None:

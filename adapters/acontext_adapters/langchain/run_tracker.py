@@ -7,6 +7,7 @@ handler. Whichever is outermost makes the tracker; those inside of it find it wi
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import weakref
 from collections.abc import Collection, Mapping, Sequence
@@ -70,9 +71,11 @@ scope: ContextVar[Scope | None] = ContextVar("acontext_langchain", default=None)
 class LangChainRunTracker:
     """One run: what has been recorded of it, what is still awaited."""
 
-    def __init__(self, runtime: Runtime, label: str, *, kind: RunKind = "agent") -> None:
+    def __init__(self, runtime: Runtime, label: str, *, kind: RunKind = "agent", principal: str | None = None) -> None:
         self.id = new_id()
         self.runtime = runtime
+        #: The user on whose behalf it runs, where the host says so.
+        self.principal = principal
         self.label = label
         self.kind = kind
         self.run: Run | None = None
@@ -137,6 +140,7 @@ class LangChainRunTracker:
             label=self.label,
             kind=self.kind,
             session_key=key,
+            principal=self.principal,
             run_id=run_id,
             parent=parent,
             parent_call_id=parent_call_id or None,
@@ -145,13 +149,17 @@ class LangChainRunTracker:
         return self.run
 
     @property
+    def _scope(self) -> str:
+        return json.dumps([self.runtime.scope, self.principal])
+
+    @property
     def _place(self) -> tuple[str, ...]:
-        return (self.runtime.scope, self._thread or "", self.label)
+        return (self._scope, self._thread or "", self.label)
 
     def follow(self, messages: Sequence[BaseMessage]) -> str:
         """The session of a conversation that nobody names, known by what of it is sent again."""
         known = self._sent.session_key if self._sent is not None else None
-        self._sent = conversations.sent(self.runtime.scope, known, items_of(messages))
+        self._sent = conversations.sent(self._scope, known, items_of(messages))
         return self._sent.session_key
 
     def new_turn_in(self, messages: Sequence[BaseMessage]) -> bool:
@@ -328,6 +336,7 @@ class LangChainRunTracker:
             self._recaller = runtime.start(
                 label=self.label,
                 session_key=run.session.key,
+                principal=run.session.principal,
                 run_id=run.id,
                 nested=False,
                 kind=self.kind,
@@ -371,7 +380,7 @@ class LangChainRunTracker:
         if self._sent is None or not said or (not calls and any(one.tool_calls for one in said)):
             return
         self.follow(messages)
-        conversations.answered(self.runtime.scope, self._sent, items_of(said))
+        conversations.answered(self._scope, self._sent, items_of(said))
 
 
 def _behind_last_answer(messages: Sequence[BaseMessage]) -> int:

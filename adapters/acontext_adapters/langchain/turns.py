@@ -6,6 +6,7 @@ is the same turn of the user, is in the thread's id or in the messages themselve
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,13 +56,14 @@ def join(
     kind: RunKind,
     messages: Sequence[BaseMessage],
     thread: str | None,
+    user: str | None,
     around: Scope | None = None,
 ) -> ConversationTurn:
     """The run that a call with these messages belongs to: one that is open, or a new one."""
-    scope = runtime.scope
+    scope = json.dumps([runtime.scope, user])
     newest = next((message.id for message in reversed(messages) if by_user(message)), None)
     parent: Run | None = around.tracker.run if around is not None else None
-    tracker = LangChainRunTracker(runtime, label, kind=kind)
+    tracker = LangChainRunTracker(runtime, label, kind=kind, principal=user)
     key = thread or runtime.options.session
     if around is not None and parent is not None:
         key = f"{parent.session.key}/{around.call_id or newest or tracker.id}"

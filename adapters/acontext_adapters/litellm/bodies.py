@@ -36,6 +36,7 @@ def injected(call: RecordedCall, given: Mapping[str, Any]) -> Json:
         return {}
     fields = {name: given[name] for name in READ if given.get(name) is not None}
     made = call.wire.with_skills(fields, run.skills_text, call.runtime.options.inject_as)
+    call.sends(made, given)
     return {name: made[name] for name in WRITTEN if name in made and made[name] is not given.get(name)}
 
 

@@ -20,7 +20,7 @@ from acontext_store.types import Json
 
 from ..model_calls import CallRecorder, RecordedCall, WireFormat
 from .bodies import FROM_SETTINGS, FromSettings, body_of, chosen_space, injected
-from .identity import session_of
+from .identity import session_of, user_of
 from .streaming_calls import watched
 from .streams import as_json, wire_of
 
@@ -144,7 +144,7 @@ class Attempt:
         with self.runtime.guard("answer"):
             if any(hasattr(result, name) for name in ("__next__", "__anext__")):
                 return watched(result, call)
-            answer = as_json(result)
+            answer = as_json(call.put_back(result))
             if answer is not None:
                 call.answered(answer)
         return result
@@ -159,7 +159,7 @@ def begin(runtime: Runtime, wire: WireFormat, given: Json, call_id: str | None =
         wire,
         body_of(given),
         session_key=session_of(given),
-        scope=str(given.get("user") or ""),
+        principal=user_of(given),
         call_id=call_id,
         label=str(given.get("model") or "litellm"),
     )

@@ -107,6 +107,13 @@ def session_of(data: Mapping[str, Any]) -> str | None:
     return None
 
 
+def user_of(data: Mapping[str, Any]) -> str | None:
+    """The end user whom a request names. Anthropic's clients put their session behind it."""
+    named = (data.get("user"), *(bucket.get("user_id") for bucket in _metadata(data)))
+    user = next((user for value in named if (user := _text(value)) is not None), None)
+    return None if user is None else _ANTHROPIC_SESSION.sub("", user) or None
+
+
 def _owned_space(key: object) -> str | None:
     for owner in ("metadata", "team_metadata"):
         told = getattr(key, owner, None)
@@ -123,7 +130,7 @@ def _asked_space(data: Mapping[str, Any]) -> str | None:
 
 
 def _principal(data: Mapping[str, Any], key: object, scope: str) -> str | None:
-    end_user = _text(getattr(key, "end_user_id", None)) or _text(data.get("user"))
+    end_user = _text(getattr(key, "end_user_id", None)) or user_of(data)
     if end_user is not None:
         end_user = _ANTHROPIC_SESSION.sub("", end_user)
     owner = _text(getattr(key, "user_id", None))

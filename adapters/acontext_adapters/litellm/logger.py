@@ -91,6 +91,8 @@ class AcontextLogger(CustomLogger):
         with self.runtime.guard("answer"):
             id = str(request_data.get("litellm_call_id"))
             call = self._going.get(id)
+            if call is not None:
+                call.put_back(response)
             if call is not None and call.wire is wire_of(call_type) and not request_data.get("stream"):
                 self._answered(id, response)
 

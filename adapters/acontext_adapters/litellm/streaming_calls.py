@@ -35,7 +35,7 @@ async def _generated(chunks: AsyncGenerator[Any, None], stream: StreamRecorder) 
     try:
         async for chunk in chunks:
             stream.feed(chunk)
-            yield chunk
+            yield stream.call.put_back(chunk)
     except BaseException as error:
         stream.broke(error)
         raise
@@ -57,7 +57,7 @@ def _watching(kind: type) -> type:
             stream.broke(error)
             raise
         stream.feed(chunk)
-        return chunk
+        return stream.call.put_back(chunk)
 
     async def __anext__(self: Any) -> Any:  # noqa: N807
         stream: StreamRecorder = getattr(self, _STATE)
@@ -73,7 +73,7 @@ def _watching(kind: type) -> type:
         finally:
             stream.reader = None
         stream.feed(chunk)
-        return chunk
+        return stream.call.put_back(chunk)
 
     async def aclose(self: Any) -> None:
         stream: StreamRecorder = getattr(self, _STATE)

@@ -7,9 +7,10 @@ one recall (so that the same bytes are injected in each of them) and one outcome
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from cachetools import FIFOCache
@@ -25,6 +26,7 @@ from ..shared.resent_history import Conversations, Sent, item
 from .delayed_failures import DelayedFailures
 from .edits import HostEdits
 from .format import ModelAnswer, Piece, WireFormat
+from .instructions import SentInstructions
 
 _MOST = 4096
 
@@ -64,6 +66,10 @@ class RecordedCall:
         self._scope = ""
         self._id = ""
         self._ended = False
+        #: What is to be recorded once it is known that nobody has blocked the request; None = at once.
+        self._held: list[Callable[[], None]] | None = None
+        #: Set where skills stand in the request's `instructions`.
+        self.instructions: SentInstructions | None = None
 
     @property
     def session_key(self) -> str | None:
@@ -102,13 +108,29 @@ class RecordedCall:
             self._turn.recall = self.run.skills if self.run is not None else Recall(text=text)
         if not text:
             return self.body
-        return self.wire.with_skills(self.body, text, self.runtime.options.inject_as)
+        made = self.wire.with_skills(self.body, text, self.runtime.options.inject_as)
+        self.sends(made, self.body)
+        return made
+
+    def sends(self, made: Json, given: Mapping[str, Any]) -> None:
+        """The request goes out with the fields of `made`, in place of those that the host has given."""
+        sent, own = made.get("instructions"), given.get("instructions")
+        if isinstance(sent, str) and sent != own:
+            self.instructions = SentInstructions(sent, own)
+
+    def put_back(self, said: Any) -> Any:
+        """What the provider says, with the host's own instructions in it. Never raises, unless `strict`."""
+        if self.instructions is not None:
+            with self.runtime.guard("instructions"):
+                return self.instructions.put_back(said)
+        return said
 
     # -- ending
     def answered(self, response: Json) -> None:
         """The response, as its format has it when it is not streamed (an `Assembler` puts streams together)."""
         with self.runtime.guard("answer"):
             if self.run is not None and not self._ended:
+                self._release()
                 answer = self.wire.answer(response, self.body)
                 if answer.status == "open":
                     self._calls._opened(self, answer.id)
@@ -123,6 +145,7 @@ class RecordedCall:
             if self.run is None or self._ended:
                 return
             self._ended = True
+            self._release()
             self._calls._unanswered(self)
             if retried_within is not None and self._id:
                 self._calls._held(self, reason, retried_within)
@@ -134,8 +157,22 @@ class RecordedCall:
         with self.runtime.guard("cancellation"):
             if self.run is not None and not self._ended:
                 self._ended = True
+                self._release()
                 self._calls._unanswered(self)
                 self._calls._ended(self, "cancelled", "")
+
+    def blocked(self) -> None:
+        """The host's own guardrails have refused it, or its answer: no word of it is kept (see `begin(holds=True)`)."""
+        with self.runtime.guard("blocked request"):
+            if self.run is not None and not self._ended:
+                self._ended = True
+                self._held = None
+                self._calls._withdrawn(self)
+
+    def _release(self) -> None:
+        held, self._held = self._held, None
+        for record in held or ():
+            record()
 
     @property
     def ended(self) -> bool:
@@ -146,6 +183,9 @@ class RecordedCall:
         with self.runtime.guard("report"):
             run, sent = self.run, self._sent
             if run is None or sent is None:
+                return
+            if self._held is not None:
+                self._held.append(functools.partial(self.report, status, reason))
                 return
             if sent.before < 0 or run.adopted:
                 run.report(status, reason)
@@ -197,27 +237,31 @@ class CallRecorder:
         body: Json,
         *,
         session_key: str | None = None,
+        principal: str | None = None,
         scope: str = "",
         call_id: str | None = None,
         attempt: int = 0,
         label: str | None = None,
         retry: bool = False,
+        holds: bool = False,
     ) -> RecordedCall:
         """A call is about to be made. Records what is new in its request. Never raises, unless `strict`.
 
         `session_key` is the host's own name for the conversation (what the request's metadata say comes after it);
-        without any, the conversation is found by its history. `scope` keeps apart what must not be taken for one
-        conversation (users, keys' hashes), beyond what the runtime keeps apart. `call_id` is the same for each
-        attempt of one call: a later `attempt` than 0 goes on with the one whose failure is held. `label` names the
-        agent. `retry`: the client says that it has sent this request before, perhaps without waiting for an answer.
+        without any, the conversation is found by its history. `principal` is the user who speaks in it, and `scope`
+        what else keeps conversations apart (hashes of keys), beyond what the runtime keeps apart. `call_id` is the
+        same for each attempt of one call: a later `attempt` than 0 goes on with the one whose failure is held. `label`
+        names the agent. `retry`: the client says that it has sent this request before, perhaps without waiting for an
+        answer. `holds`: nothing is recorded before it is said how the call ends, for it may be `blocked`.
         """
         call = RecordedCall(self, runtime, wire, body)
+        call._held = [] if holds else None
         with runtime.guard("call"):
             around = current_run()
             if around is None or around.kind == "container":
-                call._id = json.dumps([scope, call_id]) if call_id else ""
+                call._id = json.dumps([principal, scope, call_id]) if call_id else ""
                 if not (attempt and self._again(call)):
-                    self._begin(call, around, session_key, scope, label, retry or attempt > 0)
+                    self._begin(call, around, session_key, principal, scope, label, retry or attempt > 0)
         return call
 
     def opened(self, response_id: str) -> RecordedCall | None:
@@ -235,12 +279,13 @@ class CallRecorder:
         call: RecordedCall,
         around: Run | None,
         session_key: str | None,
+        principal: str | None,
         scope: str,
         label: str | None,
         retry: bool,
     ) -> None:
         runtime, wire, body = call.runtime, call.wire, call.body
-        call._scope = json.dumps([runtime.scope, scope])
+        call._scope = json.dumps([runtime.scope, principal, scope])
         pieces = wire.pieces(body)
         after = wire.after(body)
         key = session_key or wire.session_key(body) or runtime.options.session
@@ -261,6 +306,7 @@ class CallRecorder:
         call.run = runtime.start(
             label=label or str(body.get("model") or wire.name),
             session_key=sent.session_key,
+            principal=principal,
             run_id=turn.run_id,
             recall=turn.recall,
         )
@@ -270,7 +316,12 @@ class CallRecorder:
             shown = len(sent.context)  # they come first
             fates = [fate for piece in new for fate in wire.told(piece)]
             fates += self._edits.seen(call._scope, sent.session_key, wire, pieces)
-            _record(call.run, wire, new, [sent.ids[place] for place in sent.new], taken, shown=shown, fates=fates)
+            ids = [sent.ids[place] for place in sent.new]
+            record = functools.partial(_record, call.run, wire, new, ids, taken, shown=shown, fates=fates)
+            if call._held is None:
+                record()
+            else:
+                call._held.append(record)
 
     def _again(self, call: RecordedCall) -> bool:
         """Another attempt of a call whose failure is held: it goes on."""
@@ -336,6 +387,14 @@ class CallRecorder:
     def _unanswered(self, call: RecordedCall) -> None:
         if call._sent is not None:
             self.conversations.unanswered(call._scope, call._sent)
+
+    def _withdrawn(self, call: RecordedCall) -> None:
+        if call._sent is not None:
+            self.conversations.withdrawn(call._scope, call._sent)
+        turn = call._turn
+        if turn is not None and not turn.waiting:
+            with self._lock:
+                self._turns.pop(turn.name, None)
 
     def _ended(self, call: RecordedCall, status: OutcomeStatus, reason: str, *, keep: bool = False) -> None:
         run, turn, sent = call.run, call._turn, call._sent

@@ -10,9 +10,11 @@ import zlib
 from typing import Any
 
 from acontext_plugins.runs import Runtime, reason_of
+from acontext_store.texts import valid
 from acontext_store.types import Json
 
 from ..model_calls import CHAT, RESPONSES, CallRecorder, Events, RecordedCall, WireFormat
+from ..model_calls.instructions import EventLines, SentInstructions
 
 calls = CallRecorder()
 _WIRES: dict[str, WireFormat] = {"/chat/completions": CHAT, "/responses": RESPONSES}
@@ -28,7 +30,7 @@ class RecordedRequest:
 
     def __init__(self, client: Any, request: Any, call: RecordedCall, attempt: int) -> None:
         self.runtime: Runtime = client.acontext_runtime
-        self._client = client
+        self.client = client
         self._request = request
         self.call = call
         self._final = attempt >= client.acontext_max_retries
@@ -57,7 +59,7 @@ class RecordedRequest:
             client.acontext_runtime,
             wire,
             body,
-            scope=str(body.get("user") or body.get("safety_identifier") or ""),
+            principal=str(body.get("user") or body.get("safety_identifier") or "") or None,
             call_id=hashlib.blake2b(content, digest_size=16).hexdigest(),
             attempt=attempt,
         )
@@ -86,7 +88,7 @@ class RecordedRequest:
         before = self._request
         if body is self.call.body:
             return before
-        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        content = json.dumps(valid(body), ensure_ascii=False, separators=(",", ":")).encode()
         headers = [(name, value) for name, value in before.headers.raw if name.lower() not in _LENGTHS]
         return type(before)(before.method, before.url, headers=headers, content=content, extensions=before.extensions)
 
@@ -94,7 +96,7 @@ class RecordedRequest:
     def raised(self, error: BaseException) -> None:
         """There is no answer."""
         with self.runtime.guard("response"):
-            if type(error).__module__.partition(".")[0] == self._client.acontext_library.__name__:
+            if type(error).__module__.partition(".")[0] == self.client.acontext_library.__name__:
                 error.request = self._request  # type: ignore[attr-defined]
             if isinstance(error, Exception):
                 self._failed(reason_of(error), None)
@@ -108,8 +110,8 @@ class RecordedRequest:
             watch = _StreamWatch(self, response)
             if response.is_stream_consumed or response.is_closed:
                 watch.whole(response.content)
-            else:
-                response.stream = self._client.acontext_tee(response.stream, watch)
+                return watch.put_back()
+            return watch.tee()
         return response
 
     def _failed(self, reason: str, response: Any) -> None:
@@ -126,6 +128,7 @@ class RecordedRequest:
 
 
 _LENGTHS = frozenset({b"content-length", b"transfer-encoding"})
+_ENCODED = _LENGTHS | {b"content-encoding"}
 
 
 class _StreamWatch:
@@ -147,18 +150,75 @@ class _StreamWatch:
         self._plain = self._encoding in ("", "identity")
         self._kept: list[bytes] = []
         self._size = 0
+        #: Something may have to be put back: in the lines of a stream, or in a body that is then given as a whole.
+        self._lines: EventLines | None = None
+        self._whole: SentInstructions | None = None
+        instructions = self.call.instructions
+        if instructions is not None and not self._wrong and (self._plain or self._inflate is not None):
+            if self._streams:
+                self._lines = EventLines(instructions.in_json)
+            else:
+                self._whole = instructions
 
-    def feed(self, chunk: bytes) -> None:
-        """Bytes of the body, as they came."""
-        if self.call.ended:
-            return
+    def feed(self, chunk: bytes) -> bytes:
+        """Bytes of the body, as they came. Returns those that the host is given."""
+        given = chunk
         with self.runtime.guard("stream"):
-            if not self._streams or not (self._plain or self._inflate is not None):
-                if not self._wrong or self._size < _ERROR_BYTES:
-                    self._kept.append(chunk)
-                    self._size += len(chunk)
-                return
-            self._read(self._events.feed(chunk if self._plain else self._inflate.decompress(chunk)))
+            read = self._streams and (self._plain or self._inflate is not None)
+            text = self._inflate.decompress(chunk) if read and not self._plain else chunk
+            if self._lines is not None:
+                given = self._lines.feed(text)
+            elif self._whole is not None:
+                given = b""
+            if self.call.ended:
+                return given
+            if read:
+                self._read(self._events.feed(text))
+            elif not self._wrong or self._size < _ERROR_BYTES:
+                self._kept.append(chunk)
+                self._size += len(chunk)
+        return given
+
+    def rest(self) -> bytes:
+        """What the host is given at the end of the body."""
+        if self._lines is not None:
+            return self._lines.end()
+        return self._whole.in_json(self._decoded()) if self._whole is not None else b""
+
+    def tee(self) -> Any:
+        """The response, whose body is read along. Where something may be put back, the host is given it decoded."""
+        response = self._response
+        if self._lines is not None or self._whole is not None:
+            response.headers.pop("content-encoding", None)
+        response.stream = self._exchange.client.acontext_tee(response.stream, self)
+        return response
+
+    def put_back(self) -> Any:
+        """The response that has been read, with the host's own instructions in it."""
+        response, instructions = self._response, self.call.instructions
+        content = response.content
+        made = content if instructions is None or self._wrong else self._own(content, instructions)
+        if made is content:
+            return response
+        headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _ENCODED]
+        like = type(response)(
+            response.status_code,
+            headers=headers,
+            content=made,
+            request=response.request,
+            extensions=response.extensions,
+            history=response.history,
+            default_encoding=response.default_encoding,
+        )
+        like.elapsed = response.elapsed
+        return like
+
+    def _own(self, content: bytes, instructions: SentInstructions) -> bytes:
+        if not self._streams:
+            return instructions.in_json(content)
+        lines = EventLines(instructions.in_json)
+        made = lines.feed(content) + lines.end()
+        return content if made == content else made
 
     def _read(self, events: list[Json], *, all_read: bool = False) -> None:
         for event in events:
@@ -247,22 +307,26 @@ def tee_class(library: Any, is_async: bool) -> type[Any]:
         watch = self.watch
         try:
             for chunk in self.stream:
-                watch.feed(chunk)
-                yield chunk
+                if given := watch.feed(chunk):
+                    yield given
         except BaseException as error:
             watch.broke(error)
             raise
+        if rest := watch.rest():
+            yield rest
         watch.end()
 
     async def asteps(self: Any) -> Any:
         watch = self.watch
         try:
             async for chunk in self.stream:
-                watch.feed(chunk)
-                yield chunk
+                if given := watch.feed(chunk):
+                    yield given
         except BaseException as error:
             watch.broke(error)
             raise
+        if rest := watch.rest():
+            yield rest
         watch.end()
 
     def close(self: Any) -> None:

@@ -14,6 +14,7 @@ from acontext_plugins.runs import Runtime, current_run
 from acontext_store.forks import renewed_in_child
 
 from ..shared.resent_history import Conversations
+from ..shared.users import user_in
 from .calls import is_own
 from .run_tracker import AgentsRunTracker, current_call, trace_id
 
@@ -54,6 +55,7 @@ class RunRegistry:
             tracker = call.tracker
         else:
             tracker = AgentsRunTracker(runtime, agent, context.turn_input)
+            tracker.principal = user_in(context.context)
             around = current_run()
             tracker.parent = next((one for one in there if one.run is around), there[0] if there else None)
         tracker.agent, tracker.started, tracker.expected = agent, True, None
@@ -103,6 +105,7 @@ class RunRegistry:
         if call_id is None or there:
             return there[-1] if there and call_id is None else None
         tracker = AgentsRunTracker(runtime, agent, context.turn_input)
+        tracker.principal = user_in(context.context)
         tracker.expected, tracker.started = agent, True
         self._place(tracker, context.usage)
         self.from_elsewhere(tracker)

@@ -18,9 +18,10 @@ from agents.tracing import get_current_span, get_current_trace
 from pydantic import TypeAdapter
 
 from acontext_plugins.runs import Run, Runtime, reason_of
-from acontext_store.types import CallFate, Message, Part, new_id, stable_id
+from acontext_store.types import CallFate, Json, Message, Part, new_id, stable_id
 
 from ..shared.resent_history import Conversations, Item, Sent
+from ..shared.users import user_in
 from .calls import RAISED, AskedCall, CallLedger, is_own, listen
 from .convert import as_dict, field_of, frozen, input_messages, output_messages, result_message, rough_size, words_of
 from .history import as_item, by_host, continued, said
@@ -89,6 +90,8 @@ class AgentsRunTracker:
         self._refused = False
         self._new: list[Any] = []
         self._scope = ""
+        #: The user on whose behalf it runs, where the host says so.
+        self.principal: str | None = None
         #: What is known of the conversation; None where `turn_input` is only what is new in it.
         self._sent: Sent | None = None
         #: What the run has added to it.
@@ -108,7 +111,8 @@ class AgentsRunTracker:
         if self.run is not None:
             return self.run
         options = self.runtime.options
-        self._scope = self.runtime.scope
+        self.principal = self.principal or _trace_user()
+        self._scope = json.dumps([self.runtime.scope, self.principal])
         session_key = session_key or _group_id() or options.session
         run_id: str | None = None
         if new is None:
@@ -123,6 +127,7 @@ class AgentsRunTracker:
         self.run = self.runtime.start(
             label=self.agent.name,
             session_key=session_key,
+            principal=self.principal,
             run_id=run_id,
             parent=self.parent.run if self.parent is not None else None,
             parent_call_id=self.parent_call_id,
@@ -345,10 +350,17 @@ def trace_id() -> str:
 
 
 def _group_id() -> str | None:
-    trace = get_current_trace()
-    fields = trace.export() if trace is not None else None
-    group = fields.get("group_id") if fields else None
+    group = _trace_fields().get("group_id")
     return group if isinstance(group, str) and group else None
+
+
+def _trace_user() -> str | None:
+    return user_in(_trace_fields().get("metadata"))
+
+
+def _trace_fields() -> Json:
+    trace = get_current_trace()
+    return (trace.export() if trace is not None else None) or {}
 
 
 def _handoff_names(agent: Agent[Any]) -> dict[str, str]:

@@ -14,6 +14,7 @@ import agents
 from agents import Agent, ItemHelpers, RunConfig, RunResult, RunResultStreaming, RunState, TResponseInputItem
 from agents.run_config import CallModelData, ModelInputData
 
+from ..shared.users import user_in
 from .learned import runtime_of
 from .run_registry import registry
 from .run_tracker import AgentsRunTracker, RunnerCall, current_call
@@ -178,6 +179,7 @@ def _prepare(agent: Agent[Any], input: Input, options: Any) -> _RunCall:
         items = list(ItemHelpers.input_to_new_input_list(input))
     if tracker is None:
         tracker = AgentsRunTracker(runtime, agent, items)
+        tracker.principal = _user(options)
         key, chained = _session_key(options)
         tracker.begin(registry.conversations, session_key=key, new=items if chained else None)
         tracker.said = tracker.from_elsewhere = isinstance(input, RunState)
@@ -206,6 +208,13 @@ def _session_key(options: Any) -> tuple[str | None, bool]:
     if previous is not None:
         return group or registry.responses.get(previous) or None, True
     return group, False
+
+
+def _user(options: Any) -> str | None:
+    """The user on whose behalf the run is made, where its context or the metadata of its trace say so."""
+    config = options.get("run_config")
+    traced = config.get("trace_metadata") if isinstance(config, dict) else getattr(config, "trace_metadata", None)
+    return user_in(options.get("context")) or user_in(traced)
 
 
 def _noting(handler: Callable[[Any], Any], tracker: AgentsRunTracker) -> Callable[[Any], Any]:

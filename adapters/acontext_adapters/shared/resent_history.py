@@ -88,6 +88,8 @@ class Sent:
     context: frozenset[int] = frozenset()
     #: How many of the items, from the first on, an earlier answer stands behind: also one that had no words.
     heard: int = 0
+    #: The keys that came with it.
+    added: tuple[bytes, ...] = ()
 
 
 class _SentHistory:
@@ -130,6 +132,16 @@ class _SentHistory:
         if len(self.settled) > most:
             del self.settled[: len(self.settled) - most // 2]
             self.whole = False
+
+    def take_back(self, keys: Sequence[bytes], digest: bytes) -> None:
+        """The newest request was not made, with which these came."""
+        self.asked.pop(digest, None)
+        self.lone.pop(digest, None)
+        for key in reversed(keys):
+            if key in self.loose:
+                self.loose.remove(key)
+            elif self.settled and self.settled[-1] == key:
+                self.settled.pop()
 
     def shown(self, keys: Sequence[bytes]) -> set[bytes]:
         """The host goes on from these: what it shows of answers is what counts. Returns choices that are new by it.
@@ -253,7 +265,8 @@ class Conversations:
                 fresh = sorted({*fresh, *(at for at, key in enumerate(keys) if key in taken)})
             heads = {at for at, place in enumerate(order) if place in (turn, before)}
             ids = _ids(name[1], keys, set(fresh), counts, anchor=anchor, heads=heads)
-            self._extend(name, ledger, keys if not known else [keys[at] for at in settled])
+            added = keys if not known else [keys[at] for at in settled]
+            self._extend(name, ledger, added)
             ledger.ask(digest, False)
             if alone:
                 ledger.lone[digest] = anchor, False
@@ -274,6 +287,7 @@ class Conversations:
             unsure_answer=unsure,
             context=frozenset(context),
             heard=max((place + 1 for place in order[:heard]), default=0),
+            added=tuple(added),
         )
 
     def answered(
@@ -317,6 +331,18 @@ class Conversations:
                 if behind is not None and keys:
                     self._remember(scope, _tail(behind.key, keys[-1]), sent.session_key)
         return _placed(ids, order, len(items))
+
+    def withdrawn(self, scope: str, sent: Sent) -> None:
+        """That request was blocked, and nothing of it is recorded: it has not been made."""
+        with self._lock:
+            ledger = self._ledgers.get((scope, sent.session_key))
+            if ledger is None:
+                return
+            self._size -= len(ledger)
+            ledger.take_back(sent.added, sent.digest)
+            self._size += len(ledger)
+            if not sent.known and not len(ledger):
+                del self._ledgers[scope, sent.session_key]
 
     def unanswered(self, scope: str, sent: Sent) -> None:
         """That request failed, or nobody waited for its answer: the same one again is another try of it."""

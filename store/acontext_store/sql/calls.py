@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, func, select
 
 from ..errors import InvalidInput
 from ..ledger import COST_BY, COST_FIELDS, Cost, CostBy, ModelCall
-from .database import Tx, check_limit, clean
+from .database import Tx, check_limit
 from .tables import model_calls as table
 
 _DAY = len("2026-01-31")
@@ -18,8 +18,7 @@ _DAY = len("2026-01-31")
 def log(tx: Tx, call: ModelCall) -> None:
     if tx.find(table, id=call.id) is not None:
         return
-    texts = {name: clean(getattr(call, name)) for name in ("prompt", "model", "error")}
-    tx.add(table, [call.model_dump() | texts])
+    tx.add(table, [call.model_dump()])
 
 
 def list_calls(tx: Tx, *, space_id: str | None, limit: int) -> list[ModelCall]:

@@ -8,20 +8,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
 from sqlalchemy import Row, func, select, update
 
 from ..cursors import decode_number_cursor, encode_cursor
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Appended, CallFate, Json, Message, Outcome, Page, Part, Session, StoredMessage, Task, now
 from . import blob_references, jobs, resent
-from .database import Tail, Tx, check_limit, clean, dump, load, quoted
+from .database import Tail, Tx, check_limit, dump, load, quoted
 from .outcome_sources import strength_of
 from .tables import sessions, spaces, tasks
 
 M = TypeVar("M", bound=StoredMessage)
 
 # ----------------------------------------------------------------------------------------------- sessions
+
+
+_WITH_KEY = "SELECT id FROM sessions WHERE project_id = ? AND key = ? AND principal IS ?"
 
 
 def create_session(tx: Tx, session: Session) -> Session:
@@ -45,9 +47,9 @@ def check_space(tx: Tx, space_id: str | None) -> None:
 
 def _insert_session(tx: Tx, session: Session) -> None:
     if session.key is not None:
-        taken = tx.find(sessions, key=session.key)
+        taken = tx.raw.execute(_WITH_KEY, (tx.project_id, session.key, session.principal)).fetchone()
         if taken is not None:
-            raise Conflict(f"session {taken.id!r} has the key {session.key!r} already: go on with that one")
+            raise Conflict(f"session {taken[0]!r} has the key {session.key!r} already: go on with that one")
     tx.add(
         sessions,
         [
@@ -55,8 +57,8 @@ def _insert_session(tx: Tx, session: Session) -> None:
                 "id": session.id,
                 "space_id": session.space_id,
                 "key": session.key,
-                "principal": None if session.principal is None else clean(session.principal),
-                "agent": None if session.agent is None else clean(session.agent),
+                "principal": session.principal,
+                "agent": session.agent,
                 "disable_task_tracking": session.disable_task_tracking,
                 "configs": None if session.configs is None else dump(session.configs),
                 "created_at": session.created_at,
@@ -398,12 +400,7 @@ def _read(project_id: str, session_id: str, row: tuple[Any, ...]) -> StoredMessa
         "session_task_process_status": status,
         "updated_at": updated_at or created_at,
     }
-    try:
-        return StoredMessage(**values)
-    except ValidationError:
-        # it was made past validation, and kept (half a surrogate pair in a text): give it back as it came
-        parts = tuple(Part.model_construct(**part) for part in body["parts"])
-        return StoredMessage.model_construct(**values | {"parts": parts})
+    return StoredMessage(**values)
 
 
 #: An agent reads its conversation again and again, and most of it is what it was: a row that is the same, column by
@@ -474,7 +471,7 @@ def _adopt_fates(tx: Tx, session_id: str, message: Message, seq: int, calls: dic
     for part in message.tool_calls:
         call_id = str((part.meta or {}).get("id") or "")
         calls[call_id] = seq
-        tx.raw.execute(_ADOPT, (seq, tx.project_id, session_id, clean(call_id)))
+        tx.raw.execute(_ADOPT, (seq, tx.project_id, session_id, call_id))
 
 
 def _keep_fates(tx: Tx, session_id: str, fates: Sequence[CallFate], calls: Mapping[str, int]) -> None:
@@ -496,7 +493,7 @@ def _keep_fates(tx: Tx, session_id: str, fates: Sequence[CallFate], calls: Mappi
                 tx.project_id,
                 session_id,
                 seq,
-                clean(fate.call_id),
+                fate.call_id,
                 fate.occurrence,
                 fate.status,
                 dump(body),

@@ -40,6 +40,7 @@ from sqlalchemy.pool import NullPool
 from ..cursors import decode_cursor, decode_number_cursor, encode_cursor
 from ..errors import InvalidInput, NotFound, StoreReplaced
 from ..forks import LOCKS, at_fork
+from ..texts import valid
 from ..types import Page
 from .names import Names, file_id
 
@@ -252,25 +253,21 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 
 
 def dump(value: object) -> str:
-    """JSON as ASCII: NULs and halves of surrogate pairs survive. Raises InvalidInput for what JSON cannot say."""
+    """JSON as ASCII: NULs survive. Raises InvalidInput for what JSON cannot say."""
     try:
         return _encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"a value cannot be kept as JSON: {error}") from error
 
 
-load = json.loads
+def load(text: str) -> Any:
+    """What `dump` was given. Databases that were written before texts were made valid may hold others."""
+    value = json.loads(text)
+    return valid(value) if "\\ud" in text else value
+
+
 #: A text as JSON, the same as `dump` has it.
 quoted = json.encoder.encode_basestring_ascii
-
-
-def clean(text: str) -> str:
-    """The text with halves of surrogate pairs replaced, for columns that are compared and searched."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 # -------------------------------------------------------------------------------------------------- pages

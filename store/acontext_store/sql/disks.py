@@ -11,7 +11,7 @@ from ..cursors import decode_cursor, encode_cursor
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Artifact, ArtifactListing, Disk, Json, Page, new_id, now
 from . import blob_references
-from .database import Tx, check_limit, clean, dump, load
+from .database import Tx, check_limit, dump, load
 from .database import page as page_of
 from .tables import artifacts, disks, sessions, unused_blobs
 
@@ -90,7 +90,7 @@ def put(tx: Tx, artifact: Artifact, *, if_sha256: str | None) -> Artifact:
     values = {
         "sha256": artifact.sha256,
         "size": artifact.size,
-        "mime": clean(artifact.mime),
+        "mime": artifact.mime,
         "meta": dump(artifact.meta),
         "updated_at": artifact.updated_at,
     }

@@ -15,7 +15,7 @@ from sqlalchemy import Row, and_, case, func, or_, select, update
 
 from ..errors import InvalidInput, LeaseLost, NotFound
 from ..types import Claim, Lane, LaneKind, ObservingStatus
-from .database import Tx, clean
+from .database import Tx
 from .tables import lanes, messages, sessions, spaces, tasks, unembedded
 
 _LATER = """
@@ -152,7 +152,7 @@ def claim(tx: Tx, owner: str, *, kinds: Collection[LaneKind], lease: float, limi
         _CLAIM.format(kinds=", ".join(f":{name}" for name in names)),
         {
             "project_id": tx.project_id,
-            "owner": clean(owner),
+            "owner": owner,
             "until": moment + lease,
             "now": moment,
             "limit": limit,
@@ -184,7 +184,7 @@ def fence(tx: Tx, claim: Claim) -> Any:
 
 def _held(claim: Claim) -> dict[str, object]:
     """The columns of a lane that is still the claim's."""
-    return {"kind": claim.kind, "key": claim.key, "token": claim.token, "owner": clean(claim.owner)}
+    return {"kind": claim.kind, "key": claim.key, "token": claim.token, "owner": claim.owner}
 
 
 def heartbeat(tx: Tx, claim: Claim, *, lease: float) -> None:
@@ -202,7 +202,7 @@ def release(
     if error is not None or dead:
         counted = {"outages": lane.outages + 1} if outage else {"attempts": lane.attempts + 1}
         since = moment if lane.failing_since is None else lane.failing_since
-        values |= {**counted, "failing_since": since, "last_error": clean(error or "")}
+        values |= {**counted, "failing_since": since, "last_error": error or ""}
     if dead:
         values["dead_at"] = moment
         if claim.kind == "observe":
@@ -237,7 +237,7 @@ def finish(tx: Tx, claim: Claim, *, patient: bool = False, note: str | None = No
         "not_before": 0.0,
         "due_at": None,
         "deadline": None,
-        "note": None if note is None else clean(note),
+        "note": note,
     }
     if patient and lane.due_at is not None:
         del values["due_at"], values["deadline"]

@@ -17,7 +17,7 @@ from ..project import check_project_id
 from ..types import ApiKey, now
 from . import schema
 from .connect import BUSY_TIMEOUT, translated, writing
-from .database import SqliteConnection, clean
+from .database import SqliteConnection
 from .tables import api_keys
 
 
@@ -34,7 +34,7 @@ class SqliteKeys:
 
     def add(self, key: ApiKey) -> ApiKey:
         check_project_id(key.project_id)
-        row = key.model_dump() | {"name": clean(key.name)}
+        row = key.model_dump()
         with self._link() as link:
             link.sql.execute(insert(api_keys).values(row))
         return key

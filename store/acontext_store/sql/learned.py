@@ -33,7 +33,7 @@ from ..types import (
     stable_id,
 )
 from . import jobs, skills, spaces, tasks
-from .database import Tx, check_limit, clean, dump, load
+from .database import Tx, check_limit, dump, load
 from .search import Index
 from .tables import blocks, episodes, evidence, injections, proposals, rejections, tombstones
 from .tables import skills as skills_table
@@ -193,7 +193,7 @@ def _place(tx: Tx, space_id: str, before: Any | None, edit: SkillEdit) -> None:
         page_id = spaces.page_for(tx, space_id, edit.page)
         spaces.insert(tx, Block(id=edit.skill_id, space_id=space_id, type="sop", title=edit.title, parent_id=page_id))
     else:
-        titled = {"title": clean(edit.title), "updated_at": now()}
+        titled = {"title": edit.title, "updated_at": now()}
         tx.change(blocks, titled, space_id=space_id, id=edit.skill_id)
 
 
@@ -406,7 +406,7 @@ def confirm(tx: Tx, space_id: str, id: str, *, data: Json | None) -> Skill:
         _retire(tx, replaced, skill.id)
     index.done()
     title = body.use_when if edited or row is None else _edit(row).title
-    tx.change(blocks, {"title": clean(title), "updated_at": now()}, space_id=space_id, id=skill.id)
+    tx.change(blocks, {"title": title, "updated_at": now()}, space_id=space_id, id=skill.id)
     skills.withdraw(tx, skill.id)
     return skills.skill(tx, skill.id)
 
@@ -515,7 +515,7 @@ def log_injection(tx: Tx, injection: Injection) -> None:
                 "id": injection.id,
                 "space_id": injection.space_id,
                 "session_id": injection.session_id,
-                "run_id": None if injection.run_id is None else clean(injection.run_id),
+                "run_id": injection.run_id,
                 "body": dump(body),
                 "created_at": injection.created_at,
             }

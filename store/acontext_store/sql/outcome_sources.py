@@ -13,7 +13,7 @@ from ..errors import InvalidInput, NotFound
 from ..outcome_sources import NamedSource, Revocation, SkillFate, WithdrawnLesson, WithdrawnVerdict, check_source_name
 from ..types import Outcome, SkillBody, now
 from . import jobs
-from .database import Tx, check_limit, clean, load
+from .database import Tx, check_limit, load
 from .reobserving import forget_tasks
 from .tables import episodes, evidence, lanes, outcome_sources, outcomes, sessions, skills, tasks, withdrawals
 
@@ -33,7 +33,7 @@ def register(tx: Tx, name: str, *, strength: float, note: str | None) -> NamedSo
         raise InvalidInput(f"strength is {strength!r:.40}: it must be a number from 0 (not to be believed) to 1")
     values: dict[str, Any] = {"strength": float(strength), "revoked_at": None}
     if note is not None:
-        values["note"] = clean(note)
+        values["note"] = note
     if not tx.change(outcome_sources, values, name=name):
         tx.add(outcome_sources, [{"name": name, "note": "", "created_at": now(), **values}])
     return _source(tx, name)

@@ -20,10 +20,11 @@ from sqlalchemy import func, select
 
 from ..embedding import SkillVectors, TextVector, Unembedded, VectorChanges, VectorOps
 from ..errors import InvalidInput
+from ..texts import valid
 from ..tokenizer import words
 from ..types import ACTIVE, Claim, SearchHit, SearchText, SkillBody, SkillStatus, now
 from . import jobs
-from .database import Tx, check_limit, clean, load
+from .database import Tx, check_limit, load
 from .tables import embedders, search_frequencies, search_texts, search_words, skills, spaces, unembedded, vector_stamps
 from .tables import vectors as vectors_table
 
@@ -79,7 +80,7 @@ class Index:
 
     def put(self, skill_id: str, texts: Iterable[SearchText]) -> None:
         """These are the texts of the skill now."""
-        wanted = {(text.kind, clean(text.text)): None for text in texts}
+        wanted = {(text.kind, valid(text.text)): None for text in texts}
         changed = False
         for number, kind, text, found in self._tx.raw.execute(_TEXTS, (self._tx.project_id, skill_id)).fetchall():
             if (kind, text) in wanted:
@@ -142,7 +143,7 @@ def forget_space(tx: Tx, space_id: str, number: int) -> None:
 def frequencies(tx: Tx, space_id: str, terms: Iterable[str], *, space: Any | None = None) -> tuple[int, dict[str, int]]:
     """`space` = its row, where it has been read in this transaction already."""
     space = space or tx.get(spaces, "space", space_id)
-    wanted = {term: clean(term) for term in terms}
+    wanted = {term: valid(term) for term in terms}
     found: dict[str, int] = {}
     distinct = list(set(wanted.values()))
     for start in range(0, len(distinct), 500):
@@ -174,7 +175,7 @@ def search(
     parts, values = [], list[object]()
     for count, term in rare:
         weight = math.log(1 + (total - count + 0.5) / (count + 0.5)) * (_K1 + 1)
-        values += [weight, _K1 * (1 - _B), _K1 * _B / average, tx.project_id, space.number, clean(term)]
+        values += [weight, _K1 * (1 - _B), _K1 * _B / average, tx.project_id, space.number, valid(term)]
         parts.append(_POINTS)
     ranked = tx.raw.execute(
         "SELECT text_number, sum(points) FROM (" + " UNION ALL ".join(parts) + ") "
@@ -259,7 +260,7 @@ def forget_vectors(tx: Tx, space_id: str, skill_ids: Collection[str]) -> None:
 def embed_with(tx: Tx, model: str, dimensions: int | None) -> bool:
     if not model:
         raise InvalidInput("an embedder needs a name: vectors of different models cannot be compared")
-    model = clean(model)
+    model = valid(model)
     before = tx.find(embedders)
     if before is not None and before.model == model:
         if dimensions is None or before.dimensions == dimensions:
@@ -336,7 +337,7 @@ def apply_vectors(tx: Tx, claim: Claim, ops: VectorOps) -> None:
             raise InvalidInput(f"a vector of skill {skill.skill_id!r} has not {ops.dimensions} dimensions")
     jobs.fence(tx, claim)
     current = embedder(tx)
-    if current is not None and current[0] == clean(ops.model):
+    if current is not None and current[0] == valid(ops.model):
         for skill in ops.skills:
             _put_vectors(tx, ops, skill)
         if any(skill.vectors for skill in ops.skills):
@@ -359,7 +360,7 @@ def _put_vectors(tx: Tx, ops: VectorOps, skill: SkillVectors) -> None:
                     "space_id": ops.space_id,
                     "skill_id": skill.skill_id,
                     "number": number,
-                    "model": clean(ops.model),
+                    "model": valid(ops.model),
                     "dimensions": ops.dimensions,
                     "hash": one.hash,
                     "stamp": stamp,
@@ -382,7 +383,7 @@ def vector_changes(tx: Tx, space_id: str, *, model: str, dimensions: int, after:
     newest = 0 if row is None else int(row.stamp)
     if newest == after:
         return VectorChanges(after, None, [], False)
-    model = clean(model)
+    model = valid(model)
     read = tx.raw.execute(_CHANGED, (tx.project_id, space_id, after, model, dimensions, limit + 1)).fetchall()
     more = len(read) > limit
     if more:  # all of a skill come together: what may be cut off is left for the next question
@@ -405,5 +406,5 @@ def _count_vectors(tx: Tx, space_id: str, model: str, dimensions: int) -> int:
 
 
 def embedded_skills(tx: Tx, space_id: str, *, model: str, dimensions: int) -> set[str]:
-    mine = tx.mine(vectors_table, space_id=space_id, model=clean(model), dimensions=dimensions)
+    mine = tx.mine(vectors_table, space_id=space_id, model=valid(model), dimensions=dimensions)
     return {row.skill_id for row in tx.all(select(vectors_table.c.skill_id).where(mine).distinct())}

@@ -9,7 +9,7 @@ from sqlalchemy import Row, func, select, update
 from ..errors import Conflict, InvalidInput, NotFound
 from ..types import Block, BlockType, Json, Page, Space, new_id, now
 from . import jobs, search, skills
-from .database import Tx, clean, dump, load, page
+from .database import Tx, dump, load, page
 from .tables import blocks, episodes, injections, sessions, spaces, tasks, tombstones
 from .tables import skills as skills_table
 
@@ -188,7 +188,7 @@ def insert(tx: Tx, block_: Block) -> None:
                 "id": block_.id,
                 "parent_id": parent_id,
                 "type": block_.type,
-                "title": clean(block_.title),
+                "title": block_.title,
                 "props": dump(props),
                 "sort": _end(tx, block_.space_id, parent_id),
                 "is_archived": block_.is_archived,
@@ -210,7 +210,7 @@ _HIGHEST = "SELECT max(sort) FROM blocks WHERE project_id = ? AND space_id = ? A
 def page_for(tx: Tx, space_id: str, path: tuple[str, ...]) -> str:
     """The id of the page at the end of `path`; folders on the way, and the page, are made where they are missing."""
     parent_id = ""
-    names = [clean(name).replace("/", "_").strip() or "untitled" for name in path] or ["learned"]
+    names = [name.replace("/", "_").strip() or "untitled" for name in path] or ["learned"]
     for depth, name in enumerate(names):
         kind: BlockType = "page" if depth == len(names) - 1 else "folder"
         found = tx.find(blocks, space_id=space_id, parent_id=parent_id, title=name, type=kind)
@@ -226,12 +226,12 @@ def update_block(tx: Tx, space_id: str, block_id: str, *, title: str | None, pro
     values: dict[str, Any] = {"updated_at": now()}
     if row.type == "sop":
         body = skills.change_by_hand(tx, block_id, title=title, props=props)
-        values["title"] = clean(body.use_when)
+        values["title"] = body.use_when
         if props is not None:
             values["props"] = dump(skills.extra_props(props))
     else:
         if title is not None:
-            values["title"] = clean(title)
+            values["title"] = title
         if props is not None:
             values["props"] = dump(props)
     tx.change(blocks, values, space_id=space_id, id=block_id)

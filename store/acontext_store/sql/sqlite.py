@@ -38,6 +38,7 @@ from ..sql import (
     tasks,
     tool_names,
 )
+from ..texts import valid
 from ..types import (
     Appended,
     Artifact,
@@ -128,7 +129,7 @@ class SqliteStore:
             self._reopen()
             assert self._writer is not None
             writer = self._writer
-        return writer.submit(work, arguments, options)
+        return writer.submit(work, valid(arguments), valid(options))
 
     def _read(self, work: Callable[..., Any], *arguments: Any, **options: Any) -> Pending[Any]:
         readers = self._readers
@@ -136,7 +137,7 @@ class SqliteStore:
             self._reopen()
             assert self._readers is not None
             readers = self._readers
-        return readers.submit(work, arguments, options)
+        return readers.submit(work, valid(arguments), valid(options))
 
     def _reopen(self) -> None:
         """The first call in a forked child."""

@@ -1,7 +1,7 @@
 """The schema. `project_id` is the first column of every key, so no statement can leave its project by accident.
 
-JSON is kept as ASCII text (`\\uXXXX`), because user text may hold NULs and halves of surrogate pairs that databases
-refuse. Times are RFC 3339 text, but the times of lanes, which are computed with, are Unix seconds.
+JSON is kept as ASCII text (`\\uXXXX`), because user text may hold NULs, which databases refuse. Times are RFC 3339
+text, but the times of lanes, which are computed with, are Unix seconds.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ sessions = Table(
     must("created_at"),
     must("updated_at"),
     ForeignKeyConstraint(["project_id", "space_id"], ["spaces.project_id", "spaces.id"]),
-    Index("uq_sessions_key", "project_id", "key", unique=True),
+    Index("uq_sessions_key", "project_id", "key", "principal", unique=True),
     Index("ix_sessions_created", "project_id", "created_at", "id"),
     Index("ix_sessions_space", "project_id", "space_id", "created_at", "id"),
     Index("ix_sessions_principal", "project_id", "principal", "created_at", "id"),

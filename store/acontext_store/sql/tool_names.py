@@ -11,7 +11,7 @@ from sqlalchemy import select
 from ..errors import InvalidInput
 from ..types import ACTIVE, Json, SearchText, SkillBody, ToolName
 from . import learned, skills
-from .database import Tx, clean, dump, load
+from .database import Tx, dump, load
 from .search import Index
 from .tables import episodes, rejections
 from .tables import proposals as proposals_table
@@ -36,7 +36,7 @@ def rename(
     text: Callable[[str], str],
 ) -> int:
     for new in names.values():
-        if not new.strip() or len(new) > _LONGEST or new != clean(new):
+        if not new.strip() or len(new) > _LONGEST:
             raise InvalidInput(f"{new[:80]!r} cannot be the name of a tool: use 1 to {_LONGEST} characters")
     indexes: dict[str, Index] = {}
     changed = 0

@@ -348,7 +348,7 @@ class MessageContract:
                 Part(type="thinking", text="hm", meta={}),
             ),
             format="anthropic",
-            native={"deep": [{"nested": [1, 2.5, None, True]}], "empty": {}, "text": "half \ud83d of a pair"},
+            native={"deep": [{"nested": [1, 2.5, None, True]}], "empty": {}, "text": "a pair \U0001f600"},
             meta={"name": "ann"},
             run_id="r1",
         )
@@ -356,20 +356,31 @@ class MessageContract:
         (kept,) = done(store.messages("s1")).items
         assert kept.model_dump(include=set(Message.model_fields)) == message.model_dump()
 
-    def test_half_a_surrogate_pair_harms_no_one(self, store: Store) -> None:
-        odd = said("x").model_copy(
-            update={
-                "parts": (Part.model_construct(type="text", text="half \ud83d", meta=None, asset=None, filename=None),)
-            }
+    def test_half_a_surrogate_pair_is_replaced_wherever_it_stands(self, store: Store) -> None:
+        odd = Part.model_construct(
+            type="text", text="half \ud83d", meta={"k\udc00": ["\ud83d\ude00"]}, asset=None, filename=None
         )
-        done(store.create_session(a_session()))
-        kept = store.append("s1", [odd])
-        bad_id = store.append("s1", [said("x").model_copy(update={"id": "\udc00"})])
-        fine = store.append("s1", [said("fine")])
-        assert done(kept).new == done(fine).new == 1
-        with pytest.raises(InvalidInput):
-            done(bad_id)
-        assert texts(store, "s1") == ["half \ud83d", "fine"]
+        message = said("x").model_copy(update={"id": "m\ud83d", "parts": (odd,), "native": {"\ud83d": ("\udc00",)}})
+        session = a_session(key="talk \ud83d", principal="ann\0\udc00", configs={"\ud83d": "\udc00"})
+        done(store.create_session(session))
+        assert done(store.append("s1", [message, said("fine")])).message_ids[0] == "m\ufffd"
+        kept = done(store.message("s1", "m\ud83d"))
+        assert (kept.text, kept.parts[0].meta, kept.native) == (
+            "half \ufffd",
+            {"k\ufffd": ["😀"]},
+            {"\ufffd": ["\ufffd"]},
+        )
+        (found,) = done(store.sessions(key="talk \ud83d", principal="ann\ufffd\udc00")).items
+        assert (found.key, found.principal, found.configs) == ("talk \ufffd", "ann\ufffd\ufffd", {"\ufffd": "\ufffd"})
+        assert done(store.space_by_name("shop \ud83d", create=True)).name == "shop \ufffd"
+        assert done(store.space_by_name("shop \udc00")).name == "shop \ufffd"
+
+    def test_a_key_belongs_to_a_user(self, store: Store) -> None:
+        for number, principal in enumerate((None, "ann", "bob")):
+            done(store.create_session(a_session(f"s{number}", key="1", principal=principal)))
+            with pytest.raises(Conflict):
+                done(store.create_session(a_session("again", key="1", principal=principal)))
+        assert {session.id for session in done(store.sessions(key="1")).items} == {"s0", "s1", "s2"}
 
     def test_a_very_long_message_is_kept(self, store: Store) -> None:
         done(store.append("s1", [said("long " * 400_000)], ensure=a_session()))

@@ -88,7 +88,7 @@ class ArtifactContract:
 
     def test_a_file_comes_back_as_it_was_put(self, store: Store) -> None:
         a_disk(store)
-        given = a_file(mime="text/markdown", meta={"author": "Zoë", "n": [1, None], "nul": "\0\ud800"})
+        given = a_file(mime="text/markdown", meta={"author": "Zoë", "n": [1, None], "nul": "\0"})
         assert done(store.put_artifact(given)) == given
         assert done(store.artifact("d1", "/notes/", "todo.md")) == given
         for path, filename in (("/notes/", "TODO.md"), ("/", "todo.md"), ("/notes", "todo.md")):

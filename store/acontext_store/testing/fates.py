@@ -29,7 +29,7 @@ class FateContract:
             by="person",
             edited_by="person",
             name="pay_little",
-            arguments={"amount": 30, "note": "half \ud83d of a pair\x00"},
+            arguments={"amount": 30, "note": "nul \x00"},
             reason="too much",
             told_by="langchain 1.5.2",
             run_id="r1",

@@ -136,7 +136,7 @@ class ToolContract:
         self._learned(store, "search", status=status)
         assert _renamed(store, {"search": "look_up"}) == 1
 
-    @pytest.mark.parametrize("name", ["", "  ", "x" * 257, "\ud800"])
+    @pytest.mark.parametrize("name", ["", "  ", "x" * 257])
     def test_a_name_that_cannot_be_changes_nothing(self, store: Store, name: str) -> None:
         self._learned(store, "search")
         with pytest.raises(InvalidInput):
