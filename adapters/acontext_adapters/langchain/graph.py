@@ -14,7 +14,7 @@ from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
-from langgraph.errors import GraphInterrupt
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.graph import START
 from langgraph.pregel import Pregel
 from langgraph.types import Command
@@ -28,6 +28,10 @@ from .handler import InterruptListener, Tell, ToolListener
 from .placement import append_to_turn, restored
 from .run_tracker import LangChainRunTracker, Scope, broken_call_in, found, scope
 from .subclass import Mark, learned, mark_of
+
+
+#: What the nodes are called in which an agent's middleware speaks.
+_HOOKS = (".before_agent", ".before_model", ".after_model", ".after_agent")
 
 
 class LearnedGraph:
@@ -135,6 +139,7 @@ def _begin(graph: Any, input: Any, config: RunnableConfig | None, options: Mappi
             inside=around is None and "langgraph_node" in (ensure_config(config).get("metadata") or {}),
         )
         tracker.told = is_agent(graph)
+        tracker.holds = tracker.told and any(name.endswith(_HOOKS) for name in graph.nodes)
         handler: Any = None
         if not tracker.told:
             nodes = {name: node.bound for name, node in graph.nodes.items()}
@@ -269,11 +274,21 @@ class HookNode(WrappedNode):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
         visit = _visit(self.node, input, config)
-        return _gave(visit, super().invoke(input, config, **options))
+        try:
+            output = super().invoke(input, config, **options)
+        except Exception as error:
+            _refused(visit, error)
+            raise
+        return _gave(visit, output)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
         visit = _visit(self.node, input, config)
-        return _gave(visit, await super().ainvoke(input, config, **options))
+        try:
+            output = await super().ainvoke(input, config, **options)
+        except Exception as error:
+            _refused(visit, error)
+            raise
+        return _gave(visit, output)
 
 
 class ModelNode(WrappedNode):
@@ -431,6 +446,14 @@ def _visit(node: str, input: Any, config: RunnableConfig | None, **about: Any) -
     with around.tracker.runtime.guard("node start"):
         return around.tracker.visit(node, (config or {}).get("metadata"), input, **about)
     return None
+
+
+def _refused(visit: Visit | None, error: Exception) -> None:
+    """A hook has raised."""
+    around = scope.get()
+    if visit is not None and around is not None and not isinstance(error, GraphBubbleUp):
+        with around.tracker.runtime.guard("node refused"):
+            around.tracker.refused()
 
 
 def _gave(visit: Visit | None, output: Any) -> Any:

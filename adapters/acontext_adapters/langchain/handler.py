@@ -10,6 +10,7 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent
+from langgraph.errors import GraphBubbleUp
 from langgraph.types import Command
 
 from acontext_plugins.learning import client_or_default
@@ -200,8 +201,12 @@ class AcontextCallbackHandler(GraphCallbackHandler):
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> Any:
         with self.runtime.guard("chain error"):
             span = self._closed(run_id, error)
-            if span is not None and span.visit is not None:
-                span.visit.leave()
+            if span is None or span.visit is None:
+                return
+            span.visit.leave()
+            hook = not span.visit.by_model and not span.visit.calls_tools
+            if span.told and hook and span.tracker is not None and not isinstance(error, GraphBubbleUp):
+                span.tracker.refused()
 
     def on_interrupt(self, event: GraphInterruptEvent) -> Any:
         with self.runtime.guard("interrupt"):
@@ -264,6 +269,7 @@ class AcontextCallbackHandler(GraphCallbackHandler):
                 self._closed(run_id)
 
     def _answer(self, tracker: LangChainRunTracker, response: Any, told: bool) -> None:
+        tracker.holds = tracker.holds or told
         for generations in response.generations:
             if not generations:
                 continue

@@ -27,7 +27,8 @@ from acontext_plugins.service import Recall
 from acontext_store.types import CallFate, new_id, stable_id
 
 from .calls import Answers, FirstSteps, LangChainCall, LangChainCallLedger, Visit, numbered
-from .convert import by_user, converted, frozen, items_of, messages_in, rough_size, text_of
+from .convert import by_user, frozen, items_of, messages_in, text_of
+from .held_messages import HeldMessage, HeldMessages
 
 #: Conversations without a thread id, known by what is sent again.
 conversations = Conversations()
@@ -91,6 +92,9 @@ class LangChainRunTracker:
         self.calls = LangChainCallLedger()
         #: All that becomes of calls is seen: what nobody tells of one did not happen.
         self.told = False
+        #: Hooks stand behind the model and the tools, which may change what is said.
+        self.holds = False
+        self._held = HeldMessages()
         #: What somebody answered to the run that goes on.
         self.answers = Answers()
         self._first_steps = FirstSteps(goes_on=False)
@@ -174,6 +178,8 @@ class LangChainRunTracker:
         `turns=False`: only results, for what a nested graph is told is no turn of the user.
         """
         self.begun(messages)
+        self._held.now_read(messages)
+        self._release()
         self.prompt = messages
         place = _behind_last_answer(messages)
         asker = messages[place - 1] if place else None
@@ -204,7 +210,7 @@ class LangChainRunTracker:
         run, told, copy = self.begun(()), told or self.told, frozen(message)
         self.calls.asked(copy, message.id or "", told=told)
         id = stable_id(run.session.key, run.id, "answer", message.id or str(self._count))
-        run.record(make=lambda: converted(copy, id), told=told, size=rough_size(message))
+        self._keep(HeldMessage(copy, id, told=told), holds=self.holds)
 
     def result(self, message: ToolMessage, asker: str = "", *, call: LangChainCall | None = None) -> None:
         """A tool has given its result, or somebody has in its place. `call` is the one that it is for, where known."""
@@ -242,7 +248,21 @@ class LangChainRunTracker:
         run = self.begun(())
         copy, key = frozen(message), run.session.key
         id, if_taken = stable_id(key, *ids), stable_id(key, *again) if again else None
-        run.record(make=lambda: converted(copy, id, if_taken), fates=fates, size=rough_size(message))
+        self._keep(HeldMessage(copy, id, if_taken, fates), holds=self.holds and isinstance(message, ToolMessage))
+
+    def _keep(self, message: HeldMessage, *, holds: bool) -> None:
+        self._held.hold(message)
+        if not holds:
+            self._release()
+
+    def _release(self) -> None:
+        if self.run is not None:
+            self._held.release(self.run)
+
+    def refused(self) -> None:
+        """A hook has raised: the words that it was given last are not kept."""
+        if (fates := self._held.drop()) and self.run is not None:
+            self.run.tell(*fates)
 
     # -- what becomes of calls
     def visit(
@@ -263,6 +283,8 @@ class LangChainRunTracker:
         if resumed:
             state = given.get("state", given) if isinstance(given, Mapping) else given
             self._know(messages_in(state))
+        if calls_tools and self.run is not None:
+            self._held.release(self.run, answers=True)
         call = self.calls.sent(sent, resumed=resumed) if sent is not None else None
         return Visit(node, self.answers, resumed, calls_tools, tools, is_agents, call)
 
@@ -275,6 +297,9 @@ class LangChainRunTracker:
 
     def gave(self, visit: Visit, given: Sequence[BaseMessage]) -> None:
         """What the node gave: results of calls, or another message in place of the one that holds them."""
+        if not visit.by_model and not visit.calls_tools:
+            if changed := self._held.now_read(given):
+                self.remember(self.prompt, changed)
         for result, occurrence in numbered(given):
             call = visit.call if visit.call is not None and visit.call.id == result.tool_call_id else None
             call = call or self.calls.pending(result.tool_call_id, occurrence)
@@ -351,6 +376,7 @@ class LangChainRunTracker:
         self.prompt, self.tell = (), None
         if run is None or run.ended is not None or not self.started:
             return
+        self._release()
         if fates := self.calls.at_the_end():
             run.tell(*fates)
         if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | GeneratorExit):
