@@ -394,6 +394,10 @@ class Run:
         """The status that `end` was given; None while the run goes on."""
         return self._ended
 
+    def forget(self) -> None:
+        """End it without a word: it was blocked before anything of it was recorded."""
+        self._ended = self._ended or "cancelled"
+
     def reopen(self) -> None:
         """Let an interrupted run go on: its next `end` counts again."""
         self._ended = None

@@ -29,7 +29,6 @@ from .placement import append_to_turn, restored
 from .run_tracker import LangChainRunTracker, Scope, broken_call_in, found, scope
 from .subclass import Mark, learned, mark_of
 
-
 #: What the nodes are called in which an agent's middleware speaks.
 _HOOKS = (".before_agent", ".before_model", ".after_model", ".after_agent")
 

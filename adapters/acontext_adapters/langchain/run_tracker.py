@@ -297,9 +297,8 @@ class LangChainRunTracker:
 
     def gave(self, visit: Visit, given: Sequence[BaseMessage]) -> None:
         """What the node gave: results of calls, or another message in place of the one that holds them."""
-        if not visit.by_model and not visit.calls_tools:
-            if changed := self._held.now_read(given):
-                self.remember(self.prompt, changed)
+        if not visit.by_model and not visit.calls_tools and (changed := self._held.now_read(given)):
+            self.remember(self.prompt, changed)
         for result, occurrence in numbered(given):
             call = visit.call if visit.call is not None and visit.call.id == result.tool_call_id else None
             call = call or self.calls.pending(result.tool_call_id, occurrence)

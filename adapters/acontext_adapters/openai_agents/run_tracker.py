@@ -7,13 +7,15 @@ is recorded once.
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 from agents import Agent, Handoff, ItemHelpers, ModelResponse, RunContextWrapper
+from agents.exceptions import InputGuardrailTripwireTriggered, OutputGuardrailTripwireTriggered
 from agents.tracing import get_current_span, get_current_trace
 from pydantic import TypeAdapter
 
@@ -89,6 +91,13 @@ class AgentsRunTracker:
         self._last_response: ModelResponse | None = None
         self._refused = False
         self._new: list[Any] = []
+        #: What is recorded once no guardrail can block it any more; None = at once.
+        self._held: list[Callable[[], None]] | None = None
+        #: The run's configuration has guardrails, beside those of the agent.
+        self.guards_input = bool(agent.input_guardrails)
+        self.guards_output = False
+        #: A guardrail has blocked the run before anything of it was recorded.
+        self.blocked = False
         self._scope = ""
         #: The user on whose behalf it runs, where the host says so.
         self.principal: str | None = None
@@ -144,7 +153,29 @@ class AgentsRunTracker:
         if not items:
             return
         mine = self.id
-        self.run.record(make=lambda: input_messages(items, mine, "input"), size=sum(rough_size(item) for item in items))
+        if self.guards_input and not self.alone:
+            self._held = []
+        self._record(make=lambda: input_messages(items, mine, "input"), size=sum(rough_size(item) for item in items))
+
+    def _record(self, **recording: Any) -> None:
+        if self.run is not None:
+            self._later(functools.partial(self.run.record, **recording))
+
+    def _tell(self, *fates: CallFate) -> None:
+        if self.run is not None and fates:
+            self._later(functools.partial(self.run.tell, *fates))
+
+    def _later(self, record: Callable[[], None]) -> None:
+        """At once, unless guardrails may still block what was said."""
+        if self._held is None:
+            record()
+        else:
+            self._held.append(record)
+
+    def _release(self) -> None:
+        held, self._held = self._held, None
+        for record in held or ():
+            record()
 
     @property
     def query(self) -> str:
@@ -168,6 +199,7 @@ class AgentsRunTracker:
                     tracker._unfit = True
 
             listen(span, note)
+        self._release()  # the SDK goes on when its guardrails have let the turn before pass
         self.say()
         self.results_in(context, items)
 
@@ -189,7 +221,9 @@ class AgentsRunTracker:
         self._asks = len(self.calls.open) > before
         name, number = self.id, str(self._responses)
         copies = frozen(items)
-        self.run.record(
+        if self._held is None and (self.guards_output or self.agent.output_guardrails) and not self.alone:
+            self._held = []
+        self._record(
             make=lambda: output_messages(copies, name, "output", number),
             fates=fates,
             told=True,
@@ -209,7 +243,7 @@ class AgentsRunTracker:
         call = self.calls.begun(context, tool, note)
         self._record_from_elsewhere()
         if call is not None and self.alone and self.run is not None:
-            self.run.tell(call.fate("unfinished"))  # nobody tells of a run that fails now
+            self._tell(call.fate("unfinished"))  # nobody tells of a run that fails now
 
     def tool_failed(self, call: AskedCall, tool: Any, noted: Any, error: BaseException | None) -> None:
         """The SDK has noted an error in a tool's span."""
@@ -217,7 +251,7 @@ class AgentsRunTracker:
             return  # the host's own note
         call.error = error
         if noted.get("message") == RAISED and self.run is not None:
-            self.run.tell(self.calls.of_run(call, tool))  # it may be the end of the run
+            self._tell(self.calls.of_run(call, tool))  # it may be the end of the run
 
     @property
     def alone(self) -> bool:
@@ -238,14 +272,14 @@ class AgentsRunTracker:
         if is_own(context, tool):
             self._answer(asked, {"type": "function_call_output", "call_id": asked.id, "output": output}, fate)
         elif self.alone and fate is not None and self.run is not None:
-            self.run.tell(fate)
+            self._tell(fate)
 
     def _record_from_elsewhere(self) -> None:
         """Calls that this process has not seen being asked for: their session has them only if it is the same one."""
         items, self.calls.from_elsewhere = self.calls.from_elsewhere, []
         if items and not self.named and self.run is not None:
             copies, ids = frozen(items), (self.id, "elsewhere", str(field_of(items[0], "call_id")))
-            self.run.record(make=lambda: output_messages(copies, *ids), told=True, size=sum(map(rough_size, items)))
+            self._record(make=lambda: output_messages(copies, *ids), told=True, size=sum(map(rough_size, items)))
 
     def _answer(self, call: AskedCall, given: Any, fate: CallFate | None, *, error: bool | None = None) -> None:
         if self.run is None:
@@ -254,7 +288,7 @@ class AgentsRunTracker:
         self._added.append(as_item(item))
         ids = (self.id, "result", call.id, str(call.turn))
         failed = error if error is not None else fate is not None and call.is_error(fate)
-        self.run.record(
+        self._record(
             make=lambda: [result_message(as_dict(item), stable_id(*ids), name=call.name, error=failed)],
             fates=() if fate is None else (fate,),
             size=rough_size(item),
@@ -296,15 +330,13 @@ class AgentsRunTracker:
         if self.handled is not None and self.run is not None:
             text = output if isinstance(output, str) else TypeAdapter(Any).dump_json(output, fallback=str).decode()
             self._added.append(said(str(output) if agent.output_type is None else text))
-            self.run.record(
-                Message(
-                    id=stable_id(self.id, "handler"),
-                    role="assistant",
-                    parts=(Part(type="text", text=text),),
-                    meta={"source": "error_handler"},
-                ),
-                size=len(text) + 256,
+            message = Message(
+                id=stable_id(self.id, "handler"),
+                role="assistant",
+                parts=(Part(type="text", text=text),),
+                meta={"source": "error_handler"},
             )
+            self._record(make=lambda: [message], size=len(text) + 256)
 
     async def skills(self, agent: Agent[Any]) -> str:
         """The text to inject: asked for once, the same for the whole run."""
@@ -318,13 +350,20 @@ class AgentsRunTracker:
         run = self.run
         if run is None or run.ended is not None:
             return
+        if _is_blocked(error, reason):
+            self._held = []
+            self.blocked = not run.has_content
+            if self.blocked:
+                run.forget()
+                return
+        self._release()
         self.say()
         data = getattr(error, "run_data", None)
         if data is not None:
             self.results_of(data.context_wrapper, data.new_items)
         fates = self.calls.left(self.context() if self.context is not None else None, error)
-        if fates:
-            run.tell(*fates)
+        self._tell(*fates)
+        self._release()
         if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | GeneratorExit):
             run.end("cancelled")
         elif error is not None:
@@ -340,13 +379,24 @@ class AgentsRunTracker:
 
     def remember(self, conversations: Conversations) -> None:
         """Leave what a history that is sent again is known by."""
-        if self.run is not None and self.parent is None and self._sent is not None:
+        if self.run is None or self.parent is not None or self._sent is None:
+            return
+        if self.blocked:
+            conversations.withdrawn(self._scope, self._sent)
+        else:
             conversations.answered(self._scope, self._sent, self._added, behind=self._given)
 
 
 def trace_id() -> str:
     trace = get_current_trace()
     return trace.trace_id if trace is not None and trace.trace_id != "no-op" else ""
+
+
+def _is_blocked(error: BaseException | None, reason: str | None) -> bool:
+    """Whether a guardrail has blocked what was said, by the exception or by what the SDK notes of it."""
+    if error is not None:
+        return isinstance(error, InputGuardrailTripwireTriggered | OutputGuardrailTripwireTriggered)
+    return "tripwire" in (reason or "")
 
 
 def _group_id() -> str | None:

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import agents
@@ -98,7 +98,7 @@ class _RunCall(RunnerCall):
         with self.tracker.runtime.guard("run end"):
             self.tracker.finished = not result.interruptions
             self.tracker.results_of(result.context_wrapper, result.new_items)
-            self.end(interrupted=bool(result.interruptions))
+            self.end(reason=_tripped(result.output_guardrail_results), interrupted=bool(result.interruptions))
 
     def streams(self, result: RunResultStreaming) -> None:
         task = result.run_loop_task
@@ -114,14 +114,11 @@ class _RunCall(RunnerCall):
                     return
                 error = task.exception()
                 tracker.results_of(result.context_wrapper, result.new_items)
-                tripped = [guard for guard in result.input_guardrail_results if guard.output.tripwire_triggered]
-                reason = None
-                if error is None and tripped:
-                    kind = type(tripped[0].guardrail).__name__
-                    reason = f"InputGuardrailTripwireTriggered: Guardrail {kind} triggered tripwire"
-                elif error is None and result.max_turns is not None and result.current_turn > result.max_turns:
-                    reason = f"MaxTurnsExceeded: Max turns ({result.max_turns}) exceeded"
-                    reason = None if tracker.finished else reason
+                guards = [*result.input_guardrail_results, *result.output_guardrail_results]
+                reason = _tripped(guards)
+                most = result.max_turns
+                if reason is None and most is not None and result.current_turn > most and not tracker.finished:
+                    reason = f"MaxTurnsExceeded: Max turns ({most}) exceeded"
                 self.end(error, reason=reason, interrupted=bool(result.interruptions))
 
         task.add_done_callback(done)
@@ -180,6 +177,8 @@ def _prepare(agent: Agent[Any], input: Input, options: Any) -> _RunCall:
     if tracker is None:
         tracker = AgentsRunTracker(runtime, agent, items)
         tracker.principal = _user(options)
+        tracker.guards_input |= bool(_configured(options, "input_guardrails"))
+        tracker.guards_output = bool(_configured(options, "output_guardrails"))
         key, chained = _session_key(options)
         tracker.begin(registry.conversations, session_key=key, new=items if chained else None)
         tracker.said = tracker.from_elsewhere = isinstance(input, RunState)
@@ -195,6 +194,16 @@ def _prepare(agent: Agent[Any], input: Input, options: Any) -> _RunCall:
     return call
 
 
+def _tripped(results: Sequence[Any]) -> str | None:
+    """Which guardrail has blocked a run that the SDK ends without an exception."""
+    for guard in results:
+        if guard.output.tripwire_triggered:
+            side = "Output" if hasattr(guard, "agent_output") else "Input"
+            kind = type(guard.guardrail).__name__
+            return f"{side}GuardrailTripwireTriggered: Guardrail {kind} triggered tripwire"
+    return None
+
+
 def _session_key(options: Any) -> tuple[str | None, bool]:
     """The host's own id of the conversation, and whether `input` is only what is new in it."""
     session, conversation = options.get("session"), options.get("conversation_id")
@@ -202,8 +211,7 @@ def _session_key(options: Any) -> tuple[str | None, bool]:
         return str(session.session_id), True
     if conversation is not None:
         return str(conversation), True
-    config = options.get("run_config")
-    group = config.get("group_id") if isinstance(config, dict) else getattr(config, "group_id", None)
+    group = _configured(options, "group_id")
     previous = options.get("previous_response_id")
     if previous is not None:
         return group or registry.responses.get(previous) or None, True
@@ -212,9 +220,12 @@ def _session_key(options: Any) -> tuple[str | None, bool]:
 
 def _user(options: Any) -> str | None:
     """The user on whose behalf the run is made, where its context or the metadata of its trace say so."""
+    return user_in(options.get("context")) or user_in(_configured(options, "trace_metadata"))
+
+
+def _configured(options: Any, name: str) -> Any:
     config = options.get("run_config")
-    traced = config.get("trace_metadata") if isinstance(config, dict) else getattr(config, "trace_metadata", None)
-    return user_in(options.get("context")) or user_in(traced)
+    return config.get(name) if isinstance(config, dict) else getattr(config, name, None)
 
 
 def _noting(handler: Callable[[Any], Any], tracker: AgentsRunTracker) -> Callable[[Any], Any]:

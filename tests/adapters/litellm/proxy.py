@@ -44,6 +44,11 @@ router_settings:
   retry_after: 0
   allowed_fails: 1000
   model_group_retry_policy: {"patient": {"RateLimitErrorRetries": 2, "InternalServerErrorRetries": 2}}
+guardrails:
+  - {guardrail_name: mask, litellm_params: {guardrail: guards.Mask, mode: pre_call}}
+  - {guardrail_name: block, litellm_params: {guardrail: guards.Block, mode: pre_call}}
+  - {guardrail_name: watch, litellm_params: {guardrail: guards.Watch, mode: during_call}}
+  - {guardrail_name: judge, litellm_params: {guardrail: guards.Judge, mode: post_call}}
 general_settings:
   master_key: os.environ/LITELLM_MASTER_KEY
   custom_auth: keys.authenticate
@@ -111,6 +116,40 @@ def broken(*args, **kwargs):
 saboteur = Saboteur()
 """
 
+#: Guardrails, for the requests that name them: one masks a number, the others refuse what they are asked about.
+GUARDS = """
+from fastapi import HTTPException
+from litellm.integrations.custom_guardrail import CustomGuardrail
+
+
+def masked(value):
+    if isinstance(value, str):
+        return value.replace("555-0100", "[PHONE]")
+    if isinstance(value, list):
+        return [masked(one) for one in value]
+    return {name: masked(one) for name, one in value.items()} if isinstance(value, dict) else value
+
+
+class Mask(CustomGuardrail):
+    async def async_pre_call_hook(self, user_api_key_dict, cache, data, call_type):
+        return {**data, **{name: masked(data[name]) for name in ("messages", "input") if name in data}}
+
+
+class Block(CustomGuardrail):
+    async def async_pre_call_hook(self, user_api_key_dict, cache, data, call_type):
+        raise HTTPException(400, "blocked")
+
+
+class Watch(CustomGuardrail):
+    async def async_moderation_hook(self, data, user_api_key_dict, call_type):
+        raise HTTPException(400, "blocked")
+
+
+class Judge(CustomGuardrail):
+    async def async_post_call_success_hook(self, data, user_api_key_dict, response):
+        raise HTTPException(400, "blocked")
+"""
+
 #: A handler that waits for its skills also on a machine that is busy with something else.
 PATIENT = "from acontext_adapters.litellm import ProxyHandler\n\nhandler = ProxyHandler(deadline=60)\n"
 
@@ -160,6 +199,7 @@ def running(
     """The proxy with our handler, until the block is left. Raises RuntimeError with its log where it cannot start."""
     (folder / "keys.py").write_text(KEYS)
     (folder / "sabotage.py").write_text(SABOTEUR)
+    (folder / "guards.py").write_text(GUARDS)
     (folder / "patient.py").write_text(PATIENT)
     (folder / "memory_hook.py").write_text("from acontext_adapters.litellm import proxy_handler\n")
     text = config.replace("$UPSTREAM", upstream).replace("$BARE", upstream.removesuffix("/v1"))

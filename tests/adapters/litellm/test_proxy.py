@@ -159,15 +159,14 @@ def test_a_stream_that_the_provider_breaks_off_has_failed(path: str, proxy: Prox
     assert kept.ends[0][0] == "failed"
 
 
-def test_a_request_that_never_reaches_a_model_is_a_failure_where_a_turn_had_begun(
-    proxy: Proxy, upstream: Upstream
-) -> None:
-    body = {**chat(user("hi")), "model": "no-such-model"}
-    assert post(proxy, "/v1/chat/completions", body, "unknown-model").status_code == 400
-    kept = when(proxy.database, "unknown-model", ended)
-    assert kept.ends[0][0] == "failed"
-    assert "no-such-model" in kept.ends[0][1]
+def test_a_request_that_the_proxy_refuses_is_none(proxy: Proxy, upstream: Upstream) -> None:
+    body = {**chat(user("no such model")), "model": "no-such-model"}
+    assert post(proxy, "/v1/chat/completions", body, "refused-at-once").status_code == 400
     assert upstream.seen == []
+    upstream.say(SAID)
+    assert post(proxy, "/v1/chat/completions", chat(user("hi")), "refused-at-once").status_code == 200
+    kept = when(proxy.database, "refused-at-once", ended)
+    assert (kept.lines, kept.ends) == (["user: hi", f"assistant: {SAID}"], [("success", "")])
 
 
 @pytest.mark.parametrize(

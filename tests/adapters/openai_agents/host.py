@@ -77,6 +77,16 @@ async def stop_input_first(context: Any, agent: Any, given: Any) -> GuardrailFun
     return GuardrailFunctionOutput(output_info="no", tripwire_triggered=True)
 
 
+@input_guardrail
+async def let_input(context: Any, agent: Any, given: Any) -> GuardrailFunctionOutput:
+    return GuardrailFunctionOutput(output_info="yes", tripwire_triggered=False)
+
+
+@output_guardrail
+async def let_output(context: Any, agent: Any, output: Any) -> GuardrailFunctionOutput:
+    return GuardrailFunctionOutput(output_info="yes", tripwire_triggered=False)
+
+
 @output_guardrail
 async def stop_output(context: Any, agent: Any, output: Any) -> GuardrailFunctionOutput:
     return GuardrailFunctionOutput(output_info="no", tripwire_triggered=True)

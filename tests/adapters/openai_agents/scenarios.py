@@ -9,7 +9,18 @@ from typing import Any
 
 from agents import Agent, AgentHooks, ModelRetrySettings, ModelSettings, SQLiteSession, function_tool, handoff
 
-from .host import Host, call, calls, refusal, stop_input, stop_input_first, stop_output, thought
+from .host import (
+    Host,
+    call,
+    calls,
+    let_input,
+    let_output,
+    refusal,
+    stop_input,
+    stop_input_first,
+    stop_output,
+    thought,
+)
 from .scripted import function_call
 
 
@@ -127,13 +138,23 @@ async def max_turns_handled_streamed(host: Host) -> None:
     await host.stream(agent, max_turns=1, error_handlers={"max_turns": give_up})
 
 
-INPUT = "InputGuardrailTripwireTriggered: Guardrail InputGuardrail triggered tripwire"
 OUTPUT = "OutputGuardrailTripwireTriggered: Guardrail OutputGuardrail triggered tripwire"
 
 
-@scenario([ASK], ("failed", INPUT))
+@scenario([], None)
 async def input_guardrail_trips(host: Host) -> None:
     await host.run(host.wrap(host.agent(calls("ok"), input_guardrails=[stop_input])))
+
+
+@scenario([ASK, CALL, "result: 21C in Oslo", "assistant: ok"], ("success", ""))
+async def guardrails_let_it_pass(host: Host) -> None:
+    guards: Any = {"input_guardrails": [let_input], "output_guardrails": [let_output]}
+    await host.run(host.wrap(host.agent(calls(("weather", "c1"), "ok"), **guards)))
+
+
+@scenario([ASK, CALL, "result: 21C in Oslo"], ("failed", OUTPUT))
+async def output_guardrail_trips_behind_a_tool(host: Host) -> None:
+    await host.run(host.wrap(host.agent(calls(("weather", "c1"), "bad words"), output_guardrails=[stop_output])))
 
 
 @scenario([], None)
@@ -146,12 +167,12 @@ async def blocking_input_guardrail_trips_streamed(host: Host) -> None:
     await host.stream(host.wrap(host.agent(calls("ok"), input_guardrails=[stop_input_first])))
 
 
-@scenario([ASK, "assistant: bad words"], ("failed", OUTPUT))
+@scenario([ASK], ("failed", OUTPUT))
 async def output_guardrail_trips(host: Host) -> None:
     await host.run(host.wrap(host.agent(calls("bad words"), output_guardrails=[stop_output])))
 
 
-@scenario([ASK, "assistant: bad words"], ("failed", OUTPUT))
+@scenario([ASK], ("failed", OUTPUT))
 async def output_guardrail_trips_streamed(host: Host) -> None:
     await host.stream(host.wrap(host.agent(calls("bad words"), output_guardrails=[stop_output])))
 
