@@ -10,6 +10,7 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from agno.exceptions import InputCheckError, OutputCheckError
 from cachetools import FIFOCache
 
 from acontext_plugins.runs import Run, Runtime, reason_of
@@ -110,6 +111,9 @@ class AgnoRunTracker:
         #: Messages of the user are still to come.
         self._users = True
         self._said = False
+        #: Hooks behind the answer may refuse it: the newest one waits for them.
+        self.checks_output = False
+        self._held: list[_KeptRun] = []
         self._tools: list[str] | None = None
         self._status: tuple[str, str] | None = None
         #: The last message of the user's turn.
@@ -238,6 +242,9 @@ class AgnoRunTracker:
         return given if mine else None
 
     def _record(self, kept: list[_KeptRun]) -> None:
+        kept, self._held = [*self._held, *kept], []
+        if self.checks_output and kept and kept[-1].copy.kind == "assistant" and not kept[-1].calls:
+            self._held = [kept.pop()]
         if not kept:
             return
         make = functools.partial(_messages, self.run.session.key, [(one.id, one.copy) for one in kept])
@@ -362,6 +369,8 @@ class AgnoRunTracker:
             if isinstance(error, GeneratorExit):
                 self._end(self.output, abandoned=True)
             elif self.run_id is not None:
+                if isinstance(error, InputCheckError | OutputCheckError) and self._refused(reason_of(error)):
+                    return
                 self._flush()
                 stopped = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
                 self._ends(*(("cancelled",) if stopped else ("failed", reason_of(error))))
@@ -391,10 +400,15 @@ class AgnoRunTracker:
                 self.seen |= _examples(output)
                 self._note(output.messages, users=True)
 
+    def _note_all(self) -> None:
+        for messages in (self.live, getattr(self.output, "messages", None)):
+            self._note(messages or ())
+
     def _flush(self) -> None:
         with self._lock:
-            for messages in (self.live, getattr(self.output, "messages", None)):
-                self._note(messages or ())
+            self._note_all()
+            self.checks_output = False
+            self._record([])
             self.calls.match()
             for call in self.calls.pending:
                 tool = self.calls.told_of(call, getattr(self.output, "tools", None) or ())
@@ -432,6 +446,8 @@ class AgnoRunTracker:
             return
         if self.run_id is None:
             return  # agno has never heard of it
+        if status == "ERROR" and self.error is None and self._refused(self._reason(output, reason)):
+            return
         self._flush()
         if status == "COMPLETED":
             self._ends("success")
@@ -445,6 +461,20 @@ class AgnoRunTracker:
             self._ends("failed", reason_of(self.error))
         else:
             self._ends("unknown", f"agno says {status or 'nothing'}")
+
+    def _refused(self, reason: str) -> bool:
+        """A guardrail or a hook has refused the input, or the answer: its words are not kept.
+
+        Whether the run is over with that: nothing of it has reached a model.
+        """
+        with self._lock:
+            self._note_all()
+            self._held = []
+        if self.live is not None or self.resumed or getattr(self.output, "messages", None):
+            return False
+        self.run.forget()
+        self._ends("failed", reason)
+        return True
 
     def _ends(self, status: OutcomeStatus, reason: str = "") -> None:
         self.run.end(status, reason)

@@ -100,6 +100,7 @@ class WrappedAgent:
         label = self.clone.name or self.clone.id or type(self.clone).__name__
         run = self.runtime.start(label=label, session_key=key, run_id=run_id, parent_call_id=call_id)
         tracker = AgnoRunTracker(self, self.runtime, run, session_id)
+        tracker.checks_output = bool(getattr(self.clone, "post_hooks", None))
         tracker.runs_in(call, as_member=around is not None and _is_team(getattr(around.owner, "clone", None)))
         return tracker
 

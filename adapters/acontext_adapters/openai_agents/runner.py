@@ -141,9 +141,10 @@ def _call(options: dict[str, Any]) -> Iterator[_RunCall | None]:
     """What our runner does around the SDK's. `options` are changed where skills or error handlers need it."""
     call: _RunCall | None = None
     runtime = runtime_of(options["starting_agent"])
-    if runtime is not None:
+    input = options["input"]
+    if runtime is not None and isinstance(input, str | list | RunState):  # of anything else the SDK says what is wrong
         with runtime.guard("run start"):
-            call = _prepare(options["starting_agent"], options["input"], options)
+            call = _prepare(options["starting_agent"], input, options)
     if call is None:
         yield None
         return
