@@ -83,7 +83,7 @@ class ProxyHandler(CustomLogger):
             known = kwargs.get("litellm_logging_obj")
             request, wire = self._asked.get(known) if known is not None else None, wire_of(call_type)
             if request is not None and wire is not None:
-                changed = await self._goes_out(request, wire, kwargs)
+                changed = await self._begin(request, wire, kwargs)
         return {**kwargs, **changed} if changed else None
 
     async def async_post_call_success_hook(
@@ -149,7 +149,7 @@ class ProxyHandler(CustomLogger):
         return None
 
     # -- what they do
-    async def _goes_out(self, request: _Request, wire: WireFormat, kwargs: dict[str, Any]) -> Json:
+    async def _begin(self, request: _Request, wire: WireFormat, kwargs: dict[str, Any]) -> Json:
         """The fields that are others with skills in them. It is called for each attempt, and for those of fallbacks."""
         caller = request.caller
         call = self._going.get(request.name)
