@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,23 @@ def test_skills_stand_after_the_hosts_own_words_in_every_format(
     assert re.fullmatch(r"Base\.\n\n<acontext-skills.*</acontext-skills>", request.system, re.DOTALL)
     assert request.prompt.count("<acontext-skills") == 1
     assert answer.headers["x-acontext-skills"] == ",".join(taught)
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("own", ["Base.", None])
+def test_clients_of_responses_read_their_own_instructions(
+    own: str | None, streamed: bool, taught: list[str], proxy: Proxy, upstream: Upstream
+) -> None:
+    path = "/v1/responses"
+    body = {**requests("How warm is it in Bonn?")[path], "tools": tools_for(path), "stream": streamed}
+    answer = post(proxy, path, {**body, "instructions": own} if own else _without(body), x_acontext_space=SPACE)
+    assert "acontext-skills" in upstream.seen[-1].system
+    assert "acontext-skills" not in answer.text
+    assert f'"instructions":{json.dumps(own)}' in answer.text.replace('": ', '":')
+
+
+def _without(body: Json) -> Json:
+    return {name: value for name, value in body.items() if name != "instructions"}
 
 
 def test_a_client_that_has_our_text_in_its_prompt_gets_no_more_of_it(
