@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BeforeValidator
 
 T = TypeVar("T")
 
@@ -42,24 +42,40 @@ def make_valid(named: object, *fields: str) -> None:
 Name = Annotated[str, BeforeValidator(valid_name)]
 
 
+#: What holds no text; most fields of a record are such.
+_BARE = frozenset({type(None), bool, int, float, bytes})
+
+
 def _valid(value: Any) -> Any:
-    if isinstance(value, str):
+    kind = type(value)
+    if kind is str:
         return value if value.isascii() else _paired(value)
-    if isinstance(value, dict):
+    if kind in _BARE:
+        return value
+    if kind is dict:
         for name, one in value.items():
             if _valid(one) is not one or _valid(name) is not name:
                 return {_valid(name): _valid(one) for name, one in value.items()}
         return value
-    if isinstance(value, list | tuple):
+    if kind is tuple or kind is list:
         for one in value:
             if _valid(one) is not one:
-                return tuple(map(_valid, value)) if isinstance(value, tuple) else list(map(_valid, value))
+                return kind(map(_valid, value))
         return value
-    if isinstance(value, BaseModel):
-        fields = value.__dict__.items()
-        changed = {name: new for name, old in fields if (new := _valid(old)) is not old}
+    return _valid_other(value)
+
+
+def _valid_other(value: Any) -> Any:
+    """The same for records, and for kinds of one's own of what JSON has."""
+    if hasattr(type(value), "__pydantic_fields__"):  # `isinstance` of a model costs a microsecond for all that is none
+        changed = {name: made for name, old in value.__dict__.items() if (made := _valid(old)) is not old}
         return value.model_copy(update=changed) if changed else value
-    return value
+    plain: Any = next((kind for kind in (str, dict, tuple, list) if isinstance(value, kind)), None)
+    if plain is None:
+        return value
+    whole = plain(value)
+    made = _valid(whole)
+    return value if made is whole else made
 
 
 def _paired(text: str) -> str:
