@@ -203,8 +203,8 @@ class Runtime(SharedByCopies):
         """Start a run. Inside a container's run it becomes part of that run; inside an agent's run it is a child.
 
         `label` names what runs, in the session's `agent`. `session_key` is the host's own id of the conversation;
-        without one, it is the options' `session`, else a new conversation. `principal` is the user on whose behalf it
-        runs, where the framework tells; the options' comes before it. `run_id` continues an interrupted run, and
+        without one, it is the options' `session`, else a new conversation. `principal` is the framework's word for the
+        user; the options' comes before it. `run_id` continues an interrupted run, and
         `recall` holds the skills that it was given before, so that they are not searched again. An adapter that knows
         the outer run gives it as `parent`, with the id of the tool call that started this one (`parent_call_id`);
         else the run that is active in the context is the outer run, unless `nested=False`.
@@ -236,7 +236,7 @@ class Run:
         recall: Recall | None = None,
     ) -> None:
         options = runtime.options
-        principal = options.principal or principal
+        principal = options.principal or principal or (outer.session.principal if outer is not None else None)
         self.id: str
         self.session: SessionRef
         self.runtime = runtime
@@ -266,9 +266,7 @@ class Run:
             else:
                 key = f"{outer.session.key}/{parent_call_id or self.id}"
                 configs = {"parent_session": outer.session.key, "parent_run": outer.id}
-                if parent_call_id:
-                    configs["parent_call"] = parent_call_id
-                principal = principal or outer.session.principal
+                configs |= {"parent_call": parent_call_id} if parent_call_id else {}
                 self.session = SessionRef(key, options.space, principal, label, track_tasks=False, configs=configs)
 
     # -- recording
@@ -322,8 +320,7 @@ class Run:
         >>> run.end("success")
         """
         with self.runtime.guard("fate"):
-            known = tuple([self._told(fate) for fate in fates])
-            self.runtime.client.record(Recording(self.session, fates=known))
+            self.runtime.client.record(Recording(self.session, fates=tuple([self._told(fate) for fate in fates])))
 
     def _told(self, fate: CallFate) -> CallFate:
         told_by, run_id = fate.told_by or self.runtime.told_by, fate.run_id or self.id
