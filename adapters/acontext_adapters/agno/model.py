@@ -7,30 +7,31 @@ agno keeps: skills are neither in the run's output nor in a database.
 
 from __future__ import annotations
 
-import sys
-import threading
-import types
-import weakref
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from agno.models.base import Model
 
-from acontext_store.forks import renewed_in_child
-
+from ..shared.subclass import class_over, mark_in, set_mark
 from .run_tracker import AgnoRunTracker, current_watch
-
-_SLOT = "_acontext_owner"
-#: The subclass for each class of models, as long as there is a model of it.
-_classes: weakref.WeakKeyDictionary[type, weakref.ref[type]] = weakref.WeakKeyDictionary()
-_lock = renewed_in_child(sys.modules[__name__], "_lock", threading.RLock)
 
 
 class Seen:
-    """What a wrapped model does besides. `_acontext_owner` is (who wrapped it, the user's model)."""
+    """What a wrapped model does besides. Its mark is (the mark of the agent, the user's model).
 
-    __slots__ = (_SLOT,)
-    _acontext_owner: tuple[Any, Any]
+    A copy is one of the user's model: an agent sees into the model that it has when it runs.
+    """
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return bare_model(self).__reduce_ex__(protocol)
+
+    def __eq__(self, other: object) -> Any:
+        return bare_model(self) == bare_model(other)
+
+    def __hash__(self) -> int:
+        return hash(bare_model(self))
 
     # -- one call of a run: the loop of model and tools
     def response(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -165,57 +166,38 @@ class _AsyncSteps(_Stream):
 
 
 def learning_model(model: Any, owner: object) -> Any:
-    """`model` for an agent that `owner` has wrapped; as it is where it cannot be seen into."""
+    """`model` for the agent whose mark is `owner`; as it is where it cannot be seen into."""
     if not isinstance(model, Model) or owner_of(model) is owner:
         return model
     bare = bare_model(model)
-    seen: Any = object.__new__(_class_for(type(bare)))
+    seen: Any = object.__new__(class_over(type(bare), Seen))
     object.__setattr__(seen, "__dict__", bare.__dict__)
-    object.__setattr__(seen, _SLOT, (owner, bare))
+    set_mark(seen, (owner, bare))
     return seen
 
 
 def bare_model(model: Any) -> Any:
     """The user's own model."""
-    held = getattr(model, _SLOT, None) if isinstance(model, Seen) else None
+    held = mark_in(model)
     return model if held is None else held[1]
 
 
 def owner_of(model: Any) -> Any:
-    """Who has wrapped it; None for a model as it is (a deep copy of a wrapped one is wrapped by nobody)."""
-    held = getattr(model, _SLOT, None) if isinstance(model, Seen) else None
+    """The mark of the agent that it is of; None for a model as it is, which copies of a wrapped one are, too."""
+    held = mark_in(model)
     return None if held is None else held[0]
-
-
-def _class_for(kind: type) -> type:
-    if issubclass(kind, Seen):
-        return kind
-    with _lock:
-        known = _classes.get(kind)
-        made = known() if known is not None else None
-        if made is None:
-            names: dict[str, Any] = {
-                "__module__": kind.__module__,
-                "__qualname__": kind.__qualname__,
-                "__doc__": kind.__doc__,
-                "__slots__": (),
-            }
-            made = types.new_class(kind.__name__, (Seen, kind), exec_body=lambda body: body.update(names))
-            _classes[kind] = weakref.ref(made)
-        return made
 
 
 def _watch_of(model: Any, call: dict[str, Any]) -> AgnoRunTracker | None:
     """The run that a call belongs to. A model serves others, too: summaries, memories, reasoning, the host's tools."""
     tracker, output = current_watch.get(), call.get("run_response")
-    if tracker is None or output is None or tracker.owner is not owner_of(model):
+    if tracker is None or output is None or tracker.owner.mark is not owner_of(model):
         return None
     if "send_media_to_model" not in call or "messages" not in call:
         return None  # a side call that is made in the run's name: rewriting a query, for instance
     with tracker.runtime.guard("model start"):
         if tracker.run_id is None or tracker.resumed:
-            owner: Any = tracker.owner
-            mine = owner.is_run_of(output) and output.session_id == tracker.session_id
+            mine = tracker.owner.is_run_of(output) and output.session_id == tracker.session_id
             return tracker if mine else None
         return tracker if output.run_id == tracker.run_id else None
     return None
@@ -224,7 +206,7 @@ def _watch_of(model: Any, call: dict[str, Any]) -> AgnoRunTracker | None:
 def _running(model: Any) -> AgnoRunTracker | None:
     """The run that is current, where this is its model."""
     tracker = current_watch.get()
-    return tracker if tracker is not None and tracker.owner is owner_of(model) else None
+    return tracker if tracker is not None and tracker.owner.mark is owner_of(model) else None
 
 
 def _function_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -236,9 +218,8 @@ def _given(model: Any, call: dict[str, Any]) -> dict[str, Any]:
     tracker = current_watch.get()
     if tracker is None or tracker.live is None or call.get("messages") is not tracker.live:
         return call
-    if tracker.owner is not owner_of(model):
+    if tracker.owner.mark is not owner_of(model):
         return call
     with tracker.runtime.guard("inject"):
-        owner: Any = tracker.owner
-        return {**call, "messages": tracker.given(call["messages"], owner.system_role)}
+        return {**call, "messages": tracker.given(call["messages"], tracker.owner.system_role)}
     return call

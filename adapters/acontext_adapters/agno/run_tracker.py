@@ -78,10 +78,10 @@ paused_runs = PausedRuns()
 class AgnoRunTracker:
     """One run: what has been recorded of it, what is still awaited. Its public methods never raise, unless strict.
 
-    `owner` is what wrapped the agent: model calls of another owner are none of this run's.
+    `owner` is the wrapped agent (`WrappedAgent`): calls of other agents' models are none of this run's.
     """
 
-    def __init__(self, owner: object, runtime: Runtime, run: Run, session_id: str, asked: object = None) -> None:
+    def __init__(self, owner: Any, runtime: Runtime, run: Run, session_id: str, asked: object = None) -> None:
         self.owner = owner
         self.runtime = runtime
         self.run = run

@@ -1,4 +1,8 @@
-"""Wrapping an agent or a team: a clone whose runs are watched, with a model that is seen into."""
+"""Wrapping an agent or a team: a clone whose runs are watched, with a model that is seen into.
+
+The clone is of a class that lies over the host's: the methods that run it are looked up at each call, so that what
+the host puts in their place, on the object or on the class, before or after, is what runs.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import FunctionType, MethodType
 from typing import Any
 from uuid import uuid4
 
@@ -14,12 +20,10 @@ from agno.models.base import Model
 from acontext_plugins.learning import loaded
 from acontext_plugins.runs import Runtime, current_run
 
+from ..shared.subclass import class_under, mark_in, over, under
 from .model import bare_model, learning_model, owner_of
 from .run_tracker import AgnoRunTracker, current_watch, paused_runs
 
-_MARK = "__acontext__"
-_RUNS = ("run", "arun")
-_RESUMES = ("continue_run", "acontinue_run")
 #: Teams may never be imported; the import would take its time.
 _is_agent, _is_team = loaded("agno.agent", "Agent"), loaded("agno.team", "Team")
 #: The lists of a FallbackConfig.
@@ -29,30 +33,35 @@ _FALLBACKS = ("on_error", "on_rate_limit", "on_context_overflow")
 def wrap(target: Any, runtime: Runtime) -> Any:
     """The clone of an agent or a team that records, and is given skills."""
     known = wrapped_of(target)
-    if known is None:
-        return _TeamCloner(runtime).clone(target)
-    if known.runtime.same_as(runtime):
+    if known is not None and known.runtime.same_as(runtime):
         return target
-    return _TeamCloner(runtime).clone(known.original)
+    return _TeamCloner(runtime).clone(target)
+
+
+@dataclass(eq=False)
+class Mark:
+    """How an agent or a team is wrapped. It goes with every copy of it."""
+
+    runtime: Runtime
+    #: The user has not wrapped it: the team that it is a member of was.
+    implicit: bool
+    #: Session ids that nobody has chosen.
+    made_up: set[str] = field(default_factory=set)
 
 
 def wrapped_of(target: Any) -> WrappedAgent | None:
     """How an agent or a team is wrapped; None where it is not."""
-    found = getattr(vars(target).get("run"), _MARK, None)
-    return found if isinstance(found, WrappedAgent) else None
+    mark = mark_in(target)
+    return WrappedAgent(mark, target) if isinstance(mark, Mark) else None
 
 
 class WrappedAgent:
-    """What a wrapped agent or team remembers of itself."""
+    """A wrapped agent or team, and how it is wrapped."""
 
-    def __init__(self, runtime: Runtime, original: Any, clone: Any, *, implicit: bool) -> None:
-        self.runtime = runtime
-        self.original = original
+    def __init__(self, mark: Mark, clone: Any) -> None:
+        self.mark = mark
         self.clone = clone
-        #: The user has not wrapped it: the team that it is a member of was.
-        self.implicit = implicit
-        #: A session id that nobody has chosen.
-        self._made_up: str | None = None
+        self.runtime = mark.runtime
 
     @property
     def system_role(self) -> str:
@@ -108,21 +117,22 @@ class WrappedAgent:
         """Which session of ours, and which of agno's. Agno makes one up where it has none, and keeps it; so do we."""
         session_id = given or self.clone.session_id
         if not session_id:
-            session_id = self._made_up = self.clone.session_id = str(uuid4())
-        made_up = given is None and session_id == self._made_up
+            session_id = self.clone.session_id = str(uuid4())
+            self.mark.made_up.add(session_id)
+        made_up = given is None and session_id in self.mark.made_up
         return (self.runtime.options.session if made_up else None) or session_id, session_id
 
     # -- models
     def own_models(self) -> None:
         """See into the models that the clone has now; the host may have given it others."""
-        clone = self.clone
+        clone, mark = self.clone, self.mark
         if clone.model is None:  # agno is about to choose one
             (clone.initialize_team if _is_team(clone) else clone.initialize_agent)()
-        if clone.model is not None and owner_of(clone.model) is not self:
-            clone.model = learning_model(clone.model, self)
+        if clone.model is not None and owner_of(clone.model) is not mark:
+            clone.model = learning_model(clone.model, mark)
         config = getattr(clone, "fallback_config", None)
-        if config is not None and any(isinstance(one, Model) and owner_of(one) is not self for one in _models(config)):
-            clone.fallback_config = _with_models(config, lambda model: learning_model(model, self))
+        if config is not None and any(isinstance(one, Model) and owner_of(one) is not mark for one in _models(config)):
+            clone.fallback_config = _with_models(config, lambda model: learning_model(model, mark))
 
 
 class _TeamCloner:
@@ -136,20 +146,13 @@ class _TeamCloner:
     def clone(self, original: Any, *, implicit: bool = False) -> Any:
         if id(original) in self._clones:
             return self._clones[id(original)][1]
-        clone = copy.copy(original)
+        clone = over(bare(original), LearnedAgent, Mark(self.runtime, implicit))
         for name, value in vars(clone).items():
             if type(value) in (list, dict, set):
                 setattr(clone, name, value.copy())
         self._clones[id(original)] = original, clone
-        wrapped = WrappedAgent(self.runtime, original, clone, implicit=implicit)
         if _is_team(clone):
             clone.members = self._members(clone.members)
-        for name in (*_RUNS, *_RESUMES):
-            if hasattr(clone, name):  # teams could not go on before agno 2.5
-                begin = wrapped.starts if name in _RUNS else wrapped.resumes
-                setattr(clone, name, _watched(getattr(clone, name), wrapped, begin))
-        clone.deep_copy = _deep_copy(clone.deep_copy, wrapped)
-        clone.__getstate__ = functools.partial(_state, clone)
         return clone
 
     def _members(self, members: Any) -> Any:
@@ -179,9 +182,7 @@ class _TeamCloner:
         if not (_is_agent(member) or _is_team(member)):
             return member
         known = wrapped_of(member)
-        if known is None:
-            return self.clone(member, implicit=True)
-        return self.clone(known.original, implicit=True) if known.implicit else member
+        return self.clone(member, implicit=True) if known is None or known.mark.implicit else member
 
 
 def _models(config: Any) -> list[Any]:
@@ -197,47 +198,93 @@ def _with_models(config: Any, change: Callable[[Any], Any]) -> Any:
     return copied
 
 
-def _state(clone: Any) -> dict[str, Any]:
-    """What `copy.copy`, `copy.deepcopy` and pickle take: a plain agent, of which nothing is recorded."""
-    state = {name: value for name, value in vars(clone).items() if name not in _OURS}
-    state["model"] = bare_model(clone.model)
-    if state.get("fallback_config") is not None:
-        state["fallback_config"] = _with_models(state["fallback_config"], bare_model)
-    if isinstance(state.get("members"), list):
-        state["members"] = [_plain(member) for member in state["members"]]
-    return state
+def bare(target: Any) -> Any:
+    """An agent or a team as it would be had nobody wrapped it; itself where nobody has."""
+    if wrapped_of(target) is None:
+        return target
+    plain = under(target)
+    plain.model = bare_model(plain.model)
+    if getattr(plain, "fallback_config", None) is not None:
+        plain.fallback_config = _with_models(plain.fallback_config, bare_model)
+    if isinstance(getattr(plain, "members", None), list):
+        plain.members = [_as_given(member) for member in plain.members]
+    return plain
 
 
-def _plain(member: Any) -> Any:
-    known = wrapped_of(member) if _is_agent(member) or _is_team(member) else None
-    return known.original if known is not None and known.implicit else member
+def _as_given(member: Any) -> Any:
+    known = wrapped_of(member)
+    return bare(member) if known is not None and known.mark.implicit else member
 
 
-_OURS = frozenset({*_RUNS, *_RESUMES, "deep_copy", "__getstate__"})
+# -- the methods
+#: Where a method that is followed keeps the one that it follows.
+_FOLLOWS = "__acontext_follows__"
 
 
-def _deep_copy(method: Callable[..., Any], wrapped: WrappedAgent) -> Callable[..., Any]:
+class _Method:
+    """A method of the host's class, or what the host has put in its place, found at each call and followed."""
+
+    def __init__(self, name: str, follow: Callable[[Any, WrappedAgent], Any]) -> None:
+        self._name = name
+        self._follow = follow
+
+    def __get__(self, agent: Any, kind: type) -> Any:
+        if agent is None:
+            return getattr(class_under(kind), self._name)
+        own = vars(agent).get(self._name, self)
+        method = getattr(super(LearnedAgent, agent), self._name) if own is self else own
+        wrapped = wrapped_of(agent)
+        if wrapped is None or not isinstance(method, FunctionType | MethodType):
+            return method  # a stand-in is what the host wants to see
+        followed: Any = functools.wraps(method)(self._follow(method, wrapped))
+        setattr(followed, _FOLLOWS, method)
+        return followed
+
+    def __set__(self, agent: Any, value: Any) -> None:
+        vars(agent)[self._name] = getattr(value, _FOLLOWS, value)
+
+    def __delete__(self, agent: Any) -> None:
+        if self._name not in vars(agent):
+            raise AttributeError(self._name)
+        del vars(agent)[self._name]
+
+
+def _run(method: Any, wrapped: WrappedAgent) -> Any:
+    return _watched(method, wrapped.starts)
+
+
+def _resume(method: Any, wrapped: WrappedAgent) -> Any:
+    return _watched(method, wrapped.resumes)
+
+
+def _deep_copy(method: Any, wrapped: WrappedAgent) -> Any:
     """`deep_copy()` of what is wrapped is wrapped in the same way."""
 
-    @functools.wraps(method)
     def deep_copy(*args: Any, **kwargs: Any) -> Any:
         made = method(*args, **kwargs)
         with wrapped.runtime.guard("copy"):
             if wrapped_of(made) is None:
                 if owner_of(made.model) is not None:
                     made.model = bare_model(made.model)
-                return _TeamCloner(wrapped.runtime).clone(made, implicit=wrapped.implicit)
+                return _TeamCloner(wrapped.runtime).clone(made, implicit=wrapped.mark.implicit)
         return made
 
     return deep_copy
 
 
-def _watched(
-    method: Callable[..., Any], wrapped: WrappedAgent, begin: Callable[..., AgnoRunTracker | None]
-) -> Callable[..., Any]:
+class LearnedAgent:
+    """What lies over an agent's or a team's class."""
+
+    run = _Method("run", _run)
+    arun = _Method("arun", _run)
+    continue_run = _Method("continue_run", _resume)
+    acontinue_run = _Method("acontinue_run", _resume)
+    deep_copy = _Method("deep_copy", _deep_copy)
+
+
+def _watched(method: Any, begin: Callable[..., AgnoRunTracker | None]) -> Any:
     """A method that runs the agent, and a watch over each run."""
 
-    @functools.wraps(method)
     def run(*args: Any, **kwargs: Any) -> Any:
         tracker = begin(args, kwargs)
         if tracker is None:
@@ -250,7 +297,6 @@ def _watched(
             raise
         return _followed(result, tracker)
 
-    setattr(run, _MARK, wrapped)
     return run
 
 

@@ -46,19 +46,21 @@ def class_under(kind: type) -> type:
 
 
 def _made(kind: type, mixin: type) -> type:
+    own = {name for one in mixin.__mro__[:-1] for name in vars(one)}
     names: dict[str, Any] = {
         "__module__": kind.__module__,
         "__qualname__": kind.__qualname__,
         "__doc__": kind.__doc__,
         "__class__": property(lambda self: kind),
-        "__reduce_ex__": _reduce_ex,
         _MADE_OF: (mixin, kind),
     }
     if issubclass(kind, BaseModel):
         names[MARK] = PrivateAttr(default=None)
     else:
         names["__slots__"] = (MARK,)
-    if any("__eq__" in vars(one) for one in kind.__mro__[:-1]):
+    if "__reduce_ex__" not in own:
+        names["__reduce_ex__"] = _reduce_ex
+    if "__eq__" not in own and any("__eq__" in vars(one) for one in kind.__mro__[:-1]):
         names["__eq__"] = _equal
         names["__hash__"] = kind.__hash__
     return types.new_class(kind.__name__, (mixin, kind), exec_body=lambda body: body.update(names))
