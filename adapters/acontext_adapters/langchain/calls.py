@@ -18,13 +18,12 @@ from typing import Any
 from uuid import UUID
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
-from langgraph.errors import GraphBubbleUp, ParentCommand
-from langgraph.types import Command
 
 from acontext_plugins.runs import reason_of
 from acontext_store.types import CallFate, FateStatus, Json
 
 from .convert import text_of
+from .langgraph_types import is_bubble_up, is_command, is_parent_command
 
 _LIMIT = "ToolCallLimitMiddleware"
 #: What people decide about calls, as `HumanInTheLoopMiddleware` takes it.
@@ -50,7 +49,7 @@ class Answers:
     """
 
     def __init__(self, command: object = None, *, given: bool = False) -> None:
-        value = command.resume if isinstance(command, Command) else None
+        value = getattr(command, "resume", None) if is_command(command) else None
         #: Somebody has answered: what nodes that waited give now is that person's word.
         self.given = given or value is not None
         self._decisions = list(_decisions(value))
@@ -317,9 +316,9 @@ class LangChainCallLedger:
         call = self._running.pop(run_id, None)
         if call is None:
             return None
-        if isinstance(error, ParentCommand):
+        if is_parent_command(error):
             call.becomes("executed")
-        elif isinstance(error, GraphBubbleUp):
+        elif is_bubble_up(error):
             call.began = False  # it waits, and is started again
         elif not isinstance(error, Exception):
             call.becomes("unfinished")  # it was cancelled
@@ -469,8 +468,8 @@ class FirstSteps:
 
 
 def is_create_agent(metadata: Mapping[str, Any] | None) -> bool:
-    """Whether this is part of an agent of `create_agent`."""
-    return (metadata or {}).get("ls_integration") == "langchain_create_agent"
+    """Whether this says of itself that it is part of an agent of `create_agent`, or of a deep agent, which is one."""
+    return (metadata or {}).get("ls_integration") in ("langchain_create_agent", "deepagents")
 
 
 def tools_of(runnable: Any) -> Mapping[str, Any] | None:

@@ -8,11 +8,11 @@ tells what models and tools do. (Handlers cost time at every event, so an agent 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.graph import START
@@ -21,13 +21,14 @@ from langgraph.types import Command
 
 from acontext_plugins.runs import Run, Runtime
 
-from ..shared.users import user_in
-from .calls import Visit, call_in, is_create_agent, tools_of
+from ..shared.subclass import mark_in, over, under
+from .calls import Visit, call_in, tools_of
+from .config import thread_of, user_of, with_handler
 from .convert import by_user, messages_in
 from .handler import InterruptListener, Tell, ToolListener
+from .mark import Mark, mark_of
 from .placement import append_to_turn, restored
 from .run_tracker import LangChainRunTracker, Scope, broken_call_in, found, scope
-from .subclass import Mark, learned, mark_of
 
 #: What the nodes are called in which an agent's middleware speaks.
 _HOOKS = (".before_agent", ".before_model", ".after_model", ".after_agent")
@@ -36,11 +37,11 @@ _HOOKS = (".before_agent", ".before_model", ".after_model", ".after_agent")
 class LearnedGraph:
     """What a learned graph does around the runs of its class. `invoke`, `batch` and events come down to these two."""
 
-    _acontext: Mark | None = None
-
-    def __init__(self, *, _acontext: Mark | None = None, **attributes: Any) -> None:
-        super().__init__(**attributes)
-        self._acontext = _acontext  # a copy of a learned graph is one, too
+    def copy(self, update: dict[str, Any] | None = None) -> Any:
+        around: Any = super()
+        mark = mark_of(self)
+        copied = around.copy(update)
+        return copied if mark is None else _learned(copied, mark)
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
         around: Any = super()
@@ -157,47 +158,14 @@ def _has_breakpoints(graph: Any, options: Mapping[str, Any]) -> bool:
     return any(options.get(name) or getattr(graph, f"{name}_nodes", None) for name in names)
 
 
-def with_handler(target: Any, config: RunnableConfig | None, handler: Any, *, inherit: bool = True) -> RunnableConfig:
-    """The configuration with one more handler; those that would have been there are.
-
-    `inherit=False`: it hears of what is run with this configuration, and of nothing inside of that.
-    """
-    explicit: RunnableConfig = config or {}
-    callbacks: Any = explicit.get("callbacks") or ensure_config().get("callbacks")
-    own = (getattr(target, "config", None) or {}).get("callbacks")
-    if not explicit.get("callbacks") and own:
-        # some versions take these in place of the target's own, some beside them: a manager has each of them once
-        handlers = list(own if isinstance(own, list) else own.handlers)
-        callbacks = BaseCallbackManager(handlers=handlers, inheritable_handlers=list(handlers))
-    if isinstance(callbacks, BaseCallbackManager):
-        callbacks = callbacks.copy()
-        callbacks.add_handler(handler, inherit=inherit)
-    else:
-        callbacks = [*(callbacks or ()), handler]
-    return {**explicit, "callbacks": callbacks}
-
-
-def thread_of(target: Any, config: RunnableConfig | None) -> str | None:
-    """The thread that a run belongs to: the id of its conversation."""
-    for one in (config, getattr(target, "config", None), ensure_config()):
-        thread = ((one or {}).get("configurable") or {}).get("thread_id")
-        if thread is not None:
-            return str(thread)
-    return None
-
-
-def user_of(target: Any, config: RunnableConfig | None) -> str | None:
-    """The user on whose behalf a run is made, where its configuration says so."""
-    for one in (config, getattr(target, "config", None), ensure_config()):
-        for named in ((one or {}).get("configurable"), (one or {}).get("metadata")):
-            if (user := user_in(named)) is not None:
-                return user
-    return None
-
-
 def is_agent(graph: Any) -> bool:
-    """Whether `create_agent` made it."""
-    return is_create_agent((graph.config or {}).get("metadata")) and "model" in graph.nodes
+    """Whether `create_agent` made it, itself or for somebody else: its node of the model is made of code of its own.
+
+    Not whether its metadata say so: deep agents, and whoever sets `ls_integration`, say something else there.
+    """
+    bound = getattr(graph.nodes.get("model"), "bound", None)
+    function = getattr(bound, "func", None) or getattr(bound, "afunc", None)
+    return str(getattr(function, "__module__", "")).startswith("langchain.agents.")
 
 
 def tool_names(graph: Any) -> Collection[str] | None:
@@ -212,51 +180,65 @@ def tool_names(graph: Any) -> Collection[str] | None:
 def wrap_graph(graph: Any, runtime: Runtime) -> Any:
     """The graph's copy that records, and whose agent is given skills."""
     known = mark_of(graph)
-    if known is not None:
-        if known.runtime.same_as(runtime):
-            return graph
-        graph = known.original
-    mark = Mark(runtime, graph)
-    if is_agent(graph):
-        graph = graph.copy({"nodes": {name: _node(name, node, mark) for name, node in graph.nodes.items()}})
-    return learned(LearnedGraph, graph, mark)
+    if known is not None and known.runtime.same_as(runtime):
+        return graph
+    return _learned(_bare(graph), Mark(runtime))
+
+
+def _learned(graph: Any, mark: Mark) -> Any:
+    learned = over(graph, LearnedGraph, mark)
+    if is_agent(learned):
+        learned.nodes = {name: _node(name, node, mark) for name, node in graph.nodes.items()}
+    return learned
+
+
+def _bare(graph: Any) -> Any:
+    """A learned graph as it would be had nobody learned it; itself where nobody has."""
+    if mark_of(graph) is None:
+        return graph
+    bare = under(graph)
+    if is_agent(bare):
+        bare.nodes = {
+            name: node.copy({"bound": under(node.bound)}) if isinstance(mark_in(node.bound), NodeMark) else node
+            for name, node in graph.nodes.items()
+        }
+    return bare
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeMark:
+    """Which node of a learned agent it is, and the agent's mark."""
+
+    node: str
+    mark: Mark
 
 
 def _node(name: str, node: Any, mark: Mark) -> Any:
     kind: type[WrappedNode] = HookNode
-    if name == START:
+    if name == START or mark_in(node.bound) is not None:
         return node
     if name == "model":
         kind = ModelNode
     elif tools_of(node.bound) is not None:
         kind = ToolsNode
-    return node.copy({"bound": kind(name, node.bound, mark)})
+    return node.copy({"bound": over(node.bound, kind, NodeMark(name, mark))})
 
 
-class WrappedNode(Runnable[Any, Any]):
-    """A node of an agent: when it waits for somebody, so does the run. What else is asked of it, it answers itself."""
-
-    def __init__(self, node: str, inner: Runnable[Any, Any], mark: Mark) -> None:
-        self.node = node
-        self.inner = inner
-        self.mark = mark
-        self.name = inner.get_name()
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or "inner" not in vars(self):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return getattr(self.inner, name)
+class WrappedNode:
+    """What lies over a node of an agent: when it waits for somebody, so does the run."""
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
+        around: Any = super()
         try:
-            return self.inner.invoke(input, config, **options)
+            return around.invoke(input, config, **options)
         except GraphInterrupt:
             _waits()
             raise
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
+        around: Any = super()
         try:
-            return await self.inner.ainvoke(input, config, **options)
+            return await around.ainvoke(input, config, **options)
         except GraphInterrupt:
             _waits()
             raise
@@ -272,7 +254,7 @@ class HookNode(WrappedNode):
     """A node of an agent in which middleware speaks: it may answer calls itself, or change them."""
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
-        visit = _visit(self.node, input, config)
+        visit = _visit(mark_in(self).node, input, config)
         try:
             output = super().invoke(input, config, **options)
         except Exception as error:
@@ -281,7 +263,7 @@ class HookNode(WrappedNode):
         return _gave(visit, output)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
-        visit = _visit(self.node, input, config)
+        visit = _visit(mark_in(self).node, input, config)
         try:
             output = await super().ainvoke(input, config, **options)
         except Exception as error:
@@ -294,10 +276,11 @@ class ModelNode(WrappedNode):
     """The node of an agent that calls its model: what goes in is heard, what comes out is the answer."""
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
-        step = _ModelStep(input, self.mark)
+        mark: Mark = mark_in(self).mark
+        step = _ModelStep(input, mark)
         if step.asks:
             with step.tracker.runtime.guard("skills"):
-                step.text = step.tracker.skills(self.mark.runtime, step.messages, None)
+                step.text = step.tracker.skills(mark.runtime, step.messages, None)
         try:
             output = super().invoke(step.prompt(), config, **options)
         except BaseException:
@@ -306,10 +289,11 @@ class ModelNode(WrappedNode):
         return step.given_by(output)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
-        step = _ModelStep(input, self.mark)
+        mark: Mark = mark_in(self).mark
+        step = _ModelStep(input, mark)
         if step.asks:
             with step.tracker.runtime.guard("skills"):
-                step.text = await step.tracker.askills(self.mark.runtime, step.messages, None)
+                step.text = await step.tracker.askills(mark.runtime, step.messages, None)
         try:
             output = await super().ainvoke(step.prompt(), config, **options)
         except BaseException:
@@ -426,7 +410,9 @@ class _ToolStep:
             sent = call_in(input)
             call_id = str((sent or {}).get("id") or "")
             if tracker.told:
-                self.visit = _visit(node.node, input, config, sent=sent, calls_tools=True, tools=tools_of(node.inner))
+                self.visit = _visit(
+                    mark_in(node).node, input, config, sent=sent, calls_tools=True, tools=tools_of(node)
+                )
                 self.config = with_handler(None, config, ToolListener(tracker, self.visit), inherit=False)
         self._placed = scope.set(Scope(tracker, around.owner, call_id))
 

@@ -9,16 +9,15 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
-from langgraph.callbacks import GraphCallbackHandler, GraphInterruptEvent
-from langgraph.errors import GraphBubbleUp
-from langgraph.types import Command
 
+from acontext_plugins.concurrency.copies import SharedByCopies
 from acontext_plugins.learning import client_or_default
 from acontext_plugins.runs import HasConnection, RecordingClient, RunKind, RunOptions, Runtime
 
 from ..shared.users import user_in
 from .calls import Visit, call_in, is_create_agent, is_node
 from .convert import messages_in
+from .langgraph_types import HeardByGraphs, is_bubble_up, is_command
 from .run_tracker import LangChainRunTracker, Scope, scope
 
 
@@ -43,7 +42,7 @@ class _Span:
     told: bool = False
 
 
-class AcontextCallbackHandler(GraphCallbackHandler):
+class AcontextCallbackHandler(HeardByGraphs, SharedByCopies, BaseCallbackHandler):
     """Records runs of any runnable or graph, and says how they ended: `config={"callbacks": [handler]}`.
 
     It injects nothing. One handler serves any number of runs, at the same time as well. What goes on inside a tool
@@ -73,6 +72,9 @@ class AcontextCallbackHandler(GraphCallbackHandler):
         self._tools: Mapping[str, Mapping[str, Any]] = {}
         #: The nodes of that graph which are agents: langgraph before 1.2 does not say so inside of them.
         self._agents: Collection[str] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_spans": {}, "_roots": {}}  # runs go on where they are
 
     # -- which run
     def acontext_scope(self, run_id: UUID | None) -> Scope | None:
@@ -172,8 +174,8 @@ class AcontextCallbackHandler(GraphCallbackHandler):
     ) -> Any:
         with self.runtime.guard("chain start"):
             label = str(kwargs.get("name") or "chain")
-            goes_on = inputs is None or isinstance(inputs, Command)
-            given = messages_in(inputs) if parent_run_id not in self._spans and not isinstance(inputs, Command) else ()
+            goes_on = inputs is None or is_command(inputs)
+            given = messages_in(inputs) if parent_run_id not in self._spans and not is_command(inputs) else ()
             span = self._opened(run_id, parent_run_id, label, given, metadata, command=inputs, goes_on=goes_on)
             if span.tracker is not None and span.call_id is None and is_node(kwargs.get("name"), metadata):
                 self._place(run_id, replace(span, visit=self._visit(span, span.tracker, label, inputs, metadata or {})))
@@ -205,10 +207,10 @@ class AcontextCallbackHandler(GraphCallbackHandler):
                 return
             span.visit.leave()
             hook = not span.visit.by_model and not span.visit.calls_tools
-            if span.told and hook and span.tracker is not None and not isinstance(error, GraphBubbleUp):
+            if span.told and hook and span.tracker is not None and not is_bubble_up(error):
                 span.tracker.refused()
 
-    def on_interrupt(self, event: GraphInterruptEvent) -> Any:
+    def on_interrupt(self, event: Any) -> Any:
         with self.runtime.guard("interrupt"):
             span = self._spans.get(event.run_id) if event.run_id is not None else None
             if span is not None and span.tracker is not None and span.call_id is None:
@@ -367,7 +369,7 @@ class RunnableHandler(AcontextCallbackHandler):
         self._setup(runtime)
 
 
-class InterruptListener(GraphCallbackHandler):
+class InterruptListener(HeardByGraphs, BaseCallbackHandler):
     """Hears of interruptions, and of nothing else."""
 
     ignore_llm = ignore_chat_model = ignore_chain = ignore_agent = ignore_retriever = True
@@ -377,7 +379,7 @@ class InterruptListener(GraphCallbackHandler):
     def __init__(self, tracker: LangChainRunTracker) -> None:
         self.tracker = tracker
 
-    def on_interrupt(self, event: GraphInterruptEvent) -> Any:
+    def on_interrupt(self, event: Any) -> Any:
         around = scope.get()
         if around is not None and around.tracker is self.tracker and around.call_id is None:
             self.tracker.interrupted = True

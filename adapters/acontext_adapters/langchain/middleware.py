@@ -13,8 +13,8 @@ from acontext_plugins.learning import client_or_default
 from acontext_plugins.runs import HasConnection, LearningOptions, RecordingClient, RunOptions, Runtime
 
 from ..shared.users import user_in
+from .config import thread_of, user_of
 from .convert import messages_in
-from .graph import thread_of, user_of
 from .placement import append_to_turn, in_system, remove_text
 from .run_tracker import LangChainRunTracker, Scope, found, scope
 from .turns import ConversationTurn, join, tool_names

@@ -10,10 +10,11 @@ from langchain_core.runnables import RunnableConfig
 
 from acontext_plugins.runs import Runtime
 
-from .graph import thread_of, user_of
+from ..shared.subclass import over, under
+from .config import thread_of, user_of
+from .mark import Mark, mark_of
 from .placement import append_to_turn, in_prompt
 from .run_tracker import LangChainRunTracker, Scope, foreign_agent, found, scope
-from .subclass import Mark, learned, mark_of
 from .turns import ConversationTurn, join, tool_names
 
 
@@ -183,8 +184,6 @@ def _messages(given: Any) -> list[BaseMessage]:
 def wrap_model(model: Any, runtime: Runtime) -> Any:
     """The model's copy whose prompts hold skills."""
     known = mark_of(model)
-    if known is not None:
-        if known.runtime.same_as(runtime):
-            return model
-        model = known.original
-    return learned(LearnedModel, model, Mark(runtime, model))
+    if known is not None and known.runtime.same_as(runtime):
+        return model
+    return over(under(model), LearnedModel, Mark(runtime))

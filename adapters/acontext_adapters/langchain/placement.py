@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
-from langgraph.types import Command
 
 from .convert import by_user
+from .langgraph_types import is_command
 
 
 def contains_text(messages: Sequence[BaseMessage], text: str) -> bool:
@@ -92,7 +92,7 @@ def _without(value: Any, text: str, ours: Mapping[str, BaseMessage]) -> Any:
         changed = {key: _without(one, text, ours) for key, one in value.items()}
         return value if all(changed[key] is value[key] for key in value) else changed
     update = getattr(value, "update", None)
-    if isinstance(value, Command) and isinstance(update, dict | list):
+    if is_command(value) and isinstance(update, dict | list):
         clean = _without(update, text, ours)
         return value if clean is update else replace(value, update=clean)
     return value

@@ -18,7 +18,6 @@ from uuid import UUID
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config
-from langgraph.errors import GraphBubbleUp, ParentCommand
 
 from acontext_adapters.shared.resent_history import Conversations, Sent
 from acontext_plugins.concurrency.caches import SharedCache
@@ -29,6 +28,7 @@ from acontext_store.types import CallFate, new_id, stable_id
 from .calls import Answers, FirstSteps, LangChainCall, LangChainCallLedger, Visit, numbered
 from .convert import by_user, frozen, items_of, messages_in, text_of
 from .held_messages import HeldMessage, HeldMessages
+from .langgraph_types import is_bubble_up, is_parent_command
 
 #: Conversations without a thread id, known by what is sent again.
 conversations = Conversations()
@@ -380,9 +380,9 @@ class LangChainRunTracker:
             run.tell(*fates)
         if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | GeneratorExit):
             run.end("cancelled")
-        elif isinstance(error, GraphBubbleUp) and not isinstance(error, ParentCommand):
+        elif is_bubble_up(error) and not is_parent_command(error):
             run.end("interrupted", self._waiting())
-        elif error is not None and not isinstance(error, ParentCommand):
+        elif error is not None and not is_parent_command(error):
             run.end("failed", reason_of(error))
         elif self.interrupted:
             run.end("interrupted", self._waiting())

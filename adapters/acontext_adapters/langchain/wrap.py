@@ -10,31 +10,36 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableBinding, RunnableConfig, RunnableSequence
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
-from langgraph.pregel import Pregel
 
 from acontext_plugins.runs import Runtime
 
-from .graph import with_handler, wrap_graph
+from ..shared.subclass import over, under
+from .config import with_handler
 from .handler import AcontextCallbackHandler, RunnableHandler
+from .langgraph_types import is_graph
+from .mark import Mark, mark_of
 from .model import wrap_model
-from .subclass import Mark, learned, mark_of
 
 
 def wrap_runnable(target: Any, runtime: Runtime) -> Any:
     """The copy of a graph, a chat model or another runnable that records, and injects where there is a model."""
-    if isinstance(target, Pregel):
-        return wrap_graph(target, runtime)
+    if is_graph(target):
+        return _wrap_graph(target, runtime)
     if isinstance(target, BaseTool):
         raise TypeError("a tool is part of an agent: give learning() the agent, the graph or the model that calls it")
     inner = _with_learned_models(target, runtime)
     if isinstance(inner, BaseChatModel | RunnableBinding):
         return inner
     known = mark_of(target)
-    if known is not None:
-        if known.runtime.same_as(runtime):
-            return target
-        return wrap_runnable(known.original, runtime)
-    return learned(LearnedRunnable, inner, Mark(runtime, target, RunnableHandler(runtime)))
+    if known is not None and known.runtime.same_as(runtime):
+        return target
+    return over(under(inner), LearnedRunnable, Mark(runtime, RunnableHandler(runtime)))
+
+
+def _wrap_graph(graph: Any, runtime: Runtime) -> Any:
+    from .graph import wrap_graph  # langgraph is there: it has made the graph
+
+    return wrap_graph(graph, runtime)
 
 
 def _with_learned_models(target: Any, runtime: Runtime) -> Any:
@@ -42,10 +47,10 @@ def _with_learned_models(target: Any, runtime: Runtime) -> Any:
     if isinstance(target, BaseChatModel):
         return wrap_model(target, runtime)
     if isinstance(target, RunnableBinding):
-        bound = wrap_graph(target.bound, runtime) if isinstance(target.bound, Pregel) else None
+        bound = _wrap_graph(target.bound, runtime) if is_graph(target.bound) else None
         bound = bound or _with_learned_models(target.bound, runtime)
         return target if bound is target.bound else target.model_copy(update={"bound": bound})
-    if isinstance(target, RunnableSequence) and mark_of(target) is None:
+    if isinstance(target, RunnableSequence):
         steps = [_with_learned_models(step, runtime) for step in target.steps]
         if all(a is b for a, b in zip(steps, target.steps, strict=True)):
             return target

@@ -89,14 +89,14 @@ def set_mark(target: Any, mark: object) -> None:
         object.__setattr__(target, MARK, mark)
 
 
-def _copied(target: Any, kind: type, mark: object) -> Any:
+def _copied(target: Any, kind: Any, mark: object) -> Any:
     made: Any = object.__new__(kind)
     if isinstance(target, BaseModel):
         private = {name: value for name, value in (target.__pydantic_private__ or {}).items() if name != MARK}
         object.__setattr__(made, "__dict__", dict(vars(target)))
         object.__setattr__(made, "__pydantic_extra__", target.__pydantic_extra__ and dict(target.__pydantic_extra__))
         object.__setattr__(made, "__pydantic_fields_set__", set(target.__pydantic_fields_set__))
-        object.__setattr__(made, "__pydantic_private__", private or None)
+        object.__setattr__(made, "__pydantic_private__", private if kind.__private_attributes__ else None)
     else:
         if hasattr(target, "__dict__"):
             vars(made).update(vars(target))

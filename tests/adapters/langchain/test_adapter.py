@@ -51,7 +51,7 @@ def test_a_learned_graph_is_of_its_class_and_learned_once() -> None:
     assert learned(ours, recorded) is ours
     again = learned(ours, recorded, inject=False)
     assert again is not ours
-    assert again.nodes["model"].bound.inner is agent.nodes["model"].bound
+    assert again.nodes["model"].bound.func is agent.nodes["model"].bound.func
 
 
 async def test_a_copy_of_a_learned_graph_is_learned() -> None:
