@@ -7,6 +7,7 @@ tells what models and tools do. (Handlers cost time at every event, so an agent 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from langgraph.types import Command
 from acontext_plugins.runs import Run, Runtime
 
 from ..shared.subclass import mark_in, over, under
+from ..shared.users import user_in
 from .calls import Visit, call_in, tools_of
 from .config import thread_of, user_of, with_handler
 from .convert import by_user, messages_in
@@ -30,6 +32,7 @@ from .mark import Mark, mark_of
 from .placement import append_to_turn, restored
 from .run_tracker import LangChainRunTracker, Scope, broken_call_in, found, scope
 
+log = logging.getLogger("acontext")
 #: What the nodes are called in which an agent's middleware speaks.
 _HOOKS = (".before_agent", ".before_model", ".after_model", ".after_agent")
 
@@ -101,6 +104,7 @@ class _Play:
         self.tracker = tracker
         self.run = run
         self.config = config
+        self._owner = owner
         self._scope = Scope(tracker, owner)
 
     def enter(self) -> tuple[Any, Any]:
@@ -115,6 +119,19 @@ class _Play:
     def end(self, error: BaseException | None = None) -> None:
         with self.tracker.runtime.guard("run end"):
             self.tracker.end(error)
+            self._say_who_gets_no_skills()
+
+    def _say_who_gets_no_skills(self) -> None:
+        tracker, options = self.tracker, self.tracker.runtime.options
+        if tracker.told or not tracker.started or tracker.asked_for_skills or "no skills" in self._owner.said:
+            return
+        if options.inject and options.space is not None:
+            self._owner.said.add("no skills")
+            log.warning(
+                "acontext: the graph %r is recorded and gets no skills, as it is no agent of create_agent and nothing in it "
+                "is learned: build it with learning(chat_model, ...), or learn it with inject=False",
+                tracker.label,
+            )
 
 
 def _begin(graph: Any, input: Any, config: RunnableConfig | None, options: Mapping[str, Any]) -> _Play | None:

@@ -338,6 +338,12 @@ class LangChainRunTracker:
         """The newest words of the user."""
         return next((text_of(one.content) for one in reversed(messages) if by_user(one)), "")
 
+    @property
+    def asked_for_skills(self) -> bool:
+        """Whether a hook that injects is part of the run."""
+        run = self._recaller or self.run
+        return run is not None and run.recalled is not None
+
     def skills(self, runtime: Runtime, messages: Sequence[BaseMessage], tools: Collection[str] | None) -> str:
         """The text to inject: asked for once, the same for the whole run."""
         with self._asking:
