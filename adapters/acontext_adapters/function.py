@@ -79,11 +79,27 @@ def _with_call(target: Any, runtime: Runtime) -> Any:
     try:
         copied = copy.copy(target)
         wrapped = _wrapped(call, runtime, target)
-        copied.__class__ = type(kind.__name__, (kind,), {"__call__": wrapped, "__module__": kind.__module__})
+        copied.__class__ = type(
+            kind.__name__, (kind,), {"__call__": wrapped, "__reduce_ex__": _reduced, **_names(kind)}
+        )
         object.__setattr__(copied, _MARK, _Wrapped(target, runtime))
     except (TypeError, AttributeError):
         return None
     return copied
+
+
+def _names(kind: type) -> dict[str, Any]:
+    return {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+
+
+def _reduced(self: Any, protocol: Any) -> Any:
+    """How a wrapped object is copied and pickled: as one of its own class, which is wrapped again."""
+    known: _Wrapped = getattr(self, _MARK)
+    bare = copy.copy(known.original)
+    if hasattr(bare, "__dict__"):
+        vars(bare).clear()
+        vars(bare).update({name: value for name, value in vars(self).items() if name != _MARK})
+    return _with_call, (bare, known.runtime)
 
 
 def _wrapped(function: Any, runtime: Runtime, original: Any) -> Any:

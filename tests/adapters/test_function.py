@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 import inspect
+import pickle
+import sys
 from collections.abc import AsyncIterator, Awaitable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -381,3 +384,42 @@ def test_collections_and_files_are_returned_as_they_are(memory: MemoryClient, tm
     assert learned(lambda: given, memory)() is given
     with (tmp_path / "file").open("w") as file:
         assert learned(lambda: file, memory)() is file
+
+
+# -- copies
+class Counter:
+    """Something that is called, and counts."""
+
+    def __init__(self, by: int) -> None:
+        self.by = by
+        self.count = 0
+
+    def __call__(self, words: str) -> str:
+        self.count += self.by
+        return f"{words} {self.count}"
+
+
+def module_function(words: str) -> str:
+    return words
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_copy_of_what_is_called_is_recorded(copied: Any) -> None:
+    memory = MemoryClient()
+    counter = learning(Counter(2), space="s", client=memory)
+    counter("one")
+    counter.by = 3
+    other = copied(counter)
+    assert (type(other).__qualname__, isinstance(other, Counter)) == ("Counter", True)
+    assert other("two") == "two 5"
+    assert counter.count == 2
+    assert [session.lines[0] for session in memory.sessions.values()] == ["user: one", "user: two"]
+
+
+def test_a_partial_and_a_decorated_function_are_copied_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    decorated = learning(module_function, space="s", client=MemoryClient())
+    monkeypatch.setattr(sys.modules[__name__], "module_function", decorated)
+    assert pickle.loads(pickle.dumps(decorated)) is decorated
+    assert copy.deepcopy(decorated) is decorated
+    part = functools.partial(decorated, "hi")
+    assert pickle.loads(pickle.dumps(part))() == "hi"

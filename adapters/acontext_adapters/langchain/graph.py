@@ -128,8 +128,8 @@ class _Play:
         if options.inject and options.space is not None:
             self._owner.said.add("no skills")
             log.warning(
-                "acontext: the graph %r is recorded and gets no skills, as it is no agent of create_agent and nothing in it "
-                "is learned: build it with learning(chat_model, ...), or learn it with inject=False",
+                "acontext: the graph %r is recorded and gets no skills, as it is no agent of create_agent and nothing "
+                "in it is learned: build it with learning(chat_model, ...), or learn it with inject=False",
                 tracker.label,
             )
 

@@ -30,7 +30,7 @@ class RouterProxy:
     __slots__ = (MARK, "__weakref__")
 
     def __getattribute__(self, name: str) -> Any:
-        if name in (MARK, "__deepcopy__"):
+        if name in (MARK, "__deepcopy__", "__reduce_ex__"):
             return object.__getattribute__(self, name)
         known = _behind(self)
         value = getattr(known.original, name)
@@ -54,6 +54,17 @@ class RouterProxy:
 
     def __repr__(self) -> str:
         return repr(_behind(self).original)
+
+    def __eq__(self, other: object) -> bool:
+        known = mark_of(other)
+        return bool(_behind(self).original == (known.original if isinstance(known, _Behind) else other))
+
+    def __hash__(self) -> int:
+        return hash(_behind(self).original)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        known = _behind(self)
+        return _face, (known.original, known.runtime, known.recorded)
 
     def __copy__(self) -> RouterProxy:
         known = _behind(self)

@@ -262,6 +262,9 @@ def test_it_passes_for_a_router(upstream: Upstream) -> None:
     assert isinstance(wise, litellm.Router)
     assert wise.__class__ is litellm.Router
     assert repr(wise) == repr(bare)
+    assert (wise, hash(wise)) == (bare, hash(bare))
+    assert bare == wise
+    assert wise != router(upstream)
     assert learning(wise.acompletion, space="s", client=MemoryClient()) is not None
 
 
