@@ -61,18 +61,20 @@ class ClientAddress:
 class ClientHandle(SharedByCopies):
     """A client in the hands of a wrapped object. Handles of one client are equal."""
 
-    __slots__ = ("__weakref__", "_client", "_token")
+    __slots__ = ("__weakref__", "_client", "_token", "connection")
+    #: The connection of the client. To ask for it may raise, until it could be opened.
+    connection: RecordingClient
 
     def __init__(self, client: HasConnection | RecordingClient, *, token: str | None = None) -> None:
         self._client = client
         self._token = token
 
-    @property
-    def connection(self) -> RecordingClient:
-        """The connection of the client. May raise where it cannot be opened."""
+    def __getattr__(self, name: str) -> Any:
+        if name != "connection":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         client: Any = self._client
-        found: RecordingClient = getattr(client, "connection", client)
-        return found
+        self.connection = getattr(client, "connection", client)
+        return self.connection
 
     def __eq__(self, other: object) -> bool:
         return self._client is other._client if isinstance(other, ClientHandle) else NotImplemented

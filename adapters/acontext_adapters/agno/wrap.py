@@ -39,7 +39,7 @@ def wrap(target: Any, runtime: Runtime) -> Any:
 
 
 @dataclass(eq=False)
-class Mark:
+class AgentMark:
     """How an agent or a team is wrapped. It goes with every copy of it."""
 
     runtime: Runtime
@@ -52,13 +52,13 @@ class Mark:
 def wrapped_of(target: Any) -> WrappedAgent | None:
     """How an agent or a team is wrapped; None where it is not."""
     mark = mark_in(target)
-    return WrappedAgent(mark, target) if isinstance(mark, Mark) else None
+    return WrappedAgent(mark, target) if isinstance(mark, AgentMark) else None
 
 
 class WrappedAgent:
     """A wrapped agent or team, and how it is wrapped."""
 
-    def __init__(self, mark: Mark, clone: Any) -> None:
+    def __init__(self, mark: AgentMark, clone: Any) -> None:
         self.mark = mark
         self.clone = clone
         self.runtime = mark.runtime
@@ -146,7 +146,7 @@ class _TeamCloner:
     def clone(self, original: Any, *, implicit: bool = False) -> Any:
         if id(original) in self._clones:
             return self._clones[id(original)][1]
-        clone = over(bare(original), LearnedAgent, Mark(self.runtime, implicit))
+        clone = over(bare(original), LearnedAgent, AgentMark(self.runtime, implicit))
         for name, value in vars(clone).items():
             if type(value) in (list, dict, set):
                 setattr(clone, name, value.copy())
