@@ -1,4 +1,4 @@
-"""What a wrapped object holds of its client: copies share it, and a pickle holds its address, without what is secret."""
+"""What a wrapped object holds of its client: copies share it, a pickle has its address and nothing that is secret."""
 
 from __future__ import annotations
 
