@@ -111,7 +111,7 @@ class _Ours:
     """`acontext serve` on a fresh database, and what it was told."""
 
     def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.blob = json.dumps({"format": "openai", "blob": {"role": "user", "content": _text(0)}})
         self.to: list[str] = []
         self.page = self.session = ""
@@ -122,8 +122,8 @@ class _Ours:
         process = subprocess.Popen(
             [sys.executable, "-c", command, *arguments], cwd=folder, env=environment, stderr=subprocess.DEVNULL
         )
-        stack.callback(_stop, process)
-        _until_there(process, self.port, "/health")
+        stack.callback(stop, process)
+        until_there(process, self.port, "/health")
 
     def furnish(self, sessions: int) -> None:
         """A session with messages to be read, and others to write to."""
@@ -160,11 +160,11 @@ class _Ours:
 
 
 def _bare(folder: Path, given: dict[str, Any], stack: contextlib.ExitStack) -> int:
-    port, file = _free_port(), folder / "given.json"
+    port, file = free_port(), folder / "given.json"
     file.write_text(json.dumps(given))
     process = subprocess.Popen([sys.executable, "-m", "acontext_plugins.bench.load", "bare", str(port), str(file)])
-    stack.callback(_stop, process)
-    _until_there(process, port, "/page")
+    stack.callback(stop, process)
+    until_there(process, port, "/page")
     return port
 
 
@@ -178,7 +178,7 @@ class _Load:
             stdout=subprocess.PIPE,
             text=True,
         )
-        stack.callback(_stop, self._process)
+        stack.callback(stop, self._process)
 
     def run(self, plan: LoadPlan) -> LoadResult:
         assert self._process.stdin is not None
@@ -188,13 +188,15 @@ class _Load:
         return LoadResult(**json.loads(self._process.stdout.readline()))
 
 
-def _stop(process: subprocess.Popen[Any]) -> None:
+def stop(process: subprocess.Popen[Any]) -> None:
+    """End it, and wait for that."""
     process.terminate()
     process.wait(timeout=60)
 
 
-def _until_there(process: subprocess.Popen[Any], port: int, path: str) -> None:
-    deadline = time.monotonic() + 60
+def until_there(process: subprocess.Popen[Any], port: int, path: str, *, seconds: float = 60) -> None:
+    """Wait until it answers there. Raises RuntimeError where it ends before that, or the time is up."""
+    deadline = time.monotonic() + seconds
     while True:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10).close()
@@ -205,7 +207,8 @@ def _until_there(process: subprocess.Popen[Any], port: int, path: str) -> None:
             time.sleep(0.05)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port below those that the system gives to outgoing connections."""
     for port in range(20_000 + os.getpid() % 5_000, 32_000):
         with socket.socket() as probe:
             try:

@@ -208,7 +208,7 @@ class _Agno:
         assert result.content == ANSWER
 
 
-_SCHEMAS: list[Any] = [
+SCHEMAS: list[Any] = [
     {
         "type": "function",
         "function": {
@@ -221,7 +221,7 @@ _SCHEMAS: list[Any] = [
 ]
 
 
-def _completion(messages: Sequence[Any], number: int) -> dict[str, Any]:
+def completion(messages: Sequence[Any], number: int) -> dict[str, Any]:
     """A chat completion's answer to these messages."""
     done = sum(message["role"] == "tool" for message in messages)
     message: dict[str, Any] = {"role": "assistant", "content": ANSWER}
@@ -242,7 +242,7 @@ async def _by_hand(complete: Callable[..., Any], number: int) -> None:
         {"role": "user", "content": REQUEST.format(number=number)},
     ]
     while True:
-        answer = (await complete(model="bench", messages=messages, tools=_SCHEMAS)).choices[0].message
+        answer = (await complete(model="bench", messages=messages, tools=SCHEMAS)).choices[0].message
         messages.append(answer.model_dump(exclude_none=True))
         if not answer.tool_calls:
             assert answer.content == ANSWER
@@ -264,7 +264,7 @@ class _OpenAI:
                 await asyncio.sleep(latency())
             messages = json.loads(request.content)["messages"]
             self.injected += len(messages) == 2 and _MARK in str(messages)
-            return library.Response(200, json=_completion(messages, next(numbers)))
+            return library.Response(200, json=completion(messages, next(numbers)))
 
         http: Any = library.AsyncClient(transport=library.MockTransport(serve))
         self._client = openai.AsyncOpenAI(api_key="unused", base_url="http://127.0.0.1/v1", http_client=http)
@@ -290,7 +290,7 @@ class _LiteLLM:
                 if latency():
                     await asyncio.sleep(latency())
                 player.injected += len(messages) == 2 and _MARK in str(messages)
-                return litellm_.ModelResponse(**_completion(messages, next(numbers)))
+                return litellm_.ModelResponse(**completion(messages, next(numbers)))
 
         litellm_.custom_provider_map = [{"provider": "acontext-bench", "custom_handler": Provider()}]
         self._function = litellm_.acompletion

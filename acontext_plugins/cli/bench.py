@@ -22,6 +22,7 @@ from .common import emit, json_option, say
 @click.option("--only", multiple=True, type=click.Choice(list(PARTS)), help="One part; repeat for more. [default: all]")
 @click.option("--adapters", is_flag=True, help="Instead: what each installed framework's adapter costs its host.")
 @click.option("--http", is_flag=True, help="Instead: `acontext serve` under load, beside a bare FastAPI route.")
+@click.option("--proxy", is_flag=True, help="Instead: a LiteLLM proxy with our handler, beside a bare one.")
 @click.option("--learning", is_flag=True, help="Instead: calls and tokens of learning with a model, and its speed.")
 @click.option("--data", metavar="FILE", help="With --learning: conversations too, as `acontext learn` takes them.")
 @click.option("--outcome-field", default="outcome", show_default=True, metavar="FIELD", help="With --data.")
@@ -34,6 +35,7 @@ def bench(
     only: tuple[str, ...],
     adapters: bool,
     http: bool,
+    proxy: bool,
     learning: bool,
     data: str | None,
     outcome_field: str,
@@ -52,6 +54,10 @@ def bench(
         from acontext_plugins.bench.http import figures as http_figures
 
         runners.append(http_figures)
+    if proxy:
+        from acontext_plugins.bench.proxy import figures as proxy_figures
+
+        runners.append(proxy_figures)
     if learning:
         from acontext_plugins.bench.learning import figures as learning_figures
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import sys
 import threading
 import time
@@ -90,37 +89,6 @@ async def run_in_thread(work: Callable[[A], T], about: A) -> T:
     except RuntimeError:
         raise Closed("Python is about to exit") from None
     return await thought
-
-
-class PausedGarbageCollector:
-    """A block in which Python's collector of cyclic garbage rests, for `most` seconds at the most. Of one event loop.
-
-    What work reads is many small objects that live for a moment and go by themselves, since nothing among them refers
-    back. But they would be counted, and bring the collector to go through all that the host has on its heap: 100 ms
-    and more in which nothing else runs. A collector that the host has switched off stays off.
-    """
-
-    def __init__(self, most: float = 2.0) -> None:
-        self._most = most
-        self._inside = 0
-        self._waker: asyncio.TimerHandle | None = None
-
-    def __enter__(self) -> None:
-        self._inside += 1
-        if self._inside == 1 and gc.isenabled():
-            self._waker = asyncio.get_running_loop().call_later(self._most, self._wake)
-            gc.disable()
-
-    def __exit__(self, *error: object) -> None:
-        self._inside -= 1
-        if not self._inside:
-            self._wake()
-
-    def _wake(self) -> None:
-        if self._waker is not None:
-            self._waker.cancel()
-            self._waker = None
-            gc.enable()
 
 
 def _take_turn(work: Callable[[A], T], about: A) -> T:

@@ -35,7 +35,7 @@ from acontext_store.errors import (
 from acontext_store.protocols import ReadSnapshot, Store
 from acontext_store.types import Claim, Lane, LaneKind, Task, new_id
 
-from ..concurrency.background import PausedGarbageCollector, in_background
+from ..concurrency.background import in_background
 from ..concurrency.limited_log import LimitedLog
 from ..observe.batches import batch
 from ..observe.rules import whole
@@ -82,7 +82,6 @@ class Worker:
         self._log = LimitedLog(log)
         self._leaving = False
         self._running: set[asyncio.Task[None]] = set()
-        self._rest = PausedGarbageCollector()
         self._breakers = {
             kind: CircuitBreaker(kind, first=self._settings.backoff, longest=self._settings.longest_probe)
             for kind in (*_KINDS, _EMBED)
@@ -223,13 +222,12 @@ class Worker:
             return
         try:
             async with self._lease(claim):
-                with self._rest:
-                    if claim.kind == "observe":
-                        await self._observe(claim)
-                    elif claim.kind == "learn":
-                        await self._learn_space(claim)
-                    else:
-                        await self._embed_space(claim)
+                if claim.kind == "observe":
+                    await self._observe(claim)
+                elif claim.kind == "learn":
+                    await self._learn_space(claim)
+                else:
+                    await self._embed_space(claim)
             self.done += 1
             breaker.on_success(claim)
         except LeaseLost:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import subprocess
 import sys
 import threading
@@ -14,7 +13,6 @@ import pytest
 
 from acontext_plugins.concurrency import background
 from acontext_plugins.concurrency.background import (
-    PausedGarbageCollector,
     cpu_turn,
     in_background,
     run_in_thread,
@@ -148,33 +146,3 @@ def test_a_first_run_imports_the_engine_on_another_thread() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
-
-
-async def test_the_collector_rests_inside_of_a_block_and_of_those_within_it() -> None:
-    rest = PausedGarbageCollector()
-    with rest:
-        with rest:
-            assert not gc.isenabled()
-        assert not gc.isenabled()
-    assert gc.isenabled()
-    with pytest.raises(ZeroDivisionError), rest:
-        _ = 1 / 0
-    assert gc.isenabled()
-
-
-async def test_the_collector_is_woken_where_a_block_takes_long() -> None:
-    woken = asyncio.Event()
-    with PausedGarbageCollector(most=0.0):
-        asyncio.get_running_loop().call_later(0.001, woken.set)
-        await woken.wait()
-        assert gc.isenabled()
-
-
-async def test_a_collector_that_the_host_has_switched_off_stays_off() -> None:
-    gc.disable()
-    try:
-        with PausedGarbageCollector(most=0.0):
-            await asyncio.sleep(0.01)
-        assert not gc.isenabled()
-    finally:
-        gc.enable()

@@ -417,6 +417,11 @@ WHERE project_id = ? AND session_id = ? AND after_seq >= ? ORDER BY number
 
 def list_outcomes(tx: Tx, session_id: str, *, after_seq: int) -> list[Outcome]:
     tx.get(sessions, "session", session_id)
+    return outcomes_of(tx, session_id, after_seq=after_seq)
+
+
+def outcomes_of(tx: Tx, session_id: str, *, after_seq: int) -> list[Outcome]:
+    """The outcomes of a session that is there."""
     rows = tx.raw.execute(_OUTCOMES, (tx.project_id, session_id, after_seq)).fetchall()
     return [
         Outcome.model_construct(

@@ -150,8 +150,8 @@ class Memory:
 class Tx:
     """A transaction that is open, and the project it may touch.
 
-    `find`, `add`, `change` and `drop` say the simplest statements (columns that equal values): SQLAlchemy writes
-    each once, and it is run bare. All others go through `run`, `one` and `all`.
+    `find`, `rows`, `add`, `change` and `drop` say the simplest statements (columns that equal values): SQLAlchemy
+    writes each once, and it is run bare. All others go through `run`, `one` and `all`.
     """
 
     sql: Connection
@@ -172,7 +172,7 @@ class Tx:
         """The row (one, where there may be more) with these values; its columns are attributes."""
         text = _text("select", table, tuple(columns))
         row = self.raw.execute(text, {"project_id_is": self.project_id, **_named(columns)}).fetchone()
-        return None if row is None else _row_of(table)._make(row)
+        return None if row is None else row_of(table)._make(row)
 
     def get(self, table: Table, kind: str, id: str, **columns: object) -> Any:
         """The row with that id. Raises NotFound, which calls it a `kind`."""
@@ -180,6 +180,12 @@ class Tx:
         if row is None:
             raise NotFound(kind, id)
         return row
+
+    def rows(self, table: Table, order: str, *, limit: int = -1, **columns: object) -> list[Any]:
+        """All rows with these values, in the order of these columns ("position, id"); -1 = however many."""
+        text = f"{_text('select', table, tuple(columns))} ORDER BY {order} LIMIT :at_most"
+        values = {"project_id_is": self.project_id, "at_most": limit, **_named(columns)}
+        return list(map(row_of(table)._make, self.raw.execute(text, values)))
 
     def add(self, table: Table, rows: Iterable[Mapping[str, object]]) -> None:
         """Insert rows, all with the same columns."""
@@ -220,7 +226,8 @@ def _named(columns: dict[str, object]) -> dict[str, object]:
 
 
 @cache
-def _row_of(table: Table) -> Any:
+def row_of(table: Table) -> Any:
+    """The class of the table's rows: its columns are attributes."""
     return namedtuple(table.name, [column.name for column in table.columns])
 
 

@@ -47,6 +47,7 @@ WHERE project_id = :project_id AND (kind, key) IN (
 )
 RETURNING kind, key, token, attempts, outages, failing_since
 """
+_NEXT_DUE = "SELECT min(ready_at) FROM lanes WHERE project_id = ? AND kind IN ({kinds})"
 _OF_SPACE = """
 (kind != 'observe' AND key = :space_id OR kind = 'observe' AND key IN (
     SELECT id FROM sessions WHERE project_id = :project_id AND space_id = :space_id
@@ -277,8 +278,8 @@ def undigested(tx: Tx, space_id: str) -> Any:
 
 
 def next_due(tx: Tx, *, kinds: Collection[LaneKind]) -> float | None:
-    query = select(func.min(lanes.c.ready_at)).where(tx.mine(lanes), lanes.c.kind.in_(list(kinds)))
-    value = tx.sql.execute(query).scalar_one()
+    query = _NEXT_DUE.format(kinds=", ".join("?" * len(kinds)))
+    (value,) = tx.raw.execute(query, (tx.project_id, *kinds)).fetchone()
     return None if value is None else float(value)
 
 

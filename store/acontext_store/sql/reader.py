@@ -19,6 +19,7 @@ from ..types import Outcome, SearchHit, Session, Skill, SkillStatus, Space, Stor
 from . import conversations, learned, search, skills, spaces, tasks
 from .connect import is_busy, reading, translate
 from .database import SqliteConnection, Tx, Work, replaced
+from .tables import sessions as sessions_table
 from .tables import spaces as spaces_table
 from .writer import WriteJob, Writer, nothing
 
@@ -196,12 +197,18 @@ class SqliteSnapshot:
 
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
-        # rows of spaces, and how often words occur in them: all of a moment sees the same
+        # rows of sessions and spaces, and how often words occur in them: all of a moment sees the same
+        self._sessions: dict[str, Any] = {}
         self._spaces: dict[str, Any] = {}
         self._frequencies: dict[str, dict[str, int]] = {}
 
     def session(self, session_id: str) -> Session:
-        return conversations.session(self._tx, session_id)
+        return conversations.session_of(self._session(session_id))
+
+    def _session(self, session_id: str) -> Any:
+        if session_id not in self._sessions:
+            self._sessions[session_id] = self._tx.get(sessions_table, "session", session_id)
+        return self._sessions[session_id]
 
     def messages(self, session_id: str, *, after_seq: int = 0, limit: int | None = None) -> list[StoredMessage]:
         return conversations.list_messages(
@@ -209,17 +216,12 @@ class SqliteSnapshot:
         ).items
 
     def outcomes(self, session_id: str, *, after_seq: int = 0) -> list[Outcome]:
-        return conversations.list_outcomes(self._tx, session_id, after_seq=after_seq)
+        self._session(session_id)
+        return conversations.outcomes_of(self._tx, session_id, after_seq=after_seq)
 
     def tasks(self, session_id: str, *, planning: bool = False) -> list[Task]:
-        found = tasks.planning(self._tx, session_id) if planning else []
-        cursor: str | None = None
-        while True:
-            page = tasks.list_tasks(self._tx, session_id, limit=200, cursor=cursor, time_desc=False)
-            found += page.items
-            if not page.has_more:
-                return found
-            cursor = page.next_cursor
+        found = tasks.of_session(self._tx, session_id, planning=True) if planning else []
+        return found + tasks.of_session(self._tx, session_id, planning=False)
 
     def tasks_before(self, task: Task, *, limit: int) -> list[Task]:
         return tasks.before(self._tx, task, limit=limit)
@@ -234,10 +236,10 @@ class SqliteSnapshot:
         return learned.with_episodes(self._tx, task_ids)
 
     def resume_seq(self, session_id: str) -> int:
-        return tasks.resume_seq(self._tx, session_id)
+        return int(self._session(session_id).resume_seq)
 
     def observed_seq(self, session_id: str) -> int:
-        return tasks.observed_seq(self._tx, session_id)
+        return int(self._session(session_id).observed_seq)
 
     def space_by_name(self, name: str) -> Space:
         row = self._tx.find(spaces_table, name=name)

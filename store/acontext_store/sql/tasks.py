@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sqlalchemy import Row, update
+from sqlalchemy import Row
 
 from ..errors import Conflict, InvalidInput
 from ..types import Claim, Outcome, Page, Task, TaskOps, now
 from . import jobs
-from .database import Tx, check_limit, dump, load, page
+from .database import Tx, check_limit, dump, load, page, row_of
 from .tables import episodes, messages, sessions, tasks
 
-_FINAL = ("success", "failed")
+#: More than any table has: SQLite's largest number.
+MOST_ROWS = 2**63 - 1
 
 # what each observation says, bare: written anew each time, they would take longer than what they do
 _LINK = """
@@ -27,6 +28,14 @@ WHERE project_id = ? AND session_id = ? AND run_id = ? AND task_id IS NOT NULL O
 _OBSERVED = """
 UPDATE messages SET status = 'success', updated_at = :now
 WHERE project_id = :project_id AND session_id = :session_id AND seq BETWEEN :first AND :last AND status != 'success'
+"""
+_BEFORE = f"""
+SELECT {", ".join(column.name for column in tasks.columns)} FROM tasks
+WHERE project_id = ? AND session_id = ? AND position < ? AND is_planning = 0 ORDER BY position DESC LIMIT ?
+"""
+_UNLINK = """
+UPDATE messages SET task_id = NULL, updated_at = :now
+WHERE project_id = :project_id AND session_id = :session_id AND task_id = :task_id AND seq BETWEEN :first AND :last
 """
 # `+` keeps to the session's few tasks, instead of all that waits in the space
 _WAITING = """
@@ -59,14 +68,14 @@ def task(tx: Tx, task_id: str) -> Task:
 
 
 def before(tx: Tx, task: Task, *, limit: int) -> list[Task]:
-    earlier = tx.mine(tasks, session_id=task.session_id) & (tasks.c.position < task.order)
-    query = tasks.select().where(earlier, tasks.c.is_planning.is_(False))
-    return [_task(row) for row in tx.all(query.order_by(tasks.c.position.desc()).limit(limit))][::-1]
+    found = tx.raw.execute(_BEFORE, (tx.project_id, task.session_id, task.order, limit)).fetchall()
+    return [_task(row) for row in map(row_of(tasks)._make, reversed(found))]
 
 
-def planning(tx: Tx, session_id: str) -> list[Task]:
-    query = tasks.select().where(tx.mine(tasks, session_id=session_id), tasks.c.is_planning)
-    return [_task(row) for row in tx.all(query.order_by(tasks.c.position, tasks.c.id))]
+def of_session(tx: Tx, session_id: str, *, planning: bool) -> list[Task]:
+    """Its tasks, by order; or those of planning."""
+    rows = tx.rows(tasks, "position, id", session_id=session_id, is_planning=planning)
+    return [_task(row) for row in rows]
 
 
 def of_run(tx: Tx, session_id: str, run_id: str) -> list[str]:
@@ -121,11 +130,16 @@ def _remove(tx: Tx, ops: TaskOps) -> None:
             tx.drop(episodes, task_id=task_id)
 
 
-def _unlink(tx: Tx, session_id: str, task_id: str, first: int = 0, last: int | None = None) -> None:
-    linked = tx.mine(messages, session_id=session_id, task_id=task_id) & (messages.c.seq >= first)
-    if last is not None:
-        linked = linked & (messages.c.seq <= last)
-    tx.run(update(messages).where(linked).values(task_id=None, updated_at=now()))
+def _unlink(tx: Tx, session_id: str, task_id: str, first: int = 0, last: int = MOST_ROWS) -> None:
+    values = {
+        "project_id": tx.project_id,
+        "session_id": session_id,
+        "task_id": task_id,
+        "first": first,
+        "last": last,
+        "now": now(),
+    }
+    tx.raw.execute(_UNLINK, values)
 
 
 def _store(tx: Tx, space_id: str | None, task: Task, *, unlink: bool) -> bool:
