@@ -24,6 +24,7 @@ from acontext_store.outcome_sources import check_source_name
 from acontext_store.types import CallFate, FateStatus, Message, Outcome, OutcomeStatus, Part, new_id
 
 from .concurrency.copies import SharedByCopies
+from .concurrency.futures import done_within
 from .concurrency.limited_log import LimitedLog
 from .service import InjectAs, Recall, RecallQuery, Recording, SessionRef
 
@@ -430,7 +431,7 @@ class Run:
                 future = self._asked(query, tools)
                 if future is not None:
                     if not future.done():
-                        await _done_within(future, self._patience())
+                        await done_within(future, self._patience())
                     found = future.result(0)  # it may have come while the loop was too busy to say so
             self._decide(found)
         return self.skills_text
@@ -513,21 +514,6 @@ class Run:
             yield self
         finally:
             self.leave(token)
-
-
-async def _done_within(future: Future[Recall], seconds: float) -> None:
-    """Wait until it is done, or the time is up."""
-    loop = asyncio.get_running_loop()
-    woken = asyncio.Event()
-
-    def wake(_: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(woken.set)
-
-    future.add_done_callback(wake)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):  # wait_for can forget a cancellation
-            await woken.wait()
 
 
 def _made_with_run(make: Callable[[], Sequence[Message]], run_id: str, told: bool) -> list[Message]:

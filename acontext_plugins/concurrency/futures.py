@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from concurrent.futures import CancelledError, Future
 from typing import TypeVar
 
@@ -30,3 +32,18 @@ def copy_result(source: Future[T] | Pending[T], target: Future[T] | Pending[T]) 
             target.set_result(result)
 
     source.add_done_callback(copy)
+
+
+async def done_within(future: Future[T] | Pending[T], seconds: float) -> None:
+    """On an event loop: wait until it is done, or the time is up."""
+    loop = asyncio.get_running_loop()
+    woken = asyncio.Event()
+
+    def wake(_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(woken.set)
+
+    future.add_done_callback(wake)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):  # wait_for can forget a cancellation
+            await woken.wait()

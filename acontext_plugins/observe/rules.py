@@ -48,6 +48,9 @@ class RulesObserver:
     async def observe(self, observation: Observation) -> TaskOps:
         return await run_in_thread(observe, observation)
 
+    async def observe_each(self, observations: Sequence[Observation]) -> list[TaskOps | Exception]:
+        return await run_in_thread(_each, observations)
+
 
 def whole(session_id: str, moment: ReadSnapshot) -> Observation:
     """The session from where the last observation stopped."""
@@ -58,6 +61,16 @@ def whole(session_id: str, moment: ReadSnapshot) -> Observation:
         outcomes=moment.outcomes(session_id, after_seq=resume - 1),
         tasks=moment.tasks(session_id),
     )
+
+
+def _each(observations: Sequence[Observation]) -> list[TaskOps | Exception]:
+    decided: list[TaskOps | Exception] = []
+    for observation in observations:
+        try:
+            decided.append(observe(observation))
+        except Exception as error:
+            decided.append(error)
+    return decided
 
 
 def observe(observation: Observation) -> TaskOps:

@@ -7,8 +7,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from cachetools import FIFOCache
@@ -94,13 +94,31 @@ class _Group:
 
     entries: list[_QueuedRecording]
     write: Pending[Appended] | None = None
+    #: Behind them, and not to be written with them.
+    left: list[_QueuedRecording] = field(default_factory=list)
     #: Whether its session was made again, after somebody had deleted it.
     is_made_again: bool = False
 
     def takes(self, entry: _QueuedRecording) -> bool:
-        """Whether `entry` can be written with these: outcomes and fates stand behind their messages: they end one."""
+        """Whether `entry` can be written with these: outcomes stand behind their messages, so they end a group."""
         last = self.entries[-1]
-        return not last.outcomes and not last.fates and last.waiter is None and entry.waiter is None
+        return not last.outcomes and last.waiter is None and entry.waiter is None
+
+    def leave_calls_told_of(self) -> None:
+        """A fate is the newest call's of its id: a call with the id of one that has been told of comes after that."""
+        told: set[str] = set()
+        for at, entry in enumerate(self.entries):
+            if entry.prepared is None:
+                continue
+            if told and not told.isdisjoint(_call_ids(entry.prepared.messages)):
+                self.left = self.entries[at:] + self.left
+                del self.entries[at:]
+                return
+            told.update(fate.call_id for fate in entry.prepared.fates)
+
+    def unprepare(self) -> None:
+        for entry in (*self.entries, *self.left):
+            entry.prepared = None
 
     @property
     def is_held_up(self) -> bool:
@@ -111,6 +129,12 @@ class _Group:
     def fail(self, error: Exception) -> None:
         self.write = Pending()
         self.write.set_exception(error)
+
+
+def _call_ids(messages: Iterable[Message]) -> Iterator[str]:
+    for message in messages:
+        for part in message.tool_calls:
+            yield str((part.meta or {}).get("id") or "")
 
 
 def _wave(entries: list[_QueuedRecording]) -> tuple[list[_Group], list[_QueuedRecording]]:
@@ -296,6 +320,7 @@ class Recorder:
         while rest:
             wave, rest = _wave(rest)
             self._write_wave(wave)
+            rest = [entry for group in wave for entry in group.left] + rest
         if entries:
             self.wake()
 
@@ -333,6 +358,7 @@ class Recorder:
             except Exception as error:
                 group.entries.remove(entry)
                 self._forget([entry], error)
+        group.leave_calls_told_of()
         prepared = [entry.prepared for entry in group.entries if entry.prepared is not None]
         if not prepared:
             group.write = None
@@ -377,8 +403,7 @@ class Recorder:
         group.is_made_again = False
         self._known.clear()
         self._spaces.clear()
-        for entry in group.entries:
-            entry.prepared = None
+        group.unprepare()
 
     def _forgot(self, group: _Group) -> bool:
         """A session, or a space, that was known here has been deleted: make it again, once."""
@@ -388,8 +413,7 @@ class Recorder:
         group.is_made_again = True
         self._known.pop((ref.key, ref.principal), None)
         self._spaces.clear()
-        for entry in group.entries:
-            entry.prepared = None
+        group.unprepare()
         return True
 
     def _append(self, entry: _Prepared, *, whole: bool = False) -> Pending[Appended]:

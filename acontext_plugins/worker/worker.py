@@ -14,9 +14,10 @@ import math
 import os
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from acontext_store.backoff import Backoff, as_asked
 from acontext_store.errors import (
@@ -33,20 +34,32 @@ from acontext_store.errors import (
     StoreUnavailable,
 )
 from acontext_store.protocols import ReadSnapshot, Store
-from acontext_store.types import Claim, Lane, LaneKind, Task, new_id
+from acontext_store.types import Claim, Lane, LaneKind, TaskOps, new_id
 
 from ..concurrency.background import in_background
 from ..concurrency.limited_log import LimitedLog
 from ..observe.batches import batch
 from ..observe.rules import whole
-from ..protocols import MOST_EARLIER, BatchObserver, FinishedTask, Learner, LearningInput, Observation, Observer
+from ..protocols import (
+    BatchObserver,
+    FinishedTask,
+    Learner,
+    LearningInput,
+    Observation,
+    Observer,
+    ObserverOfMany,
+)
 from ..settings import LearnSettings, WorkerSettings
+from .lesson import finished, pages_of
+from .together import decide
 
 log = logging.getLogger("acontext")
 
 _KINDS: tuple[LaneKind, ...] = ("observe", "learn")
 #: Only of those who have an embedder.
 _EMBED: LaneKind = "embed"
+#: Seconds in which work becomes due that is done together.
+_GATHER = 0.1
 #: Tasks that are read in one go: recalls stand in the same line.
 _TOGETHER = 8
 
@@ -81,6 +94,7 @@ class Worker:
         self._wakeup = asyncio.Event()
         self._log = LimitedLog(log)
         self._leaving = False
+        self._looks_soon = False
         self._running: set[asyncio.Task[None]] = set()
         self._breakers = {
             kind: CircuitBreaker(kind, first=self._settings.backoff, longest=self._settings.longest_probe)
@@ -126,13 +140,13 @@ class Worker:
             while not self._leaving:
                 self._wakeup.clear()
                 try:
-                    claimed = await self._claim()
+                    more = await self._claim()
                     said = ""
                 except StoreUnavailable as error:
                     if said != str(error) and not isinstance(error, StoreReplaced):  # that is said by the store
                         self._log.warning("database", "acontext: the worker waits for the database: %s", error)
-                    claimed, said = 0, str(error)
-                if not claimed:
+                    more, said = False, str(error)
+                if not more:
                     await self._sleep()
         except Closed:
             return
@@ -173,16 +187,22 @@ class Worker:
             task.cancel()
         await asyncio.gather(*work, return_exceptions=True)
 
-    async def _claim(self) -> int:
+    async def _claim(self) -> bool:
+        """Begin what is due, as much as there is room for. False where there is no more, or no room for it."""
         free = self._settings.concurrency - len(self._running)
         if free <= 0:
-            return 0
+            return False
         claims = await self._take(self.kinds, free)
-        for claim in claims:
-            task = asyncio.create_task(self._handle(claim))
+        together: list[Claim] = []
+        work: list[Coroutine[Any, Any, None]] = []
+        if isinstance(self._observer, ObserverOfMany):
+            together = [claim for claim in claims if claim.kind == "observe"]
+            work += [self._handle_together(self._observer, together)] if together else []
+        for one in (*work, *(self._handle(claim) for claim in claims if claim not in together)):
+            task = asyncio.create_task(one)
             self._running.add(task)
             task.add_done_callback(self._finished)
-        return len(claims)
+        return len(claims) >= free
 
     async def _take(self, kinds: Collection[LaneKind], free: int) -> list[Claim]:
         """Claim what is due; of work that waits for something, at most one piece, to find out if that is back."""
@@ -200,29 +220,60 @@ class Worker:
         self._running.discard(task)
         if not task.cancelled() and isinstance(task.exception(), Closed):
             self._leaving = True
+        if len(self._running) + 1 >= self._settings.concurrency or self._leaving:
+            self._wakeup.set()  # there was no room for more
+        elif not self._looks_soon:
+            self._looks_soon = True
+            asyncio.get_running_loop().call_later(_GATHER, self._look_again)
+
+    def _look_again(self) -> None:
+        self._looks_soon = False
         self._wakeup.set()
 
     async def _sleep(self) -> None:
         pause = self._settings.idle
         with contextlib.suppress(StoreUnavailable):
             if len(self._running) < self._settings.concurrency:
-                for kind in self.kinds:
-                    due = await self._store.next_due(kinds=[kind])
+                well = [kind for kind in self.kinds if not self._breakers[kind].is_open]
+                for kinds in (well, *([kind] for kind in self.kinds if kind not in well)):
+                    due = await self._store.next_due(kinds=kinds) if kinds else None
                     if due is not None:
-                        pause = min(pause, max(0.005, due - time.time(), self._breakers[kind].wait))
+                        wait = max(self._breakers[kind].wait for kind in kinds)
+                        pause = min(pause, max(_GATHER, due - time.time(), wait))
         # not wait_for: where the event comes together with a cancellation, it forgets the cancellation
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await self._wakeup.wait()
 
-    async def _handle(self, claim: Claim) -> None:
+    async def _handle_together(self, observer: ObserverOfMany, claims: Sequence[Claim]) -> None:
+        """Observe these sessions; each comes out as if it had been alone."""
+        async with self._lease(*claims):
+            try:
+                decided: Sequence[TaskOps | Exception] = await decide(self._store, observer, claims)
+            except asyncio.CancelledError:
+                for claim in claims:
+                    self._hand_back(claim)
+                raise
+            except Exception as error:
+                decided = [error] * len(claims)
+            done = await asyncio.gather(*map(self._handle, claims, decided), return_exceptions=True)
+        for failed in done:
+            if failed is not None:
+                raise failed
+
+    async def _handle(self, claim: Claim, decided: TaskOps | Exception | None = None) -> None:
+        """Do this piece of work; `decided` = what it comes to, where that is known and its lease is kept already."""
         breaker = self._breakers[claim.kind]
         if not breaker.lets(claim):
             self._hand_back(claim)
             return
         try:
-            async with self._lease(claim):
-                if claim.kind == "observe":
+            async with self._lease(*([] if decided is not None else [claim])):
+                if isinstance(decided, Exception):
+                    raise decided
+                if decided is not None:
+                    await self._store.apply_tasks(claim, decided, learn_after=self._learn.quiet)
+                elif claim.kind == "observe":
                     await self._observe(claim)
                 elif claim.kind == "learn":
                     await self._learn_space(claim)
@@ -275,14 +326,18 @@ class Worker:
             )
 
     @contextlib.asynccontextmanager
-    async def _lease(self, claim: Claim) -> AsyncIterator[None]:
-        """Keep the lease while the block runs."""
+    async def _lease(self, *claims: Claim) -> AsyncIterator[None]:
+        """Keep the leases while the block runs."""
+        if not claims:
+            yield
+            return
 
         async def beat() -> None:
             while True:
                 await asyncio.sleep(self._settings.lease / 3)
-                with contextlib.suppress(StoreUnavailable):
-                    await self._store.heartbeat(claim, lease=self._settings.lease)
+                for claim in claims:
+                    with contextlib.suppress(StoreUnavailable, LeaseLost):
+                        await self._store.heartbeat(claim, lease=self._settings.lease)
 
         heart = asyncio.create_task(beat())
         try:
@@ -312,49 +367,23 @@ class Worker:
     async def _learn_space(self, claim: Claim) -> None:
         space = await self._store.space(claim.key)
         tasks = await self._store.undigested(claim.key, limit=self._learner.batch)
-        finished: list[FinishedTask] = []
+        lately: list[FinishedTask] = []
         for start in range(0, len(tasks), _TOGETHER):
-            finished += await self._store.read_snapshot(partial(_finished, tasks[start : start + _TOGETHER]))
+            lately += await self._store.read_snapshot(partial(finished, tasks[start : start + _TOGETHER]))
         episodes = await self._store.episodes(claim.key)
         skills = await self._store.proposed_skills(claim.key)
         behind = {one.task_id for skill in skills for one in skill.evidence}.difference(one.task_id for one in episodes)
         ops = await self._learner.learn(
             LearningInput(
                 space=space,
-                finished=finished,
+                finished=lately,
                 episodes=episodes,
                 skills=skills,
-                pages=await _pages(self._store, claim.key),
+                pages=await pages_of(self._store, claim.key),
                 gone=behind - await self._store.read_snapshot(lambda moment: moment.learned_from(behind)),
             )
         )
         await self._store.apply_skills(claim, ops, confirm=self._learn.confirm)
-
-
-def _finished(tasks: Sequence[Task], moment: ReadSnapshot) -> list[FinishedTask]:
-    return [
-        FinishedTask(
-            task=task,
-            session=moment.session(task.session_id),
-            messages=moment.task_messages(task),
-            earlier=[str(before.data["task_description"]) for before in moment.tasks_before(task, limit=MOST_EARLIER)],
-        )
-        for task in tasks
-    ]
-
-
-async def _pages(store: Store, space_id: str) -> list[tuple[str, ...]]:
-    """Paths of the space's pages, those at the root first."""
-    found: list[tuple[str, ...]] = []
-    folders: list[tuple[str | None, tuple[str, ...]]] = [(None, ())]
-    for folder_id, path in folders:  # grows while it is walked
-        pages = await store.blocks(space_id, parent_id=folder_id, type="page")
-        found += [(*path, page.title) for page in pages]
-        folders += [
-            (folder.id, (*path, folder.title))
-            for folder in await store.blocks(space_id, parent_id=folder_id, type="folder")
-        ]
-    return found
 
 
 # ---------------------------------------------------------------------- retry policy

@@ -10,6 +10,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from acontext_plugins import learning as public
 from acontext_plugins.errors import InvalidInput
 from acontext_plugins.learning import Adapter, _adapters, current_run, learning, report
 from acontext_plugins.runs import InjectionOptions, LearningOptions, RunOptions, Runtime
+from acontext_plugins.service import Recall, RecallQuery
 
 TYPED = """
 from collections.abc import AsyncIterator, Iterator
@@ -238,6 +240,20 @@ async def test_after_the_deadline_the_whole_run_goes_without() -> None:
     assert await run.arecall("warm?") == ""
     await asyncio.sleep(0.1)
     assert await run.arecall("warm?") == ""
+
+
+async def test_skills_that_came_in_time_are_taken_where_the_loop_was_too_busy_to_hear_of_them() -> None:
+    answer: Future[Recall] = Future()
+
+    class Late(MemoryClient):
+        def recall(self, query: RecallQuery) -> Future[Recall]:
+            return answer
+
+    run = Runtime(RunOptions(space="s", deadline=0), Late()).start(label="l")
+    asked = asyncio.create_task(run.arecall("warm?"))
+    await asyncio.sleep(0)  # it has begun to wait, and is told next that the time is up
+    answer.set_result(Recall(text="skills"))
+    assert await asked == "skills"
 
 
 def _doors(count: int) -> Iterator[MemoryClient]:

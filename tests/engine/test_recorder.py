@@ -6,7 +6,9 @@ import logging
 import os
 import sqlite3
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -17,7 +19,7 @@ from acontext_plugins.errors import Closed, NotFound, StoreUnavailable
 from acontext_plugins.service import Recording, SessionRef
 from acontext_plugins.settings import RecorderSettings
 from acontext_store.protocols import Pending, Store
-from acontext_store.types import Appended, Message, Outcome, Part, StoredMessage, new_id, stable_id
+from acontext_store.types import Appended, CallFate, Message, Outcome, Part, StoredMessage, new_id, stable_id
 
 from ..examples import examples
 from .conftest import OpenEngine
@@ -46,6 +48,40 @@ def test_a_message_id_is_kept_once_however_often_it_is_recorded(embedded: Embedd
         embedded.engine.record(Recording(SessionRef("s"), [turn]))
     embedded.engine.recorder.flush()
     assert [message.id for message in stored(embedded, "s")] == ["turn-1"]
+
+
+def test_all_of_a_run_is_one_write_and_each_fate_is_that_of_the_call_it_was_told_of(
+    embedded: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def call(id: str, name: str) -> Message:
+        part = Part(type="tool-call", meta={"id": id, "name": name, "arguments": "{}"})
+        return Message(role="assistant", parts=(part,), fates_told=True)
+
+    store, written = embedded.engine.store, list[int]()
+    append = store.append
+
+    def note(session_id: str, messages: Sequence[Message] = (), *given: Any, **named: Any) -> Any:
+        written.append(len(messages))
+        return append(session_id, messages, *given, **named)
+
+    monkeypatch.setattr(store, "append", note)
+    record, ref = embedded.engine.record, SessionRef("s")
+    record(Recording(ref, [said("go on")]))
+    record(Recording(ref, [call("call_1", "find")]))
+    record(Recording(ref, fates=(CallFate(call_id="call_1", status="executed"),)))
+    record(Recording(ref, [call("call_2", "pay")]))
+    record(Recording(ref, fates=(CallFate(call_id="call_2", status="refused"),)))
+    record(Recording(ref, [call("call_1", "find again")]))  # the host gives ids out anew
+    record(Recording(ref, fates=(CallFate(call_id="call_1", status="failed"),)))
+    record(Recording(ref, [said("and on")], outcomes=(Outcome(status="success", source="framework"),)))
+    assert embedded.engine.recorder.flush(10)
+    assert written == [3, 2]
+    told = {name: fate.status for m in stored(embedded, "s") for name, fate in zip(_names(m), m.fates, strict=True)}
+    assert told == {"find": "executed", "pay": "refused", "find again": "failed"}
+
+
+def _names(message: StoredMessage) -> list[str]:
+    return [str((part.meta or {})["name"]) for part in message.tool_calls]
 
 
 def test_what_the_garbage_collector_closes_in_the_middle_of_a_recording_is_recorded_too(

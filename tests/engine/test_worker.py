@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -184,6 +185,48 @@ def test_two_workers_on_one_database_do_each_lane_once(open_engine: OpenEngine) 
     first.loop.run(both())
     assert one.observed + two.observed == 40
     assert left.done + right.done == 40
+
+
+class Many(Scripted):
+    """An observer that is given what is due at once, and fails at one of the sessions."""
+
+    def __init__(self, bad: str) -> None:
+        super().__init__(0)
+        self.bad = bad
+        self.together: list[int] = []
+
+    async def observe_each(self, observations: Sequence[Observation]) -> list[TaskOps | Exception]:
+        self.together.append(len(observations))
+        decided: list[TaskOps | Exception] = []
+        for one in observations:
+            decided.append(ValueError("odd") if one.session.key == self.bad else await self.observe(one))
+        return decided
+
+
+def test_sessions_that_are_due_at_once_are_observed_together_and_one_that_fails_is_alone_in_that(
+    embedded: EmbeddedEngine,
+) -> None:
+    for key in ("one", "two", "three", "gone"):
+        embedded.engine.record(refund("ada@example.com", "A-1", key))
+    embedded.engine.recorder.flush()
+    store, many = embedded.engine.store, Many("two")
+    take = store.claim
+
+    def claim(*given: Any, **named: Any) -> Any:
+        claims = take(*given, **named)
+        for session in store.sessions(key="gone").result().items if claims.result() else ():
+            store.delete_session(session.id).result()  # after it was claimed
+        return claims
+
+    store.claim = claim  # type: ignore[method-assign]
+    doing = worker(embedded, many)
+    running = embedded.loop.submit(doing.run())
+    wait_for(lambda: doing.done >= 2 and doing.failed >= 1)
+    running.cancel()
+    assert many.together[0] == 3
+    assert doing.done == 2
+    (lane,) = store.lanes(dead=None).result()
+    assert "odd" in (lane.last_error or "")
 
 
 def test_a_session_that_was_deleted_before_its_turn_is_no_failure(embedded: EmbeddedEngine) -> None:
