@@ -6,7 +6,6 @@ An adapter makes one `Runtime` per wrapped object and one `Run` per run of it. N
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import itertools
