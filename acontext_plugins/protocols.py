@@ -28,7 +28,6 @@ __all__ = [
     "LearningInput",
     "Observation",
     "Observer",
-    "ObserverOfMany",
 ]
 
 #: The most earlier tasks of a session that a learner is told about.
@@ -104,14 +103,6 @@ class Observer(Protocol):
         (with a model: for the same answer). The tasks of an observer of whole sessions do not depend on how the
         conversation was cut into observations.
         """
-
-
-@runtime_checkable
-class ObserverOfMany(Observer, Protocol):
-    """An observer of whole sessions that is quick: those that are due at once are given to it at once."""
-
-    async def observe_each(self, observations: Sequence[Observation]) -> list[TaskOps | Exception]:
-        """What `observe` gives for each of them, or what it raises."""
 
 
 @dataclass(frozen=True, slots=True)

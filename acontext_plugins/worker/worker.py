@@ -47,11 +47,9 @@ from ..protocols import (
     LearningInput,
     Observation,
     Observer,
-    ObserverOfMany,
 )
 from ..settings import LearnSettings, WorkerSettings
-from .lesson import finished, pages_of
-from .together import decide
+from .reading import ObserverOfMany, decide, finished, pages_of
 
 log = logging.getLogger("acontext")
 
