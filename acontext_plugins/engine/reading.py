@@ -11,7 +11,7 @@ from acontext_store.protocols import BlobStore, Store
 from acontext_store.types import Json, Message, ObservingStatus, Page, StoredMessage, Task
 
 from ..editing import edit, parse_strategies, total_tokens
-from ..formats import named_items
+from ..formats import read_out
 from ..formats.stored import to_stored
 from ..record.recorder import is_outsourced, restore
 from ..record.redaction.redactor import Scrubber, without_secrets
@@ -128,20 +128,22 @@ def _seq(message: Message) -> int:
 
 
 def _rendered(messages: Sequence[Message], format: str, following: str | None, edited_at: str | None) -> MessagesPage:
-    lost: list[str] = []
-    items = named_items(messages, format, lost=lost)
+    items, lost = read_out(messages, format)
     if format == "acontext":
         items = [
             (message.id, to_stored(message) if isinstance(message, StoredMessage) else item)
             for message, (_, item) in zip(messages, items, strict=True)
         ]
     metas = {message.id: dict(message.meta) for message in messages}
-    if lost:
-        for message in messages:
-            here: list[str] = []
-            named_items([message], format, lost=here)
-            if here:
-                metas[message.id]["lost"] = here
+    shown = {id for id, _ in items}
+    named: dict[str, list[str]] = {}
+    place = items[0][0] if items else ""
+    for message in messages:  # what a message without an item has lost is named at the one before it
+        place = message.id if message.id in shown else place
+        if message.id in lost:
+            named.setdefault(place, []).extend(lost[message.id])
+    for id in named.keys() & shown:
+        metas[id]["lost"] = named[id]
     return MessagesPage.model_construct(
         items=[item for _, item in items],
         ids=[id for id, _ in items],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,12 +19,14 @@ from .marks import lost_marks
 from .openai_chat import from_openai, to_openai, to_openai_messages
 from .openai_responses import from_response_output, from_responses, to_response_items, to_responses
 from .registry import OURS, all_formats, find_format
+from .sequence import Lost, Rules, as_it_came, ready
 from .turns import Named
 
 __all__ = [
     "FORMATS",
     "Foreign",
     "Format",
+    "Rules",
     "all_formats",
     "find_format",
     "format_of",
@@ -39,6 +42,7 @@ __all__ = [
     "lost_marks",
     "named_items",
     "plain",
+    "read_out",
     "to_acontext",
     "to_anthropic",
     "to_anthropic_messages",
@@ -98,7 +102,30 @@ def named_items(messages: Iterable[Message], format: str = "openai", *, lost: li
 
     Pieces that the format cannot hold are named in `lost`. Raises InvalidInput for an unknown format.
     """
+    said, found = read_out(messages, format)
+    if lost is not None:
+        lost += [line for lines in found.values() for line in lines]
+    return said
+
+
+def read_out(messages: Iterable[Message], format: str = "openai") -> tuple[list[Named], dict[str, list[str]]]:
+    """As `named_items`, and what is left out by the id of its message, also of a message that has no item.
+
+    What came in this format all through is given back as it came; any other conversation in a sequence that the API
+    takes (`sequence`).
+    """
     known = find_format(format)
-    if known.write_all is not None:
-        return known.write_all(messages, lost=lost)
-    return [(message.id, known.write(message)) for message in messages]
+    messages = list(messages)
+    lost: Lost = defaultdict(list)
+    rebuilt = known.rules is not None and not as_it_came(messages, known.name)
+    if rebuilt and known.rules is not None:
+        messages = ready(messages, known.name, known.rules, lost)
+    write_all = known.write_all or item_by_item(lambda message, *, lost=None: [known.write(message)])
+    unnamed: list[str] = []
+    said = write_all(messages, lost=unnamed)
+    if unnamed:
+        for message in messages:
+            write_all([message], lost=lost[message.id])
+    if rebuilt and known.rules is not None:
+        said = [(id, item) for id, item in said if not known.rules.is_empty(item)]
+    return said, {id: lines for id, lines in lost.items() if lines}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +13,8 @@ from acontext_store.types import Json, Message, Part, Role
 from .blob import Foreign, as_arguments, as_text, copied, foreign_field, foreign_piece, found, plain, text_at
 from .format import Format
 from .marks import lost_marks
-from .media import media_of
+from .media import PICTURES, Media, media_of, words_of
+from .sequence import Rules
 from .tool_status import anthropic_result_failed
 from .turns import Named, results_together
 
@@ -23,8 +25,9 @@ _BLOCKS = frozenset(
     "text image document thinking redacted_thinking search_result container_upload tool_reference tool_addition "
     "compaction".split()
 )
-#: Pictures that the API takes as bytes.
-_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+RULES = Rules(id=re.compile(r"[a-zA-Z0-9_-]{1,64}"), name=re.compile(r"[a-zA-Z0-9_-]{1,128}"), blank=False)
+#: What a thought must have that the API takes back: it has said it, and knows it again.
+_SIGNED = {"thinking": "signature", "redacted_thinking": "data"}
 #: Fields that say something in other formats, and nothing in this one.
 _NOT_OURS = ("tool_calls", "function_call", "tool_call_id", "parts")
 
@@ -41,7 +44,9 @@ def from_anthropic(blob: object, **fields: Any) -> Message:
         what = "nothing" if role is None else found(role)
         raise InvalidInput(f"message.role: found {what}, expected one of {', '.join(_ROLES)}")
     content = item.get("content")
-    if isinstance(content, str):
+    if content is None and role == "assistant":
+        parts = []
+    elif isinstance(content, str):
         parts = [Part(type="text", text=content)]
     elif isinstance(content, list):
         parts = [part for at, block in enumerate(content) for part in parts_of(block, f"message.content[{at}]")]
@@ -201,7 +206,7 @@ def _blocks(message: Message, lost: list[str]) -> list[Json]:
             answers[str(block.get("tool_use_id") or "")] = block
             blocks.append(block)
             continue
-        rendered = _block(part, at, own=own, thinks=message.role == "assistant")
+        rendered = _block(part, at, own=own, role=message.role)
         if rendered is None:
             lost.append(f"{part.type}: the anthropic format has no place for it")
             continue
@@ -213,10 +218,13 @@ def _blocks(message: Message, lost: list[str]) -> list[Json]:
             answer["content"] = [*inside, rendered]
         else:
             blocks.append(rendered)
+    while not own and blocks and blocks[-1]["type"] in _SIGNED:  # nothing follows it: the API refuses such an end
+        blocks.pop()
+        lost.append("thinking: the anthropic format has no place for it at the end of a message")
     return blocks
 
 
-def _block(part: Part, at: int, *, own: bool, thinks: bool) -> Json | None:
+def _block(part: Part, at: int, *, own: bool, role: str) -> Json | None:
     meta = copied(part.meta or {})
     meta.pop("tool_call_id", None)
     if part.type == "text":
@@ -225,35 +233,48 @@ def _block(part: Part, at: int, *, own: bool, thinks: bool) -> Json | None:
         return {"type": "text", "text": part.text or "", **known}
     if part.type == "thinking":
         kind = meta.pop("type", None)
-        if not thinks or kind not in ("thinking", "redacted_thinking"):
-            return None  # thoughts of other models carry no signature, and the API refuses them
+        if role != "assistant" or kind not in _SIGNED or not (own or meta.get(_SIGNED[kind])):
+            return None  # thoughts of other models carry no signature of its own, and the API refuses them
         return {"type": kind, **({"thinking": part.text or ""} if kind == "thinking" else {}), **meta}
     if part.type == "tool-call":
         return _call_block(part, at)
     if part.type == "data":
         return {"type": str(meta.pop("data_type", "data")), **meta} if own else None
-    return _media_block(part, meta, own=own)
+    return _media_block(part, meta, own=own, role=role)
 
 
-def _media_block(part: Part, meta: Json, *, own: bool) -> Json | None:
+def _media_block(part: Part, meta: Json, *, own: bool, role: str) -> Json | None:
     kind = "image" if part.type == "image" else "document"
     if own and part.type in ("image", "file"):
         rest: Json = {key: meta.pop(key) for key in ("title", "context", "citations", "cache_control") if key in meta}
         return {"type": kind, "source": meta.pop("source", None) or meta, **rest}
     media = media_of(part)
-    if media.text is not None and part.type == "file":
-        source = {"type": "text", "media_type": "text/plain", "data": media.text}
-        return {"type": kind, "source": source, **({"title": media.filename} if media.filename else {})}
-    title: Json = {"title": media.filename} if kind == "document" and media.filename else {}
+    if role in ("assistant", "system"):
+        return {"type": "text", "text": media.text} if media.text else None
     if part.type not in ("image", "file"):
         return None
+    source = _image_source(media) if kind == "image" else _document_source(media)
+    if source is None:
+        return None
+    return {"type": kind, "source": source, **({"title": media.filename} if kind == "document" and media.filename else {})}
+
+
+def _image_source(media: Media) -> Json | None:
     if media.data is not None:
-        if kind == "image" and media.mime not in _IMAGES:
-            return None
-        return {"type": kind, "source": {"type": "base64", "media_type": media.mime, "data": media.data}, **title}
-    if media.url is not None:
-        return {"type": kind, "source": {"type": "url", "url": media.url}, **title}
-    return None
+        fits = media.mime in PICTURES
+        return {"type": "base64", "media_type": media.mime, "data": media.data} if fits else None
+    return {"type": "url", "url": media.url} if media.url is not None else None
+
+
+def _document_source(media: Media) -> Json | None:
+    """Bytes of a PDF as they are, those of a text as words; others have no place."""
+    words = media.text if media.text is not None else words_of(media)
+    if words is not None:
+        return {"type": "text", "media_type": "text/plain", "data": words} if words.strip() else None
+    if media.data is not None:
+        fits = media.mime == "application/pdf"
+        return {"type": "base64", "media_type": media.mime, "data": media.data} if fits else None
+    return {"type": "url", "url": media.url} if media.url is not None else None
 
 
 def _call_block(part: Part, at: int) -> Json:
@@ -267,28 +288,33 @@ def _call_block(part: Part, at: int) -> Json:
             given = {"arguments": arguments}
     if not isinstance(given, dict):
         given = {"arguments": given} if given is not None else {}
-    kind = meta.get("type")
     return {
-        "type": kind if isinstance(kind, str) and kind.endswith("tool_use") else "tool_use",
+        "type": "tool_use",
         "id": str(meta.get("id") or f"call_{at}"),
         "name": str(meta.get("name") or ""),
         "input": given,
-        **(meta.get("extra") or {}),
+        **((meta.get("extra") or {}) if meta.get("type") in (None, "tool_use") else {}),
     }
 
 
 def _result_block(part: Part) -> Json:
     meta = part.meta or {}
-    kind = meta.get("type")
     block: Json = {
-        "type": kind if isinstance(kind, str) and kind.endswith("tool_result") else "tool_result",
+        "type": "tool_result",
         "tool_use_id": str(meta.get("tool_call_id") or ""),
     }
     if part.text:
         block["content"] = part.text
     if "is_error" in meta:
         block["is_error"] = bool(meta["is_error"])
-    return {**block, **(meta.get("extra") or {})}
+    return {**block, **((meta.get("extra") or {}) if meta.get("type") is None else {})}
 
 
-ANTHROPIC = Format(name=NAME, read=from_anthropic, write=to_anthropic, write_all=to_anthropic_messages, foreign=foreign)
+ANTHROPIC = Format(
+    name=NAME,
+    read=from_anthropic,
+    write=to_anthropic,
+    write_all=to_anthropic_messages,
+    rules=RULES,
+    foreign=foreign,
+)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from acontext_store.types import Json, Message
 
 from .blob import Foreign
+from .sequence import Rules
 from .turns import Named
 
 
@@ -38,6 +39,8 @@ class Format:
     write: Callable[[Message], Json]
     #: A conversation, where its items are more, or fewer, than its messages; None = `write`, for each.
     write_all: Writer | None = None
+    #: What the API asks of a conversation that comes from other formats. None = any sequence of items is one.
+    rules: Rules | None = None
     #: The first thing in an item that the format does not have. None = the format is never told by content.
     foreign: Callable[[Json], Foreign | None] | None = None
     #: The same, of a reader that takes more than the format has, such as pieces of other formats.

@@ -7,6 +7,7 @@ came in another format is said in the first.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -18,9 +19,16 @@ from .blob import Foreign, as_text, copied, foreign_field, foreign_piece, found,
 from .format import Format
 from .marks import lost_marks
 from .media import kind_of_mime, media_of
+from .sequence import Rules
 from .turns import Named, results_together
 
 NAME = "gemini"
+RULES = Rules(
+    id=re.compile(r"[!-~]{1,128}"),
+    name=re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}"),
+    blank=False,
+    says=("parts",),
+)
 _ROLES: dict[str, Role] = {"user": "user", "model": "assistant", "function": "tool", "system": "system"}
 #: The fields that hold what a part says: text is text, the others are objects.
 _SAYS = ("functionCall", "functionResponse", "inlineData", "fileData", "executableCode", "codeExecutionResult")
@@ -46,10 +54,12 @@ def from_gemini(blob: object, **fields: Any) -> Message:
     pieces = item.get("parts")
     if isinstance(pieces, dict | str):
         pieces = [pieces]
+    elif pieces is None and ("parts" in item or role == "model"):  # an answer that was stopped before its first word
+        pieces = []
     if not isinstance(pieces, list):
         raise InvalidInput(f"message.parts: found {found(pieces)}, expected a list of parts")
     counts: Counter[tuple[str, str]] = Counter()
-    parts = [_part(piece, f"message.parts[{at}]", counts) for at, piece in enumerate(pieces)]
+    parts = [_part(piece, f"message.parts[{at}]", counts) for at, piece in enumerate(pieces) if piece != {}]
     mine: Role = _ROLES[role]
     if mine == "user" and parts and all(part.type == "tool-result" for part in parts):
         mine = "tool"
@@ -66,10 +76,13 @@ def to_gemini(message: Message, *, lost: list[str] | None = None) -> Json:
     """
     if message.native is not None and message.format == NAME:
         return copied(message.native)  # type: ignore[no-any-return]
-    role = {"assistant": "model", "system": "system"}.get(message.role, "user")
+    own = message.format == NAME
+    role = "model" if message.role == "assistant" else "system" if own and message.role == "system" else "user"
+    if message.role == "system" and not own and lost is not None:
+        lost.append("system: the gemini format has no message for it, the user says it here")
     pieces = []
     for part in message.parts:
-        piece = _piece(part, own=message.format == NAME)
+        piece = _piece(part, own=own)
         if piece is None:
             if lost is not None:
                 lost.append(f"{part.type}: the gemini format has no place for it")
@@ -119,6 +132,8 @@ def foreign(item: Json) -> Foreign | None:
     if (stray := foreign_field({**item, "role": item.get("role") or "user"}, _ROLES, _NOT_OURS)) is not None:
         return stray
     pieces = item.get("parts")
+    if pieces is None and ("parts" in item or item.get("role") == "model"):
+        return None
     if not isinstance(pieces, list | dict | str):
         return Foreign(-1, ".parts", found(pieces))
     return foreign_piece([pieces] if isinstance(pieces, dict) else pieces, ".parts", _is_part)
@@ -127,7 +142,7 @@ def foreign(item: Json) -> Foreign | None:
 def _is_part(piece: object) -> bool:
     if not isinstance(piece, dict):
         return isinstance(piece, str)
-    says = any(isinstance(_field(piece, name), dict) for name in _SAYS)
+    says = not piece or any(isinstance(_field(piece, name), dict) for name in _SAYS)
     return "type" not in piece and (says or isinstance(piece.get("text"), str))
 
 
@@ -166,10 +181,6 @@ def _part(piece: Any, what: str, counts: Counter[tuple[str, str]]) -> Part:
         inner = _field(piece, name)
         if isinstance(inner, dict):
             return _code(inner, kind, beside, counts)
-    if not piece:
-        raise InvalidInput(
-            f"{what}: found an empty part, expected text, functionCall, functionResponse, inlineData ..."
-        )
     return Part(type="data", meta={**piece, "data_type": "gemini_part"})
 
 
@@ -324,4 +335,4 @@ def _response(text: str, meta: Json) -> Any:
     return {"error" if meta.get("is_error") else "result": text}
 
 
-GEMINI = Format(name=NAME, read=from_gemini, write=to_gemini, write_all=to_gemini_contents, foreign=foreign)
+GEMINI = Format(name=NAME, read=from_gemini, write=to_gemini, write_all=to_gemini_contents, rules=RULES, foreign=foreign)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import mimetypes
 from dataclasses import dataclass
 from typing import Any
 
 from acontext_store.types import Json, Part
 
 _AUDIO = {"mp3": "audio/mpeg", "wav": "audio/wav", "flac": "audio/flac", "opus": "audio/opus", "aac": "audio/aac"}
+#: Pictures that every API takes as bytes.
+PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+#: Texts, beside those that begin with "text/".
+_TEXTS = frozenset({"application/json", "application/xml", "application/yaml", "application/x-ndjson"})
 _DEFAULT = {"image": "image/png", "audio": "audio/wav", "video": "video/mp4", "file": "application/pdf"}
 
 
@@ -52,6 +58,23 @@ def media_of(part: Part) -> Media:
             mime, data = split[0] or mime, split[1]
             url = None
     return Media(part.type, mime or _DEFAULT.get(part.type, ""), data, url, _text(meta, "file_id"), name)
+
+
+def words_of(media: Media) -> str | None:
+    """What the bytes of a text say; None where they are none."""
+    text = media.mime.startswith("text/") or media.mime in _TEXTS
+    if media.data is None or not text:
+        return None
+    try:
+        return base64.b64decode(media.data, validate=True).decode()
+    except ValueError:
+        return None
+
+
+def file_name(media: Media) -> str:
+    """A name for a file that has none: APIs that take bytes of files want one."""
+    ending = mimetypes.guess_extension(media.mime) or ".bin"
+    return f"file{ending}"
 
 
 def split_data_url(text: str | None) -> tuple[str, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -14,9 +15,16 @@ from . import anthropic, openai_responses
 from .blob import Foreign, as_arguments, as_text, copied, foreign_field, foreign_piece, found, plain, text_at
 from .format import Format, item_by_item
 from .marks import lost_marks
-from .media import media_of
+from .media import PICTURES, Media, file_name, media_of
+from .sequence import Rules
 
 NAME = "openai"
+RULES = Rules(
+    id=re.compile(r"[!-~]{1,40}"),
+    name=re.compile(r"[a-zA-Z0-9_-]{1,64}"),
+    media_in_results=False,
+    says=("content", "tool_calls", "function_call", "audio"),
+)
 _ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
@@ -247,10 +255,6 @@ def _assistant_parts(item: Json, content: list[Part]) -> list[Part]:
             parts.append(Part(type="tool-call", meta=meta))
     elif legacy is not None and not isinstance(legacy, dict):
         raise InvalidInput(f"message.function_call: found {found(legacy)}, expected an object with a name")
-    if not parts and item.get("content") is None and calls is None:
-        raise InvalidInput(
-            "message.content: found null, expected text, a list of parts, or tool_calls beside it (role 'assistant')"
-        )
     return parts
 
 
@@ -311,7 +315,7 @@ def _rendered(message: Message, lost: list[str]) -> Json:
     item: Json = {"role": "user" if message.role == "tool" else message.role}
     calls = [part for part in message.parts if part.type == "tool-call"]
     parts = [part for part in message.parts if part.type not in ("tool-call", "tool-result")]
-    pieces = _pieces(parts, own=message.format == NAME, lost=lost)
+    pieces = _pieces(parts, str(item["role"]), own=message.format == NAME, lost=lost)
     if message.role == "assistant":
         item["content"] = _content(pieces) if pieces else None
         if calls:
@@ -335,59 +339,52 @@ def _content(pieces: list[Json]) -> Any:
     return pieces
 
 
-def _pieces(parts: Iterable[Part], *, own: bool, lost: list[str]) -> list[Json]:
+def _pieces(parts: Iterable[Part], role: str, *, own: bool, lost: list[str]) -> list[Json]:
     pieces = []
     for part in parts:
-        piece = _own_piece(part) if own else _piece(part)
+        piece = _piece(part, role, own=own)
         if piece is None:
             lost.append(f"{part.type}: the openai format has no place for it")
             continue
         pieces.append(piece)
         if not own:
-            lost += lost_marks(part, NAME, keeps=("is_refusal",))
+            lost += lost_marks(part, NAME, keeps=("is_refusal",) if role == "assistant" else ())
     return pieces
 
 
-def _own_piece(part: Part) -> Json | None:
-    """A part that came in this format."""
+def _piece(part: Part, role: str, *, own: bool) -> Json | None:
+    """A part in a message of this role; None where the API has no place for it. `own`: it came in this format."""
     meta = copied(part.meta or {})
+    if part.type == "text":
+        if meta.pop("is_refusal", False) and (own or role == "assistant"):
+            return {"type": "refusal", "refusal": part.text or ""}
+        return {"type": "text", "text": part.text or "", **(meta if own else {})}
+    if part.type == "data":
+        return {"type": str(meta.pop("data_type", "data")), **meta} if own else None
     if part.type == "thinking":
         return None
-    if part.type == "text":
-        if meta.pop("is_refusal", False):
-            return {"type": "refusal", "refusal": part.text or ""}
-        return {"type": "text", "text": part.text or "", **meta}
-    if part.type == "image":
-        return {"type": "image_url", "image_url": meta}
-    if part.type == "audio":
-        return {"type": "input_audio", "input_audio": meta}
-    if part.type == "video":
-        return {"type": "video_url", "video_url": meta}
-    if part.type == "data":
-        return {"type": str(meta.pop("data_type", "data")), **meta}
-    return {"type": "file", "file": meta}
-
-
-def _piece(part: Part) -> Json | None:
-    """A part that came in another format; None where the API has no place for it."""
-    if part.type == "text":
-        if (part.meta or {}).get("is_refusal"):
-            return {"type": "refusal", "refusal": part.text or ""}
-        return {"type": "text", "text": part.text or ""}
-    if part.type in ("thinking", "data"):
-        return None
     media = media_of(part)
-    url = media.data_url or media.url
     if media.text is not None:
         return {"type": "text", "text": media.text}
-    if part.type == "image" and url is not None:
-        detail = (part.meta or {}).get("detail")
-        return {"type": "image_url", "image_url": {"url": url, **({"detail": detail} if detail else {})}}
-    if part.type == "audio" and media.data is not None:
-        return {"type": "input_audio", "input_audio": {"data": media.data, "format": media.audio_format}}
-    if part.type != "file":
+    if role != "user" and not own:
         return None
-    name = {"filename": media.filename} if media.filename else {}
+    return _media(media, meta, own=own)
+
+
+def _media(media: Media, meta: Json, *, own: bool) -> Json | None:
+    """A picture, a sound or a file, from the bytes or the address of it, whichever format it came in."""
+    url = media.data_url or media.url
+    if media.kind == "image" and url is not None:
+        if media.data is not None and media.mime not in PICTURES:
+            return None
+        detail = meta.get("detail")
+        return {"type": "image_url", "image_url": {"url": url, **({"detail": detail} if detail else {})}}
+    if media.kind == "audio" and media.data is not None and media.audio_format in ("wav", "mp3"):
+        return {"type": "input_audio", "input_audio": {"data": media.data, "format": media.audio_format}}
+    if media.kind != "file":
+        return None
+    filename = media.filename or (file_name(media) if media.data is not None and not own else None)
+    name = {"filename": filename} if filename else {}
     if media.data_url is not None:
         return {"type": "file", "file": {"file_data": media.data_url, **name}}
     return {"type": "file", "file": {"file_id": media.file_id, **name}} if media.file_id else None
@@ -411,7 +408,7 @@ def _rendered_result(part: Part, others: Sequence[Part], *, own: bool, lost: lis
     meta = part.meta or {}
     content: Any = part.text or ""
     lost += lost_marks(part, NAME)
-    pieces = _pieces(others, own=own, lost=lost)
+    pieces = _pieces(others, "tool" if not own else "user", own=own, lost=lost)
     if pieces:
         content = [{"type": "text", "text": content}, *pieces]
     item: Json = {"role": "tool", "tool_call_id": str(meta.get("tool_call_id") or ""), "content": content}
@@ -425,6 +422,7 @@ OPENAI_CHAT = Format(
     read=from_openai,
     write=to_openai,
     write_all=item_by_item(to_openai_messages),
+    rules=RULES,
     foreign=foreign,
     foreign_to_reader=partial(foreign, mixed=True),
 )

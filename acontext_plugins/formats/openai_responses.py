@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,10 +13,12 @@ from acontext_store.types import Json, Message, Part, Role
 from .blob import Foreign, as_arguments, as_text, copied, foreign_field, foreign_piece, found, plain, text_at
 from .format import Format, item_by_item
 from .marks import lost_marks
-from .media import media_of
+from .media import PICTURES, file_name, media_of
+from .sequence import Rules
 from .tool_status import hosted_status, how_it_failed, says_how_it_ended
 
 NAME = "openai_responses"
+RULES = Rules(id=re.compile(r"[!-~]{1,64}"), name=re.compile(r"[a-zA-Z0-9_-]{1,64}"))
 _MEDIA = frozenset({"image", "audio", "video", "file"})
 _ROLES: dict[str, Role] = {
     "system": "system",
@@ -180,7 +183,7 @@ def _read(item: Json) -> tuple[Role, list[Part]]:
     if kind in _OUTPUTS:
         return "tool", _result(item)
     if kind == "reasoning":
-        return "assistant", [Part(type="thinking", text=_thoughts(item))]
+        return "assistant", [Part(type="thinking", text=_thoughts(item), meta=dict(item))]
     if kind in _HOSTED:
         return "assistant", _hosted(item, kind)
     role = item.get("role")
@@ -199,6 +202,8 @@ def _said(item: Json) -> tuple[Role, list[Part]]:
             "function_call, function_call_output or reasoning"
         )
     content = item.get("content")
+    if content is None and role == "assistant":
+        return "assistant", []
     if isinstance(content, str):
         return _ROLES[role], [Part(type="text", text=content)]
     if not isinstance(content, list):
@@ -297,6 +302,9 @@ def _hosted(item: Json, kind: str) -> list[Part]:
             continue
         if kind == "image_generation_call":
             parts.append(Part(type="tool-result", text="", meta={"tool_call_id": id, "name": name}))
+            if isinstance(output, str) and output:
+                made = f"image/{item.get('output_format') or 'png'}"
+                parts.append(Part(type="image", meta={"data": output, "media_type": made, "tool_call_id": id}))
             break
         meta: Json = {"tool_call_id": id, "name": name}
         if key == "error" or status == "failed":
@@ -340,6 +348,9 @@ def _rendered(role: Role, parts: Sequence[Part], *, same: bool, lost: list[str])
             id = (part.meta or {}).get("tool_call_id")
             mine = [other for other in inside if (other.meta or {}).get("tool_call_id") == id]
             items.append(_output(part, mine, same=same, lost=lost))
+        elif part.type == "thinking" and role == "assistant" and (part.meta or {}).get("type") == "reasoning":
+            close()
+            items.append(copied(part.meta))
         elif part.type == "data" and same and role == "assistant" and len(parts) == 1:
             meta = copied(part.meta or {})
             items.append({"type": str(meta.pop("data_type", "data")), **meta})
@@ -381,21 +392,21 @@ def _content_item(part: Part, role: Role, *, same: bool) -> Json | None:
 
 
 def _foreign(part: Part, role: Role) -> Json | None:
-    """A picture, a sound or a file that came in another format."""
+    """A picture or a file that came in another format; only a user shows them, or a tool."""
     media = media_of(part)
     url = media.data_url or media.url
     if media.text is not None:
         return {"type": "output_text" if role == "assistant" else "input_text", "text": media.text}
+    if role not in ("user", "tool"):
+        return None
     if part.type == "image" and url is not None:
-        detail = (part.meta or {}).get("detail")
-        return {"type": "input_image", "image_url": url, **({"detail": detail} if detail else {})}
-    if part.type == "audio" and media.data is not None:
-        return {"type": "input_audio", "input_audio": {"data": media.data, "format": media.audio_format}}
+        if media.data is not None and media.mime not in PICTURES:
+            return None
+        return {"type": "input_image", "image_url": url, "detail": str((part.meta or {}).get("detail") or "auto")}
     if part.type != "file":
         return None
-    name = {"filename": media.filename} if media.filename else {}
     if media.data_url is not None:
-        return {"type": "input_file", "file_data": media.data_url, **name}
+        return {"type": "input_file", "file_data": media.data_url, "filename": media.filename or file_name(media)}
     if media.url is not None:
         return {"type": "input_file", "file_url": media.url}
     return {"type": "input_file", "file_id": media.file_id} if media.file_id else None
@@ -426,7 +437,8 @@ def _output(part: Part, others: Sequence[Part], *, same: bool, lost: list[str]) 
             lost.append(f"{other.type}: the openai_responses format has no place for it")
     if pieces:
         output = [*([{"type": "input_text", "text": output}] if output else []), *pieces]
-    return {"type": "function_call_output", "call_id": str(meta.get("tool_call_id") or ""), "output": output}
+    kind = "custom_tool_call_output" if meta.get("call_type") == "custom" else "function_call_output"
+    return {"type": kind, "call_id": str(meta.get("tool_call_id") or ""), "output": output}
 
 
 OPENAI_RESPONSES = Format(
@@ -434,5 +446,6 @@ OPENAI_RESPONSES = Format(
     read=from_responses,
     write=to_responses,
     write_all=item_by_item(to_response_items),
+    rules=RULES,
     foreign=foreign,
 )

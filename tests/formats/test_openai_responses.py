@@ -114,7 +114,7 @@ ITEMS: list[tuple[dict[str, Any], str, list[str]]] = [
     (
         {"type": "image_generation_call", "id": "g", "result": "AAAA", "status": "completed"},
         "assistant",
-        ["tool-call", "tool-result"],
+        ["tool-call", "tool-result", "image"],
     ),
     (
         {
@@ -172,10 +172,11 @@ def test_text_alone_is_what_a_user_said() -> None:
     assert (message.role, message.text) == ("user", "hi")
 
 
-def test_sealed_thoughts_stay_in_the_native_item_only() -> None:
-    message = from_responses({"type": "reasoning", "id": "r", "summary": [], "encrypted_content": "sealed"})
-    assert message.native is not None
-    assert "sealed" not in str(message.parts)
+def test_sealed_thoughts_are_kept_beside_their_words() -> None:
+    item = {"type": "reasoning", "id": "r", "summary": [], "encrypted_content": "sealed"}
+    message = from_responses(item)
+    assert (message.native, message.parts[0].text) == (None, "")
+    assert from_messages([message], "openai_responses") == [item]
 
 
 def test_hosted_calls_say_what_was_called_and_what_came_out() -> None:
