@@ -128,4 +128,5 @@ def read_out(messages: Iterable[Message], format: str = "openai") -> tuple[list[
             write_all([message], lost=lost[message.id])
     if rebuilt and known.rules is not None:
         said = [(id, item) for id, item in said if not known.rules.is_empty(item)]
+        said = known.rules.finish(said, lost) if known.rules.finish is not None else said
     return said, {id: lines for id, lines in lost.items() if lines}

@@ -14,7 +14,7 @@ from .blob import Foreign, as_arguments, as_text, copied, foreign_field, foreign
 from .format import Format
 from .marks import lost_marks
 from .media import PICTURES, Media, media_of, words_of
-from .sequence import Rules
+from .sequence import Lost, Rules
 from .tool_status import anthropic_result_failed
 from .turns import Named, results_together
 
@@ -25,7 +25,6 @@ _BLOCKS = frozenset(
     "text image document thinking redacted_thinking search_result container_upload tool_reference tool_addition "
     "compaction".split()
 )
-RULES = Rules(id=re.compile(r"[a-zA-Z0-9_-]{1,64}"), name=re.compile(r"[a-zA-Z0-9_-]{1,128}"), blank=False)
 #: What a thought must have that the API takes back: it has said it, and knows it again.
 _SIGNED = {"thinking": "signature", "redacted_thinking": "data"}
 #: Fields that say something in other formats, and nothing in this one.
@@ -214,13 +213,10 @@ def _blocks(message: Message, lost: list[str]) -> list[Json]:
         if id is not None and id in answers and part.type in ("image", "file", "data", "text"):
             answer = answers[id]
             said = answer.get("content")
-            inside = said if isinstance(said, list) else [{"type": "text", "text": said}] if said else []
+            inside = said if isinstance(said, list) else [{"type": "text", "text": said}] if said and said.strip() else []
             answer["content"] = [*inside, rendered]
         else:
             blocks.append(rendered)
-    while not own and blocks and blocks[-1]["type"] in _SIGNED:  # nothing follows it: the API refuses such an end
-        blocks.pop()
-        lost.append("thinking: the anthropic format has no place for it at the end of a message")
     return blocks
 
 
@@ -310,6 +306,29 @@ def _result_block(part: Part) -> Json:
     return {**block, **((meta.get("extra") or {}) if meta.get("type") is None else {})}
 
 
+def _without_last_thoughts(items: list[Named], lost: Lost) -> list[Named]:
+    """Messages that do not end with thoughts: the API refuses those."""
+    kept: list[Named] = []
+    for id, item in items:
+        content = item["content"]
+        if item["role"] == "assistant" and isinstance(content, list):
+            end = len(content)
+            while end and content[end - 1].get("type") in _SIGNED:
+                end -= 1
+                lost[id].append("thinking: the anthropic format has no place for it at the end of a message")
+            if end == 0:
+                continue
+            item = {**item, "content": content[:end]}
+        kept.append((id, item))
+    return kept
+
+
+RULES = Rules(
+    id=re.compile(r"[a-zA-Z0-9_-]{1,64}"),
+    name=re.compile(r"[a-zA-Z0-9_-]{1,128}"),
+    blank=False,
+    finish=_without_last_thoughts,
+)
 ANTHROPIC = Format(
     name=NAME,
     read=from_anthropic,

@@ -19,16 +19,10 @@ from .blob import Foreign, as_text, copied, foreign_field, foreign_piece, found,
 from .format import Format
 from .marks import lost_marks
 from .media import kind_of_mime, media_of
-from .sequence import Rules
+from .sequence import Lost, Rules
 from .turns import Named, results_together
 
 NAME = "gemini"
-RULES = Rules(
-    id=re.compile(r"[!-~]{1,128}"),
-    name=re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}"),
-    blank=False,
-    says=("parts",),
-)
 _ROLES: dict[str, Role] = {"user": "user", "model": "assistant", "function": "tool", "system": "system"}
 #: The fields that hold what a part says: text is text, the others are objects.
 _SAYS = ("functionCall", "functionResponse", "inlineData", "fileData", "executableCode", "codeExecutionResult")
@@ -335,4 +329,24 @@ def _response(text: str, meta: Json) -> Any:
     return {"error" if meta.get("is_error") else "result": text}
 
 
+def _calls_with_words(items: list[Named], _: Lost) -> list[Named]:
+    """Calls in one content with what the model says before them: a turn of calls follows the user, or results."""
+    joined: list[Named] = []
+    for id, item in items:
+        calls = item.get("role") == "model" and any(_field(part, "functionCall") for part in item["parts"])
+        if calls and joined and joined[-1][1].get("role") == "model":
+            first, before = joined[-1]
+            joined[-1] = first, {**before, "parts": [*before["parts"], *item["parts"]]}
+        else:
+            joined.append((id, item))
+    return joined
+
+
+RULES = Rules(
+    id=re.compile(r"[!-~]{1,128}"),
+    name=re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}"),
+    blank=False,
+    says=("parts",),
+    finish=_calls_with_words,
+)
 GEMINI = Format(name=NAME, read=from_gemini, write=to_gemini, write_all=to_gemini_contents, rules=RULES, foreign=foreign)

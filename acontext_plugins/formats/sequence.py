@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from acontext_store.types import Json, Message, Part
+
+from .turns import Named
 
 #: Stands for the result of a call that has none: the call was interrupted, is still running, or was cut off.
 NO_RESULT = "[acontext: no result of this call is among these messages]"
@@ -37,6 +39,8 @@ class Rules:
     media_in_results: bool = True
     #: The fields that hold what an item says: where it has them, and all are empty, it says nothing.
     says: tuple[str, ...] = ("content",)
+    #: What is done to the items last. What it leaves out is named in the second.
+    finish: Callable[[list[Named], Lost], list[Named]] | None = None
 
     def is_empty(self, item: Json) -> bool:
         """Whether an item says nothing: a message of which no piece has a place in the format."""
@@ -71,19 +75,20 @@ def as_it_came(messages: Iterable[Message], format: str) -> bool:
 
 def ready(messages: Iterable[Message], format: str, rules: Rules, lost: Lost) -> list[Message]:
     """These messages in a sequence that the API takes. What has no place in it is named in `lost`."""
-    pieces = [piece for message in messages for piece in _pieces(message, format, rules, lost)]
     turns = _Turns(format, rules, lost)
-    for message in _joined(pieces, format):
-        turns.add(message)
+    for message in messages:
+        for piece in _pieces(message, format, rules, lost):
+            turns.add(piece)
     return list(turns.messages())
 
 
 def _whole(message: Message, format: str) -> bool:
-    """Whether it goes out as it came; what holds results, or nothing but space, may have to be taken apart."""
+    """Whether it goes out as it came: calls and results may have to be renamed and moved, and space left out."""
     return (
         message.native is not None
         and message.format == format
-        and not any(part.type == "tool-result" or (part.type == "text" and not part.text) for part in message.parts)
+        and not any(part.type in ("tool-call", "tool-result") for part in message.parts)
+        and not any(part.type == "text" and not (part.text or "").strip() for part in message.parts)
     )
 
 
@@ -160,31 +165,6 @@ def _part_of(message: Message, parts: Sequence[Part], role: str) -> Message:
     return message.model_copy(update={"parts": tuple(parts), "role": role})
 
 
-def _joined(messages: Iterable[Message], format: str) -> list[Message]:
-    """What the model says in one go, in one message, where calls are among it: parallel calls have results together."""
-    runs: list[list[Message]] = []
-    for message in messages:
-        last = runs[-1][-1] if runs else None
-        goes_on = (
-            last is not None
-            and message.role == last.role == "assistant"
-            and message.format == last.format
-            and not _whole(message, format)
-            and not _whole(last, format)
-        )
-        if goes_on:
-            runs[-1].append(message)
-        else:
-            runs.append([message])
-    joined: list[Message] = []
-    for run in runs:
-        if len(run) > 1 and any(message.tool_calls for message in run):
-            parts = tuple(part for message in run for part in message.parts)
-            run = [run[0].model_copy(update={"parts": parts})]
-        joined += run
-    return joined
-
-
 # ------------------------------------------------------------------------------- the conversation: calls and results
 
 
@@ -200,18 +180,29 @@ class _Turns:
         if message.role == "tool" and any(part.type == "tool-result" for part in message.parts):
             self._answer(message)
             return
-        whole = _whole(message, self._format)
-        turn = _Turn(message)
-        self._turns.append(turn)
+        last = self._turns[-1] if self._turns else None
+        goes_on = last is not None and self._goes_on(last, message)
+        turn = last if last is not None and goes_on else _Turn(message)
+        if turn is not last:
+            self._turns.append(turn)
         parts: list[Part] = []
         for part in message.parts:
             if part.type == "tool-call":
-                call = self._call(part, message.id, whole=whole)
+                call = self._call(part, message.id)
                 turn.calls.append(call)
                 part = part.model_copy(update={"meta": {**(part.meta or {}), "id": call.id, "name": call.name}})
             parts.append(part)
-        if turn.calls and not whole:
+        if goes_on:
+            turn.message = turn.message.model_copy(update={"parts": (*turn.message.parts, *parts)})
+        elif turn.calls:
             turn.message = message.model_copy(update={"parts": tuple(parts)})
+
+    def _goes_on(self, last: _Turn, message: Message) -> bool:
+        """Whether the model says it in one go with what it said last: parallel calls have their results together."""
+        one_go = message.role == last.message.role == "assistant" and message.format == last.message.format
+        calls = bool(last.calls or message.tool_calls)
+        whole = _whole(last.message, self._format) or _whole(message, self._format)
+        return one_go and calls and not last.answers and not whole
 
     def messages(self) -> Iterator[Message]:
         for turn in self._turns:
@@ -230,13 +221,13 @@ class _Turns:
                 yield answer
             yield from shown
 
-    def _call(self, part: Part, message_id: str, *, whole: bool) -> _Call:
+    def _call(self, part: Part, message_id: str) -> _Call:
         meta: Json = part.meta or {}
         raw, said = str(meta.get("id") or ""), str(meta.get("name") or "")
-        name = said if whole else _fitting(said, self._rules.name) or _NO_NAME
+        name = _fitting(said, self._rules.name) or _NO_NAME
         if said and name != said:
             self._lost[message_id].append(f"name: {said!r} is written {name!r}")
-        id = raw if whole else self._free_id(raw)
+        id = self._free_id(raw)
         self._ids.add(id)
         return _Call(raw, id, name, str(meta.get("type") or ""))
 

@@ -1,0 +1,57 @@
+"""No API is given a conversation that it refuses, whatever was recorded, in whichever format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from acontext_plugins.formats import named_items, to_message
+from acontext_store.types import Message
+
+from .apis import APIS, refused
+from .histories import ITEMS, PARTS, shown
+
+_CALM = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def _read(format: str, item: dict[str, Any]) -> Message:
+    return to_message(item, format)
+
+
+MESSAGES: st.SearchStrategy[Message] = st.one_of(
+    PARTS, *(items.map(lambda item, format=format: _read(format, item)) for format, items in ITEMS.items())
+)
+
+
+def _taken(messages: list[Message], target: str) -> None:
+    lost: list[str] = []
+    said = [item for _, item in named_items(messages, target, lost=lost)]
+    assert refused(target, said) == [], shown(said)
+
+
+@pytest.mark.parametrize("target", APIS)
+@pytest.mark.parametrize("source", [*ITEMS, "parts"])
+def test_a_history_of_one_format_is_taken_by_every_other(source: str, target: str) -> None:
+    if source == target:
+        pytest.skip("given back as it came")
+    items = PARTS if source == "parts" else ITEMS[source].map(lambda item: _read(source, item))
+
+    @_CALM
+    @given(st.lists(items, max_size=7))
+    def taken(messages: list[Message]) -> None:
+        _taken(messages, target)
+
+    taken()
+
+
+@pytest.mark.parametrize("target", APIS)
+def test_a_history_of_several_formats_is_taken_by_each(target: str) -> None:
+    @_CALM
+    @given(st.lists(MESSAGES, max_size=7).filter(lambda some: any(one.format != target for one in some)))
+    def taken(messages: list[Message]) -> None:
+        _taken(messages, target)
+
+    taken()
