@@ -347,13 +347,14 @@ class Run:
         with self.runtime.guard("record_tool"):
             self._open()
             meta = {"id": call_id, "name": name, "arguments": _as_json(arguments)}
-            messages = [Message(role="assistant", parts=(Part(type="tool-call", meta=meta),))]
+            messages = [Message(role="assistant", parts=(Part(type="tool-call", meta=meta),), format="acontext")]
             text = result if isinstance(result, str) else _as_json(result)
             if result is not None or status is None:
                 answer: dict[str, Any] = {"tool_call_id": call_id, "name": name}
                 if error:
                     answer["is_error"] = True
-                messages.append(Message(role="tool", parts=(Part(type="tool-result", text=text, meta=answer),)))
+                result_part = Part(type="tool-result", text=text, meta=answer)
+                messages.append(Message(role="tool", parts=(result_part,), format="acontext"))
             fate = CallFate(call_id=call_id, status=status or ("failed" if error else "executed"), by=by)
             frame = self.kind == "container"
             self.record(*messages, fates=(fate,), told=True, size=len(text) + 512, frame=frame)

@@ -266,7 +266,8 @@ def _piece(part: Part, *, own: bool) -> Json | None:
     meta = copied(part.meta or {})
     beside: Json = meta.get("beside") or {}
     if part.type == "text":
-        return {"text": part.text or "", **(meta if own else {})}
+        signed = {name: meta[name] for name in ("thoughtSignature", "thought_signature") if name in meta}
+        return {"text": part.text or "", **(meta if own else signed)}
     if part.type == "thinking":
         return {"text": part.text or "", **meta} if own else None
     if part.type == "tool-call":

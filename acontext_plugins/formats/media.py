@@ -14,6 +14,16 @@ _AUDIO = {"mp3": "audio/mpeg", "wav": "audio/wav", "flac": "audio/flac", "opus":
 PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 #: Texts, beside those that begin with "text/".
 _TEXTS = frozenset({"application/json", "application/xml", "application/yaml", "application/x-ndjson"})
+#: Other names of the same kinds.
+_ALIASES = {
+    "image/jpg": "image/jpeg",
+    "audio/mp3": "audio/mpeg",
+    "audio/x-wav": "audio/wav",
+    "audio/wave": "audio/wav",
+    "audio/vnd.wave": "audio/wav",
+}
+#: How bytes of a kind begin, as base64 text.
+_BEGINS = {"iVBORw0KG": "image/png", "/9j/": "image/jpeg", "R0lGOD": "image/gif", "JVBERi": "application/pdf"}
 _DEFAULT = {"image": "image/png", "audio": "audio/wav", "video": "video/mp4", "file": "application/pdf"}
 
 
@@ -50,14 +60,22 @@ def media_of(part: Part) -> Media:
         return Media(part.type, "text/plain", filename=name, text=said)
     data, url = _text(meta, "data", "file_data"), _text(meta, "url", "file_url", "image_url", "file_uri")
     mime = _text(meta, "media_type", "mime_type")
-    if mime is None and _text(meta, "format"):
-        mime = _AUDIO.get(str(meta["format"]), f"{part.type}/{meta['format']}")
     for text in (url, data):
         split = split_data_url(text)
         if split is not None:
             mime, data = split[0] or mime, split[1]
             url = None
-    return Media(part.type, mime or _DEFAULT.get(part.type, ""), data, url, _text(meta, "file_id"), name)
+    mime = mime or _mime_of(part.type, _text(meta, "format"), name, data)
+    return Media(part.type, _ALIASES.get(mime, mime), data, url, _text(meta, "file_id"), name)
+
+
+def _mime_of(kind: str, format: str | None, name: str | None, data: str | None) -> str:
+    """The mime type of what does not say it: by its format, its name, or how it begins."""
+    if format:
+        known = _AUDIO.get(format) if kind == "audio" else mimetypes.guess_type(f"a.{format}")[0]
+        return known or f"{kind}/{format}"
+    begins = next((mime for start, mime in _BEGINS.items() if data and data.startswith(start)), None)
+    return begins or (mimetypes.guess_type(name)[0] if name else None) or _DEFAULT.get(kind, "")
 
 
 def words_of(media: Media) -> str | None:

@@ -23,7 +23,7 @@ RULES = Rules(
     id=re.compile(r"[!-~]{1,40}"),
     name=re.compile(r"[a-zA-Z0-9_-]{1,64}"),
     media_in_results=False,
-    says=("content", "tool_calls", "function_call", "audio"),
+    says=("content", "tool_calls", "function_call", "audio", "reasoning_details"),
 )
 _ROLES: dict[str, Role] = {
     "system": "system",
@@ -147,6 +147,11 @@ def _is_piece(piece: Any) -> bool:
     return (isinstance(kind, str) and kind in _PIECES and kind in piece) or (kind is None and "text" in piece)
 
 
+def is_known(piece: object) -> bool:
+    """Whether it is a piece of this API, or a block of another one."""
+    return _is_piece(piece) or _is_borrowed(piece)
+
+
 def _is_borrowed(piece: Any) -> bool:
     """Whether it is a block of another API."""
     return not _is_piece(piece) and (anthropic.is_block(piece) or openai_responses.is_piece(piece))
@@ -167,11 +172,12 @@ def _content_parts(item: Json, role: Role) -> list[Part]:
     if isinstance(content, str):
         return [Part(type="text", text=content)]
     if isinstance(content, list):
-        return [part for at, piece in enumerate(content) for part in _read_piece(piece, f"message.content[{at}]")]
+        return [part for at, piece in enumerate(content) for part in piece_parts(piece, f"message.content[{at}]")]
     raise InvalidInput(f"message.content: found {found(content)}, expected text or a list of parts (role {role!r})")
 
 
-def _read_piece(piece: Any, what: str) -> list[Part]:
+def piece_parts(piece: Any, what: str) -> list[Part]:
+    """What a piece of content says, be it one of this API or a block of another one."""
     if not _is_borrowed(piece):
         return [_content_part(piece, what)]
     return anthropic.parts_of(piece, what) if anthropic.is_block(piece) else [openai_responses.part_of(piece, what)]
@@ -224,11 +230,11 @@ def _thought(value: Any) -> str:
 
 def _assistant_parts(item: Json, content: list[Part]) -> list[Part]:
     parts: list[Part] = []
-    for key in _REASONING:
-        thought = item.get(key)
-        if isinstance(thought, str) and thought:
-            parts.append(Part(type="thinking", text=thought))
-            break
+    details = item.get("reasoning_details")
+    marks = {"reasoning_details": details} if isinstance(details, list) and details else None
+    thought = next((said for key in _REASONING if isinstance(said := item.get(key), str) and said), "")
+    if thought or marks:
+        parts.append(Part(type="thinking", text=thought, meta=marks))
     parts += content
     refusal = text_at(item, "refusal", "message")
     if refusal is not None:
@@ -291,7 +297,7 @@ def _result_parts(item: Json) -> list[Part]:
         if isinstance(content, dict):
             return [Part(type="tool-result", text=as_text(content), meta=meta)]
         raise InvalidInput(f"message.content: found {found(content)}, expected text or a list of parts (role 'tool')")
-    pieces = [part for at, piece in enumerate(content) for part in _read_piece(piece, f"message.content[{at}]")]
+    pieces = [part for at, piece in enumerate(content) for part in piece_parts(piece, f"message.content[{at}]")]
     said = [piece for piece in pieces if piece.type in ("text", "tool-result")]
     if any((piece.meta or {}).get("is_error") for piece in said):
         meta["is_error"] = True
@@ -314,7 +320,8 @@ def _gives_back(message: Message, item: Json) -> bool:
 def _rendered(message: Message, lost: list[str]) -> Json:
     item: Json = {"role": "user" if message.role == "tool" else message.role}
     calls = [part for part in message.parts if part.type == "tool-call"]
-    parts = [part for part in message.parts if part.type not in ("tool-call", "tool-result")]
+    details = [detail for part in message.parts for detail in (part.meta or {}).get("reasoning_details") or ()]
+    parts = [part for part in message.parts if part.type not in ("tool-call", "tool-result") and not _detailed(part)]
     pieces = _pieces(parts, str(item["role"]), own=message.format == NAME, lost=lost)
     if message.role == "assistant":
         item["content"] = _content(pieces) if pieces else None
@@ -325,10 +332,17 @@ def _rendered(message: Message, lost: list[str]) -> Json:
             item["content"] = ""
     else:
         item["content"] = _content(pieces)
+    if details:
+        item["reasoning_details"] = copied(details)
     name = message.meta.get("name")
     if isinstance(name, str):
         item["name"] = name
     return item
+
+
+def _detailed(part: Part) -> bool:
+    """Whether it is a thought that goes back to its provider in fields beside the content."""
+    return part.type == "thinking" and bool((part.meta or {}).get("reasoning_details"))
 
 
 def _content(pieces: list[Json]) -> Any:

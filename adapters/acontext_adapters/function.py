@@ -208,7 +208,7 @@ class _Frame:
 
 def _message(role: Any, text: str) -> Message:
     kind: Role = role
-    return Message(role=kind, parts=(Part(type="text", text=text),))
+    return Message(role=kind, parts=(Part(type="text", text=text),), format="acontext")
 
 
 # -- following what a call gives until it ends

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from acontext_adapters.shared.media import media_meta
 from acontext_plugins.transcript.user_turns import strip_injected
 from acontext_store.types import Json, Message, Part, PartType
 
@@ -21,9 +23,13 @@ _MEDIA: tuple[tuple[str, PartType], ...] = (
     ("audio", "audio"),
     ("videos", "video"),
     ("files", "file"),
+    ("image_output", "image"),
+    ("audio_output", "audio"),
+    ("video_output", "video"),
+    ("file_output", "file"),
 )
-#: What is told of media: never their bytes.
-_MEDIA_FIELDS = ("id", "url", "format", "mime_type", "filename", "name")
+#: What is told of media: their bytes where agno has them; what lies behind an address or a path stays there.
+_MEDIA_FIELDS = ("id", "url", "filepath", "content", "format", "mime_type", "filename", "name", "detail", "transcript")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +44,17 @@ class Copied:
     tool: str | None = None
     error: bool = False
     media: tuple[tuple[PartType, Json], ...] = ()
+    #: What providers want back with what they said: signatures of thoughts, of words, and of calls by their ids.
+    seals: Json | None = None
+    call_seals: tuple[tuple[str, str], ...] = ()
 
     @property
     def size(self) -> int:
         """About how many bytes it takes."""
         content = self.content
         length = len(content) if isinstance(content, str) else 64 * len(content) if isinstance(content, list) else 0
-        return 512 + length + len(self.thoughts or "") + sum(len(call["arguments"]) for call in self.calls)
+        media = sum(len(item["content"]) for _, item in self.media if isinstance(item.get("content"), str | bytes))
+        return 512 + length + media + len(self.thoughts or "") + sum(len(call["arguments"]) for call in self.calls)
 
 
 def kind_of(message: Any) -> Kind:
@@ -60,9 +70,7 @@ def kind_of(message: Any) -> Kind:
 def copied(message: Any, kind: Kind, words: str | None = None) -> Copied:
     """A copy of `message`; `words` stand in for its content where the user's own are known."""
     content = message.content if words is None else words
-    media = tuple(
-        (part, _media(item)) for name, part in _MEDIA for item in getattr(message, name, None) or () if kind == "user"
-    )
+    media = tuple((part, _media(item)) for name, part in _MEDIA for item in _listed(getattr(message, name, None)))
     return Copied(
         kind=kind,
         content=content if isinstance(content, str) else _plain(content),
@@ -72,7 +80,23 @@ def copied(message: Any, kind: Kind, words: str | None = None) -> Copied:
         tool=getattr(message, "tool_name", None),
         error=bool(message.tool_call_error),
         media=media,
+        seals=_seals(message) if kind == "assistant" else None,
+        call_seals=tuple(
+            (str(call.get("id") or ""), call["thought_signature"])
+            for call in message.tool_calls or ()
+            if isinstance(call.get("thought_signature"), str)
+        ),
     )
+
+
+def _seals(message: Any) -> Json | None:
+    """What agno keeps of a provider's answer to send it back."""
+    known = getattr(message, "provider_data", None) or {}
+    names = ("signature", "thought_signature", "reasoning_details")
+    seals = {name: known[name] for name in names if known.get(name)}
+    if redacted := getattr(message, "redacted_reasoning_content", None):
+        seals["redacted"] = redacted
+    return _plain(seals) if seals else None
 
 
 def calls_of(message: Any) -> list[Json]:
@@ -94,21 +118,45 @@ def calls_of(message: Any) -> list[Json]:
 def message_of(copy: Copied, id: str) -> Message:
     """The message behind a copy, without anything that we had injected."""
     parts: list[Part] = []
+    media = [_shown(kind, meta) for kind, meta in copy.media]
     if copy.kind == "tool":
         meta: Json = {"tool_call_id": copy.call_id or ""}
         if copy.tool:
             meta["name"] = copy.tool
         if copy.error:
             meta["is_error"] = True
-        return Message(id=id, role="tool", parts=(Part(type="tool-result", text=words_of(copy.content), meta=meta),))
-    if copy.thoughts:
-        parts.append(Part(type="thinking", text=copy.thoughts))
+        result = Part(type="tool-result", text=words_of(copy.content), meta=meta)
+        return Message(id=id, role="tool", parts=(result, *media), format="acontext")
+    seals = copy.seals or {}
+    if copy.thoughts or "reasoning_details" in seals:
+        parts.append(Part(type="thinking", text=copy.thoughts or "", meta=_seal_of_thoughts(seals)))
+    if "redacted" in seals:
+        parts.append(Part(type="thinking", text="", meta={"type": "redacted_thinking", "data": seals["redacted"]}))
     text = strip_injected(words_of(copy.content))
     if text:
-        parts.append(Part(type="text", text=text))
-    parts += [Part(type="tool-call", meta=call) for call in copy.calls]
-    parts += [Part(type=kind, meta=meta or None, filename=meta.get("filename")) for kind, meta in copy.media]
-    return Message(id=id, role=copy.kind, parts=tuple(parts))
+        signed = {"thoughtSignature": seals["thought_signature"]} if "thought_signature" in seals else None
+        parts.append(Part(type="text", text=text, meta=signed))
+    signatures = dict(copy.call_seals)
+    for call in copy.calls:
+        signature = signatures.get(call["id"])
+        beside = {"beside": {"thoughtSignature": signature}} if signature else {}
+        parts.append(Part(type="tool-call", meta={**call, **beside}))
+    return Message(id=id, role=copy.kind, parts=(*parts, *media), format="acontext")
+
+
+def _seal_of_thoughts(seals: Json) -> Json | None:
+    if "reasoning_details" in seals:
+        return {"reasoning_details": seals["reasoning_details"]}
+    return {"type": "thinking", "signature": seals["signature"]} if "signature" in seals else None
+
+
+def _shown(kind: PartType, fields: Json) -> Part:
+    """A picture, a sound or a file. The text of a file is text, not base64."""
+    name, said = fields.get("filename") or fields.get("name"), fields.get("content")
+    rest = {field: value for field, value in fields.items() if field not in ("filename", "name")}
+    if kind == "file" and isinstance(said, str):
+        rest = {**rest, "type": "text", "data": rest.pop("content")}
+    return Part(type=kind, text=rest.pop("transcript", None), meta=media_meta(rest) or None, filename=name)
 
 
 def words_of(content: Any) -> str:
@@ -138,4 +186,13 @@ def _plain(content: Any) -> Any:
 
 def _media(item: Any) -> Json:
     found = {name: getattr(item, name, None) for name in _MEDIA_FIELDS}
-    return {name: value for name, value in found.items() if isinstance(value, str)}
+    return {
+        name: value if isinstance(value, str | bytes) else str(value)
+        for name, value in found.items()
+        if value is not None
+    }
+
+
+def _listed(media: Any) -> Sequence[Any]:
+    """Media are one, several, or none."""
+    return () if media is None else media if isinstance(media, list | tuple) else (media,)

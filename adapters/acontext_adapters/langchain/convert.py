@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from langchain_core.messages import (
@@ -17,7 +17,10 @@ from langchain_core.messages import (
 )
 
 from acontext_adapters.shared.left_out import left_out
+from acontext_adapters.shared.media import as_base64, as_json, media_meta
 from acontext_adapters.shared.resent_history import Item, item
+from acontext_plugins.formats.media import kind_of_mime
+from acontext_plugins.formats.openai_chat import is_known, piece_parts
 from acontext_plugins.transcript.user_turns import strip_injected
 from acontext_store.types import Json, Message, Part, PartType
 
@@ -25,8 +28,14 @@ M = TypeVar("M", bound=BaseMessage)
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _MEDIA: dict[str, PartType] = {"image": "image", "audio": "audio", "video": "video", "file": "file"}
-#: Blocks of providers for a call that stands in `tool_calls` as well.
-_CALLS = frozenset({"tool_use", "function_call", "input_json_delta", "custom_tool_call"})
+#: Blocks for a call that stands in `tool_calls` as well.
+_CALLS = frozenset(
+    "tool_use function_call input_json_delta custom_tool_call tool_call invalid_tool_call tool_call_chunk".split()
+)
+#: What merging the pieces of a stream leaves in blocks.
+_OF_STREAMS = ("index", "partial_json")
+#: Where LangChain keeps what Gemini signs its calls with, by their ids.
+_CALL_SIGNATURES = "__gemini_function_call_thought_signatures__"
 
 
 # -- the host's side: cheap
@@ -142,12 +151,12 @@ def converted(message: BaseMessage, id: str, id_if_taken: str | None = None) -> 
     if not parts:
         return []
     if isinstance(message, AIMessage):
-        return [Message(id=id, role="assistant", parts=tuple(parts))]
+        return [Message(id=id, role="assistant", parts=tuple(parts), format="acontext")]
     if isinstance(message, ToolMessage):
-        return [Message(id=id, role="tool", parts=tuple(parts), id_if_taken=id_if_taken)]
+        return [Message(id=id, role="tool", parts=tuple(parts), format="acontext", id_if_taken=id_if_taken)]
     if isinstance(message, SystemMessage):
         return []
-    return [Message(id=id, role="user", parts=tuple(parts))]
+    return [Message(id=id, role="user", parts=tuple(parts), format="acontext")]
 
 
 def _parts(message: BaseMessage) -> list[Part]:
@@ -155,16 +164,35 @@ def _parts(message: BaseMessage) -> list[Part]:
         return _result(message)
     parts = _blocks(message)
     if isinstance(message, AIMessage):
+        marks = _marks_of_calls(message)
         for call in message.tool_calls:
             arguments = json.dumps(call["args"], ensure_ascii=False, default=str)
-            parts.append(_call(call.get("id"), call["name"], arguments))
+            parts.append(_call(call.get("id"), call["name"], arguments, marks))
         for broken in message.invalid_tool_calls:
-            parts.append(_call(broken.get("id"), broken.get("name"), broken.get("args")))
+            parts.append(_call(broken.get("id"), broken.get("name"), broken.get("args"), marks))
     return parts
 
 
-def _call(id: str | None, name: str | None, arguments: str | None) -> Part:
-    return Part(type="tool-call", meta={"id": id or "", "name": name or "", "arguments": arguments or "{}"})
+def _call(id: str | None, name: str | None, arguments: str | None, marks: Mapping[str, Json]) -> Part:
+    meta = {"id": id or "", "name": name or "", "arguments": arguments or "{}", **marks.get(id or "", {})}
+    return Part(type="tool-call", meta=meta)
+
+
+def _marks_of_calls(message: AIMessage) -> dict[str, Json]:
+    """What a provider says beside its calls and wants back with them, by their ids."""
+    marks: dict[str, Json] = {}
+    for id, signature in (message.additional_kwargs.get(_CALL_SIGNATURES) or {}).items():
+        marks[str(id)] = {"beside": {"thoughtSignature": as_base64(signature)}}
+    for block in message.content if isinstance(message.content, list) else ():
+        if isinstance(block, dict) and block.get("type") in ("tool_use", "tool_call"):
+            known = ("type", "id", "name", "input", "args", *_OF_STREAMS)
+            rest = {name: as_json(value) for name, value in block.items() if name not in known and value is not None}
+            extras = rest.pop("extras", None) or {}
+            if isinstance(extras, dict) and extras.get("signature"):
+                marks[str(block.get("id"))] = {"beside": {"thoughtSignature": extras["signature"]}}
+            elif rest and block["type"] == "tool_use":
+                marks[str(block.get("id"))] = {"type": "tool_use", "extra": rest}
+    return marks
 
 
 def _result(message: ToolMessage) -> list[Part]:
@@ -178,44 +206,95 @@ def _result(message: ToolMessage) -> list[Part]:
 
 
 def _blocks(message: BaseMessage) -> list[Part]:
-    if isinstance(message.content, str) and not message.additional_kwargs.get("reasoning_content"):
-        text = strip_injected(message.content)
-        return [Part(type="text", text=text)] if text else []
-    return [part for block in _standard(message) if (part := _part(block)) is not None]
+    parts = _thoughts(message)
+    content = message.content if isinstance(message.content, list) else [message.content]
+    of_gemini = str(message.response_metadata.get("model_provider") or "").startswith("google")
+    for block in content:
+        if isinstance(block, str):
+            block = {"type": "text", "text": block}
+        parts += _block({name: value for name, value in block.items() if name not in _OF_STREAMS}, of_gemini=of_gemini)
+    return [part for part in map(_without_injected, parts) if part.type != "text" or part.text or part.meta]
 
 
-def _standard(message: BaseMessage) -> Sequence[Mapping[str, Any]]:
-    """The content in LangChain's standard blocks; as it is where there is no saying it in them."""
-    try:
-        blocks: Any = message.content_blocks
-    except Exception:
-        blocks = message.content if isinstance(message.content, list) else [message.content]
-    return [{"type": "text", "text": block} if isinstance(block, str) else block for block in blocks]
+def _thoughts(message: BaseMessage) -> list[Part]:
+    """Thoughts that stand beside the content: those of OpenRouter are to be sent back as they came."""
+    said, details = (message.additional_kwargs.get(name) for name in ("reasoning_content", "reasoning_details"))
+    text = said if isinstance(said, str) else ""
+    if not text and not details:
+        return []
+    return [Part(type="thinking", text=text, meta={"reasoning_details": as_json(details)} if details else None)]
 
 
-def _part(block: Mapping[str, Any]) -> Part | None:
+def _without_injected(part: Part) -> Part:
+    if part.type != "text" or not part.text:
+        return part
+    return part.model_copy(update={"text": strip_injected(part.text)})
+
+
+def _block(block: dict[str, Any], *, of_gemini: bool) -> list[Part]:
+    """A block of content, in LangChain's own form or in that of a provider."""
     kind = str(block.get("type"))
-    if kind in ("text", "text-plain"):
-        text = strip_injected(str(block.get("text") or ""))
-        return Part(type="text", text=text) if text else None
-    if kind == "reasoning":
-        return Part(type="thinking", text=str(block.get("reasoning") or ""))
-    if kind in _MEDIA:
-        return Part(type=_MEDIA[kind], meta=_media(block))
-    if kind in ("tool_call", "invalid_tool_call", "tool_call_chunk"):
-        return None
+    if kind in _CALLS:
+        return []
+    if kind in ("thinking", "reasoning", "reasoning_content"):
+        return [_thinking(block, of_gemini=of_gemini)]
+    if kind in ("text", "text-plain") and isinstance(block.get("text"), str):
+        return [Part(type="text", text=block["text"], meta=_text_marks(block, of_gemini=of_gemini))]
+    if kind in ("media", "text-plain", *_MEDIA) and "source" not in block and not isinstance(block.get(kind), dict):
+        return [_media(kind, block)]
     inner = block.get("value")
-    if kind == "non_standard" and isinstance(inner, Mapping):
-        if inner.get("type") in _CALLS:
-            return None
-        block = inner
-    return Part(type="data", meta={**block, "data_type": str(block.get("type"))})
+    if kind == "non_standard" and isinstance(inner, dict):
+        return _block(inner, of_gemini=of_gemini)
+    plain = as_json(block)
+    parts = piece_parts(plain, "block") if is_known(plain) else []
+    if parts and not any(part.type in ("tool-call", "tool-result") for part in parts):
+        return parts
+    return [Part(type="data", meta={**plain, "data_type": kind})]
 
 
-def _media(block: Mapping[str, Any]) -> Json:
-    meta = {key: value for key, value in block.items() if key not in ("type", "base64", "mime_type", "id")}
-    if isinstance(block.get("base64"), str):
-        meta["data"] = block["base64"]
-    if block.get("mime_type"):
-        meta["media_type"] = block["mime_type"]
-    return meta
+def _text_marks(block: Mapping[str, Any], *, of_gemini: bool) -> Json | None:
+    """What stands beside words: citations, and what Gemini signs them with."""
+    marks = {
+        name: as_json(value) for name, value in block.items() if value and name not in ("type", "text", "extras", "id")
+    }
+    signature = (block.get("extras") or {}).get("signature")
+    if signature and of_gemini:
+        marks["thoughtSignature"] = as_base64(signature)
+    return marks or None
+
+
+def _thinking(block: Mapping[str, Any], *, of_gemini: bool) -> Part:
+    """A thought, with the seal without which its provider does not take it back.
+
+    Anthropic and Gemini sign thoughts under the same names; neither takes what the other has signed.
+    """
+    plain: Json = as_json(block)
+    inner = plain.get("reasoning_content")
+    if isinstance(inner, dict):  # of Bedrock
+        plain = {"thinking": inner.get("text"), "signature": inner.get("signature")}
+    extras = plain.pop("extras", None) or {}
+    id = str(plain.get("id") or "")
+    if "summary" in plain or "encrypted_content" in extras or id.startswith("rs_"):  # of the Responses API
+        text = plain.pop("reasoning", None)
+        summary = plain.get("summary") or ([{"type": "summary_text", "text": text}] if text else [])
+        words = "\n".join(str(one.get("text") or "") for one in summary if isinstance(one, dict))
+        return Part(type="thinking", text=words, meta={**plain, **extras, "type": "reasoning", "summary": summary})
+    text = plain.get("thinking") or plain.get("reasoning")
+    signature = plain.get("signature") or extras.get("signature")
+    meta: Json | None = None
+    if signature:
+        meta = {"thoughtSignature": signature} if of_gemini else {"type": "thinking", "signature": signature}
+    return Part(type="thinking", text=text if isinstance(text, str) else "", meta=meta)
+
+
+def _media(kind: str, block: Mapping[str, Any]) -> Part:
+    meta = media_meta({name: value for name, value in block.items() if name not in ("type", "id", "source_type")})
+    if block.get("source_type") == "id" or (isinstance(block.get("file_id"), str)):
+        meta["file_id"] = str(block.get("file_id") or block.get("id"))
+    if isinstance(meta.get("text"), str):  # a file of words
+        meta = {**meta, "type": "text", "data": meta.pop("text")}
+    name = meta.pop("filename", None) or meta.pop("name", None)
+    if isinstance(extras := meta.pop("extras", None) or meta.pop("metadata", None), dict):
+        name = name or extras.get("filename") or extras.get("name") or extras.get("title")
+    said = _MEDIA.get(kind) or ("file" if kind == "text-plain" else kind_of_mime(str(meta.get("media_type") or "")))
+    return Part(type=said, meta=meta, filename=name if isinstance(name, str) else None)

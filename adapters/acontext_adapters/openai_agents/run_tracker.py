@@ -334,6 +334,7 @@ class AgentsRunTracker:
                 id=stable_id(self.id, "handler"),
                 role="assistant",
                 parts=(Part(type="text", text=text),),
+                format="acontext",
                 meta={"source": "error_handler"},
             )
             self._record(make=lambda: [message], size=len(text) + 256)

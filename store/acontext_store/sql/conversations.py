@@ -277,13 +277,18 @@ def _find_tail(tx: Tx, session_id: str, ensure: Session | None) -> Tail:
 _BARE = (None, None, None)
 
 
+#: How the formats of most messages are written behind their parts.
+_ENDS = {"openai": "", "acontext": ',"format":"acontext"'}
+
+
 def message_body(message: Message) -> str:
     """What a message says, as JSON: its parts without what is empty."""
-    plain = message.native is None and not message.meta and not message.fates_told and message.format == "openai"
-    if plain and len(message.parts) == 1:
+    plain = message.native is None and not message.meta and not message.fates_told
+    if plain and message.format in _ENDS and len(message.parts) == 1:
         part = message.parts[0]
         if part.type == "text" and part.text is not None and (part.meta, part.asset, part.filename) == _BARE:
-            return f'{{"parts":[{{"type":"text","text":{quoted(part.text)}}}]}}'  # most messages are such
+            # most messages are such
+            return f'{{"parts":[{{"type":"text","text":{quoted(part.text)}}}]{_ENDS[message.format]}}}'
     body: dict[str, Any] = {"parts": [_part(part) for part in message.parts]}
     if message.format != "openai":
         body["format"] = message.format
