@@ -213,7 +213,8 @@ def _blocks(message: Message, lost: list[str]) -> list[Json]:
         if id is not None and id in answers and part.type in ("image", "file", "data", "text"):
             answer = answers[id]
             said = answer.get("content")
-            inside = said if isinstance(said, list) else [{"type": "text", "text": said}] if said and said.strip() else []
+            words = [{"type": "text", "text": said}] if isinstance(said, str) and said.strip() else []
+            inside = said if isinstance(said, list) else words
             answer["content"] = [*inside, rendered]
         else:
             blocks.append(rendered)
@@ -252,7 +253,8 @@ def _media_block(part: Part, meta: Json, *, own: bool, role: str) -> Json | None
     source = _image_source(media) if kind == "image" else _document_source(media)
     if source is None:
         return None
-    return {"type": kind, "source": source, **({"title": media.filename} if kind == "document" and media.filename else {})}
+    title = {"title": media.filename} if kind == "document" and media.filename else {}
+    return {"type": kind, "source": source, **title}
 
 
 def _image_source(media: Media) -> Json | None:

@@ -350,4 +350,6 @@ RULES = Rules(
     says=("parts",),
     finish=_calls_with_words,
 )
-GEMINI = Format(name=NAME, read=from_gemini, write=to_gemini, write_all=to_gemini_contents, rules=RULES, foreign=foreign)
+GEMINI = Format(
+    name=NAME, read=from_gemini, write=to_gemini, write_all=to_gemini_contents, rules=RULES, foreign=foreign
+)

@@ -232,8 +232,8 @@ def _assistant_parts(item: Json, content: list[Part]) -> list[Part]:
     parts: list[Part] = []
     details = item.get("reasoning_details")
     marks = {"reasoning_details": details} if isinstance(details, list) and details else None
-    thought = next((said for key in _REASONING if isinstance(said := item.get(key), str) and said), "")
-    if thought or marks:
+    thought = next((said for key in _REASONING if (said := item.get(key)) and isinstance(said, str)), "")
+    if thought or marks is not None:
         parts.append(Part(type="thinking", text=thought, meta=marks))
     parts += content
     refusal = text_at(item, "refusal", "message")

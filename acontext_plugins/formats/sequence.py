@@ -131,7 +131,7 @@ def _pieces(message: Message, format: str, rules: Rules, lost: Lost) -> Iterator
 
 
 def _says(part: Part, message_id: str, rules: Rules, lost: Lost) -> bool:
-    """Whether a part says something: a text without words does not, nor do thoughts that are neither told nor signed."""
+    """Whether a part says something: text without words does not, nor do thoughts that are neither told nor signed."""
     if part.type not in ("text", "thinking") or part.asset is not None:
         return True
     text = part.text or ""
@@ -210,8 +210,8 @@ class _Turns:
             for call in turn.calls:
                 if call.answer is None:
                     nothing = Part(type="tool-result", text=NO_RESULT, meta={"name": call.name})
-                    answer = (_of_call(nothing, "", call),)
-                    yield Message(id=turn.message.id, role="tool", parts=answer, format="acontext")
+                    parts = (_of_call(nothing, "", call),)
+                    yield Message(id=turn.message.id, role="tool", parts=parts, format="acontext")
             shown: list[Message] = []
             for answer in turn.answers:
                 media = [part for part in answer.parts if part.type != "tool-result"]

@@ -1,4 +1,4 @@
-"""What the APIs refuse: the official types of their own packages, and the rules that their documentation and errors state.
+"""What the APIs refuse: the official types of their packages, and the rules that their documentation and errors state.
 
 Each function gives the reasons, none where the API would take the conversation.
 """
@@ -45,7 +45,7 @@ def _unpaired(said: Iterable[tuple[list[str], list[str]]]) -> Iterator[str]:
     seen: set[str] = set()
     open_calls: list[str] = []
     at = -1
-    for at, (calls, results) in enumerate(said):  # noqa: B007
+    for at, (calls, results) in enumerate(said):
         if sorted(results) != sorted(open_calls):
             yield f"[{at}] results {results} where calls {open_calls} wait"
         open_calls = calls

@@ -233,7 +233,7 @@ FEATURES: dict[str, dict[str, list[Any]]] = {
                     {"type": "input_text", "text": "see"},
                     {"type": "input_image", "image_url": f"data:image/png;base64,{_PNG}"},
                 ],
-            }
+            },
         ],
     },
     "thinking": {

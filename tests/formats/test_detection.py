@@ -117,7 +117,11 @@ def test_other_blocks_among_chat_messages_say_what_they_say() -> None:
     assert [part.type for part in message.parts] == ["text", "image", "data"]
     assert message.text == "Look:"
     (item,) = from_messages([message], "openai_responses")
-    assert item["content"][1] == {"type": "input_image", "image_url": "data:image/png;base64,aGVsbG8=", "detail": "auto"}
+    assert item["content"][1] == {
+        "type": "input_image",
+        "image_url": "data:image/png;base64,aGVsbG8=",
+        "detail": "auto",
+    }
     blocks = [{"type": "thinking", "thinking": "hm", "signature": "sealed"}, {"type": "text", "text": "so"}]
     assert from_messages([from_openai(said("assistant", *blocks))], "anthropic")[0]["content"] == blocks
 

@@ -9,7 +9,6 @@ from acontext_store.types import Json
 
 from ..model_calls import ANTHROPIC, CHAT, RESPONSES, Assembler, Events, RecordedCall, WireFormat
 
-_TEXTS = ("content", "refusal", "reasoning_content")
 #: Events of a streamed response that the assembler looks at; the rest are pieces of what comes whole.
 _WHOLE = (
     "response.created",
@@ -32,7 +31,7 @@ class StreamRecorder:
         self._wire = call.wire
         self._assembler: Assembler = call.wire.assembler()
         self._bytes = Events()
-        self._started: set[object] = set()
+        self._begun = False
 
     def feed(self, chunk: object) -> None:
         with self.call.runtime.guard("chunk"):
@@ -41,19 +40,12 @@ class StreamRecorder:
                     self._assembler.feed(one)
 
     def _mended(self, event: Json) -> list[Json]:
-        """What some versions get wrong of `/v1/messages`: a beginning that comes twice, or not at all."""
-        kind, events = event.get("type"), [event]
-        if kind == "message_start":
-            if kind in self._started:
+        """What some versions get wrong of `/v1/messages`: a beginning that comes twice."""
+        if event.get("type") == "message_start":
+            if self._begun:
                 return []
-            self._started.add(kind)
-        elif kind == "content_block_start":
-            self._started.add(event.get("index"))
-        elif kind == "content_block_delta" and event.get("index") not in self._started:
-            self._started.add(event.get("index"))
-            block = {"type": "text", "text": ""}
-            events = [{"type": "content_block_start", "index": event.get("index"), "content_block": block}, event]
-        return events
+            self._begun = True
+        return [event]
 
     def broke(self, error: BaseException) -> None:
         """Reading it has raised."""
@@ -128,15 +120,19 @@ def _chat_event(chunk: Any) -> Json:
     choices = []
     for choice in getattr(chunk, "choices", None) or ():
         delta = getattr(choice, "delta", None)
-        said: Json = {name: text for name in _TEXTS if (text := getattr(delta, name, None))}
-        calls = [made for call in getattr(delta, "tool_calls", None) or () if (made := as_json(call))]
-        if calls:
-            said["tool_calls"] = calls
-        notes = getattr(delta, "provider_specific_fields", None)
-        if isinstance(notes, dict) and "mcp_tool_calls" in notes:
-            said["provider_specific_fields"] = notes
-        legacy = getattr(delta, "function_call", None)
-        if legacy is not None and (made := as_json(legacy)):
-            said["function_call"] = made
+        said = {name: _plain(value) for name, value in _fields(delta) if value}
         choices.append({"index": choice.index, "delta": said, "finish_reason": choice.finish_reason})
     return {"id": getattr(chunk, "id", ""), "choices": choices}
+
+
+def _fields(delta: Any) -> list[tuple[str, Any]]:
+    """All that a delta holds, also what its class does not know."""
+    if isinstance(delta, dict):
+        return list(delta.items())
+    return [*getattr(delta, "__dict__", {}).items(), *(getattr(delta, "model_extra", None) or {}).items()]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return value if isinstance(value, str) else as_json(value) or value

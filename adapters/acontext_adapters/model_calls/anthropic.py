@@ -13,6 +13,7 @@ from acontext_store.types import Json, Message
 
 from ..shared.left_out import left_out
 from ..shared.resent_history import item
+from .deltas import merge
 from .executed_calls import run_in_blocks
 from .format import (
     Assembler,
@@ -159,8 +160,10 @@ def _newest_turn(messages: Sequence[Any]) -> int:
     return -1
 
 
-#: What pieces are called in deltas, and in their block.
-_DELTAS = (("text", "text"), ("partial_json", "input"), ("thinking", "thinking"), ("signature", "signature"))
+#: Texts that come in many pieces, as deltas and as blocks name them.
+_TEXTS = {"text": "text", "partial_json": "input", "thinking": "thinking"}
+#: The blocks that deltas go on, where a gateway leaves out how they begin.
+_BEGINS = {"text_delta": {"type": "text"}, "thinking_delta": {"type": "thinking"}}
 
 
 class _AnthropicAssembler:
@@ -186,15 +189,16 @@ class _AnthropicAssembler:
             self._error, self.finished = event.get("error") or {}, True
 
     def _delta(self, index: int, delta: Any) -> None:
-        if index not in self._blocks:
+        kind = text_at(delta, "type")
+        if index not in self._blocks and kind in _BEGINS:
+            self._blocks[index] = dict(_BEGINS[kind]), {}
+        if index not in self._blocks or not isinstance(delta, dict):
             return
-        for name, field in _DELTAS:
-            text = text_at(delta, name)
-            if text:
-                self._blocks[index][1].setdefault(field, []).append(text)
-        if isinstance(delta, dict) and isinstance(delta.get("citation"), dict):
-            block = self._blocks[index][0]
-            block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
+        block, texts = self._blocks[index]
+        for name, field in _TEXTS.items():
+            if text := text_at(delta, name):
+                texts.setdefault(field, []).append(text)
+        merge(block, {name: value for name, value in delta.items() if name != "type" and name not in _TEXTS})
 
     @property
     def response(self) -> Json:
@@ -202,7 +206,8 @@ class _AnthropicAssembler:
         for _, (block, texts) in sorted(self._blocks.items()):
             whole = dict(block)
             for field, pieces in texts.items():
-                whole[field] = "".join(pieces)
+                begun = whole.get(field)
+                whole[field] = "".join((begun if isinstance(begun, str) else "", *pieces))
             if isinstance(whole.get("input"), str):
                 try:
                     whole["input"] = json.loads(whole["input"])

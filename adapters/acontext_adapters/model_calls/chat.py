@@ -12,6 +12,7 @@ from acontext_store.types import Json, Message
 
 from ..shared.left_out import left_out
 from ..shared.resent_history import item
+from .deltas import merge
 from .executed_calls import run_by_litellm
 from .format import (
     AnswerStatus,
@@ -33,6 +34,12 @@ from .format import (
 )
 
 _HOST = ("system", "developer")
+#: Texts of a message that come in pieces.
+_TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
+#: The fields in which an answer says something.
+_SAID = (*_TEXTS, "function_call", "audio", "images", "reasoning_details", "thinking_blocks")
+#: What LiteLLM says of calls that it has run, which are recorded as such.
+_OF_LITELLM = ("mcp_tool_calls", "mcp_call_results", "mcp_list_tools")
 
 
 class Chat(WireFormat):
@@ -170,8 +177,7 @@ def _tool_name(tool: Json) -> str:
 
 
 def _says(message: Json) -> bool:
-    names = ("content", "refusal", "function_call", "audio", "reasoning_content", "reasoning")
-    return bool(_calls(message)) or any(message.get(name) for name in names)
+    return bool(_calls(message)) or any(message.get(name) for name in _SAID)
 
 
 def _status(message: Json, finish: Any) -> tuple[AnswerStatus, str]:
@@ -193,8 +199,11 @@ def _known(message: Json) -> Json:
     """What of an answer belongs into a conversation."""
     if message.get("role") != "assistant":
         return message
-    dropped = ("annotations", "provider_specific_fields", "parsed")
-    kept = {name: value for name, value in message.items() if value is not None and name not in dropped}
+    notes = message.get("provider_specific_fields")
+    if isinstance(notes, dict):
+        notes = {name: value for name, value in notes.items() if value and name not in _OF_LITELLM}
+        message = {**message, "provider_specific_fields": notes}
+    kept = {name: value for name, value in message.items() if value not in (None, [], {}) and name != "parsed"}
     if "tool_calls" in kept:
         kept["tool_calls"] = _calls(kept)
         if not kept["tool_calls"]:
@@ -245,6 +254,9 @@ class _StreamedCall:
         self.id = self.name = ""
         self.kind = kind
         self.given: list[str] = []
+        #: What else stands in its pieces, and in what they say of the function.
+        self.rest: Json = {}
+        self.inner: Json = {}
 
     def named(self, name: str, given: str) -> None:
         """Names come in pieces, or again and again with each piece of the arguments."""
@@ -277,11 +289,11 @@ class _StreamedChoice:
         self._calls: list[_StreamedCall] = []
         self._at: dict[int | None, _StreamedCall] = {}
         self._legacy = _StreamedCall("function")
-        #: What LiteLLM says of tools that it has run.
-        self._notes: Json = {}
+        #: What else the pieces hold, under whatever names.
+        self._rest: Json = {}
 
     def feed(self, delta: Json) -> None:
-        for name in ("content", "refusal", "reasoning_content", "reasoning"):
+        for name in _TEXTS:
             text = delta.get(name)
             if isinstance(text, str) and text:
                 self._texts.setdefault(name, []).append(text)
@@ -290,9 +302,8 @@ class _StreamedChoice:
         legacy = delta.get("function_call")
         if isinstance(legacy, dict):
             _fill(self._legacy, legacy, "arguments")
-        notes = delta.get("provider_specific_fields")
-        if isinstance(notes, dict):
-            self._notes |= notes
+        known = (*_TEXTS, "role", "tool_calls", "function_call")
+        merge(self._rest, {name: value for name, value in delta.items() if name not in known})
 
     def _call(self, part: Json) -> None:
         kind = "custom" if isinstance(part.get("custom"), dict) else "function"
@@ -304,8 +315,13 @@ class _StreamedChoice:
             self._calls.append(call)
         self._at[at] = self._at[None] = call
         call.id = call.id or id
+        known = ("id", "index", "type", "function", "custom")
+        merge(call.rest, {name: value for name, value in part.items() if name not in known})
         if isinstance(inner, dict):
             call.kind = kind
+            merge(
+                call.inner, {name: value for name, value in inner.items() if name not in ("name", "arguments", "input")}
+            )
             _fill(call, inner, "input" if kind == "custom" else "arguments")
 
     def _going_on(self, at: int | None, id: str, name: str) -> _StreamedCall | None:
@@ -324,13 +340,12 @@ class _StreamedChoice:
         message |= {name: "".join(texts) for name, texts in self._texts.items()}
         calls = []
         for call in self._calls:
-            inner = {"name": call.name, "input" if call.kind == "custom" else "arguments": "".join(call.given)}
+            given = {"name": call.name, "input" if call.kind == "custom" else "arguments": "".join(call.given)}
             if call.name:
-                calls.append({"id": call.id, "type": call.kind, call.kind: inner})
+                calls.append({"id": call.id, "type": call.kind, call.kind: {**given, **call.inner}, **call.rest})
         if calls:
             message["tool_calls"] = calls
-        if self._notes:
-            message["provider_specific_fields"] = self._notes
+        message |= self._rest
         if self._legacy.name:
             message["function_call"] = {"name": self._legacy.name, "arguments": "".join(self._legacy.given)}
         return message
