@@ -18,6 +18,7 @@ from acontext_store.types import Message, Part
 
 PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
 BEGIN, END = "<!-- what the tests found: begin -->\n", "<!-- what the tests found: end -->\n"
+BEGIN_MEDIA, END_MEDIA = "<!-- what adapters are handed: begin -->\n", "<!-- what adapters are handed: end -->\n"
 #: The verdicts, and what each means on the page.
 VERDICTS = ("lossless", "kept", "reported", "refused", "LOST")
 
@@ -356,8 +357,12 @@ def tables() -> str:
 
 
 def main() -> None:
+    from .ways_in import table
+
     head, _, rest = PAGE.read_text().partition(BEGIN)
-    PAGE.write_text(f"{head}{BEGIN}\n{tables()}\n{END}{rest.partition(END)[2]}")
+    page = f"{head}{BEGIN}\n{tables()}\n{END}{rest.partition(END)[2]}"
+    head, _, rest = page.partition(BEGIN_MEDIA)
+    PAGE.write_text(f"{head}{BEGIN_MEDIA}\n{table()}\n{END_MEDIA}{rest.partition(END_MEDIA)[2]}")
 
 
 if __name__ == "__main__":

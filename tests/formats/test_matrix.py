@@ -6,7 +6,8 @@ import pytest
 
 from acontext_plugins.formats import FORMATS
 
-from .matrix import BEGIN, END, FEATURES, PAGE, VERDICTS, facts, tables, verdict
+from .matrix import BEGIN, BEGIN_MEDIA, END, END_MEDIA, FEATURES, PAGE, VERDICTS, facts, tables, verdict
+from .ways_in import table
 
 
 @pytest.mark.parametrize("source", FORMATS)
@@ -23,6 +24,15 @@ def test_the_page_is_what_the_tests_found() -> None:
     written = page.partition(BEGIN)[2].partition(END)[0].strip()
     assert written == tables().strip(), "write it anew: python -m tests.formats.matrix"
     assert VERDICTS[-1] not in written
+
+
+def test_media_of_every_adapter_are_valid_parts_of_every_format_or_are_named() -> None:
+    page = PAGE.read_text()
+    written = page.partition(BEGIN_MEDIA)[2].partition(END_MEDIA)[0].strip()
+    found = table().strip()
+    assert "LOST" not in found
+    assert "INVALID" not in found
+    assert written == found, "write it anew: python -m tests.formats.matrix"
 
 
 def test_a_loss_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
