@@ -23,7 +23,6 @@ def _chat() -> st.SearchStrategy[Item]:
     media = st.sampled_from(
         [
             url,
-            {"type": "image_url", "image_url": {"url": "data:image/svg+xml;base64,AAAA"}},
             {"type": "input_audio", "input_audio": {"data": WAV, "format": "wav"}},
             {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{PDF}"}},
             {"type": "file", "file": {"file_data": "data:text/csv;base64,YSxi", "filename": "a.csv"}},
@@ -118,7 +117,11 @@ def _responses() -> st.SearchStrategy[Item]:
             {"type": "mcp_list_tools", "id": "l1", "server_label": "d", "tools": []},
             {"type": "reasoning", "id": "r1", "summary": [], "encrypted_content": "x"},
             {"type": "compaction", "id": "k1", "encrypted_content": "x"},
-            {"type": "message", "role": "user", "content": [{"type": "input_image", "image_url": "https://e.org/a"}]},
+            {
+                "type": "message",
+                "role": "user",
+                "content": [{"type": "input_image", "image_url": "https://e.org/a", "detail": "low"}],
+            },
         ]
     )
     return st.one_of(
@@ -163,6 +166,7 @@ def _parts() -> st.SearchStrategy[Message]:
     media = st.sampled_from(
         [
             Part(type="image", meta={"data": PNG, "media_type": "image/png"}),
+            Part(type="image", meta={"url": "data:image/svg+xml;base64,AAAA"}),
             Part(type="file", meta={"data": PDF}),
             Part(type="file", meta={"data": "YSxi", "media_type": "text/csv"}),
             Part(type="file", meta={"data": "AAAA", "media_type": "application/msword"}),

@@ -320,7 +320,7 @@ def test_all_that_a_message_can_hold_is_kept() -> None:
     assert parts == [
         ("text", "look", None),
         ("image", None, image),
-        ("thinking", "hm", None),
+        ("thinking", "hm", {"type": "thinking", "signature": "s"}),
         ("text", "a", None),
         ("tool-call", None, {"id": "c1", "name": "weather", "arguments": '{"city": "Oslo"}'}),
         ("tool-result", "21C", {"tool_call_id": "c1", "name": "weather"}),
