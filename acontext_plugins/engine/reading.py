@@ -11,7 +11,7 @@ from acontext_store.protocols import BlobStore, Store
 from acontext_store.types import Json, Message, ObservingStatus, Page, StoredMessage, Task
 
 from ..editing import edit, parse_strategies, total_tokens
-from ..formats import read_out
+from ..formats import as_it_came, find_format, read_out
 from ..formats.stored import to_stored
 from ..record.recorder import is_outsourced, restore
 from ..record.redaction.redactor import Scrubber, without_secrets
@@ -67,8 +67,9 @@ class ConversationQueries:
         strategies = parse_strategies(edit_strategies)
         if not strategies:
             page = await self.messages(session_id, limit=limit, cursor=cursor, time_desc=time_desc)
-            edited_at = pin_at or (page.items[-1].id if page.items else None)
-            return await self._page(session_id, page.items, format, page.next_cursor, edited_at, with_public_urls)
+            said, following = _between_turns(page.items, page.next_cursor, format, time_desc)
+            edited_at = pin_at or (said[-1].id if said else None)
+            return await self._page(session_id, said, format, following, edited_at, with_public_urls)
         if limit is not None and limit < 1:
             raise InvalidInput(f"limit is {limit}: it must be 1 or more")
         whole = await self.messages(session_id)
@@ -77,7 +78,7 @@ class ConversationQueries:
             tasks = await all_tasks(self.store, session_id)
         done = edit(whole.items, strategies, tasks=tasks, pin_at=pin_at)
         await self.files.keep_offloads(session_id, done.offloads)
-        shown, following = _cut(done.messages, limit, cursor, time_desc)
+        shown, following = _between_turns(*_cut(done.messages, limit, cursor, time_desc), format, time_desc)
         return await self._page(session_id, shown, format, following, done.edited_at, with_public_urls)
 
     async def _page(
@@ -120,6 +121,45 @@ def _cut(
     shown = messages[-limit:] if time_desc else messages[:limit]
     last = shown[0] if time_desc else shown[-1]
     return shown, encode_cursor(_seq(last), last.id)
+
+
+def _between_turns(
+    messages: Sequence[Message], following: str | None, format: str, time_desc: bool
+) -> tuple[Sequence[Message], str | None]:
+    """A page that does not end between calls and their results, where it becomes what an API takes.
+
+    It is shorter then, and the next one begins with what it lacks; a turn that is longer than a page is cut.
+    """
+    if following is None or find_format(format).rules is None or as_it_came(messages, format):
+        return messages, following
+    kept = messages[_begun(messages) :] if time_desc else messages[: _complete(messages)]
+    if not kept or len(kept) == len(messages):
+        return messages, following
+    last = kept[0] if time_desc else kept[-1]
+    return kept, encode_cursor(_seq(last), last.id)
+
+
+def _begun(messages: Sequence[Message]) -> int:
+    """Where the results end whose calls stand on the page before."""
+    called = {(part.meta or {}).get("id") for message in messages for part in message.tool_calls}
+    for place, message in enumerate(messages):
+        answered = {(part.meta or {}).get("tool_call_id") for part in message.tool_results}
+        if message.role != "tool" or answered & called:
+            return place
+    return 0
+
+
+def _complete(messages: Sequence[Message]) -> int:
+    """Where the calls begin whose results stand on the page behind."""
+    end, answered = len(messages), set()
+    for place in range(len(messages) - 1, -1, -1):
+        message = messages[place]
+        answered |= {(part.meta or {}).get("tool_call_id") for part in message.tool_results}
+        if message.role != "tool" and not message.tool_calls:
+            break
+        if {(part.meta or {}).get("id") for part in message.tool_calls} - answered:
+            end = place
+    return end
 
 
 def _seq(message: Message) -> int:

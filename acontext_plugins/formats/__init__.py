@@ -28,6 +28,7 @@ __all__ = [
     "Format",
     "Rules",
     "all_formats",
+    "as_it_came",
     "find_format",
     "format_of",
     "from_acontext",

@@ -91,12 +91,9 @@ def chat_refuses(items: Sequence[Item]) -> list[str]:
             why.append(f"[{at}] a result without a call")
         else:
             rows.append(([call["id"] for call in calls], []))
-    shifted = [(calls, []) for calls, _ in rows[:1]] + [
-        (calls, results) for (_, results), (calls, _) in zip(rows, rows[1:], strict=False)
-    ]
-    if rows:
-        shifted.append(([], rows[-1][1]))
-    return why + list(_unpaired(shifted))
+    said = [calls for calls, _ in rows] + [[]]
+    heard: list[list[str]] = [[], *(results for _, results in rows)]  # what answers the row before
+    return why + list(_unpaired(zip(said, heard, strict=True)))
 
 
 def _bad_chat_media(piece: Item) -> Iterator[str]:
