@@ -60,7 +60,7 @@ class _Call:
 
 
 @dataclass(slots=True)
-class _Turn:
+class _Said:
     """A message, with what its calls are answered."""
 
     message: Message
@@ -75,7 +75,7 @@ def as_it_came(messages: Iterable[Message], format: str) -> bool:
 
 def ready(messages: Iterable[Message], format: str, rules: Rules, lost: Lost) -> list[Message]:
     """These messages in a sequence that the API takes. What has no place in it is named in `lost`."""
-    turns = _Turns(format, rules, lost)
+    turns = _Conversation(format, rules, lost)
     for message in messages:
         for piece in _pieces(message, format, rules, lost):
             turns.add(piece)
@@ -168,12 +168,12 @@ def _part_of(message: Message, parts: Sequence[Part], role: str) -> Message:
 # ------------------------------------------------------------------------------- the conversation: calls and results
 
 
-class _Turns:
+class _Conversation:
     def __init__(self, format: str, rules: Rules, lost: Lost) -> None:
         self._format = format
         self._rules = rules
         self._lost = lost
-        self._turns: list[_Turn] = []
+        self._turns: list[_Said] = []
         self._ids: set[str] = set()
 
     def add(self, message: Message) -> None:
@@ -182,7 +182,7 @@ class _Turns:
             return
         last = self._turns[-1] if self._turns else None
         goes_on = last is not None and self._goes_on(last, message)
-        turn = last if last is not None and goes_on else _Turn(message)
+        turn = last if last is not None and goes_on else _Said(message)
         if turn is not last:
             self._turns.append(turn)
         parts: list[Part] = []
@@ -197,7 +197,7 @@ class _Turns:
         elif turn.calls:
             turn.message = message.model_copy(update={"parts": tuple(parts)})
 
-    def _goes_on(self, last: _Turn, message: Message) -> bool:
+    def _goes_on(self, last: _Said, message: Message) -> bool:
         """Whether the model says it in one go with what it said last: parallel calls have their results together."""
         one_go = message.role == last.message.role == "assistant" and message.format == last.message.format
         calls = bool(last.calls or message.tool_calls)
@@ -259,13 +259,13 @@ class _Turns:
         else:
             turn.answers[call.answer] = _both(turn.answers[call.answer], renamed)
 
-    def _asked(self, raw: str, name: str) -> tuple[_Turn, _Call] | None:
+    def _asked(self, raw: str, name: str) -> tuple[_Said, _Call] | None:
         """The call that a result answers.
 
         It is the newest of its id; among those of one message, the first that is open. Where one of the two has no
         id, the name counts, and the order.
         """
-        answered: tuple[_Turn, _Call] | None = None
+        answered: tuple[_Said, _Call] | None = None
         for turn in reversed(self._turns):
             same = [call for call in turn.calls if raw and call.raw == raw]
             found = next((call for call in same if call.answer is None), None)

@@ -49,8 +49,10 @@ def _grown(known: list[Any], pieces: list[Any]) -> list[Any]:
 
 
 def _place(known: list[Any], piece: Any) -> int | None:
-    """Where the thing stands that this piece goes on: by its index and type; a thought without an index goes on until
-    it is signed."""
+    """Where the thing stands that this piece goes on: the one of its index and type that has no other id.
+
+    A thought without an index goes on until it is signed.
+    """
     if not isinstance(piece, dict):
         return None
     at, kind = piece.get("index"), piece.get("type")
@@ -58,9 +60,10 @@ def _place(known: list[Any], piece: Any) -> int | None:
         one = known[place]
         if not isinstance(one, dict) or one.get("type") != kind or one.get("index") != at:
             continue
+        if piece.get("id") and one.get("id") and piece["id"] != one["id"]:
+            continue
         if at is not None:
             return place
         thought = str(kind).startswith(("thinking", "reasoning")) and place == len(known) - 1
-        same = piece.get("id") in (None, one.get("id"))
-        return place if thought and same and not one.get("signature") else None
+        return place if thought and not one.get("signature") else None
     return None
