@@ -28,10 +28,10 @@ PUBLIC = {
         AcontextError BudgetSpent Closed Conflict IncompatibleStore InvalidAnswer InvalidInput LearningUnavailable
         LeaseLost NotFound PromptTooLong Refused StoreReplaced StoreUnavailable Unauthorized""",
     "acontext_plugins.formats": """
-        FORMATS Foreign Format Rules all_formats as_it_came find_format format_of from_acontext from_anthropic from_gemini
-        from_message from_messages from_openai from_response_output from_responses item_by_item lost_marks named_items plain
-        read_out to_acontext to_anthropic to_anthropic_messages to_gemini to_gemini_contents to_message to_openai
-        to_openai_messages to_response_items to_responses""",
+        FORMATS Foreign Format Rules all_formats as_it_came find_format format_of from_acontext from_anthropic
+        from_gemini from_message from_messages from_openai from_response_output from_responses item_by_item
+        lost_marks named_items plain read_out to_acontext to_anthropic to_anthropic_messages to_gemini
+        to_gemini_contents to_message to_openai to_openai_messages to_response_items to_responses""",
     "acontext_plugins.learning": "Adapter client_or_default current_run learning loaded report",
     "acontext_plugins.llm": "Embedder Job LLM Purpose Reply Request ToolCall Usage ask_for",
     "acontext_plugins.protocols": """
