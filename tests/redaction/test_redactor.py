@@ -16,7 +16,16 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from acontext_plugins.formats import from_openai, to_openai
-from acontext_plugins.record.redaction import Redactor, names, placeholder, scanner, shapes
+from acontext_plugins.record.redaction import (
+    Redactor,
+    commands,
+    names,
+    neighbours,
+    placeholder,
+    scanner,
+    shapes,
+    spoken,
+)
 from acontext_plugins.record.redaction.scanner import WINDOW, occurrences, windows
 from acontext_store.errors import InvalidInput
 from acontext_store.types import Message, Outcome, Part
@@ -337,7 +346,7 @@ def test_windows_cover_a_text_once() -> None:
 
 def test_no_pattern_repeats_without_bound_or_inside_a_repetition() -> None:
     """What makes matching slow is a repeat without an upper bound, or one that may match nothing, inside another."""
-    for pattern in patterns_in(scanner, shapes, names):
+    for pattern in patterns_in(scanner, shapes, names, commands, neighbours, spoken):
         _check_bounds(parser.parse(pattern.pattern, pattern.flags), inside=False, of=pattern.pattern)
 
 
@@ -422,6 +431,27 @@ HOSTILE = [
     "Q~",
     ".atlasv1.",
     "password's ",
+    "curl -u a:b ",
+    " -p",
+    "mysql -p",
+    "echo a | sudo -S ",
+    "|",
+    "<<< ",
+    "sshpass -p '",
+    "name: password\nvalue: ",
+    "user,password\n",
+    "| password | x ",
+    "a,b\npassword,",
+    "recovery codes: ",
+    "code is ",
+    "verification code 1234 ",
+    "1234 is your login code ",
+    "log in with a / ",
+    "contraseña es ",
+    "密码是",
+    "senha: ",
+    "$argon2id$",
+    "{SHA}",
     "\u0130",
     "\ud800",
 ]

@@ -48,7 +48,11 @@ _COOKIES = frozenset(
     "cookie setcookie sessioncookie phpsessid jsessionid aspsessionid connectsid laravelsession".split()
 )
 _PHRASES = frozenset("seedphrase recoveryphrase mnemonicphrase secretphrase walletmnemonic".split())
-_CODES = frozenset("otp totp mfacode otpcode twofactorcode 2facode recoverycode backupcode".split())
+_CODES = frozenset(
+    "otp totp mfacode otpcode twofactorcode 2facode verificationcode onetimecode smscode logincode passcode".split()
+)
+_RECOVERY = frozenset("recoverycode recoverycodes backupcode backupcodes scratchcodes mfarecoverycodes".split())
+_HASHES = frozenset("passwordhash hashedpassword pwdhash passwdhash hashedpw pwhash encryptedpassword".split())
 _CARD = frozenset("cardnumber creditcardnumber ccnumber cardno creditcardno ccnum debitcardnumber pan".split())
 _CVV = frozenset("cvv cvc cvv2 cvc2 cardcvv cardcvc cardcvv2 cvvcode cvccode cardsecuritycode".split())
 _PIN = frozenset("pin pinnumber cardpin accountpin".split())
@@ -70,6 +74,8 @@ def kind_of_name(name: str) -> str | None:
         return "password"
     if last == "pass" and (len(words) == 1 or before in _PASS_AFTER):
         return "password"
+    if joined.endswith(_RUN_TOGETHER):
+        return "password"
     if joined in _CVV:
         return "card-code"
     if joined in _CARD:
@@ -78,6 +84,10 @@ def kind_of_name(name: str) -> str | None:
         return "pin"
     if joined in _CODES:
         return "one-time-code"
+    if joined in _RECOVERY:
+        return "recovery-code"
+    if joined.endswith(tuple(_HASHES)):
+        return "password-hash"
     if joined in _PHRASES or last == "mnemonic":
         return "seed-phrase"
     if joined in _COOKIES:
@@ -107,7 +117,25 @@ def kind_of_name(name: str) -> str | None:
 
 
 _PASS_AFTER = frozenset(
-    "db database smtp user admin root mysql postgres pg redis ftp sftp ssh login auth mail imap wifi".split()
+    "default db database smtp user admin root mysql postgres pg redis ftp sftp ssh login auth mail imap wifi".split()
+)
+
+#: Written as one word: `storepass`, `requirepass`.
+_RUN_TOGETHER = (
+    "storepass",
+    "keypass",
+    "requirepass",
+    "masterauth",
+    "userpass",
+    "dbpass",
+    "rootpass",
+    "adminpass",
+    "smtppass",
+    "loginpass",
+    "passkey",
+    "presharedkey",
+    "wpapsk",
+    "enablesecret",
 )
 
 #: Words that stand where a secret would, and are none.
@@ -191,6 +219,10 @@ def worth_masking(kind: str, value: str, form: Form) -> bool:
         return len(value) >= 5 and not _ends_like_no_password(value.lower())
     if kind in ("pin", "card-code", "one-time-code"):
         return value.isdecimal() and 3 <= len(value) <= 8
+    if kind == "recovery-code":
+        return len(value) >= 6 and _DIGIT.search(value) is not None
+    if kind == "password-hash":
+        return len(value) >= 16
     if kind == "credit-card":
         return is_card_number(value)
     if kind == "cookie":

@@ -15,6 +15,7 @@ from acontext_store.errors import InvalidInput
 from acontext_store.forks import renewed_in_child
 from acontext_store.types import SOURCE_NAME_CHARS, CallFate, Json, Message, Outcome, Part
 
+from .commands import secrets_in_arguments
 from .names import kind_of_name, worth_masking, worth_remembering
 from .scanner import PLACEHOLDER, Span, is_json_like, is_media, names_a_secret, occurrences, secrets_in, settled
 
@@ -223,7 +224,7 @@ class _Batch:
             if depth > _DEEPEST:
                 self._count += 1
                 return placeholder("nested-too-deep")
-            items = self._pair(value)
+            items = self._pair(value) or self._arguments(value)
             if items is None:
                 items = [self._value(item, depth + 1, payload=payload) for item in value]
             if all(new is old for new, old in zip(items, value, strict=True)):
@@ -283,6 +284,19 @@ class _Batch:
         if kind is None or kind_of_name(value[1]) is not None:
             return None
         return [value[0], self._named(kind, value[1], 0, payload=True)]
+
+    def _arguments(self, value: Sequence[Any]) -> list[Any] | None:
+        """`["sshpass", "-p", "..."]`: the arguments of a program that takes a secret."""
+        if len(value) < 2 or not all(isinstance(item, str) for item in value):
+            return None
+        items = list(value)
+        for at, start, end in secrets_in_arguments(value):
+            self._remember(items[at][start:end], "password")
+            self._count += 1
+            items[at] = items[at][:start] + placeholder("password") + items[at][end:]
+        if all(new is old for new, old in zip(items, value, strict=True)):
+            return None
+        return [self._text(item) for item in items]
 
     def _named(self, kind: str, value: Any, depth: int, *, payload: bool) -> Any:
         """The value of a key whose name announces a secret."""

@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from .commands import may_hold_commands, secrets_in_commands, sets_a_variable
 from .names import (
     Form,
     is_call_in_code,
@@ -23,7 +24,9 @@ from .names import (
     looks_random,
     worth_masking,
 )
-from .shapes import GATE, LONGEST, shapes_in
+from .neighbours import secrets_beside
+from .shapes import GATE, LONGEST, ldap_hashes_in, may_hold_ldap_hashes, shapes_in
+from .spoken import may_announce, secrets_in_sentences
 
 #: How much text one call into C may search.
 WINDOW = 16_384
@@ -164,6 +167,9 @@ def secrets_in(text: str, *, extra: Sequence[re.Pattern[str]] = (), pii: bool = 
             and _KEYWORD.search(lower) is None
             and "://" not in text
             and "-----BEGIN" not in text
+            and not may_hold_commands(text)
+            and not may_announce(lower)
+            and not may_hold_ldap_hashes(text)
         ):
             return ()
     if is_media(text):
@@ -204,10 +210,15 @@ def _scan(text: str, start: int, end: int, found: list[Span]) -> None:
         if at >= end:
             break
         seen = _around_keyword(text, at, hit.group(), seen, found)
+    if may_hold_ldap_hashes(piece):
+        found += (Span(*hit, 2) for hit in ldap_hashes_in(text, start, end))
     if "://" in piece:
         _urls(text, start, end, found)
     if "-----BEGIN" in piece:
         _blocks(text, start, end, found)
+    found += (Span(*hit) for hit in secrets_in_sentences(text, lower, start, end))
+    if may_hold_commands(piece):
+        found += (Span(begin, stop, "password") for begin, stop in secrets_in_commands(text, start, end))
 
 
 def _companion(text: str, at: int, pattern: re.Pattern[str], kind: str, found: list[Span]) -> None:
@@ -269,6 +280,10 @@ def _announced(text: str, begin: int, stop: int, kind: str, name: str, found: li
         if end > 0 and worth_masking(kind, text[stop + 1 : end], "quoted"):
             found.append(Span(stop + 1, end, kind))
         return
+    beside = [Span(*hit, kind) for hit in secrets_beside(text, begin, stop, kind)]
+    if beside:
+        found += beside
+        return
     assign = _ASSIGN.match(text, stop)
     if assign is not None:
         if kind == "cookie" or (kind == "authorization" and name == "cookie"):
@@ -278,13 +293,13 @@ def _announced(text: str, begin: int, stop: int, kind: str, name: str, found: li
         else:
             _assigned(text, begin, assign, kind, found)
         return
-    if text[begin - 2 : begin] == "--" or name.startswith("--"):
-        beside = _BESIDE.match(text, stop)
-        value = _BARE.match(text, beside.end()) if beside else None
+    if name.startswith("-") or sets_a_variable(text, begin):
+        gap = _BESIDE.match(text, stop)
+        value = _BARE.match(text, gap.end()) if gap else None
         if value and not value.group().startswith("-") and worth_masking(kind, value.group(), "assigned"):
             found.append(Span(value.start(), value.end(), kind))
-        elif beside:
-            _quoted(text, beside.end(), kind, found)
+        elif gap:
+            _quoted(text, gap.end(), kind, found)
         return
     if kind == "seed-phrase":
         match = _WORDS_PHRASE.search(text, stop, min(len(text), stop + 320))
@@ -298,8 +313,8 @@ def _announced(text: str, begin: int, stop: int, kind: str, name: str, found: li
         loose = _TO.search(text, max(stop, said.end() - 8), said.end()) is not None
         if _spoken(text, said.end(), kind, "beside" if loose else "said", found):
             return
-    beside = _BESIDE.match(text, stop)
-    if beside is not None and _spoken(text, beside.end(), kind, "beside", found):
+    gap = _BESIDE.match(text, stop)
+    if gap is not None and _spoken(text, gap.end(), kind, "beside", found):
         return
     _said_before(text, begin, kind, found)
 

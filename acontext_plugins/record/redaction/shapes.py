@@ -165,7 +165,7 @@ _PLAIN_PATTERNS = tuple((kind, re.compile(pattern)) for kind, pattern in _PLAIN)
 GATE = re.compile(
     r"[_\-.:$~ASELd](?:(?<=[_\-.:$~])(?:[\w.+/$=~\-]{16}|us\d{1,2}(?![\w\-]))"
     r"|KIA[A-Z0-9]{4}|SIA[A-Z0-9]{4}|BSK[A-Za-z0-9]{4}|Iza|TATT|TCTT|TBB|[CK][0-9a-f]{8}|AA[A-Z]|TAI[A-Za-z0-9]{4}"
-    r"|Z[AT]K|api[0-9a-f]{4})"
+    r"|Z[AT]K|api[0-9a-f]{4}|(?<=\$)(?:argon2|scrypt|pbkdf2|\d{4,6}:))"
 )
 #: How far the gate looks ahead of where it starts.
 _GATE_REACH = 32
@@ -179,6 +179,19 @@ _TELEGRAM = re.compile(rf"(?<![\dA-Za-z])\d{{8,10}}:AA[\w\-]{{30,36}}{_RIGHT}")
 _MAILCHIMP = re.compile(rf"(?<![0-9A-Za-z])[0-9a-f]{{32}}-us\d{{1,2}}{_RIGHT}")
 _AZURE_AD = re.compile(rf"{_LEFT}[\w~.\-]{{3}}\dQ~[\w~.\-]{{31,34}}")
 _TERRAFORM = re.compile(rf"{_LEFT}[A-Za-z0-9]{{14}}\.atlasv1\.[\w\-=]{{60,70}}")
+#: Hashes of passwords as systems keep them: crypt(3), Argon2, scrypt, passlib's and Django's PBKDF2, SCRAM, LDAP.
+_HASHES = (
+    re.compile(r"\$2[abxy]?\$\d{2}\$[./A-Za-z0-9]{53}"),
+    re.compile(r"\$(?:argon2(?:id|i|d)|scrypt|pbkdf2(?:-sha\d{1,3})?|bcrypt-sha256)\$[A-Za-z0-9=,$./+\-]{20,400}"),
+    re.compile(r"\$(?:1|5|6|7|y|gy|apr1|md5|sha1|P|H)\$(?:rounds=\d{1,9}\$)?[./A-Za-z0-9$]{22,200}"),
+)
+_DJANGO_HASH = re.compile(
+    r"(?<![\w$])(?:pbkdf2_sha(?:1|256)|bcrypt_sha256|argon2|scrypt|md5|sha1)\$[\w$./+=,\-]{20,400}"
+)
+_SCRAM_HASH = re.compile(r"SCRAM-SHA-(?:1|256|512)\$\d{3,8}:[A-Za-z0-9+/=]{8,64}\$[A-Za-z0-9+/=:]{40,400}")
+_LDAP_HASH = re.compile(
+    r"\{(?:S?SHA(?:256|384|512)?|S?MD5|CRYPT|PBKDF2[\w\-]{0,12}|ARGON2)\}[A-Za-z0-9+/=$.,\-]{16,400}"
+)
 _AIRTABLE = re.compile(rf"{_LEFT}pat[A-Za-z0-9]{{14}}\.[0-9a-f]{{64}}")
 
 _BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
@@ -203,6 +216,8 @@ def shapes_in(text: str, start: int, end: int) -> list[tuple[int, int, str]]:
 
 def _shape_at(text: str, at: int) -> tuple[int, int, str] | None:
     char = text[at]
+    if char == "$" and (span := _hash_at(text, at)) is not None:
+        return span
     if char in "ASELd":
         for kind, pattern in _PLAIN_PATTERNS:
             match = pattern.match(text, at)
@@ -236,6 +251,29 @@ def _shape_at(text: str, at: int) -> tuple[int, int, str] | None:
     elif char == "-" and text.startswith("us", at + 1):
         return _back(_MAILCHIMP, text, at - 32, "mailchimp-key")
     return None
+
+
+def _hash_at(text: str, at: int) -> tuple[int, int, str] | None:
+    for pattern in _HASHES:
+        match = pattern.match(text, at)
+        if match is not None:
+            return match.start(), _trimmed(text, match.start(), match.end()), "password-hash"
+    head = text[max(0, at - 16) : at]
+    if head.endswith(("SHA-1", "SHA-256", "SHA-512")):
+        return _back(_SCRAM_HASH, text, text.rfind("SCRAM", max(0, at - 16), at), "password-hash")
+    named = head[len(head.rstrip("abcdefghijklmnopqrstuvwxyz_0123456789")) :]
+    return _back(_DJANGO_HASH, text, at - len(named), "password-hash") if named else None
+
+
+def may_hold_ldap_hashes(text: str) -> bool:
+    """Whether the end of a scheme in braces stands in a text: a quick look."""
+    return any(end in text for end in ("A}", "5}", "6}", "2}", "T}"))
+
+
+def ldap_hashes_in(text: str, start: int, end: int) -> list[tuple[int, int, str]]:
+    """(start, end, kind) of each password hash as directories write them, `{SSHA}...`."""
+    found = _LDAP_HASH.finditer(text, start, min(len(text), end + LONGEST))
+    return [(match.start(), match.end(), "password-hash") for match in found if match.start() < end]
 
 
 def _back(pattern: re.Pattern[str], text: str, start: int, kind: str) -> tuple[int, int, str] | None:
