@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-from acontext_store.texts import valid_name
+from acontext_store.texts import visible
 from acontext_store.types import Skill, SkillBody
 
 _TAG = "acontext-skills"
@@ -68,8 +68,8 @@ def _text(body: SkillBody, *, pitfalls: bool, trace: bool) -> str:
 
 
 def _line(text: str) -> str:
-    """One line, in which no marker can stand: a text that every provider takes, whoever wrote the skill, and when."""
-    return _SPACES.sub(" ", valid_name(text)).strip().replace("<", "‹").replace(">", "›")
+    """One line of characters that people see and providers take, in which no marker can stand."""
+    return _SPACES.sub(" ", visible(text)).strip().replace("<", "‹").replace(">", "›")
 
 
 def _frame(content: str) -> str:

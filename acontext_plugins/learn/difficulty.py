@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from acontext_plugins.settings import ScoringRule
-from acontext_plugins.transcript.user_turns import TurnReader, strip_injected
+from acontext_plugins.transcript.own_words import own_words
+from acontext_plugins.transcript.user_turns import TurnReader
 from acontext_store.types import Message, Space
 
 from .procedures import ENOUGH, EpisodeRun
@@ -58,7 +59,7 @@ def was_corrected(messages: Sequence[Message]) -> bool:
     for message in messages:
         if message.role == "assistant":
             reader.agent(message)
-        text = strip_injected(message.text) if message.role == "user" else ""
+        text = own_words(message.text) if message.role == "user" else ""
         if text and reader.user(text) == "correction" and reader.acted:
             return True
     return False

@@ -15,8 +15,9 @@ from acontext_store.types import Episode, StoredMessage
 
 from ..concurrency.background import yield_gil
 from ..protocols import FinishedTask
+from ..transcript.own_words import turn_of, visible_words
 from ..transcript.tool_calls import TranscriptCall, tool_calls
-from ..transcript.user_turns import TurnReader, sentences, standing_wishes, strip_injected
+from ..transcript.user_turns import TurnReader, sentences, standing_wishes
 from ..transcript.user_turns import corrections as corrections_in
 from ..transcript.value_flow import Cleaned, Pitfall, ValueFlow, clean, leaves, normal
 from .episode_body import VERSION, EpisodeBody, EpisodePitfall, EpisodeStep, HeardMessages
@@ -175,7 +176,7 @@ def _pitfall(pitfall: Pitfall, mask: Mask, flow: ValueFlow) -> EpisodePitfall:
             "by": pitfall.by,
             "refused": pitfall.refused,
             "given": {name: source.literal for name, source in given.items() if source.kind == "literal"},
-            "said": mask(_CONTROL.sub(" ", strip_injected(pitfall.said)))[:160],
+            "said": mask(_CONTROL.sub(" ", visible_words(pitfall.said)))[:160],
         }
     return EpisodePitfall(
         **persons,
@@ -222,10 +223,11 @@ def _heard(messages: Sequence[StoredMessage], calls: Sequence[TranscriptCall], f
             continue
         if message.role != "user":
             continue
-        text = _CONTROL.sub(" ", strip_injected(message.text)).strip()
+        turn = turn_of(message.text)
+        text = _CONTROL.sub(" ", turn.asked).strip()
         if not text:
             continue
-        kind, acted = reader.user(text), reader.acted
+        kind, acted = (reader.user(text) if turn.own else "request"), reader.acted
         earlier = told.before(at)
         own = [s for s in sentences(text[:20_000]) if not echoes(s, earlier, _ECHO_CHARS)]
         masked = mask(" ".join(own))
@@ -239,7 +241,7 @@ def _heard(messages: Sequence[StoredMessage], calls: Sequence[TranscriptCall], f
             if wrong:
                 heard.corrections.extend(mask(s)[:160] for s in wrong)
                 heard.corrected[message.id] = None
-        for sentence, taught in standing_wishes(text):
+        for sentence, taught in standing_wishes(turn.own):
             if not echoes(sentence, earlier, 12):
                 (heard.teachings if taught else heard.wishes)[mask(sentence)[:200]] = None
                 heard.preferred[message.id] = None

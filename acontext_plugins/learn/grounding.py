@@ -16,8 +16,9 @@ from acontext_store.tokenizer import words
 from acontext_store.types import Message
 
 from ..record.redaction.scanner import secrets_in
+from ..transcript.own_words import own_words, visible_words
 from ..transcript.tool_calls import TranscriptCall, name_words, phrase, tool_calls
-from ..transcript.user_turns import MOST_SPOKEN, sentences, strip_injected
+from ..transcript.user_turns import MOST_SPOKEN, sentences
 from ..transcript.value_flow import ValueFlow, holds, leaves, normal
 from .distil import arguments_of, echoes
 from .procedures import origin_of, shorten
@@ -85,7 +86,8 @@ class RunEvidence:
         for at, message in enumerate(self.messages):
             if message.role == role:
                 earlier = self.flow.results.before(at)
-                for sentence in sentences(strip_injected(message.text)[:20_000]):
+                text = own_words(message.text) if role == "user" else visible_words(message.text)
+                for sentence in sentences(text[:20_000]):
                     if not echoes(sentence, earlier, ECHO):
                         yield normal(sentence)
 
@@ -106,7 +108,7 @@ class RunEvidence:
         for at, message in enumerate(self.messages):
             if message.id != message_id or message.role != "user":
                 continue
-            text = strip_injected(message.text)
+            text = own_words(message.text)
             own = len(wanted) >= 4 and len(text) <= MOST_SPOKEN and wanted in normal(text)
             return own and not echoes(wanted, self.flow.results.before(at), ECHO)
         return False
@@ -356,7 +358,7 @@ def _kind_of(value: str) -> str:
 
 def _plain(text: str) -> str:
     """One line without anything that could be taken for markup; variables in single braces."""
-    text = strip_injected(text).replace("{{", "{").replace("}}", "}")
+    text = visible_words(text).replace("{{", "{").replace("}}", "}")
     kept = _outside(text, lambda piece: _JUNK.sub(" ", piece))
     return _BULLET.sub("", re.sub(r"\s+", " ", kept)).strip()
 

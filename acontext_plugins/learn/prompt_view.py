@@ -15,8 +15,8 @@ from itertools import count
 from acontext_store.types import Part, StoredMessage
 
 from ..protocols import FinishedTask
+from ..transcript.own_words import visible_words
 from ..transcript.tool_calls import TranscriptCall, progress_of
-from ..transcript.user_turns import strip_injected
 from .grounding import RunEvidence
 from .procedures import EpisodeRun
 
@@ -141,7 +141,7 @@ class _Lines:
         self._texts: list[tuple[str, str]] = []
         if message.role == "system":
             return
-        said = strip_injected(message.text).strip()
+        said = visible_words(message.text).strip()
         if said and message.role != "tool":
             self._texts.append((message.role, said))
         for part in message.parts:
@@ -149,10 +149,10 @@ class _Lines:
                 local = known.id_of[call.index]
                 self.calls[local] = call
                 arguments = json.dumps(call.arguments, ensure_ascii=False, default=str)
-                self._texts.append((f"call {local} {call.tool}", strip_injected(arguments)))
+                self._texts.append((f"call {local} {call.tool}", visible_words(arguments)))
             elif part.type == "tool-result" and (call := known.answered(message, part)) is not None:
                 error = " (error)" if call.is_error else "" if call.ran else f" ({progress_of(call)})"
-                text = strip_injected(call.result or "") or "(nothing)"
+                text = visible_words(call.result or "") or "(nothing)"
                 self._texts.append((f"result of {known.id_of[call.index]}{error}", text))
             elif part.type in ("image", "audio", "video", "file"):
                 self._texts.append((f"{message.role} sent a file", part.filename or part.type))

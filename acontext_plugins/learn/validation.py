@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from acontext_plugins.concurrency.background import yield_gil
 from acontext_plugins.settings import ScoringRule
 from acontext_plugins.transcript.negation import turns, unturned
+from acontext_plugins.transcript.own_words import own_words, visible_words
 from acontext_plugins.transcript.tool_calls import TranscriptCall
-from acontext_plugins.transcript.user_turns import strip_injected
 from acontext_plugins.transcript.value_flow import normal
 from acontext_store.types import Skill, Step
 
@@ -177,7 +177,8 @@ def _was_said(shown: CitableRun, score: ScoreAnswer) -> bool:
     quote = normal(score.quote)
     if message.role not in ("user", "assistant") or len(quote) < 4:
         return False
-    return quote in normal(strip_injected(message.text)) and not Grounding([shown.ground]).echoes(quote)
+    own = own_words(message.text) if message.role == "user" else visible_words(message.text)
+    return quote in normal(own) and not Grounding([shown.ground]).echoes(quote)
 
 
 class _Prover:
@@ -296,7 +297,7 @@ class _Prover:
     def _preferences(self) -> None:
         for item in self._answer.preferences[: 2 * MOST_PREFERENCES]:
             shown = _speaker(self._question, item.message, item.quote)
-            text = shown and self._wish(item, strip_injected(shown.messages[item.message.strip()].text))
+            text = shown and self._wish(item, own_words(shown.messages[item.message.strip()].text))
             if not shown or not text:
                 self._dropped["preferences"] += 1
                 continue

@@ -15,8 +15,8 @@ from acontext_store.types import Json, Part, StoredMessage, Task
 from ..concurrency.background import yield_gil
 from ..learn.prompt_view import cut
 from ..protocols import Batch
+from ..transcript.own_words import visible_words
 from ..transcript.tool_calls import TranscriptCall, progress_of, tool_calls
-from ..transcript.user_turns import strip_injected
 from .rules import EXPLICIT, is_verdict
 
 #: Finished tasks that are shown, the newest ones; earlier messages.
@@ -53,7 +53,7 @@ class PromptView:
     #: tasks, earlier, messages
     texts: tuple[str, str, str] = ("", "", "")
 
-    def said(self, message: StoredMessage) -> str:
+    def visible_words(self, message: StoredMessage) -> str:
         """All that is to be read of a message, whole."""
         return "\n".join(said_parts(message))
 
@@ -64,7 +64,7 @@ def said_parts(message: StoredMessage, most: int | None = None) -> list[str]:
     for part in message.parts[:most]:
         meta = part.meta if isinstance(part.meta, dict) else {}
         if part.type in ("text", "tool-result") and isinstance(part.text, str):
-            found.append(strip_injected(part.text))
+            found.append(visible_words(part.text))
         elif part.type == "tool-call":
             found.append(f"{meta.get('name')} {_arguments(meta)}")
     return [text for text in found if text.strip()]
@@ -152,7 +152,7 @@ def _part(
 ) -> tuple[str, object]:
     meta = part.meta or {}
     if part.type == "text":
-        return "text", cut(strip_injected(part.text or "").strip(), limit)
+        return "text", cut(visible_words(part.text or "").strip(), limit)
     if part.type == "tool-call":
         return "calls", {"tool": str(meta.get("name"))[:80], "arguments": cut(_arguments(meta), limit)}
     if part.type == "tool-result":
@@ -163,7 +163,7 @@ def _part(
         elif call and not call.ran:
             shown["not run"] = progress_of(call)
         rest = " [... the rest is in a file ...]" if part.asset else ""
-        return "results", {**shown, "text": cut(strip_injected(part.text or ""), limit) + rest}
+        return "results", {**shown, "text": cut(visible_words(part.text or ""), limit) + rest}
     if part.type in _MEDIA:
         kind = str(meta.get("media_type") or part.type)[:80]
         return "files", f"{(part.filename or 'unnamed')[:120]} ({kind})"
@@ -174,7 +174,7 @@ def _arguments(meta: Mapping[str, object]) -> str:
     arguments = meta.get("arguments")
     if not isinstance(arguments, str):
         arguments = json.dumps(arguments, ensure_ascii=False, default=str) if arguments else ""
-    return strip_injected(arguments)
+    return visible_words(arguments)
 
 
 # ------------------------------------------------------------------------------------------------- tasks

@@ -15,7 +15,7 @@ from acontext_store.types import MessageLink, Outcome, StoredMessage, Task, Task
 
 from ..protocols import Batch
 from ..transcript.negation import turns, unturned
-from ..transcript.user_turns import strip_injected
+from ..transcript.own_words import own_words
 from .answer import InsertTask, LinkMessages, NotePreference, NoteProgress, TaskAnswer, UpdateTask
 from .prompt_view import PromptView
 from .rows import FINAL, Row, Scene, invents, plain, tidy
@@ -165,10 +165,10 @@ class TaskBoard:
         quote = plain(wish.quote)
         if not users:
             raise Dropped("uncited")
-        if len(quote) < QUOTE_CHARS or not any(quote in plain(strip_injected(message.text)) for message in users):
+        if len(quote) < QUOTE_CHARS or not any(quote in plain(own_words(message.text)) for message in users):
             raise Dropped("misquoted")
         text = tidy(wish.preference, NOTE_CHARS)
-        said = next(whole for message in users if quote in plain(whole := strip_injected(message.text)))
+        said = next(whole for message in users if quote in plain(whole := own_words(message.text)))
         if turns(text, wish.quote, said) or invents(text, users) or not self._is_said_by_users(text):
             text = tidy(unturned(wish.quote, said), NOTE_CHARS)
         if text not in row.preferences:
@@ -177,7 +177,7 @@ class TaskBoard:
     def _is_said_by_users(self, text: str) -> bool:
         """Whether most of its words are words of users."""
         users = [message for message in self.scene.view.messages.values() if message.role == "user"]
-        said = {word for message in users for word in words(strip_injected(message.text))}
+        said = {word for message in users for word in words(own_words(message.text))}
         telling = [word for word in words(text) if word not in _OF_EVERY_WISH]
         return bool(telling) and sum(word in said for word in telling) >= GROUNDED * len(telling)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from acontext_store.types import Outcome, StoredMessage, Task, TaskStatus, stable_id
 
 from ..protocols import Batch
+from ..transcript.own_words import visible_words
 from ..transcript.tool_calls import TranscriptCall
-from ..transcript.user_turns import strip_injected
 from .prompt_view import PromptView, said_parts
 from .rules import EXPLICIT, is_verdict
 
@@ -111,7 +111,7 @@ class Scene:
 
 def tidy(text: str, limit: int) -> str:
     """One line of at most `limit` characters, without control characters and our own markers."""
-    return _SPACE.sub(" ", _CONTROL.sub(" ", strip_injected(text))).strip()[:limit].strip()
+    return _SPACE.sub(" ", _CONTROL.sub(" ", visible_words(text))).strip()[:limit].strip()
 
 
 def plain(text: str) -> str:

@@ -27,8 +27,9 @@ from acontext_store.types import (
 
 from ..concurrency.background import run_in_thread, yield_gil
 from ..protocols import Observation
+from ..transcript.own_words import own_words, turn_of
 from ..transcript.tool_calls import TranscriptCall, effect_of, last_acts, progress_of, tool_calls, verdict_of_acts
-from ..transcript.user_turns import TurnReader, asks, is_thankful, kind_of_turn, standing_wishes, strip_injected
+from ..transcript.user_turns import TurnReader, asks, is_thankful, kind_of_turn, standing_wishes
 
 #: The weight of what a person or a program states on purpose: a report, a verifier, a labelled import.
 EXPLICIT = 1.0
@@ -198,7 +199,11 @@ class _Fold:
         if message.seq <= self.known_seq and message.task_id in self._known:
             return
         self.last_seq = max(self.last_seq, message.seq)
-        text = strip_injected(message.text) if message.role == "user" else ""
+        turn = turn_of(message.text) if message.role == "user" else None
+        text = turn.own if turn else ""
+        if turn is not None and not text and turn.quoted:
+            self._pasted(message, turn.quoted)
+            return
         if not text.strip():
             self._continue(message)
             return
@@ -209,6 +214,15 @@ class _Fold:
                 self._begin(message, text)
             return
         self._turn(self.open, message, text)
+
+    def _pasted(self, message: StoredMessage, text: str) -> None:
+        """A turn without a word of the person's own: what to work on, or more of it."""
+        if self.open is not None and self.open.replied and not asks(self.open.reader.agent_said):
+            self._settle()
+        if self.open is None:
+            self._begin(message, text)
+        else:
+            self._continue(message)
 
     def _turn(self, task: _Open, message: StoredMessage, text: str) -> None:
         """A user's turn while a task is going on: part of it, or the next one."""
@@ -450,7 +464,7 @@ def _data(task: _Open, progresses: Sequence[str]) -> TaskData:
     wishes: dict[str, None] = {}
     for message in task.messages:
         if message.role == "user":
-            for sentence, _ in standing_wishes(strip_injected(message.text)):
+            for sentence, _ in standing_wishes(own_words(message.text)):
                 wishes.setdefault(sentence)
     return TaskData(
         task_description=task.request[:DESCRIPTION_CHARS],

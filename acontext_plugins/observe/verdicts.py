@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from acontext_store.types import Outcome, StoredMessage, stable_id
 
+from ..transcript.own_words import own_words, turn_of, visible_words
 from ..transcript.tool_calls import verdict_of_acts
-from ..transcript.user_turns import TurnReader, asks, strip_injected
+from ..transcript.user_turns import TurnReader, asks
 from .answer import UpdateTask
 from .prompt_view import said_parts
 from .rows import FINAL, Row, Scene, plain, tidy
@@ -46,7 +47,7 @@ def verdict(scene: Scene, row: Row, update: UpdateTask) -> Outcome | None:
 
 def _is_word_on(scene: Scene, row: Row, message: StoredMessage) -> bool:
     """A user's words: of a task that has begun, those after the agent began it."""
-    if message.role != "user" or not strip_injected(message.text).strip():
+    if message.role != "user" or not own_words(message.text):
         return False
     begun = min((other.seq for other in scene.agents(row)), default=row.last_seq)
     return row.status == "pending" or 0 < begun < message.seq
@@ -74,8 +75,8 @@ def _rules_agree(scene: Scene, message: StoredMessage, succeeds: bool) -> bool:
         if earlier.seq < message.seq and earlier.role == "assistant":
             reader.agent(earlier)
         elif earlier.seq < message.seq and earlier.role == "user":
-            reader.user(strip_injected(earlier.text))
-    kind = reader.user(strip_injected(message.text))
+            reader.user(own_words(earlier.text))
+    kind = reader.user(own_words(message.text))
     return kind == ("thanks" if succeeds else "correction")
 
 
@@ -138,7 +139,7 @@ def _unseen(scene: Scene, outcome: Outcome, run_id: str | None) -> list[Row]:
         and scene.owner(message) is None
         and run_id in (None, message.run_id)
     ]
-    requests = [text for m in free if m.role == "user" and (text := tidy(m.text, DESCRIPTION_CHARS))]
+    requests = [text for m in free if m.role == "user" and (text := tidy(turn_of(m.text).asked, DESCRIPTION_CHARS))]
     if not is_verdict(outcome) or not requests or any(row.outcome == outcome for row in scene.rows):
         return []
     row = Row(
@@ -178,4 +179,4 @@ def _is_past(row: Row, outcome: Outcome) -> bool:
 def _is_asking(scene: Scene, row: Row) -> bool:
     """Whether the agent's last words in this task wait for the user."""
     said = scene.agents(row)
-    return bool(said) and asks(strip_injected(max(said, key=lambda message: message.seq).text))
+    return bool(said) and asks(visible_words(max(said, key=lambda message: message.seq).text))

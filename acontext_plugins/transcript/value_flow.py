@@ -20,8 +20,9 @@ from typing import Literal
 from acontext_store.types import Json, Message
 
 from .json_shapes import change_of
+from .own_words import own_words, turn_of
 from .tool_calls import TranscriptCall, effect_of
-from .user_turns import TurnReader, strip_injected
+from .user_turns import TurnReader
 
 Kind = Literal["user", "tool", "config", "literal", "free"]
 
@@ -120,18 +121,29 @@ def _place(text: tuple[int, str]) -> int:
     return text[0]
 
 
+def _person_gave(text: str) -> str:
+    """What a user's turn says, pasted or not, without what a program wrote into it."""
+    turn = turn_of(text)
+    return f"{turn.own}\n{turn.quoted}" if turn.quoted else turn.own
+
+
 class ValueFlow:
     """Knows what was said and returned, and when; answers where a value came from."""
 
     def __init__(self, messages: Sequence[Message], calls: Sequence[TranscriptCall]) -> None:
         self._user = _Spoken(
-            (at, normal(strip_injected(message.text)))
+            (at, normal(_person_gave(message.text)))
             for at, message in enumerate(messages)
             if message.role == "user" and message.text
         )
         self._end = len(messages)
         #: What system prompts said.
-        self.system = normal(" ".join(message.text for message in messages if message.role == "system"))
+        configured = (
+            message.text if message.role == "system" else turn_of(message.text).program
+            for message in messages
+            if message.role in ("system", "user")
+        )
+        self.system = normal(" ".join(text for text in configured if text))
         answered = sorted((call for call in calls if call.result is not None), key=lambda call: call.result_at)
         #: What tools had answered, by the message that held it.
         self.results = _Spoken((call.result_at, normal(call.result or "")) for call in answered)
@@ -336,7 +348,7 @@ def _superseded(calls: Sequence[TranscriptCall], writes: set[int], messages: Seq
     for at, message in enumerate(messages):
         if message.role == "assistant":
             reader.agent(message)
-        said = strip_injected(message.text) if message.role == "user" else ""
+        said = own_words(message.text) if message.role == "user" else ""
         if not said or reader.user(said) != "correction":
             continue
         place = bisect_left(changes, at, key=_at)

@@ -1,12 +1,35 @@
-"""Texts that any database, any encoding and any provider takes: no half of a surrogate pair, no NUL in a name."""
+"""Texts that any database, any encoding and any provider takes: no half of a surrogate pair, no NUL in a name.
+
+And texts that people judge and models read: without characters that no screen shows, which carry orders past the eyes
+of whoever confirms a skill. Those go where text becomes part of a skill, a title or a task, and once more where it
+enters a prompt.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 T = TypeVar("T")
+
+#: Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties 16.0) and its format characters (Cf), controls other
+#: than tab and line feed, noncharacters, and letters whose glyph is blank.
+_UNSEEN = re.compile(
+    "["
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"
+    "\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0"
+    "\ufff0-\ufffb\ufffe\uffff"
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    "]+"
+)
+#: Ends of lines by other names, and blanks of other widths.
+_LINES = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_BLANKS = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+#: Between letters of Arabic script this one is a narrow blank that readers see.
+_NARROW = re.compile("(?<=[\u0620-\u06ff])\u200c(?=[\u0620-\u06ff])")
 
 
 def valid(value: T) -> T:
@@ -38,8 +61,23 @@ def make_valid(named: object, *fields: str) -> None:
             object.__setattr__(named, field, made)
 
 
+def visible(text: str) -> str:
+    """The text without what nobody sees: bidi controls, zero-width and blank letters, tags, variation selectors.
+
+    Blanks of any width become spaces, and ends of lines line feeds; a zero-width non-joiner between Arabic letters,
+    which readers do see, becomes a space. The very text that came, where there is nothing to do.
+    """
+    if text.isascii() and (text.isprintable() or not _UNSEEN.search(text)):
+        return text
+    text = valid(text)
+    text = _BLANKS.sub(" ", _LINES.sub("\n", text))
+    return _UNSEEN.sub("", _NARROW.sub(" ", text))
+
+
 #: A text that is a name, a key or a title.
 Name = Annotated[str, BeforeValidator(valid_name)]
+#: A text that a person may have to judge.
+VisibleText = Annotated[str, BeforeValidator(valid_name), AfterValidator(visible)]
 
 
 #: What holds no text; most fields of a record are such.

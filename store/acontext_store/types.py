@@ -27,7 +27,7 @@ from .records import is_uuid as is_uuid
 from .records import new_id as new_id
 from .records import now as now
 from .records import stable_id as stable_id
-from .texts import Name
+from .texts import Name, VisibleText
 
 Role = Literal["system", "user", "assistant", "tool"]
 PartType = Literal["text", "image", "audio", "video", "file", "tool-call", "tool-result", "thinking", "data"]
@@ -239,10 +239,10 @@ class Appended(Record):
 class TaskData(TypedDict):
     """The description of a task, as the REST API has it."""
 
-    task_description: str
-    progresses: NotRequired[list[str]]
-    user_preferences: NotRequired[list[str]]
-    sop_thinking: NotRequired[str | None]
+    task_description: VisibleText
+    progresses: NotRequired[list[VisibleText]]
+    user_preferences: NotRequired[list[VisibleText]]
+    sop_thinking: NotRequired[VisibleText | None]
 
 
 class Task(Record):
@@ -310,7 +310,7 @@ class Block(Record):
     id: str
     space_id: str
     type: BlockType
-    title: Name
+    title: VisibleText
     parent_id: str | None = None
     props: Json = Field(default_factory=dict)
     sort: int = 0
@@ -323,8 +323,8 @@ class Block(Record):
 class Step(Record):
     """One step of a skill: call this tool, like so."""
 
-    tool_name: str
-    action: str
+    tool_name: VisibleText
+    action: VisibleText
     #: Seen in this share of the successful runs behind the skill (0 to 1).
     support: float = 1.0
 
@@ -346,14 +346,14 @@ class Evidence(Record):
 class SkillBody(Record):
     """The content of a skill. Two bodies are the same when they have the same `hash`."""
 
-    use_when: str
-    preferences: str = ""
+    use_when: VisibleText
+    preferences: VisibleText = ""
     tool_sops: tuple[Step, ...] = ()
     #: Names that stand for values of the task at hand, each with where its value comes from.
-    variables: dict[str, str] = Field(default_factory=dict)
-    pitfalls: tuple[str, ...] = ()
+    variables: dict[VisibleText, VisibleText] = Field(default_factory=dict)
+    pitfalls: tuple[VisibleText, ...] = ()
     #: The shortest successful run, values masked: `tool(argument={variable}, ...)` a line.
-    trace: tuple[str, ...] = ()
+    trace: tuple[VisibleText, ...] = ()
 
     @property
     def hash(self) -> str:
@@ -442,7 +442,7 @@ class SkillEdit(Record):
 
     skill_id: str
     page: tuple[str, ...] = ("learned",)
-    title: str
+    title: VisibleText
     status: SkillStatus
     origin: Origin
     body: SkillBody

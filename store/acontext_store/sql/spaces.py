@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Row, func, select, update
 
 from ..errors import Conflict, InvalidInput, NotFound
+from ..texts import visible
 from ..types import Block, BlockType, Json, Page, Space, new_id, now
 from . import jobs, search, skills
 from .database import Tx, dump, load, page
@@ -231,7 +232,7 @@ def update_block(tx: Tx, space_id: str, block_id: str, *, title: str | None, pro
             values["props"] = dump(skills.extra_props(props))
     else:
         if title is not None:
-            values["title"] = title
+            values["title"] = visible(title)
         if props is not None:
             values["props"] = dump(props)
     tx.change(blocks, values, space_id=space_id, id=block_id)
