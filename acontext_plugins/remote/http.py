@@ -14,6 +14,7 @@ import httpx
 from acontext_store import errors
 from acontext_store.backoff import Backoff, as_asked
 from acontext_store.errors import AcontextError, NotFound, StoreUnavailable, Unauthorized
+from acontext_store.urls import without_secrets
 
 log = logging.getLogger("acontext")
 
@@ -132,7 +133,8 @@ def away(url: str, error: Exception) -> StoreUnavailable:
     """A server that cannot be reached, or does not answer."""
     why = "did not answer in time" if isinstance(error, httpx.TimeoutException) else f"cannot be reached ({error})"
     return StoreUnavailable(
-        f"the server at {url} {why}: start it with `acontext serve`, check ACONTEXT_URL, or raise ACONTEXT_TIMEOUT"
+        f"the server at {without_secrets(url)} {why}: start it with `acontext serve`, check ACONTEXT_URL, or raise "
+        "ACONTEXT_TIMEOUT"
     )
 
 
@@ -146,7 +148,8 @@ def data_of(url: str, response: httpx.Response) -> Any:
         return body.get("data")
     if not isinstance(body, dict):
         raise StoreUnavailable(
-            f"{url} answered {response.status_code} and no JSON: is it an acontext server? Its address ends in /api/v1"
+            f"{without_secrets(url)} answered {response.status_code} and no JSON: is it an acontext server? Its "
+            "address ends in /api/v1"
         )
     raise error_of(body, response.status_code)
 

@@ -25,6 +25,7 @@ from acontext_store.errors import AcontextError, Closed, InvalidInput, StoreUnav
 from acontext_store.forks import CLIENTS, at_fork, renewed_in_child
 from acontext_store.protocols import Pending
 from acontext_store.types import Appended, Json, Message, Part
+from acontext_store.urls import without_secrets
 
 from ..concurrency.caches import SharedCache
 from ..concurrency.limited_log import LimitedLog
@@ -332,9 +333,9 @@ class RemoteRecorder:
             else:
                 response = self._client.post(_PATH, content=content, headers={"content-type": _JSON})
         except Exception as error:  # not only the network's: in a process that ends, Python itself cannot do everything
-            raise StoreUnavailable(f"{self._url}: {type(error).__name__} {error}".strip()) from error
+            raise StoreUnavailable(f"{without_secrets(self._url)}: {type(error).__name__} {error}".strip()) from error
         if response.status_code in AWAY or response.status_code >= 500:
-            raise StoreUnavailable(f"{self._url} answered {response.status_code}")
+            raise StoreUnavailable(f"{without_secrets(self._url)} answered {response.status_code}")
         if response.status_code == 413 and not as_file:
             half = len(bodies) // 2
             return (
@@ -342,7 +343,7 @@ class RemoteRecorder:
             )
         kept: list[Json] = data_of(self._url, response)["kept"]
         if len(kept) != len(bodies):
-            raise InvalidInput(f"{self._url} answered for {len(kept)} of {len(bodies)} recordings")
+            raise InvalidInput(f"{without_secrets(self._url)} answered for {len(kept)} of {len(bodies)} recordings")
         return kept
 
     # -- the spool

@@ -34,10 +34,10 @@ def file_of(url: str) -> Path:
         way = (
             "file:///absolute/path" if scheme == "file" else f"{scheme}:///relative/path or {scheme}:////absolute/path"
         )
-        raise InvalidInput(f"{url!r} names no file: write {way}")
+        raise InvalidInput(f"{without_secrets(url)!r} names no file: write {way}")
     text = unquote(rest.split("?", 1)[0], errors="surrogateescape")
     if "\0" in text:
-        raise InvalidInput(f"{url!r} holds a NUL character: choose another path")
+        raise InvalidInput(f"{without_secrets(url)!r} holds a NUL character: choose another path")
     # file: URLs are absolute, as everywhere; sqlite: URLs are as SQLAlchemy has them
     path = Path(text if scheme == "file" else text[1:])
     if path.parts and path.parts[0] == os.sep and len(path.parts) > 1 and path.parts[1].startswith("~"):
@@ -45,4 +45,4 @@ def file_of(url: str) -> Path:
     try:
         return path.expanduser().absolute()
     except RuntimeError as error:
-        raise InvalidInput(f"{url!r}: there is no such home directory; write the whole path") from error
+        raise InvalidInput(f"{without_secrets(url)!r}: there is no such home directory; write the whole path") from error
