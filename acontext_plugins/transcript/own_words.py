@@ -20,7 +20,7 @@ from acontext_store.texts import visible
 from .user_turns import strip_injected
 
 
-class Turn(NamedTuple):
+class TurnWords(NamedTuple):
     """A user's turn, by whose words it holds. None of them holds what we injected."""
 
     #: What the person says in words of their own.
@@ -157,18 +157,18 @@ def own_words(text: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def turn_of(text: str) -> Turn:
+def turn_of(text: str) -> TurnWords:
     """Whose words a user's turn holds. Linear in its length."""
     left = visible_words(text)
     if _PROGRAM_TURN.match(left):
-        return Turn("", "", left)
+        return TurnWords("", "", left)
     program: list[str] = []
     quoted: list[str] = []
     if "<" in left:
         left = _without_elements(left, program, quoted)
     left = _without_frame(left, program, quoted)
     own = _without_quotes(left, quoted)
-    return Turn(own.strip(), "\n".join(quoted).strip(), "\n".join(program).strip())
+    return TurnWords(own.strip(), "\n".join(quoted).strip(), "\n".join(program).strip())
 
 
 # ------------------------------------------------------------------------------------------------------- markup

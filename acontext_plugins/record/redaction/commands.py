@@ -194,17 +194,14 @@ _BARE = (
     "cargo login",
     "/p:",
 )
+#: What a text must hold for a command line that takes a secret to stand in it.
+SIGNS = (*_BARE, " -", "\n-", "'-", '"-', "|", "<<<")
 _SPACE = re.compile(r"(?:[ \t]|\\\r?\n){1,64}")
 _COMMA = re.compile(r"\s{0,16},\s{0,16}[rbf]?")
 _ENDS = frozenset("\r\n;|&)`")
 _ESCAPED_QUOTE = re.compile(r"""\\{1,3}["']""")
 #: Users of an interface whose key is the name, and nothing stands behind the colon.
 _NO_PASSWORD = frozenset({"", "x", "X", "x-oauth-basic", "api_token", "none"})
-
-
-def may_hold_commands(text: str) -> bool:
-    """Whether a command line that takes a secret may stand in a text: a quick look."""
-    return _OPTION.search(text) is not None or any(sign in text for sign in _BARE) or "|" in text or "<<<" in text
 
 
 def secrets_in_commands(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -13,7 +13,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from .commands import may_hold_commands, secrets_in_commands, sets_a_variable
+from .commands import SIGNS, secrets_in_commands, sets_a_variable
 from .names import (
     Form,
     is_call_in_code,
@@ -25,8 +25,8 @@ from .names import (
     worth_masking,
 )
 from .neighbours import secrets_beside
-from .shapes import GATE, LONGEST, ldap_hashes_in, may_hold_ldap_hashes, shapes_in
-from .spoken import may_announce, secrets_in_sentences
+from .shapes import GATE, LDAP_ENDS, LONGEST, ldap_hashes_in, shapes_in
+from .spoken import WORDS, WORDS_ABROAD, secrets_in_sentences
 
 #: How much text one call into C may search.
 WINDOW = 16_384
@@ -167,9 +167,9 @@ def secrets_in(text: str, *, extra: Sequence[re.Pattern[str]] = (), pii: bool = 
             and _KEYWORD.search(lower) is None
             and "://" not in text
             and "-----BEGIN" not in text
-            and not may_hold_commands(text)
-            and not may_announce(lower)
-            and not may_hold_ldap_hashes(text)
+            and not any(sign in text for sign in (*SIGNS, *LDAP_ENDS))
+            and not any(word in lower for word in WORDS)
+            and (text.isascii() or not any(word in lower for word in WORDS_ABROAD))
         ):
             return ()
     if is_media(text):
@@ -210,14 +210,15 @@ def _scan(text: str, start: int, end: int, found: list[Span]) -> None:
         if at >= end:
             break
         seen = _around_keyword(text, at, hit.group(), seen, found)
-    if may_hold_ldap_hashes(piece):
+    if any(end in piece for end in LDAP_ENDS):
         found += (Span(*hit, 2) for hit in ldap_hashes_in(text, start, end))
     if "://" in piece:
         _urls(text, start, end, found)
     if "-----BEGIN" in piece:
         _blocks(text, start, end, found)
-    found += (Span(*hit) for hit in secrets_in_sentences(text, lower, start, end))
-    if may_hold_commands(piece):
+    if any(word in lower for word in WORDS) or not lower.isascii():
+        found += (Span(*hit) for hit in secrets_in_sentences(text, lower, start, end))
+    if any(sign in piece for sign in SIGNS):
         found += (Span(begin, stop, "password") for begin, stop in secrets_in_commands(text, start, end))
 
 

@@ -189,6 +189,8 @@ _DJANGO_HASH = re.compile(
     r"(?<![\w$])(?:pbkdf2_sha(?:1|256)|bcrypt_sha256|argon2|scrypt|md5|sha1)\$[\w$./+=,\-]{20,400}"
 )
 _SCRAM_HASH = re.compile(r"SCRAM-SHA-(?:1|256|512)\$\d{3,8}:[A-Za-z0-9+/=]{8,64}\$[A-Za-z0-9+/=:]{40,400}")
+#: Ends of a scheme in braces: a quick look for the hashes of directories.
+LDAP_ENDS = ("A}", "5}", "6}", "2}", "T}")
 _LDAP_HASH = re.compile(
     r"\{(?:S?SHA(?:256|384|512)?|S?MD5|CRYPT|PBKDF2[\w\-]{0,12}|ARGON2)\}[A-Za-z0-9+/=$.,\-]{16,400}"
 )
@@ -263,11 +265,6 @@ def _hash_at(text: str, at: int) -> tuple[int, int, str] | None:
         return _back(_SCRAM_HASH, text, text.rfind("SCRAM", max(0, at - 16), at), "password-hash")
     named = head[len(head.rstrip("abcdefghijklmnopqrstuvwxyz_0123456789")) :]
     return _back(_DJANGO_HASH, text, at - len(named), "password-hash") if named else None
-
-
-def may_hold_ldap_hashes(text: str) -> bool:
-    """Whether the end of a scheme in braces stands in a text: a quick look."""
-    return any(end in text for end in ("A}", "5}", "6}", "2}", "T}"))
 
 
 def ldap_hashes_in(text: str, start: int, end: int) -> list[tuple[int, int, str]]:

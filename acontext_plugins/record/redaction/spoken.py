@@ -191,18 +191,12 @@ def secrets_in_sentences(text: str, lower: str, start: int, end: int) -> Iterato
             yield from _pair(text, start + at + len(word) + (len(rest.group()) if rest else 0))
 
 
-def may_announce(lower: str) -> bool:
-    """Whether a text in small letters holds a word that this module knows: a quick look."""
-    return any(word in lower for word in _WORDS) or (
-        not lower.isascii() and any(word in lower for word in _WORDS_ABROAD)
-    )
-
-
 _CODE_SIGNS = ("code", "otp", "kodu", "kod ", "codice", "codigo")
 _CODE_SIGNS_ABROAD = ("código", "код", *_CODES_SAID)
 _PURPOSES = ("to log", "to sign", "to verify", "to confirm", "to auth", "as your")
-_WORDS = (*_ABROAD_ASCII, *_PURPOSES, *_CODE_SIGNS, *_SIGN_IN[:-1])
-_WORDS_ABROAD = (*_ABROAD, *_CODE_SIGNS_ABROAD, _SIGN_IN[-1])
+#: What a text in small letters must hold for this module to find anything in it; in other scripts, these too.
+WORDS = (*_ABROAD_ASCII, *_PURPOSES, *_CODE_SIGNS, *_SIGN_IN[:-1])
+WORDS_ABROAD = (*_ABROAD, *_CODE_SIGNS_ABROAD, _SIGN_IN[-1])
 
 
 def _places(lower: str, word: str, stop: int) -> Iterator[int]:
