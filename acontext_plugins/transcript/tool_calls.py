@@ -63,6 +63,8 @@ class TranscriptCall:
     asked_tool: str = ""
     asked: Json | None = None
     result: str | None = None
+    #: Only its beginning is here: the rest is in the blob store.
+    result_is_cut: bool = False
     result_at: int = -1
     result_message_id: str = ""
     is_error: bool = False
@@ -139,7 +141,7 @@ def _settle(call: TranscriptCall) -> None:
     arguments = json.dumps(call.arguments, sort_keys=True, ensure_ascii=False, default=str)
     call.canonical = f"{call.tool} {arguments}"
     if not call.told and call.result is not None:
-        known = known_text(call.result)
+        known = known_text(call.result[:RESULT_CHARS])
         if known is not None:
             call.fate, call.by, call.reason = known.status, known.by, known.reason
             call.is_error = known.by == "framework"
@@ -182,11 +184,12 @@ def _answer(part: Part, waiting: dict[str, deque[TranscriptCall]], message: Mess
     if not line:
         return
     call = line.popleft()
-    call.result = (part.text or "")[:RESULT_CHARS]
+    call.result = part.text or ""
+    call.result_is_cut = part.asset is not None
     call.result_at = at
     call.result_message_id = message.id
     flag = meta.get("is_error")
-    call.is_error = bool(flag) if flag is not None else looks_like_error(call.result)
+    call.is_error = bool(flag) if flag is not None else looks_like_error(call.result[:RESULT_CHARS])
 
 
 def looks_like_error(text: str) -> bool:

@@ -11,6 +11,7 @@ look-ups whose result nothing used. What failed and then worked is kept apart, a
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -89,6 +90,25 @@ def normal(text: str) -> str:
     return _THOUSANDS.sub("", _SPACE.sub(" ", text.casefold())).strip()
 
 
+#: Letters of other scripts that look like Latin ones (the commonest of Unicode's confusables.txt, 16.0).
+_LOOKS_LIKE = str.maketrans(
+    "абвгеёзийкмнопрстухцчшьяіїјѕһԁԛԝαβγεικνορτυχωϲⅰⅼıſ",
+    "a6bree3nnkmhonpctyxu4wbriijshdqwaByeiKvoptuxwciliS".lower(),
+)
+
+
+def fold(text: str) -> str:
+    """Lower case, compatibility forms and accents undone, look-alikes of other scripts as Latin letters.
+
+    As long as it keeps the places of `\\0`, it may be longer or shorter than the text.
+    """
+    text = text.casefold()
+    if text.isascii():
+        return text
+    plain = unicodedata.normalize("NFKD", text)
+    return "".join(char for char in plain if not unicodedata.combining(char)).translate(_LOOKS_LIKE)
+
+
 class _Spoken:
     """Texts by the message they stand in, in order; knows where something was said first."""
 
@@ -148,6 +168,11 @@ class ValueFlow:
         #: What tools had answered, by the message that held it.
         self.results = _Spoken((call.result_at, normal(call.result or "")) for call in answered)
         self._tools = [call.tool for call in answered]
+        #: The first result of which only the beginning is here.
+        self._cut_at = min((call.result_at for call in answered if call.result_is_cut), default=self._end)
+        #: The results, folded; and by constant, the first of them that holds it, however it is written.
+        self._folded: str | None = None
+        self._copies: dict[str, int | None] = {}
 
     def source(self, value: object, at: int) -> Source:
         """Where `value`, used by a call in message `at`, came from: whoever said it first."""
@@ -165,12 +190,28 @@ class ValueFlow:
         derived = self._derived(text, at)
         if derived is not None:
             return derived
-        if holds(self.system, text) and not (_LITERAL.fullmatch(text) or len(text) <= 2):
+        if holds(self.system, text):
             return Source("config")
         raw = str(value)
         if _LITERAL.fullmatch(raw) or (isinstance(value, (int, float)) and len(text) <= 4):
-            return Source("literal", literal=raw)
+            return Source("free") if self._copied(raw, at) else Source("literal", literal=raw)
         return Source("free")
+
+    def _copied(self, raw: str, at: int) -> bool:
+        """Whether a result before message `at` held it, however it was written: no constant may come from there."""
+        if self._cut_at < at:
+            return True  # the end of a result is not here to look at
+        letters = [re.escape(char) for char in fold(raw) if char.isalnum()]
+        if not letters:
+            return True
+        if raw not in self._copies:
+            if self._folded is None:
+                self._folded = fold(self.results.before(self._end))
+            spelled = r"(?<![^\W_])" + r"[\W_]{0,3}".join(letters) + r"(?![^\W_])"
+            found = re.search(spelled, self._folded)
+            self._copies[raw] = None if found is None else self._folded.count("\0", 0, found.start())
+        number = self._copies[raw]
+        return number is not None and self.results.texts[number][0] < at
 
     def is_users(self, value: object) -> bool:
         """Whether the user said it as such, in words of its own, before any tool did."""
