@@ -45,4 +45,5 @@ def file_of(url: str) -> Path:
     try:
         return path.expanduser().absolute()
     except RuntimeError as error:
-        raise InvalidInput(f"{without_secrets(url)!r}: there is no such home directory; write the whole path") from error
+        shown = without_secrets(url)
+        raise InvalidInput(f"{shown!r}: there is no such home directory; write the whole path") from error
