@@ -16,8 +16,9 @@ from acontext_plugins.record.session_ids import chosen_session_id
 from acontext_plugins.service import Recall, RecallQuery, SearchItem, SpaceSearchResult
 from acontext_plugins.settings import EmbeddingSettings, Settings
 from acontext_store.errors import Closed, InvalidInput, LearningUnavailable, NotFound
+from acontext_store.injections import Injection
 from acontext_store.protocols import Pending, ReadSnapshot, Store
-from acontext_store.types import BlockType, Injection, Skill, is_uuid
+from acontext_store.types import BlockType, Skill, is_uuid
 
 from ..concurrency.limited_log import LimitedLog
 from .agentic_rules import answer_of, walk

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 from .blob_protocols import BlobStore, BlobWriter
 from .embedding import Unembedded, VectorChanges, VectorOps
 from .future import Pending as Pending
+from .injections import Injection, InjectionStore
 from .ledger import Cost, CostBy, ModelCall
 from .source_protocols import SourceStore
 from .types import (
@@ -27,7 +28,6 @@ from .types import (
     Claim,
     Disk,
     Episode,
-    Injection,
     Json,
     Lane,
     LaneKind,
@@ -51,7 +51,7 @@ from .types import (
     ToolName,
 )
 
-__all__ = ["BlobStore", "BlobWriter", "KeyStore", "Pending", "ReadSnapshot", "SourceStore", "Store"]
+__all__ = ["BlobStore", "BlobWriter", "InjectionStore", "KeyStore", "Pending", "ReadSnapshot", "SourceStore", "Store"]
 
 T = TypeVar("T")
 
@@ -111,6 +111,9 @@ class ReadSnapshot(Protocol):
     def skills_by_id(self, skill_ids: Sequence[str], *, evidence: bool = True) -> list[Skill]:
         """The skills in the order asked for, unknown ids left out. Without `evidence` that field stays empty."""
 
+    def placements(self, space_id: str, session_id: str, anchors: Collection[str] | None = None) -> list[Injection]:
+        """Injections of the session that placed skills of the space at these anchors (None = any), oldest first."""
+
     def vectors(
         self, space_id: str, *, model: str, dimensions: int, after: int = 0, limit: int = 1000
     ) -> VectorChanges:
@@ -125,7 +128,7 @@ class ReadSnapshot(Protocol):
 
 
 @runtime_checkable
-class Store(SourceStore, Protocol):
+class Store(InjectionStore, SourceStore, Protocol):
     """Conversations, tasks, skills and due work of one project.
 
     A `Page` holds `limit` items at most (1 to 200, messages any number); `cursor` is the `next_cursor` of the page
@@ -447,12 +450,6 @@ class Store(SourceStore, Protocol):
         the vectors have another size than before, all skills with the old size are to be done. Vectors of a model
         that does not embed this project any more are not written. Raises LeaseLost.
         """
-
-    def log_injection(self, injection: Injection) -> Pending[None]:
-        """Keep which skills a run was shown, or would have been shown."""
-
-    def injections(self, space_id: str, *, limit: int = 100) -> Pending[list[Injection]]:
-        """Injections of the space, newest first."""
 
     # -- the ledger
     def log_call(self, call: ModelCall) -> Pending[None]:

@@ -509,23 +509,6 @@ class SearchHit(Record):
     score: float
 
 
-class Injection(Record):
-    """The skills that a run was shown, or that were withheld from it."""
-
-    id: str = Field(default_factory=new_id)
-    space_id: str
-    session_id: str | None = None
-    run_id: str | None = None
-    skill_ids: tuple[str, ...] = ()
-    versions: tuple[int, ...] = ()
-    shown: bool = True
-    propensity: float = 1.0
-    #: SHA-256 of the text that entered the prompt.
-    text_hash: str = ""
-    tokens: int = 0
-    created_at: str = Field(default_factory=now)
-
-
 # ----------------------------------------------------------------------------------------------- files
 
 

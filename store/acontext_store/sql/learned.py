@@ -20,7 +20,6 @@ from ..types import (
     Claim,
     Episode,
     Evidence,
-    Injection,
     Json,
     MadeBy,
     Proposal,
@@ -33,9 +32,9 @@ from ..types import (
     stable_id,
 )
 from . import jobs, skills, spaces, tasks
-from .database import Tx, check_limit, dump, load
+from .database import Tx, dump, load
 from .search import Index
-from .tables import blocks, episodes, evidence, injections, proposals, rejections, tombstones
+from .tables import blocks, episodes, evidence, proposals, rejections, tombstones
 from .tables import skills as skills_table
 from .tables import spaces as spaces_table
 from .tables import tasks as tasks_table
@@ -461,7 +460,7 @@ def rename_proposed(
                 tx.add(rejections, [{**kept, "body": dump(body.model_dump())}])
 
 
-# ------------------------------------------------------------------------------- episodes and injections
+# ---------------------------------------------------------------------------------------------- episodes
 
 
 def list_episodes(tx: Tx, space_id: str) -> list[Episode]:
@@ -501,44 +500,3 @@ def with_episodes(tx: Tx, task_ids: Iterable[str]) -> set[str]:
         return tx.raw.execute(query, (tx.project_id, task_id)).fetchone() is not None
 
     return {id for id in task_ids if one(_EPISODE, id) or one(_WAITING, id)}
-
-
-def log_injection(tx: Tx, injection: Injection) -> None:
-    tx.get(spaces_table, "space", injection.space_id)
-    body = injection.model_dump(exclude={"id", "space_id", "session_id", "run_id", "created_at"})
-    if tx.find(injections, id=injection.id) is not None:
-        return
-    tx.add(
-        injections,
-        [
-            {
-                "id": injection.id,
-                "space_id": injection.space_id,
-                "session_id": injection.session_id,
-                "run_id": injection.run_id,
-                "body": dump(body),
-                "created_at": injection.created_at,
-            }
-        ],
-    )
-
-
-def list_injections(tx: Tx, space_id: str, *, limit: int) -> list[Injection]:
-    tx.get(spaces_table, "space", space_id)
-    query = (
-        injections.select()
-        .where(tx.mine(injections, space_id=space_id))
-        .order_by(injections.c.created_at.desc(), injections.c.id.desc())
-        .limit(check_limit(limit, most=None))
-    )
-    return [
-        Injection(
-            id=row.id,
-            space_id=row.space_id,
-            session_id=row.session_id,
-            run_id=row.run_id,
-            created_at=row.created_at,
-            **load(row.body),
-        )
-        for row in tx.all(query)
-    ]

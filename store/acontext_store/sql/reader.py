@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 from ..embedding import VectorChanges
 from ..errors import Closed, NotFound, StoreReplaced
+from ..injections import Injection
 from ..protocols import Pending, ReadSnapshot
 from ..types import Outcome, SearchHit, Session, Skill, SkillStatus, Space, StoredMessage, Task
-from . import conversations, learned, search, skills, spaces, tasks
+from . import conversations, injections, learned, search, skills, spaces, tasks
 from .connect import is_busy, reading, translate
 from .database import SqliteConnection, Tx, Work, replaced
 from .tables import sessions as sessions_table
@@ -281,6 +282,9 @@ class SqliteSnapshot:
 
     def skills_by_id(self, skill_ids: Sequence[str], *, evidence: bool = True) -> list[Skill]:
         return skills.skills_by_id(self._tx, skill_ids, evidence=evidence)
+
+    def placements(self, space_id: str, session_id: str, anchors: Collection[str] | None = None) -> list[Injection]:
+        return injections.placements(self._tx, space_id, session_id, anchors)
 
     def vectors(
         self, space_id: str, *, model: str, dimensions: int, after: int = 0, limit: int = 1000

@@ -15,6 +15,7 @@ from ..embedding import Unembedded, VectorOps
 from ..ending import at_end
 from ..errors import Closed
 from ..forks import STORES, at_fork, renewed_in_child
+from ..injections import Injection
 from ..ledger import Cost, CostBy, ModelCall
 from ..outcome_sources import NamedSource, Revocation
 from ..project import check_project_id
@@ -24,6 +25,7 @@ from ..sql import (
     calls,
     conversations,
     disks,
+    injections,
     jobs,
     learned,
     outcome_sources,
@@ -49,7 +51,6 @@ from ..types import (
     Claim,
     Disk,
     Episode,
-    Injection,
     Json,
     Lane,
     LaneKind,
@@ -412,10 +413,15 @@ class SqliteStore:
         return self._write(search.apply_vectors, claim, ops)
 
     def log_injection(self, injection: Injection) -> Pending[None]:
-        return self._write(learned.log_injection, injection)
+        return self._write(injections.log_injection, injection)
 
     def injections(self, space_id: str, *, limit: int = 100) -> Pending[list[Injection]]:
-        return self._read(learned.list_injections, space_id, limit=limit)
+        return self._read(injections.list_injections, space_id, limit=limit)
+
+    def placements(
+        self, space_id: str, session_id: str, anchors: Collection[str] | None = None
+    ) -> Pending[list[Injection]]:
+        return self._read(injections.placements, space_id, session_id, anchors)
 
     # -- the ledger
     def log_call(self, call: ModelCall) -> Pending[None]:

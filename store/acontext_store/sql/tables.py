@@ -369,7 +369,9 @@ injections = Table(
     may("run_id"),
     must("body"),
     must("created_at"),
+    may("anchor"),
     of_space(),
+    Index("ix_injections_placed", "project_id", "session_id", "anchor"),
     Index("ix_injections_space", "project_id", "space_id", "created_at", "id"),
     Index("ix_injections_session", "project_id", "session_id"),
 )

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from ..errors import Conflict, InvalidInput, NotFound
+from ..injections import Injection
 from ..protocols import ReadSnapshot, Store
 from ..tokenizer import words
 from ..types import (
     Block,
     Episode,
-    Injection,
     LearningStatus,
     SearchHit,
     SkillEdit,
@@ -385,6 +385,28 @@ class SkillContract:
         assert done(store.injections(space_id, limit=2)) == logged[:0:-1]
         with pytest.raises(NotFound):
             done(store.log_injection(Injection(space_id="nowhere")))
+
+    def test_placements_are_found_by_session_space_and_anchor(self, store: Store, space_id: str) -> None:
+        other = done(store.space_by_name("another", create=True)).id
+        talk(store, space_id=space_id)
+
+        def logged(id: str, anchor: str | None, session_id: str = "s1", space_id: str = space_id) -> Injection:
+            placed = (("k1", "a1b2"),) if anchor is not None else ()
+            row = Injection(id=id, space_id=space_id, session_id=session_id, anchor=anchor, placed=placed)
+            done(store.log_injection(row))
+            return row
+
+        head, nothing_new, turn = logged("i1", ""), logged("i2", None), logged("i3", "t2")
+        logged("i4", "", session_id="s2")
+        elsewhere = logged("i5", "", space_id=other)
+        assert done(store.placements(space_id, "s1")) == [head, turn]
+        assert done(store.placements(space_id, "s1", ["", "t1"])) == [head]
+        assert done(store.placements(space_id, "s1", ["t2", ""])) == [head, turn]
+        assert done(store.placements(space_id, "s1", [])) == []
+        assert done(store.read_snapshot(lambda moment: moment.placements(other, "s1", [""]))) == [elsewhere]
+        assert nothing_new in done(store.injections(space_id))
+        done(store.delete_session("s1"))
+        assert done(store.placements(space_id, "s1")) == []
 
 
 class HumanContract:

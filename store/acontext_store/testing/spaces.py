@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from ..errors import Conflict, InvalidInput, NotFound
+from ..injections import Injection
 from ..protocols import Store
 from ..tokenizer import words
-from ..types import Block, BlockType, Episode, Injection, Space
+from ..types import Block, BlockType, Episode, Space
 from .factories import PROJECT, a_body, a_space, a_task, an_edit, done, each, learned, observed, talk
 
 

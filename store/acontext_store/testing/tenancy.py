@@ -9,10 +9,11 @@ import pytest
 
 from ..embedding import VectorOps
 from ..errors import AcontextError
+from ..injections import Injection
 from ..ledger import COST_BY, ModelCall
 from ..protocols import Pending, SourceStore, Store
 from ..tokenizer import words
-from ..types import Block, Claim, Episode, Injection, LaneKind, SkillOps, Space, TaskOps
+from ..types import Block, Claim, Episode, LaneKind, SkillOps, Space, TaskOps
 from .disks import OLD, a_disk, a_file, put, with_blob
 from .embedding import embedded, read
 from .factories import a_session, a_space, a_task, an_edit, an_outcome, claimed, done, learned, observed, said, talk
@@ -36,7 +37,7 @@ class TenantFixture:
         done(store.embed_with("m1"))
         embedded(store, self.space_id)
         learned(store, self.space_id, an_edit("k2", requests=["more secret words"]))
-        done(store.log_injection(Injection(id="i1", space_id=self.space_id)))
+        done(store.log_injection(Injection(id="i1", space_id=self.space_id, session_id="s1", anchor="")))
         done(store.log_call(ModelCall(id="c1", job="learn", model="m", space_id=self.space_id, prompt_tokens=7)))
         self.page_id = done(store.blocks(self.space_id))[0].id
         done(
@@ -74,6 +75,7 @@ class TenantFixture:
             "unembedded": done(store.unembedded(space_id)),
             "vectors": read(store, space_id),
             "injections": done(store.injections(space_id)),
+            "placements": done(store.placements(space_id, "s1")),
             "calls": done(store.calls()),
             "costs": done(store.costs(by=COST_BY)),
             "lanes": done(store.lanes()),
@@ -177,6 +179,10 @@ class TenantFixture:
             ],
             "log_injection": [lambda: store.log_injection(Injection(id="i1", space_id=space_id))],
             "injections": [lambda: store.injections(space_id)],
+            "placements": [
+                lambda: store.placements(space_id, "s1"),
+                lambda: store.read_snapshot(lambda moment: moment.placements(space_id, "s1", [""])),
+            ],
             "log_call": [],  # as with spaces
             "calls": [lambda: store.calls(), lambda: store.calls(space_id=space_id)],
             "costs": [lambda: store.costs(), lambda: store.costs(by=COST_BY, space_id=space_id)],
