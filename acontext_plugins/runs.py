@@ -7,6 +7,7 @@ An adapter makes one `Runtime` per wrapped object and one `Run` per run of it. N
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 import json
@@ -15,17 +16,18 @@ import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypedDict
+from typing import Any, Literal, Protocol
 
-from acontext_store.errors import AcontextError, InvalidInput
+from acontext_store.errors import AcontextError
 from acontext_store.outcome_sources import check_source_name
 from acontext_store.types import CallFate, FateStatus, Message, Outcome, OutcomeStatus, Part, new_id
 
 from .concurrency.copies import SharedByCopies
 from .concurrency.futures import done_within
 from .concurrency.limited_log import LimitedLog
-from .service import InjectAs, Recall, RecallQuery, Recording, SessionRef
+from .inject.recall import HEAD, Recall, RecallQuery, ShownTurns, SkillsBlock
+from .run_options import InjectionOptions, LearningOptions, RunOptions
+from .service import Recording, SessionRef
 
 __all__ = [
     "HasConnection",
@@ -65,48 +67,6 @@ class HasConnection(Protocol):
     @property
     def connection(self) -> RecordingClient:
         """The connection on which the client records and recalls. May raise where it cannot be opened."""
-
-
-class InjectionOptions(TypedDict, total=False):
-    """Options of everything that injects, with the meaning and the defaults that they have in `learning`."""
-
-    inject: bool
-    inject_as: InjectAs
-    limit: int
-    token_budget: int
-    with_trace: bool
-    deadline: float
-    strict: bool
-
-
-class LearningOptions(InjectionOptions, total=False):
-    """The options of `InjectionOptions`, and those of an object that serves one conversation and one user."""
-
-    session: str | None
-    principal: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How a wrapped object records and injects. See `learning` for what each means to a user."""
-
-    space: str | None = None
-    session: str | None = None
-    principal: str | None = None
-    inject: bool = True
-    inject_as: InjectAs = "system"
-    limit: int = 3
-    token_budget: int = 400
-    with_trace: bool = False
-    #: Seconds that a run waits for its skills before it goes without.
-    deadline: float = 0.3
-    #: The same while the database is still being opened: the first run of a process, as a rule.
-    opening_deadline: float = 3.0
-    strict: bool = False
-
-    def __post_init__(self) -> None:
-        if self.space is not None and not self.space.strip():
-            raise InvalidInput('space is "": name where skills gather, or give None to record only')
 
 
 #: A number for each client: an `id` would be given to another one, later.
@@ -414,11 +374,15 @@ class Run:
             self.runtime.client.record(Recording(self.session, outcomes=(outcome,)))
 
     # -- recalling
-    async def arecall(self, query: str, tools: Collection[str] | None = None) -> str:
+    async def arecall(
+        self, query: str, tools: Collection[str] | None = None, *, shown: ShownTurns | None = None
+    ) -> str:
         """The text of the skills that fit `query`; "" where none fits, or the deadline passes first.
 
         `tools` are the names of the tools that the run has: skills that need others are left out (None = unknown).
-        A run searches once: later calls, and calls of other tasks at the same time, get the same text.
+        `shown` says which turns the model is shown, so that skills stay where they stood when the conversation goes on
+        (see `blocks`); without it the text is one, to which later runs of the session add. A run searches once:
+        later calls, and calls of other tasks at the same time, get the same text.
 
         >>> run = Runtime(RunOptions(space="support"), client).start(label="triage")
         >>> text = await run.arecall("please refund my broken lamp", tools=["issue_refund"])
@@ -428,43 +392,49 @@ class Run:
         if self._recall is None:
             found = Recall()
             with self.runtime.guard("recall"):
-                future = self._asked(query, tools)
+                future = self._asked(query, tools, shown)
                 if future is not None:
                     if not future.done():
                         await done_within(future, self._patience())
                     found = future.result(0)  # it may have come while the loop was too busy to say so
-            self._decide(found)
+            self._decide(found, shown)
         return self.skills_text
 
-    def recall(self, query: str, tools: Collection[str] | None = None) -> str:
+    def recall(self, query: str, tools: Collection[str] | None = None, *, shown: ShownTurns | None = None) -> str:
         """As `arecall`, in a thread without an event loop: it blocks until the deadline at the latest."""
         if self._recall is None:
             found = Recall()
             with self.runtime.guard("recall"):
-                future = self._asked(query, tools)
+                future = self._asked(query, tools, shown)
                 if future is not None:
                     found = future.result(self._patience())
-            self._decide(found)
+            self._decide(found, shown)
         return self.skills_text
 
-    def _asked(self, query: str, tools: Collection[str] | None) -> Future[Recall] | None:
+    def _asked(self, query: str, tools: Collection[str] | None, shown: ShownTurns | None) -> Future[Recall] | None:
         if self._asking is None:
-            self._asking = self._ask(query, tools)
+            self._asking = self._ask(query, tools, shown)
         return self._asking
 
-    def _decide(self, found: Recall) -> None:
+    def _decide(self, found: Recall, shown: ShownTurns | None) -> None:
         """Keep the first answer for the whole run, or the fact that none came in time."""
         if self._recall is None:
-            self._recall = found
+            self._recall = found if found.blocks or not found.text else self._as_block(found, shown)
+
+    def _as_block(self, found: Recall, shown: ShownTurns | None) -> Recall:
+        """A client's text that does not say where it stands: where it would if it were found now."""
+        opens = shown is None or (shown.opens and self._head is not None)
+        anchor = HEAD if opens or shown is None or not shown.names else shown.names[-1]
+        return dataclasses.replace(found, blocks=(SkillsBlock(anchor, found.text),))
 
     def _patience(self) -> float:
         options = self.runtime.options
         opening = getattr(self.runtime.client, "opening", False)
         return max(options.deadline, options.opening_deadline) if opening else options.deadline
 
-    def _ask(self, query: str, tools: Collection[str] | None) -> Future[Recall] | None:
+    def _ask(self, query: str, tools: Collection[str] | None, shown: ShownTurns | None) -> Future[Recall] | None:
         options = self.runtime.options
-        if not options.inject or options.space is None or not query.strip():
+        if not options.inject or options.space is None or not (query.strip() or (shown and shown.names)):
             return None
         return self.runtime.client.recall(
             RecallQuery(
@@ -478,8 +448,18 @@ class Run:
                 principal=self.session.principal,
                 run_id=self.id,
                 deadline=options.deadline,
+                shown=shown,
+                head=self._head,
+                catalog=options.inject_as == "catalog",
             )
         )
+
+    @property
+    def _head(self) -> str | None:
+        """The place behind the instructions: agents inside a function share its session, and each has its own."""
+        if self.runtime.options.inject_as == "user":
+            return None
+        return f"@{self.label}" if self.adopted else HEAD
 
     @property
     def recalled(self) -> Recall | None:
@@ -490,6 +470,11 @@ class Run:
     def skills_text(self) -> str:
         """The text that was injected into this run ("" before `recall`, and where no skill fits)."""
         return self._recall.text if self._recall is not None else ""
+
+    @property
+    def blocks(self) -> tuple[SkillsBlock, ...]:
+        """The same text in pieces, each with its place in what the model is shown."""
+        return self._recall.blocks if self._recall is not None else ()
 
     @property
     def skills(self) -> Recall:

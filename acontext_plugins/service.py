@@ -7,7 +7,7 @@ only enqueues, never blocks and never raises.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal, Protocol, runtime_checkable
 
 from pydantic import Field
@@ -43,6 +43,7 @@ from acontext_store.types import (
 )
 
 from .files.service import FileService, PublicUrl
+from .inject.recall import InjectAs, Recall, RecallQuery
 
 __all__ = [
     "Confirmation",
@@ -61,9 +62,6 @@ __all__ = [
     "SpaceSearchResult",
     "TokenCounts",
 ]
-
-#: Where skills go: behind the agent's instructions, or into the newest user turn.
-InjectAs = Literal["system", "user"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,41 +100,6 @@ class Recording:
     fates: Sequence[CallFate] = ()
     #: A rough size in bytes, for the bound on memory.
     size: int = 512
-
-
-@dataclass(frozen=True, slots=True)
-class RecallQuery:
-    """A search for skills before a run: the request of the user, and the tools that the run has."""
-
-    space: str
-    text: str
-    #: Names of the tools the run has; None = unknown, so do not filter.
-    tools: Collection[str] | None = None
-    limit: int = 3
-    #: Tokens (characters / 4) that the rendered text may have.
-    token_budget: int = 400
-    #: Add the shortest successful run, values masked.
-    with_trace: bool = False
-    session_key: str | None = None
-    #: The user whose session that is, where the host tells.
-    principal: str | None = None
-    run_id: str | None = None
-    #: Keep a row of what was injected; off for a look from outside of any run.
-    log: bool = True
-    #: Seconds that the caller waits for the answer.
-    deadline: float = 0.3
-
-    def __post_init__(self) -> None:
-        make_valid(self, "space", "text", "session_key", "principal")
-
-
-@dataclass(frozen=True, slots=True)
-class Recall:
-    """The skills that fit, and the text that enters the prompt ("" where nothing fits)."""
-
-    text: str = ""
-    skills: tuple[Skill, ...] = ()
-    scores: tuple[float, ...] = field(default=())
 
 
 class CallInfo(Record):

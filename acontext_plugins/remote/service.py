@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -39,6 +40,7 @@ from acontext_store.types import (
 
 from ..concurrency.background import BackgroundEventLoop
 from ..concurrency.futures import copy_result
+from ..inject.recall import SkillsBlock
 from ..record.redaction.redactor import Scrubber, fates_without_secrets, without_secrets
 from ..service import (
     CallInfo,
@@ -142,10 +144,14 @@ class RemoteService(RemoteFiles):
             "run_id": query.run_id,
             "log": query.log,
             "deadline": query.deadline,
+            "shown": None if query.shown is None else dataclasses.asdict(query.shown),
+            "head": query.head,
+            "catalog": query.catalog,
         }
         timeout = min(_RECALL, self.settings.timeout)
         found = await self.api.ask("POST", "/_acontext/recall", body=body, timeout=timeout, attempts=1)
-        return Recall(found["text"], tuple(_all(Skill, found["skills"])), tuple(found["scores"]))
+        blocks = tuple(SkillsBlock(block["anchor"], block["text"]) for block in found.get("blocks", ()))
+        return Recall(found["text"], tuple(_all(Skill, found["skills"])), tuple(found["scores"]), blocks)
 
     def recall_pending(self, query: RecallQuery) -> Pending[Recall]:
         """The same, from any thread."""

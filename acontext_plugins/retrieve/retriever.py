@@ -37,7 +37,7 @@ def find(
         return []
     best = moment.skills_by_id([id for id, _ in ranked], evidence=False)
     skills = {skill.id: skill for skill in best if skill.status in ACTIVE and skill.space_id == space_id}
-    found = [(skills[id], score) for id, score in ranked if id in skills and _can_run(skills[id], tools)]
+    found = [(skills[id], score) for id, score in ranked if id in skills and can_run(skills[id], tools)]
     return found[:limit]
 
 
@@ -54,5 +54,6 @@ def by_words(moment: ReadSnapshot, space_id: str, query: str, *, limit: int) -> 
     return ranking.rank(query, hits, texts, frequencies, limit=limit)
 
 
-def _can_run(skill: Skill, tools: Collection[str] | None) -> bool:
+def can_run(skill: Skill, tools: Collection[str] | None) -> bool:
+    """Whether all tools that the skill needs are among these; None = nobody knows which there are."""
     return tools is None or all(step.tool_name in tools for step in skill.body.tool_sops)

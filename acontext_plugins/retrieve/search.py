@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import hashlib
 import logging
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from acontext_plugins.concurrency.futures import copy_result
-from acontext_plugins.inject.render import render, tokens
+from acontext_plugins.inject.recall import Recall, RecallQuery
+from acontext_plugins.inject.render import RenderedSkill, fitting, framed, tokens
 from acontext_plugins.llm import LLM, Embedder
 from acontext_plugins.record.session_ids import chosen_session_id
-from acontext_plugins.service import Recall, RecallQuery, SearchItem, SpaceSearchResult
+from acontext_plugins.service import SearchItem, SpaceSearchResult
 from acontext_plugins.settings import EmbeddingSettings, Settings
 from acontext_store.errors import Closed, InvalidInput, LearningUnavailable, NotFound
 from acontext_store.injections import Injection
@@ -23,6 +24,7 @@ from acontext_store.types import BlockType, Skill, is_uuid
 from ..concurrency.limited_log import LimitedLog
 from .agentic_rules import answer_of, walk
 from .block_tree import BlockTree
+from .conversation import NOTHING, InjectionLog, anchor_for, blocks_of, earlier_skills
 from .results import by_words, cited
 from .retriever import DEPTH, find
 
@@ -34,6 +36,8 @@ _limited = LimitedLog(logging.getLogger("acontext"))
 T = TypeVar("T")
 Mode = Literal["fast", "agentic"]
 Near = Sequence[tuple[str, float]] | None
+Placed = Sequence[tuple[str, Sequence[RenderedSkill]]]
+Fresh = tuple[str | None, Sequence[RenderedSkill]]
 
 #: The share of an agent's patience that the vector of its query may take: words need the rest.
 SHARE = 2 / 3
@@ -69,6 +73,7 @@ class SkillSearch:
         self.vectors = vectors
         self.llm = llm
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._injections = InjectionLog(store)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Ask models on this loop from now on. Before that, on the loop of whoever searches."""
@@ -104,32 +109,52 @@ class SkillSearch:
     def _answer(self, query: RecallQuery, moment: ReadSnapshot, *, near: Near = None) -> Recall:
         try:
             space_id = query.space if is_uuid(query.space) else moment.space_by_name(query.space).id
-            found = find(moment, space_id, query.text, limit=query.limit, tools=query.tools, near=near)
+            key, principal = query.session_key, query.principal
+            session_id = chosen_session_id(self.store.project_id, key, principal, moment.session) if key else None
+            earlier = NOTHING
+            if session_id is not None:
+                rows = self._injections.of(moment, space_id, session_id, query)
+                earlier = earlier_skills(moment, query, space_id, rows)
+            anchor, found = anchor_for(query, earlier), []
+            if anchor is not None:
+                found = find(moment, space_id, query.text, limit=query.limit, tools=query.tools, near=near)
         except NotFound:
             return Recall()
-        text, shown = render(
-            [skill for skill, _ in found], token_budget=query.token_budget, with_trace=query.with_trace
-        )
-        if shown and query.log:
-            self._log(query, moment, space_id, text, shown)
         scores = {skill.id: score for skill, score in found}
-        return Recall(text=text, skills=shown, scores=tuple(scores[skill.id] for skill in shown))
+        known = {skill.id for skill in earlier.skills}
+        fresh = (skill for skill, _ in found if skill.id not in known)
+        room = query.token_budget - earlier.tokens(catalog=query.catalog)
+        chosen = fitting(fresh, token_budget=room, with_trace=query.with_trace, catalog=query.catalog)
+        placed = [*earlier.placed, *([(anchor, chosen)] if anchor is not None and chosen else [])]
+        blocks = blocks_of(query, placed)
+        shown = tuple(one.skill for _, skills in placed for one in skills)
+        if shown and query.log:
+            self._log(query, space_id, session_id, placed, (anchor, chosen))
+        return Recall(
+            text="\n\n".join(block.text for block in blocks),
+            skills=shown,
+            scores=tuple(scores.get(skill.id, 0.0) for skill in shown),
+            blocks=blocks,
+        )
 
-    def _log(self, query: RecallQuery, moment: ReadSnapshot, space_id: str, text: str, shown: Sequence[Skill]) -> None:
-        key, principal = query.session_key, query.principal
-        session_id = chosen_session_id(self.store.project_id, key, principal, moment.session) if key else None
-        with contextlib.suppress(Closed):
-            self.store.log_injection(
-                Injection(
-                    space_id=space_id,
-                    session_id=session_id,
-                    run_id=query.run_id,
-                    skill_ids=tuple(skill.id for skill in shown),
-                    versions=tuple(skill.version for skill in shown),
-                    text_hash=text.split('id="', 1)[1][:8],
-                    tokens=tokens(text),
-                )
+    def _log(self, query: RecallQuery, space_id: str, session_id: str | None, placed: Placed, fresh: Fresh) -> None:
+        anchor, chosen = fresh
+        texts = [framed(skills, catalog=query.catalog) for _, skills in placed]
+        shown = [one.skill for _, skills in placed for one in skills]
+        self._injections.keep(
+            Injection(
+                space_id=space_id,
+                session_id=session_id,
+                run_id=query.run_id,
+                skill_ids=tuple(skill.id for skill in shown),
+                versions=tuple(skill.version for skill in shown),
+                text_hash=hashlib.sha256("\n\n".join(texts).encode("utf-8", "surrogatepass")).hexdigest(),
+                tokens=sum(map(tokens, texts)),
+                anchor=anchor if chosen else None,
+                placed=tuple((one.skill.id, one.fingerprint) for one in chosen),
+                turn=query.shown.names[-1] if chosen and query.shown is not None and query.shown.names else "",
             )
+        )
 
     # -- for people, and for those who learn
     async def find_skills(

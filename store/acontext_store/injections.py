@@ -30,6 +30,8 @@ class Injection(Record):
     anchor: str | None = None
     #: Those skills, each with the fingerprint of its text.
     placed: tuple[tuple[str, str], ...] = ()
+    #: The newest turn when they were placed.
+    turn: str = ""
     created_at: str = Field(default_factory=now)
 
 

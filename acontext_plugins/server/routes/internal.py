@@ -33,6 +33,7 @@ from acontext_store.types import (
 )
 
 from ...files.service import PublicUrl
+from ...inject.recall import ShownTurns
 from ...service import CallInfo, Job, RecallQuery, Recording, SessionRef
 from .. import schemas
 from ..parameters import Caller, Cursor, Id, PathId, QueryId, RequestModel, StrictRoute, TimeDesc
@@ -73,6 +74,14 @@ class KeptRecordings(RequestModel):
     kept: list[Appended | Json]
 
 
+class TurnsRequest(RequestModel):
+    """See `ShownTurns`."""
+
+    names: Annotated[list[str], Field(max_length=10_000)]
+    opens: bool = False
+    held: bool = False
+
+
 class RecallRequest(RequestModel):
     """See `RecallQuery`."""
 
@@ -87,12 +96,21 @@ class RecallRequest(RequestModel):
     run_id: str | None = None
     log: bool = True
     deadline: Annotated[float, Field(ge=0, le=60)] = 0.3
+    shown: TurnsRequest | None = None
+    head: str | None = ""
+    catalog: bool = False
+
+
+class BlockResponse(RequestModel):
+    anchor: str
+    text: str
 
 
 class RecallResponse(RequestModel):
     text: str
     skills: list[Skill]
     scores: list[float]
+    blocks: list[BlockResponse]
 
 
 class Flush(RequestModel):
@@ -171,8 +189,11 @@ async def record(service: Caller, request: Request) -> Response:
 
 @router.post("/recall", response_model=ApiResponse[RecallResponse])
 async def recall(service: Caller, body: RecallRequest) -> Response:
-    found = await service.recall(RecallQuery(**body.model_dump()))
-    return answer({"text": found.text, "skills": plain(found.skills), "scores": found.scores})
+    shown = body.shown
+    turns = None if shown is None else ShownTurns(tuple(shown.names), shown.opens, shown.held)
+    found = await service.recall(RecallQuery(**body.model_dump(exclude={"shown"}), shown=turns))
+    blocks = [{"anchor": block.anchor, "text": block.text} for block in found.blocks]
+    return answer({"text": found.text, "skills": plain(found.skills), "scores": found.scores, "blocks": blocks})
 
 
 @router.post("/flush", response_model=ApiResponse[Flushed])
