@@ -258,7 +258,7 @@ def test_injected_text_is_never_kept_and_not_injected_twice(wire: WireFormat) ->
     host = Host(wire)
     asked = user(wire, f"weather?\n\n{SKILLS}")
     first = host.ask(asked, said(wire, "ok"))
-    again = first.wire.with_skills(host.sent[0], SKILLS, "system")
+    again = first.wire.with_skills(host.sent[0], SKILLS, {})
     assert again is host.sent[0]
     assert host.recorded.lines == ["user: weather?", "assistant: ok"]
     assert [query.text for query in host.recorded.queries] == ["weather?"]

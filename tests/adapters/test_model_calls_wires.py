@@ -53,33 +53,33 @@ Json = dict[str, Any]
     ],
 )
 def test_chat_has_them_behind_the_hosts_own_instructions(messages: list[Json], expected: list[Json]) -> None:
-    assert CHAT.with_skills({"messages": messages}, SKILLS, "system") == {"messages": expected}
+    assert CHAT.with_skills({"messages": messages}, SKILLS, {}) == {"messages": expected}
 
 
 @pytest.mark.parametrize(("instructions", "expected"), [(None, SKILLS), ("", SKILLS), ("Base.", f"Base.\n\n{SKILLS}")])
 def test_responses_have_them_behind_the_instructions(instructions: str | None, expected: str) -> None:
     body = {"input": "q", "instructions": instructions}
-    assert RESPONSES.with_skills(body, SKILLS, "system") == {"input": "q", "instructions": expected}
+    assert RESPONSES.with_skills(body, SKILLS, {}) == {"input": "q", "instructions": expected}
 
 
 def test_responses_have_them_in_a_turn_that_is_only_text() -> None:
-    assert RESPONSES.with_skills({"input": "q"}, SKILLS, "user") == {"input": f"q\n\n{SKILLS}"}
+    assert RESPONSES.with_skills({"input": "q"}, "", {0: SKILLS}) == {"input": f"q\n\n{SKILLS}"}
     parts = {"input": [{"role": "user", "content": [{"type": "input_text", "text": "q"}]}]}
-    given = RESPONSES.with_skills(parts, SKILLS, "user")["input"][0]["content"]
+    given = RESPONSES.with_skills(parts, "", {0: SKILLS})["input"][0]["content"]
     assert given == [{"type": "input_text", "text": "q"}, {"type": "input_text", "text": SKILLS}]
 
 
 def test_anthropic_has_a_new_block_behind_what_is_cached() -> None:
     cached = {"type": "text", "text": "Base.", "cache_control": {"type": "ephemeral"}}
     body = {"system": [cached], "messages": [{"role": "user", "content": "q"}]}
-    assert ANTHROPIC.with_skills(body, SKILLS, "system")["system"] == [cached, {"type": "text", "text": SKILLS}]
-    assert ANTHROPIC.with_skills({**body, "system": None}, SKILLS, "system")["system"] == SKILLS
+    assert ANTHROPIC.with_skills(body, SKILLS, {})["system"] == [cached, {"type": "text", "text": SKILLS}]
+    assert ANTHROPIC.with_skills({**body, "system": None}, SKILLS, {})["system"] == SKILLS
 
 
 def test_anthropic_has_them_in_the_users_words_and_not_among_results() -> None:
     result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": "21C"}]}
     messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "..."}, result]
-    given = ANTHROPIC.with_skills({"messages": messages}, SKILLS, "user")["messages"]
+    given = ANTHROPIC.with_skills({"messages": messages}, "", {0: SKILLS})["messages"]
     assert given == [{"role": "user", "content": f"q\n\n{SKILLS}"}, *messages[1:]]
 
 

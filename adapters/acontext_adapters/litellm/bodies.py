@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acontext_plugins.settings import load_settings
@@ -31,13 +31,18 @@ def body_of(given: Mapping[str, Any]) -> Json:
 
 def injected(call: RecordedCall, given: Mapping[str, Any]) -> Json:
     """The fields of a request that are others with the skills that its call was given, whatever objects they hold."""
-    run = call.run
-    if run is None or not run.skills_text:
-        return {}
-    fields = {name: given[name] for name in READ if given.get(name) is not None}
-    made = call.wire.with_skills(fields, run.skills_text, call.runtime.options.inject_as)
+    before, made = call.body, call.placed
     call.sends(made, given)
-    return {name: made[name] for name in WRITTEN if name in made and made[name] is not given.get(name)}
+    changed = {name: made[name] for name in WRITTEN if name in made and made[name] is not before.get(name)}
+    return {name: _with_own(value, before.get(name), given.get(name)) for name, value in changed.items()}
+
+
+def _with_own(made: Any, before: Any, given: Any) -> Any:
+    """A list with the host's own objects wherever it holds what was read of them."""
+    if not isinstance(made, list) or not isinstance(before, list) or not isinstance(given, Sequence):
+        return made
+    own = {id(read): one for read, one in zip(before, given, strict=True)}
+    return [own.get(id(one), one) for one in made]
 
 
 def _plain(value: Any) -> Any:

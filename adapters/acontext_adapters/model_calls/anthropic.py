@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from acontext_plugins.formats import from_anthropic
-from acontext_plugins.service import InjectAs
 from acontext_store.types import Json, Message
 
 from ..shared.left_out import left_out
@@ -25,10 +24,11 @@ from .format import (
     dicts,
     error_of,
     marked,
-    replaced,
+    objects,
     said,
     spoken,
     text_at,
+    with_text_in,
     without_injected,
     words,
 )
@@ -40,7 +40,8 @@ class Anthropic(WireFormat):
     name = "anthropic"
 
     def pieces(self, body: Json) -> list[Piece]:
-        return [piece for message in dicts(body.get("messages")) for piece in _pieces(message)]
+        made = [(at, piece) for at, message in objects(body.get("messages")) for piece in _pieces(message)]
+        return [dataclasses.replace(piece, place=at) for at, piece in made]
 
     def query(self, body: Json) -> str:
         messages = dicts(body.get("messages"))
@@ -52,17 +53,16 @@ class Anthropic(WireFormat):
             return None
         return sorted({name for tool in dicts(body.get("tools")) if (name := text_at(tool, "name"))})
 
-    def with_skills(self, body: Json, text: str, inject_as: InjectAs) -> Json:
-        system, messages = body.get("system"), body.get("messages")
-        if not text or marked(system) or not isinstance(messages, list):
-            return body
-        if inject_as == "system":
-            return {**body, "system": appended(system, text)}
-        place = _newest_turn(messages)
-        if place < 0 or marked(messages[place].get("content")):
-            return body
-        changed = {**messages[place], "content": appended(messages[place].get("content"), text)}
-        return {**body, "messages": replaced(messages, place, changed)}
+    def is_marked(self, body: Json) -> bool:
+        return marked(body.get("system"))
+
+    def with_head(self, body: Json, text: str) -> Json:
+        return {**body, "system": appended(body.get("system"), text)}
+
+    def with_text(self, body: Json, place: int, text: str) -> Json:
+        messages = body.get("messages")
+        changed = with_text_in(messages, place, text)
+        return body if changed is messages else {**body, "messages": changed}
 
     def answer(self, response: Json, body: Json) -> ModelAnswer:
         made = self._answer(response, body)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from acontext_plugins.formats import from_openai
-from acontext_plugins.service import InjectAs
 from acontext_store.types import Json, Message
 
 from ..shared.left_out import left_out
@@ -21,14 +21,14 @@ from .format import (
     Piece,
     WireCall,
     WireFormat,
-    appended,
     dicts,
     error_of,
     marked,
-    replaced,
+    objects,
     said,
     spoken,
     text_at,
+    with_text_in,
     without_injected,
     words,
 )
@@ -48,7 +48,7 @@ class Chat(WireFormat):
     name = "chat"
 
     def pieces(self, body: Json) -> list[Piece]:
-        return [_piece(message) for message in dicts(body.get("messages"))]
+        return [dataclasses.replace(_piece(message), place=at) for at, message in objects(body.get("messages"))]
 
     def query(self, body: Json) -> str:
         for message in reversed(dicts(body.get("messages"))):
@@ -61,26 +61,23 @@ class Chat(WireFormat):
         names += [text_at(function, "name") for function in dicts(body.get("functions"))]
         return sorted({name for name in names if name})
 
-    def with_skills(self, body: Json, text: str, inject_as: InjectAs) -> Json:
+    def is_marked(self, body: Json) -> bool:
+        return any(one.get("role") in _HOST and marked(one.get("content")) for one in dicts(body.get("messages")))
+
+    def with_head(self, body: Json, text: str) -> Json:
         messages = body.get("messages")
-        if not text or not isinstance(messages, list):
+        if not isinstance(messages, list):
             return body
         roles = [message.get("role") if isinstance(message, dict) else None for message in messages]
-        if inject_as == "user":
-            place = max((at for at, role in enumerate(roles) if role == "user"), default=-1)
-            if place < 0:
-                return body
-        else:
-            place = next((at for at, role in enumerate(roles) if role not in _HOST), len(roles)) - 1
-            if place < 0:
-                return {**body, "messages": [{"role": "system", "content": text}, *messages]}
-        message = messages[place]
-        if any(role in _HOST and marked(messages[at].get("content")) for at, role in enumerate(roles)):
-            return body
-        if marked(message.get("content")):
-            return body
-        changed = {**message, "content": appended(message.get("content"), text)}
-        return {**body, "messages": replaced(messages, place, changed)}
+        place = next((at for at, role in enumerate(roles) if role not in _HOST), len(roles)) - 1
+        if place < 0:
+            return {**body, "messages": [{"role": "system", "content": text}, *messages]}
+        return self.with_text(body, place, text)
+
+    def with_text(self, body: Json, place: int, text: str) -> Json:
+        messages = body.get("messages")
+        changed = with_text_in(messages, place, text)
+        return body if changed is messages else {**body, "messages": changed}
 
     def answer(self, response: Json, body: Json) -> ModelAnswer:
         id, error = text_at(response, "id"), error_of(response)

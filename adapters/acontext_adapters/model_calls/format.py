@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
-from acontext_plugins.service import InjectAs
 from acontext_plugins.transcript.user_turns import strip_injected
 from acontext_store.types import CallFate, Json, Message, Part
 
@@ -29,6 +28,8 @@ class Piece:
     item: Item
     blob: Json
     call_ids: tuple[str, ...] = ()
+    #: Which item of the request's list it is, or is part of.
+    place: int = 0
 
 
 class WireCall(NamedTuple):
@@ -91,12 +92,30 @@ class WireFormat(abc.ABC):
     def tools(self, body: Json) -> list[str] | None:
         """The names of the tools that the model has; None where the request does not say them all."""
 
-    @abc.abstractmethod
-    def with_skills(self, body: Json, text: str, inject_as: InjectAs) -> Json:
-        """The request with `text` after the host's own instructions, or at the end of the user's newest turn.
+    def with_skills(self, body: Json, head: str, behind: Mapping[int, str]) -> Json:
+        """The request with `head` after the host's own instructions, and these texts at the ends of items of its list.
 
-        What is given is not changed; it is given back as it is where there is nothing to add, or our text is there.
+        What is given is not changed; it is given back as it is where there is nothing to add, or our text is behind the
+        instructions already.
         """
+        if self.is_marked(body):
+            return body
+        changed = body
+        for place, text in behind.items():
+            changed = self.with_text(changed, place, text)
+        return self.with_head(changed, head) if head else changed
+
+    @abc.abstractmethod
+    def is_marked(self, body: Json) -> bool:
+        """Whether our text is behind the host's instructions already."""
+
+    @abc.abstractmethod
+    def with_head(self, body: Json, text: str) -> Json:
+        """The request with `text` after the host's own instructions."""
+
+    @abc.abstractmethod
+    def with_text(self, body: Json, place: int, text: str) -> Json:
+        """The request with `text` at the end of an item of its list, unless ours stands in there already."""
 
     @abc.abstractmethod
     def answer(self, response: Json, body: Json) -> ModelAnswer:
@@ -219,8 +238,20 @@ def appended(content: Any, text: str, kind: str = "text") -> Any:
     return f"{content}\n\n{text}" if content else text
 
 
-def replaced(items: Sequence[Any], place: int, one: Any) -> list[Any]:
-    return [*items[:place], one, *items[place + 1 :]]
+def with_text_in(items: Any, place: int, text: str, kind: str = "text") -> Any:
+    """A list of messages with `text` at the end of one of them; the same list where our text stands there already."""
+    if not isinstance(items, list) or not place < len(items) or not isinstance(items[place], dict):
+        return items
+    content = items[place].get("content")
+    if marked(content):
+        return items
+    changed = {**items[place], "content": appended(content, text, kind)}
+    return [*items[:place], changed, *items[place + 1 :]]
+
+
+def objects(value: Any) -> list[tuple[int, Json]]:
+    """The objects of a list, each with its position; none where it is no list."""
+    return [(at, one) for at, one in enumerate(value) if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def without_injected(message: Message) -> Message:

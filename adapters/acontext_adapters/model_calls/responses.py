@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 
 from acontext_plugins.formats import from_response_output, from_responses
-from acontext_plugins.service import InjectAs
 from acontext_store.types import CallFate, Json, Message
 
 from ..shared.left_out import left_out
@@ -22,10 +21,11 @@ from .format import (
     dicts,
     error_of,
     marked,
-    replaced,
+    objects,
     said,
     spoken,
     text_at,
+    with_text_in,
     without_injected,
     words,
 )
@@ -49,7 +49,7 @@ class Responses(WireFormat):
         given = body.get("input")
         if isinstance(given, str):
             given = [{"role": "user", "content": given}]
-        return [_piece(one) for one in dicts(given)]
+        return [dataclasses.replace(_piece(one), place=at) for at, one in objects(given)]
 
     def query(self, body: Json) -> str:
         given = body.get("input")
@@ -76,26 +76,21 @@ class Responses(WireFormat):
                 names.add(text_at(tool, "name") or kind.partition("_preview")[0])
         return sorted(names - {""})
 
-    def with_skills(self, body: Json, text: str, inject_as: InjectAs) -> Json:
-        given, instructions = body.get("input"), body.get("instructions")
-        if not text or marked(instructions):
+    def is_marked(self, body: Json) -> bool:
+        return marked(body.get("instructions"))
+
+    def with_head(self, body: Json, text: str) -> Json:
+        instructions = body.get("instructions")
+        if instructions is not None and not isinstance(instructions, str):
             return body
-        if inject_as == "system":
-            if instructions is not None and not isinstance(instructions, str):
-                return body
-            return {**body, "instructions": appended(instructions, text)}
+        return {**body, "instructions": appended(instructions, text)}
+
+    def with_text(self, body: Json, place: int, text: str) -> Json:
+        given = body.get("input")
         if isinstance(given, str):
             return body if marked(given) else {**body, "input": appended(given, text)}
-        if not isinstance(given, list):
-            return body
-        for place in range(len(given) - 1, -1, -1):
-            one = given[place]
-            if isinstance(one, dict) and one.get("role") == "user":
-                if marked(one.get("content")):
-                    return body
-                changed = {**one, "content": appended(one.get("content"), text, "input_text")}
-                return {**body, "input": replaced(given, place, changed)}
-        return body
+        changed = with_text_in(given, place, text, "input_text")
+        return body if changed is given else {**body, "input": changed}
 
     def answer(self, response: Json, body: Json) -> ModelAnswer:
         made = self._answer(response, body)

@@ -17,11 +17,13 @@ from cachetools import FIFOCache
 
 from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.formats.blob import copied
+from acontext_plugins.inject.recall import Recall, ShownTurns
 from acontext_plugins.runs import Run, Runtime, current_run
-from acontext_plugins.service import Recall, Recording
+from acontext_plugins.service import Recording
 from acontext_store.forks import renewed_in_child
 from acontext_store.types import CallFate, Json, Message, Outcome, OutcomeStatus, new_id, stable_id
 
+from ..shared.placement import place_blocks, shown_turns, turn_names
 from ..shared.resent_history import Conversations, Sent, item
 from .delayed_failures import DelayedFailures
 from .edits import HostEdits
@@ -64,6 +66,10 @@ class RecordedCall:
         self._turn: _Turn | None = None
         self._sent: Sent | None = None
         self._scope = ""
+        #: The items of the request, by position in its list, with the names of the user's turns among them.
+        self._places: list[int] = []
+        self._names: list[str] = []
+        self._shown = ShownTurns()
         self._id = ""
         self._ended = False
         #: What is to be recorded once it is known that nobody has blocked the request; None = at once.
@@ -88,7 +94,8 @@ class RecordedCall:
         if run is None:
             return self.body
         with self.runtime.guard("skills"):
-            return self._with(run.recall(*self._asked()))
+            run.recall(*self._asked(), shown=self._shown)
+            return self._prepared()
         return self.body
 
     async def aprepared(self) -> Json:
@@ -97,20 +104,27 @@ class RecordedCall:
         if run is None:
             return self.body
         with self.runtime.guard("skills"):
-            return self._with(await run.arecall(*self._asked()))
+            await run.arecall(*self._asked(), shown=self._shown)
+            return self._prepared()
         return self.body
 
     def _asked(self) -> tuple[str, list[str] | None]:
         return self.wire.query(self.body), self.wire.tools(self.body)
 
-    def _with(self, text: str) -> Json:
-        if self._turn is not None:
-            self._turn.recall = self.run.skills if self.run is not None else Recall(text=text)
-        if not text:
-            return self.body
-        made = self.wire.with_skills(self.body, text, self.runtime.options.inject_as)
+    def _prepared(self) -> Json:
+        if self._turn is not None and self.run is not None:
+            self._turn.recall = self.run.skills
+        made = self.placed
         self.sends(made, self.body)
         return made
+
+    @property
+    def placed(self) -> Json:
+        """The body with the skills that the run has been given; the same object where there are none."""
+        if self.run is None:
+            return self.body
+        head, behind = place_blocks(self._names, self.run.blocks)
+        return self.wire.with_skills(self.body, head, {self._places[at]: text for at, text in behind.items()})
 
     def sends(self, made: Json, given: Mapping[str, Any]) -> None:
         """The request goes out with the fields of `made`, in place of those that the host has given."""
@@ -310,6 +324,9 @@ class CallRecorder:
             run_id=turn.run_id,
             recall=turn.recall,
         )
+        call._places = [piece.place for piece in pieces]
+        call._names = turn_names([piece.item for piece in pieces], salt="" if after is None else call.run.id)
+        call._shown = shown_turns([piece.item for piece in pieces], call._names, held=after is not None)
         new = [pieces[place] for place in sent.new]
         if new:
             taken = [new_id() if place in sent.unsure else "" for place in sent.new]
@@ -336,6 +353,7 @@ class CallRecorder:
             if self._hold.take(before):
                 call.run, call._turn = before.run, before._turn
                 call._sent, call._scope = before._sent, before._scope
+                call._places, call._names, call._shown = before._places, before._names, before._shown
                 return True
         return False
 

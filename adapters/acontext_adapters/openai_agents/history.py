@@ -74,3 +74,15 @@ def continued(
     behind = next((place for place in range(len(items), 0, -1) if by_model(items[place - 1])), 0)
     new = {*sent.new, *range(max(behind, sent.heard), len(items))}
     return sent, [one for place, one in enumerate(items) if place in new and not by_host(one)]
+
+
+def with_text(one: Any, text: str) -> Any:
+    """A message with `text` at its end; what is no message of words or parts as it is."""
+    content = field_of(one, "content")
+    if isinstance(content, str):
+        changed: Any = f"{content}\n\n{text}" if content else text
+    elif isinstance(content, list):
+        changed = [*content, {"type": "input_text", "text": text}]
+    else:
+        return one
+    return {**as_dict(one), "content": changed}

@@ -217,6 +217,7 @@ class LearningHooks(AgentHooks[Any]):
         self.graph.recorder.calling(context, agent, input_items)
         if self.inner is not None:
             await self.inner.on_llm_start(context, agent, system_prompt, input_items)
+        await self.graph.recorder.place(context, agent, input_items)
 
     async def on_llm_end(self, context: Any, agent: Any, response: Any) -> None:
         self.graph.recorder.responded(context, agent, response)
@@ -290,7 +291,7 @@ async def _get_system_prompt(agent: Agent[Any], run_context: RunContextWrapper[A
     hooks = agent.hooks
     if not isinstance(hooks, LearningHooks):
         log.warning("hooks", _REPLACED, agent.name)
-    elif hooks.graph.recorder.injects:
+    else:
         skills = await hooks.graph.recorder.skills(run_context, agent)
         if skills:
             return f"{text}\n\n{skills}" if text else skills

@@ -22,11 +22,12 @@ from pydantic import TypeAdapter
 from acontext_plugins.runs import Run, Runtime, reason_of
 from acontext_store.types import CallFate, Json, Message, Part, new_id, stable_id
 
+from ..shared.placement import place_blocks, shown_turns, turn_names
 from ..shared.resent_history import Conversations, Item, Sent
 from ..shared.users import user_in
 from .calls import RAISED, AskedCall, CallLedger, is_own, listen
 from .convert import as_dict, field_of, frozen, input_messages, output_messages, result_message, rough_size, words_of
-from .history import as_item, by_host, continued, said
+from .history import as_item, by_host, continued, said, with_text
 
 #: What the SDK notes where an output is not of the agent's type.
 _UNFIT = "Invalid JSON provided"
@@ -108,6 +109,8 @@ class AgentsRunTracker:
         #: Where that stands in a history that begins anew with a handoff: behind what the model was given last.
         self._handed_off = False
         self._given: Item | None = None
+        #: The provider has the history: the items are only what is new in it.
+        self.held = False
 
     # -- beginning
     def begin(
@@ -339,11 +342,29 @@ class AgentsRunTracker:
             )
             self._record(make=lambda: [message], size=len(text) + 256)
 
-    async def skills(self, agent: Agent[Any]) -> str:
-        """The text to inject: asked for once, the same for the whole run."""
-        if self.run is None:
-            return ""
-        return await self.run.arecall(self.query, tools=_tool_names(agent))
+    # -- skills
+    async def recall(self, agent: Agent[Any], items: Sequence[Any]) -> None:
+        """Ask for the skills, once: what the run has been given stays the same. `items` are what the model is shown."""
+        if self.run is not None:
+            known, names = self._named(items)
+            shown = shown_turns(known, names, held=self.held)
+            await self.run.arecall(self.query, tools=_tool_names(agent), shown=shown)
+
+    @property
+    def head(self) -> str:
+        """What stands behind the agent's instructions."""
+        return place_blocks((), self.run.blocks)[0] if self.run is not None else ""
+
+    def place(self, items: list[Any]) -> None:
+        """Put what stands behind turns of the user into these items, each in a copy of its own."""
+        if self.run is None or not self.run.blocks:
+            return
+        for at, text in place_blocks(self._named(items)[1], self.run.blocks)[1].items():
+            items[at] = with_text(items[at], text)
+
+    def _named(self, items: Sequence[Any]) -> tuple[list[Item], list[str]]:
+        known = [as_item(one) for one in items]
+        return known, turn_names(known, salt=self.run.id if self.held and self.run is not None else "")
 
     # -- ending
     def end(self, error: BaseException | None = None, *, reason: str | None = None, interrupted: bool = False) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import agents
-from agents import Agent, ItemHelpers, RunConfig, RunResult, RunResultStreaming, RunState, TResponseInputItem
-from agents.run_config import CallModelData, ModelInputData
+from agents import Agent, ItemHelpers, RunResult, RunResultStreaming, RunState, TResponseInputItem
 
 from ..shared.users import user_in
 from .learned import runtime_of
@@ -43,8 +41,8 @@ class Runner(agents.Runner):
     """`agents.Runner` with the same arguments and results. An agent that is not wrapped runs as ever.
 
     Beyond what the wrapped agent records by itself, it says how runs end that tracing would have to say, keeps a
-    conversation (`session`, `conversation_id`, `previous_response_id`, `group_id`) in one session, places skills
-    in the user's turn (`inject_as="user"`), and makes `current_run()` the run in all that the run calls.
+    conversation (`session`, `conversation_id`, `previous_response_id`, `group_id`) in one session, and makes
+    `current_run()` the run in all that the run calls.
     """
 
     if not TYPE_CHECKING:  # the signatures are those of the SDK that is installed
@@ -138,7 +136,7 @@ class _RunCall(RunnerCall):
 
 @contextlib.contextmanager
 def _call(options: dict[str, Any]) -> Iterator[_RunCall | None]:
-    """What our runner does around the SDK's. `options` are changed where skills or error handlers need it."""
+    """What our runner does around the SDK's. `options` are changed where error handlers need it."""
     call: _RunCall | None = None
     runtime = runtime_of(options["starting_agent"])
     input = options["input"]
@@ -184,14 +182,13 @@ def _prepare(agent: Agent[Any], input: Input, options: Any) -> _RunCall:
         tracker.begin(registry.conversations, session_key=key, new=items if chained else None)
         tracker.said = tracker.from_elsewhere = isinstance(input, RunState)
         tracker.expected = agent
+        tracker.held = options.get("session") is None and chained
     call = _RunCall(agent, tracker)
     call.unknown = isinstance(input, RunState) and not tracker.started
     tracker.call = call
     handlers = options.get("error_handlers")
     if handlers:
         options["error_handlers"] = {kind: _noting(handler, tracker) for kind, handler in handlers.items()}
-    if runtime.options.inject and runtime.options.inject_as == "user" and runtime.options.space is not None:
-        options["run_config"] = _with_filter(options.get("run_config"), tracker)
     return call
 
 
@@ -249,44 +246,3 @@ def _noting(handler: Callable[[Any], Any], tracker: AgentsRunTracker) -> Callabl
         return note(data, outcome)
 
     return handle
-
-
-def _with_filter(config: RunConfig | dict[str, Any] | None, tracker: AgentsRunTracker) -> RunConfig | dict[str, Any]:
-    """The run's configuration with a filter that puts the skills into the newest turn of the user."""
-    before = config.get("call_model_input_filter") if isinstance(config, dict) else None
-    if isinstance(config, RunConfig):
-        before = config.call_model_input_filter
-
-    async def inject(data: CallModelData[Any]) -> ModelInputData:
-        model_data: Any = data.model_data
-        if before is not None:
-            model_data = before(data)
-            if inspect.isawaitable(model_data):
-                model_data = await model_data
-        if isinstance(model_data, ModelInputData) and tracker.agent is data.agent:
-            with tracker.runtime.guard("skills"):
-                text = await tracker.skills(data.agent)
-                if text:
-                    return ModelInputData(input=_appended(model_data.input, text), instructions=model_data.instructions)
-        return model_data  # type: ignore[no-any-return]
-
-    if isinstance(config, RunConfig):
-        return dataclasses.replace(config, call_model_input_filter=inject)
-    return {**(config or {}), "call_model_input_filter": inject}
-
-
-def _appended(items: list[Any], text: str) -> list[Any]:
-    """`items` with `text` at the end of the newest user turn; the items given are not changed."""
-    for place in range(len(items) - 1, -1, -1):
-        item = items[place]
-        if not isinstance(item, dict) or item.get("role") != "user":
-            continue
-        content = item.get("content")
-        if isinstance(content, str):
-            changed: Any = f"{content}\n\n{text}"
-        elif isinstance(content, list):
-            changed = [*content, {"type": "input_text", "text": text}]
-        else:
-            return items
-        return [*items[:place], {**item, "content": changed}, *items[place + 1 :]]
-    return items

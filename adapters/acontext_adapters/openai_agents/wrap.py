@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from agents import Agent, ModelResponse, RunContextWrapper, RunHooks, Tool
@@ -15,7 +14,6 @@ from .run_registry import registry
 from .run_tracker import AgentsRunTracker
 from .tracing import SpanListener, reason_of
 
-log = logging.getLogger("acontext")
 witness = SpanListener(registry)
 
 
@@ -24,13 +22,11 @@ class HookRecorder:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self._said = False
 
     @property
     def injects(self) -> bool:
-        """Whether skills stand behind the agent's own instructions."""
-        options = self.runtime.options
-        return options.inject and options.space is not None and options.inject_as == "system"
+        """Whether skills are injected."""
+        return self.runtime.options.inject and self.runtime.options.space is not None
 
     def started(self, context: RunContextWrapper[Any], agent: Agent[Any]) -> None:
         with self.runtime.guard("agent start"):
@@ -39,11 +35,6 @@ class HookRecorder:
     def calling(self, context: RunContextWrapper[Any], agent: Agent[Any], items: list[Any]) -> None:
         with self.runtime.guard("model start"):
             tracker = self._speaking(context, agent, items)
-            if self.runtime.options.inject_as == "user" and tracker.call is None and not self._said:
-                self._said = True
-                log.warning(
-                    "acontext: inject_as='user' needs acontext_adapters.openai_agents.Runner; nothing is injected"
-                )
             witness.link(tracker)
             tracker.given(context, items)
 
@@ -100,11 +91,25 @@ class HookRecorder:
                 registry.end(tracker)
 
     async def skills(self, context: RunContextWrapper[Any], agent: Agent[Any]) -> str:
+        """What stands behind the agent's instructions."""
+        if not self.injects or self.runtime.options.inject_as == "user":
+            return ""
         with self.runtime.guard("skills"):
             tracker = self._speaking(context, agent)
             before = None if tracker.said else registry.interrupted_in(tracker.trace_id)
-            return await (before or tracker).skills(agent)
+            tracker = before or tracker
+            await tracker.recall(agent, context.turn_input)
+            return tracker.head
         return ""
+
+    async def place(self, context: RunContextWrapper[Any], agent: Agent[Any], items: object) -> None:
+        """Put what stands behind turns of the user into the items that the SDK has made for this request."""
+        if not self.injects or not isinstance(items, list):
+            return
+        with self.runtime.guard("place"):
+            tracker = self._speaking(context, agent)
+            await tracker.recall(agent, items)
+            tracker.place(items)
 
 
 class _RecordingHooks(RunHooks[Any]):
