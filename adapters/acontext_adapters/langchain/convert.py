@@ -103,6 +103,16 @@ def items_of(messages: Iterable[BaseMessage]) -> list[Item]:
     return items
 
 
+def item_of(message: BaseMessage) -> Item:
+    """One message by what it says: for the names of turns."""
+    if isinstance(message, AIMessage):
+        text = text_of(message.content)
+        return item("model", text) if text or not message.tool_calls else item("call")
+    if isinstance(message, ToolMessage):
+        return item("result", message.tool_call_id)
+    return item("user", strip_injected(text_of(message.content))) if by_user(message) else item("host")
+
+
 def frozen(message: M) -> M:
     """A copy that the host cannot change behind our back, as deep as words go."""
     copy = message.model_copy()

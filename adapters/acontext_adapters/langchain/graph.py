@@ -1,7 +1,7 @@
 """Graphs: a copy of the same class whose runs are recorded, and whose agent is given skills.
 
 Around each run stands a watch. In an agent of `create_agent` the node of the model and the node of the tools tell of
-it, and the skills are put into the user's newest turn on its way to the model; in other graphs a callback handler
+it, and the skills are put into turns of the user on their way to the model; in other graphs a callback handler
 tells what models and tools do. (Handlers cost time at every event, so an agent has none, unless it has breakpoints.)
 """
 
@@ -20,6 +20,7 @@ from langgraph.graph import START
 from langgraph.pregel import Pregel
 from langgraph.types import Command
 
+from acontext_plugins.inject.recall import SkillsBlock
 from acontext_plugins.runs import Run, Runtime
 
 from ..shared.subclass import mark_in, over, under
@@ -29,7 +30,7 @@ from .config import thread_of, user_of, with_handler
 from .convert import by_user, messages_in
 from .handler import InterruptListener, Tell, ToolListener
 from .mark import Mark, mark_of
-from .placement import append_to_turn, restored
+from .placement import in_turns, restored
 from .run_tracker import LangChainRunTracker, Scope, broken_call_in, found, scope
 
 log = logging.getLogger("acontext")
@@ -297,7 +298,7 @@ class ModelNode(WrappedNode):
         step = _ModelStep(input, mark)
         if step.asks:
             with step.tracker.runtime.guard("skills"):
-                step.text = step.tracker.skills(mark.runtime, step.messages, None)
+                step.blocks = step.tracker.skills(mark.runtime, step.messages, None)
         try:
             output = super().invoke(step.prompt(), config, **options)
         except BaseException:
@@ -310,7 +311,7 @@ class ModelNode(WrappedNode):
         step = _ModelStep(input, mark)
         if step.asks:
             with step.tracker.runtime.guard("skills"):
-                step.text = await step.tracker.askills(mark.runtime, step.messages, None)
+                step.blocks = await step.tracker.askills(mark.runtime, step.messages, None)
         try:
             output = await super().ainvoke(step.prompt(), config, **options)
         except BaseException:
@@ -325,7 +326,7 @@ class _ModelStep:
     def __init__(self, input: Any, mark: Mark) -> None:
         self.input = input
         self.messages: list[BaseMessage] = []
-        self.text = ""
+        self.blocks: tuple[SkillsBlock, ...] = ()
         self.asks = False
         #: The agent answers a call of an earlier turn now, which stands before what the user says next.
         self._repairs = False
@@ -366,20 +367,20 @@ class _ModelStep:
             self.tracker.heard(asked or self.messages, turns=self._turns)
 
     def prompt(self) -> Any:
-        """The input, with the skills in the user's newest turn."""
-        if not self.text:
+        """The input, with the skills in turns of the user."""
+        if not self.blocks:
             return self.input
         with self.tracker.runtime.guard("place"):
-            return {**self.input, "messages": append_to_turn(self.messages, self.text)}
+            return {**self.input, "messages": in_turns(self.messages, self.blocks)}
         return self.input
 
     def given_by(self, output: Any) -> Any:
         """The output, without any trace of ours."""
         if self.around is None:
             return output
-        if self.text:
+        if self.blocks:
             with self.tracker.runtime.guard("restore"):
-                output = restored(output, self.text, self.messages)
+                output = restored(output, self.blocks, self.messages)
         self.hear(output)
         with self.tracker.runtime.guard("model answer"):
             before = {id(message) for message in self.messages}

@@ -9,13 +9,14 @@ from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResp
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config
 
+from acontext_plugins.inject.recall import SkillsBlock
 from acontext_plugins.learning import client_or_default
 from acontext_plugins.runs import HasConnection, LearningOptions, RecordingClient, RunOptions, Runtime
 
 from ..shared.users import user_in
 from .config import thread_of, user_of
 from .convert import messages_in
-from .placement import append_to_turn, in_system, remove_text
+from .placement import in_request
 from .run_tracker import LangChainRunTracker, Scope, found, scope
 from .turns import ConversationTurn, join, tool_names
 
@@ -46,7 +47,7 @@ class AcontextMiddleware(AgentMiddleware[Any, Any, Any]):
         call = _AgentModelCall(self.runtime, request)
         if call.tracker is not None:
             with self.runtime.guard("skills"):
-                call.text = call.tracker.skills(self.runtime, request.messages, call.tools)
+                call.blocks = call.tracker.skills(self.runtime, request.messages, call.tools)
         token = call.enter()
         try:
             response = handler(call.request())
@@ -64,7 +65,7 @@ class AcontextMiddleware(AgentMiddleware[Any, Any, Any]):
         call = _AgentModelCall(self.runtime, request)
         if call.tracker is not None:
             with self.runtime.guard("skills"):
-                call.text = await call.tracker.askills(self.runtime, request.messages, call.tools)
+                call.blocks = await call.tracker.askills(self.runtime, request.messages, call.tools)
         token = call.enter()
         try:
             response = await handler(call.request())
@@ -82,7 +83,7 @@ class _AgentModelCall:
 
     def __init__(self, runtime: Runtime, request: ModelRequest[Any]) -> None:
         self.runtime = runtime
-        self.text = ""
+        self.blocks: tuple[SkillsBlock, ...] = ()
         self.tracker: LangChainRunTracker | None = None
         self.tools: Sequence[str] | None = None
         self._request = request
@@ -117,15 +118,12 @@ class _AgentModelCall:
     def request(self) -> ModelRequest[Any]:
         """The request, with the skills in it."""
         request = self._request
-        if not self.text:
+        if not self.blocks:
             return request
         with self.runtime.guard("place"):
-            messages: Any = request.messages
-            if self.runtime.options.inject_as == "user":
-                messages = append_to_turn(messages, self.text)
-                return request.override(messages=messages)
-            messages = remove_text(messages, self.text)
-            return request.override(messages=messages, system_message=in_system(request.system_message, self.text))
+            system, messages = in_request(request.system_message, request.messages, self.blocks)
+            placed: Any = messages
+            return request.override(messages=placed, system_message=system)
         return request
 
     def answered(self, response: Any) -> None:

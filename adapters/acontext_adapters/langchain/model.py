@@ -8,12 +8,13 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
 
+from acontext_plugins.inject.recall import SkillsBlock
 from acontext_plugins.runs import Runtime
 
 from ..shared.subclass import over, under
 from .config import thread_of, user_of
 from .mark import Mark, mark_of
-from .placement import append_to_turn, in_prompt
+from .placement import in_prompt
 from .run_tracker import LangChainRunTracker, Scope, foreign_agent, found, scope
 from .turns import ConversationTurn, join, tool_names
 
@@ -95,7 +96,7 @@ class _ModelCall:
 
     def __init__(self, model: Any, given: Any, options: dict[str, Any]) -> None:
         self._given = given
-        self._text = ""
+        self._blocks: tuple[SkillsBlock, ...] = ()
         self._messages: list[BaseMessage] = []
         self._watch: LangChainRunTracker | None = None
         self._talk: ConversationTurn | None = None
@@ -121,20 +122,19 @@ class _ModelCall:
     def ask(self) -> None:
         if self._watch is not None:
             with self._runtime.guard("skills"):
-                self._text = self._watch.skills(self._runtime, self._messages, self._tools)
+                self._blocks = self._watch.skills(self._runtime, self._messages, self._tools)
 
     async def aask(self) -> None:
         if self._watch is not None:
             with self._runtime.guard("skills"):
-                self._text = await self._watch.askills(self._runtime, self._messages, self._tools)
+                self._blocks = await self._watch.askills(self._runtime, self._messages, self._tools)
 
     def prompt(self) -> Any:
         """What the model is given, with the skills in it."""
-        if not self._text:
+        if not self._blocks:
             return self._given
         with self._runtime.guard("place"):
-            place = append_to_turn if self._runtime.options.inject_as == "user" else in_prompt
-            return place(self._messages, self._text)
+            return in_prompt(self._messages, self._blocks)
         return self._given
 
     def enter(self) -> Any:

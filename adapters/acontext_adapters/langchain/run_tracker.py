@@ -19,14 +19,15 @@ from uuid import UUID
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config
 
+from acontext_adapters.shared.placement import shown_turns, turn_names
 from acontext_adapters.shared.resent_history import Conversations, Sent
 from acontext_plugins.concurrency.caches import SharedCache
+from acontext_plugins.inject.recall import Recall, ShownTurns, SkillsBlock
 from acontext_plugins.runs import RecordingClient, Run, RunKind, Runtime, current_run, reason_of
-from acontext_plugins.service import Recall
 from acontext_store.types import CallFate, new_id, stable_id
 
 from .calls import Answers, FirstSteps, LangChainCall, LangChainCallLedger, Visit, numbered
-from .convert import by_user, frozen, items_of, messages_in, text_of
+from .convert import by_user, frozen, item_of, items_of, messages_in, text_of
 from .held_messages import HeldMessage, HeldMessages
 from .langgraph_types import is_bubble_up, is_parent_command
 
@@ -344,17 +345,25 @@ class LangChainRunTracker:
         run = self._recaller or self.run
         return run is not None and run.recalled is not None
 
-    def skills(self, runtime: Runtime, messages: Sequence[BaseMessage], tools: Collection[str] | None) -> str:
-        """The text to inject: asked for once, the same for the whole run."""
+    def skills(
+        self, runtime: Runtime, messages: Sequence[BaseMessage], tools: Collection[str] | None
+    ) -> tuple[SkillsBlock, ...]:
+        """The skills to inject: asked for once, the same for the whole run."""
         with self._asking:
-            return self._asker(runtime, messages).recall(self.query(messages), self.tools or tools)
+            asker = self._asker(runtime, messages)
+            asker.recall(self.query(messages), self.tools or tools, shown=_shown(messages))
+            return asker.blocks
 
-    async def askills(self, runtime: Runtime, messages: Sequence[BaseMessage], tools: Collection[str] | None) -> str:
+    async def askills(
+        self, runtime: Runtime, messages: Sequence[BaseMessage], tools: Collection[str] | None
+    ) -> tuple[SkillsBlock, ...]:
         """The same, for code in an event loop."""
         if self._awaiting is None:
             self._awaiting = asyncio.Lock()
         async with self._awaiting:
-            return await self._asker(runtime, messages).arecall(self.query(messages), self.tools or tools)
+            asker = self._asker(runtime, messages)
+            await asker.arecall(self.query(messages), self.tools or tools, shown=_shown(messages))
+            return asker.blocks
 
     def _asker(self, runtime: Runtime, messages: Sequence[BaseMessage]) -> Run:
         """The run; one in its name where it was made by who only records, and another hook injects."""
@@ -412,6 +421,11 @@ class LangChainRunTracker:
             return
         self.follow(messages)
         conversations.answered(self._scope, self._sent, items_of(said))
+
+
+def _shown(messages: Sequence[BaseMessage]) -> ShownTurns:
+    items = [item_of(message) for message in messages]
+    return shown_turns(items, turn_names(items))
 
 
 def _behind_last_answer(messages: Sequence[BaseMessage]) -> int:
