@@ -14,6 +14,8 @@ from acontext_adapters.shared.media import media_meta
 from acontext_plugins.transcript.user_turns import strip_injected
 from acontext_store.types import Json, Message, Part, PartType
 
+from ..shared.resent_history import Item, item
+
 Kind = Literal["system", "user", "assistant", "tool"]
 _SYSTEM = frozenset({"system", "developer"})
 _TOOL = frozenset({"tool", "function"})
@@ -65,6 +67,17 @@ def kind_of(message: Any) -> Kind:
     if role in _TOOL or message.tool_call_id is not None:
         return "tool"
     return "user" if role == "user" else "assistant"
+
+
+def item_of(message: Any) -> Item:
+    """One message by what it says: for the names of turns."""
+    kind = kind_of(message)
+    if kind == "user":
+        return item("host" if message.temporary else "user", strip_injected(words_of(message.content)))
+    if kind == "assistant":
+        words = words_of(message.content)
+        return item("model" if words else "call", words)
+    return item("result" if kind == "tool" else "host")
 
 
 def copied(message: Any, kind: Kind, words: str | None = None) -> Copied:

@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 from agno.exceptions import InputCheckError, OutputCheckError
 from cachetools import FIFOCache
 
+from acontext_plugins.inject.recall import ShownTurns
 from acontext_plugins.runs import Run, Runtime, reason_of
 from acontext_store.forks import renewed_in_child
 from acontext_store.types import CallFate, Message, OutcomeStatus, stable_id
 
+from ..shared.placement import place_blocks, shown_turns, turn_names
 from .calls import AgnoCall, Calls
-from .convert import Copied, Kind, copied, kind_of, message_of, words_of
+from .convert import Copied, Kind, copied, item_of, kind_of, message_of, words_of
 from .executions import Execution, current_execution
 
 _PAUSED = 1024
@@ -116,10 +118,8 @@ class AgnoRunTracker:
         self._held: list[_KeptRun] = []
         self._tools: list[str] | None = None
         self._status: tuple[str, str] | None = None
-        #: The last message of the user's turn.
-        self._asked_in: str | None = None
-        #: The message that carries skills, beside the one that it stands for.
-        self._carrier: tuple[Any, Any] | None = None
+        #: The messages that carry skills, by the ids of those that they stand for ("" for one that is new).
+        self._carriers: dict[str, tuple[Any, Any]] = {}
         self._lock = threading.RLock()
 
     def resume(self, paused: Paused | None, *, asked: bool) -> None:
@@ -200,8 +200,6 @@ class AgnoRunTracker:
                 continue
             if kind == "tool" and message.tool_call_id is None:
                 continue  # results of several calls in one: they are told one by one at the end
-            if kind == "user":
-                self._asked_in = message.id
             copy = copied(message, kind, self._words(message, kind))
             if copy.content or copy.calls or copy.media or copy.thoughts or kind == "tool":
                 fresh.append((message, copy, self.calls.asked(copy.calls)))
@@ -268,12 +266,16 @@ class AgnoRunTracker:
     def recall(self) -> None:
         """Ask for the skills that fit, once a run."""
         with self.runtime.guard("skills"):
-            self.run.recall(self.query, self._tools)
+            self.run.recall(self.query, self._tools, shown=self._shown())
 
     async def arecall(self) -> None:
         """The same, without blocking the event loop."""
         with self.runtime.guard("skills"):
-            await self.run.arecall(self.query, self._tools)
+            await self.run.arecall(self.query, self._tools, shown=self._shown())
+
+    def _shown(self) -> ShownTurns:
+        items = [item_of(message) for message in self.live or ()]
+        return shown_turns(items, turn_names(items))
 
     def given(self, messages: list[Any], role: str) -> list[Any]:
         """What the model is given instead of the run's messages: the same list, or another one that holds skills."""
@@ -285,20 +287,25 @@ class AgnoRunTracker:
         return messages
 
     def _with_skills(self, messages: list[Any], role: str) -> list[Any]:
-        text = self.run.skills_text
-        if not text:
+        if not self.run.blocks:
             return messages
-        in_system = self.runtime.options.inject_as == "system"
-        place = _system_place(messages, role) if in_system else _user_place(messages, self._asked_in)
-        if place is None and not in_system:
-            return messages
-        before = messages[place] if place is not None else None
-        if self._carrier is None or self._carrier[0] is not before:
-            self._carrier = before, _carrying(before, text, messages[-1], role)
-        carrier = self._carrier[1]
-        if place is None:
-            return [carrier, *messages]
-        return [*messages[:place], carrier, *messages[place + 1 :]]
+        head, behind = place_blocks(turn_names([item_of(message) for message in messages]), self.run.blocks)
+        placed = list(messages)
+        for at, text in behind.items():
+            placed[at] = self._carrying(messages[at], text, messages[at], role)
+        if head:
+            first = _system_place(messages, role)
+            carrier = self._carrying(None if first is None else messages[first], head, messages[-1], role)
+            placed[slice(0, 0) if first is None else slice(first, first + 1)] = [carrier]
+        return placed
+
+    def _carrying(self, before: Any, text: str, like: Any, role: str) -> Any:
+        """The message with the text in it: the same one for each request of the run."""
+        id = "" if before is None else before.id
+        known = self._carriers.get(id)
+        if known is None or known[0] is not before:
+            known = self._carriers[id] = before, _carrying(before, text, like, role)
+        return known[1]
 
     # -- calls
     def runs(self, function_call: Any) -> None:
@@ -553,12 +560,6 @@ def _system_place(messages: Sequence[Any], role: str) -> int | None:
     if first is not None and not first.from_history and (first.role == role or kind_of(first) == "system"):
         return 0
     return None
-
-
-def _user_place(messages: Sequence[Any], asked_in: str | None) -> int | None:
-    turns = [number for number, one in enumerate(messages) if kind_of(one) == "user" and not one.temporary]
-    newest = [number for number in turns if messages[number].id == asked_in] or turns
-    return newest[-1] if newest else None
 
 
 def _examples(output: Any) -> set[str]:
