@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from acontext_plugins.client import Acontext
+from acontext_plugins.inject.recall import HEAD, Recall, RecallQuery, SkillsBlock
 from acontext_plugins.runs import RecordingClient
-from acontext_plugins.service import Recall, RecallQuery, Recording, SessionRef
+from acontext_plugins.service import Recording, SessionRef
 from acontext_store.types import CallFate, Message, Outcome, Part
 
 
@@ -126,7 +127,7 @@ def _answer(future: Future[Recall], answer: Recall) -> None:
 class MemoryClient:
     """A client in memory. Messages are made when it is asked for them, as a recorder's thread would do later.
 
-    `text` is what every recall gives, or a function of the query. Faults: `record_error` and `recall_error` are
+    `text` is what every recall gives, or a function of the query; in a conversation it stays where it stood. Faults: `record_error` and `recall_error` are
     raised; `hang=True` leaves recalls unanswered; `delay` answers them that many seconds late.
     """
 
@@ -146,6 +147,7 @@ class MemoryClient:
         self.delay = delay
         self.recordings: list[Recording] = []
         self.queries: list[RecallQuery] = []
+        self._placed: dict[str, list[SkillsBlock]] = {}
         self._lock = threading.RLock()
 
     # -- RecordingClient
@@ -163,7 +165,7 @@ class MemoryClient:
         if self.recall_error is not None:
             raise self.recall_error
         future: Future[Recall] = Future()
-        answer = Recall(text=self.text if isinstance(self.text, str) else self.text(query))
+        answer = self._answer(query)
         if self.delay:
             timer = threading.Timer(self.delay, _answer, (future, answer))
             timer.daemon = True
@@ -171,6 +173,21 @@ class MemoryClient:
         elif not self.hang:
             future.set_result(answer)
         return future
+
+    def _answer(self, query: RecallQuery) -> Recall:
+        """What stands in the conversation since earlier, and the text for this query where it is another one."""
+        text = self.text if isinstance(self.text, str) else self.text(query)
+        shown = query.shown
+        if shown is None:
+            return Recall(text=text)
+        with self._lock:
+            known = self._placed.setdefault(query.session_key or "", [])
+            anchor = HEAD if query.head is not None and shown.opens and not known else shown.names[-1]
+            there = [block for block in known if block.anchor in (HEAD, *shown.names)]
+            if text and text not in [block.text for block in (known if shown.held else there)]:
+                known.append(SkillsBlock(anchor, text))
+                there.append(known[-1])
+        return Recall(text="\n\n".join(block.text for block in there), blocks=tuple(there))
 
     # -- what tests ask
     @property

@@ -74,14 +74,34 @@ class OptionContract(Playing):
                 assert not said, f"skills stand behind the words of the user: {said}"
 
     @needs("inject_as_user")
-    async def test_skills_stand_in_the_users_newest_turn_where_that_was_asked_for(self) -> None:
+    async def test_skills_stand_in_the_users_turn_that_they_were_found_for_where_that_was_asked_for(self) -> None:
         for streamed in self.ways:
             played = await self._injected("user", streamed=streamed)
-            for prompt, turn in zip(played.prompts, TURNS, strict=True):
+            for prompt in played.prompts:
                 before = prompt[: prompt.index(SKILLS)]
-                assert turn.says in before, f"skills stand before the newest words of the user: {prompt}"
-                answers = [words for words in ANSWERS if words in before.rpartition(turn.says)[2]]
+                first = next(turn.says for turn in TALK if turn.says in prompt)
+                assert first in before, f"skills stand before the words of the user: {prompt}"
+                answers = [words for words in ANSWERS if words in before.rpartition(first)[2]]
                 assert not answers, f"skills stand behind an answer, {answers}, not in the turn of the user"
+
+    @needs("inject_as_user")
+    async def test_what_was_sent_stays_the_beginning_of_what_is_sent_next(self) -> None:
+        """Providers keep what they have read only as far as the next request begins with the same bytes."""
+        for where in ("system", "user"):
+            if f"inject_as_{where}" in self.unsupported:
+                continue
+            bare = await self.played(TALK)
+            memory = MemoryClient(lambda query: SKILLS.replace("weather", query.text, 1))
+            played = await self.played(TALK, memory, inject_as=where)
+            for before, after, shorter, longer in zip(
+                bare.prompts, bare.prompts[1:], played.prompts, played.prompts[1:], strict=False
+            ):
+                same = not after.startswith(before) or longer.startswith(shorter)
+                assert same, f"{longer!r} does not begin with {shorter!r}"
+            last = played.prompts[-1]
+            shown = [turn.says for turn in TALK if SKILLS.replace("weather", turn.says, 1) in last]
+            there = [turn.says for turn in TALK if turn.says in bare.prompts[-1]]
+            assert set(there) <= set(shown), "skills of an earlier turn, or of the newest one, are missing"
 
     async def _injected(self, where: str, *, streamed: bool) -> Played:
         """A talk with skills in each of its prompts, of which the host and the record know nothing."""

@@ -133,7 +133,7 @@ class TestAgent(AdapterContract):
 
 class TestInTheUsersTurn(TestAgent):
     inject_as = "user"
-    steps: ClassVar[Any] = [(run_tracker, "_user_place"), (run_tracker, "_carrying")]
+    steps: ClassVar[Any] = [(run_tracker, "place_blocks"), (run_tracker, "_carrying")]
     runs = 60
 
 

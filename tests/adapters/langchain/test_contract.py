@@ -67,7 +67,7 @@ GRAPH: list[tuple[Any, str]] = [
     (graph, "messages_in"),
 ]
 NODES: list[tuple[Any, str]] = [
-    (graph, "append_to_turn"),
+    (graph, "in_turns"),
     (graph, "restored"),
     (graph, "call_in"),
     (run_tracker.LangChainRunTracker, "visit"),
@@ -323,7 +323,7 @@ class TestHandlerAndMiddleware(TestAgent):
         *RESENT,
         *HANDLER,
         (middleware, "found"),
-        (middleware, "in_system"),
+        (middleware, "in_request"),
         (middleware, "tool_names"),
     ]
 

@@ -80,11 +80,12 @@ async def test_without_injection_instructions_stay_as_they_are(runner: Any) -> N
     assert memory.lines == ["user: hi", "assistant: ok"]
 
 
-async def test_skills_can_stand_in_the_users_turn_and_are_never_recorded() -> None:
+@ways
+async def test_skills_can_stand_in_the_users_turn_and_are_never_recorded(runner: Any) -> None:
     memory = MemoryClient(SKILLS)
     model = calls(("weather", "c1"), "ok")
     wrapped = learned(agent(model), memory, inject_as="user")
-    result = await Runner.run(wrapped, "weather in Oslo?")
+    result = await runner.run(wrapped, "weather in Oslo?")
     assert [made.system_instructions for made in model.calls] == ["Base.", "Base."]
     assert [made.input[0]["content"] for made in model.calls] == [f"weather in Oslo?\n\n{SKILLS}"] * 2
     assert result.to_input_list()[0]["content"] == "weather in Oslo?"
@@ -92,26 +93,18 @@ async def test_skills_can_stand_in_the_users_turn_and_are_never_recorded() -> No
     assert len(memory.queries) == 1
 
 
-async def test_skills_in_the_users_turn_come_after_the_hosts_own_filter_and_into_lists_too() -> None:
+@ways
+async def test_skills_in_the_users_turn_come_after_the_hosts_own_filter_and_into_lists_too(runner: Any) -> None:
     def own(data: Any) -> ModelInputData:
         return ModelInputData(input=data.model_data.input, instructions="Filtered.")
 
     model = calls("ok")
     wrapped = learned(agent(model), MemoryClient("S"), inject_as="user")
     given = [{"role": "user", "content": [{"type": "input_text", "text": "hi"}]}]
-    await Runner.run(wrapped, given, run_config=RunConfig(call_model_input_filter=own))
+    await runner.run(wrapped, given, run_config=RunConfig(call_model_input_filter=own))
     assert model.calls[0].system_instructions == "Filtered."
     assert [part["text"] for part in model.calls[0].input[0]["content"]] == ["hi", "S"]
     assert given == [{"role": "user", "content": [{"type": "input_text", "text": "hi"}]}]
-
-
-async def test_with_the_plain_runner_nothing_is_put_into_the_users_turn_and_that_is_said(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    model = calls("ok")
-    await agents.Runner.run(learned(agent(model), MemoryClient("S"), inject_as="user"), "hi")
-    assert "nothing is injected" in caplog.text
-    assert (model.calls[0].system_instructions, model.calls[0].input[0]["content"]) == ("Base.", "hi")
 
 
 @ways
