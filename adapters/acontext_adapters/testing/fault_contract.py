@@ -134,7 +134,7 @@ class FaultContract(Playing):
         if len(now.prompts) != len(bare.prompts):
             return f"{how}: {len(now.prompts)} calls of the model, bare {len(bare.prompts)}"
         for prompt, *known in zip(now.prompts, bare.prompts, skilled.prompts, strict=True):
-            # where a step of ours fails, a conversation may not be known again: its skills stand behind another turn then
+            # a conversation that is not known again after a fault of ours has its skills behind another turn
             if prompt not in known and prompt.replace(f"\n\n{SKILLS}", "", 1) != known[0]:
                 return f"{how}: a prompt is {prompt!r}, bare {known[0]!r}"
         return ""

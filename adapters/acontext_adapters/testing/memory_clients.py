@@ -127,8 +127,9 @@ def _answer(future: Future[Recall], answer: Recall) -> None:
 class MemoryClient:
     """A client in memory. Messages are made when it is asked for them, as a recorder's thread would do later.
 
-    `text` is what every recall gives, or a function of the query; in a conversation it stays where it stood. Faults: `record_error` and `recall_error` are
-    raised; `hang=True` leaves recalls unanswered; `delay` answers them that many seconds late.
+    `text` is what every recall gives, or a function of the query; in a conversation it stays where it stood. Faults:
+    `record_error` and `recall_error` are raised; `hang=True` leaves recalls unanswered; `delay` answers them that many
+    seconds late.
     """
 
     def __init__(
