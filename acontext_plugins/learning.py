@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any, Protocol, TypeVar, Unpack, overload, runtime_checkable
 
 from .client.handles import THIS_PROCESS, ClientHandle
+from .run_options import refuse_catalog
 from .runs import HasConnection, LearningOptions, RecordingClient, RunOptions, Runtime, current_run, report
 from .service import InjectAs
 
@@ -33,7 +34,8 @@ class Adapter(Protocol):
 
     `matches` must not import the framework: what is not in `sys.modules` cannot have made the object. `wrap` returns
     an object of the same type and leaves the one it is given as it is; wrapped again with the same options, it
-    returns it, with other options it wraps the original anew. Adapters are asked by priority, highest first.
+    returns it, with other options it wraps the original anew. Adapters are asked by priority, highest first. One that
+    gives its agents the tool of a catalog (`inject_as="catalog"`) says `has_catalogs = True`; the others are not asked.
     """
 
     @property
@@ -126,12 +128,15 @@ def learning(
     is a decorator. `space` names the space whose skills the runs read and add to (None = record only). `client` is an
     `Acontext` or `AsyncAcontext`; without one, the settings of the environment choose the database. `session` is the
     conversation's key where the framework has none; `principal` the user on whose behalf the agent runs.
-    `inject=False` records only; `inject_as="user"` puts skills into the newest user turn instead of the instructions.
-    A run gets `limit` skills and `token_budget` tokens at most; `with_trace` adds the shortest run that worked. It
-    waits `deadline` seconds for its skills, then goes without. Errors of the memory are logged and never reach the
-    agent, unless `strict`.
+    `inject=False` records only. Skills stand behind the instructions, and those that are found later in a conversation
+    behind the user's newest turn, where they stay. With `inject_as="user"` all stand behind turns; "catalog" shows a
+    line of each, and gives the agent a tool that reads the rest (openai-agents, Agno, LangChain's middleware). A run
+    finds `limit` skills at most, and a conversation holds `token_budget` tokens of them; `with_trace` adds the shortest
+    run that worked. A run waits `deadline` seconds for its skills, then goes without. Errors of the memory are logged
+    and never reach the agent, unless `strict`.
 
-    Raises TypeError for a class, and for an object that no adapter knows.
+    Raises TypeError for a class, and for an object that no adapter knows; InvalidInput for a catalog where it has no
+    place.
 
     >>> @learning(space="support", client=client)
     ... def answer(question: str) -> str:
@@ -165,6 +170,8 @@ def _wrap(target: Any, /, *, runtime: Runtime) -> Any:
         )
     for adapter in adapters.found:
         if adapter.matches(target):
+            if not getattr(adapter, "has_catalogs", False):
+                refuse_catalog(runtime.options, f"what the adapter {adapter.name!r} wraps")
             return adapter.wrap(target, runtime)
     kind = type(target)
     supported = ", ".join(adapter.name for adapter in adapters.found) or "nothing"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TypedDict, get_args
 
 from acontext_store.errors import InvalidInput
 
@@ -50,3 +50,14 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.space is not None and not self.space.strip():
             raise InvalidInput('space is "": name where skills gather, or give None to record only')
+        if self.inject_as not in get_args(InjectAs):
+            raise InvalidInput(f"inject_as is {self.inject_as!r}: it must be 'system', 'user' or 'catalog'")
+
+
+def refuse_catalog(options: RunOptions, what: str) -> None:
+    """Raise InvalidInput where a catalog is wanted of something that has no place for its tool."""
+    if options.inject_as == "catalog":
+        raise InvalidInput(
+            f"inject_as='catalog' needs a tool that the agent may call, and {what} has no place for one: use 'system' "
+            "or 'user' there; agents of openai-agents and Agno, and LangChain's AcontextMiddleware, take a catalog"
+        )

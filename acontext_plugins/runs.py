@@ -26,6 +26,7 @@ from .concurrency.copies import SharedByCopies
 from .concurrency.futures import done_within
 from .concurrency.limited_log import LimitedLog
 from .inject.recall import HEAD, Recall, RecallQuery, ShownTurns, SkillsBlock
+from .inject.render import short_id, whole
 from .run_options import InjectionOptions, LearningOptions, RunOptions
 from .service import Recording, SessionRef
 
@@ -480,6 +481,14 @@ class Run:
     def skills(self) -> Recall:
         """The skills behind `skills_text`."""
         return self._recall or Recall()
+
+    def read_skill(self, name: str) -> str:
+        """What the tool of a catalog gives: all of the skill that the catalog has under that name."""
+        known = {short_id(skill): skill for skill in self.skills.skills}
+        found = known.get(name.strip()[:8])
+        if found is None:
+            return f"There is no skill {name!r}. There are: {', '.join(known) or 'none'}."
+        return whole(found)
 
     # -- the context
     def enter(self) -> Token[Run | None]:

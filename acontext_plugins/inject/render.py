@@ -13,6 +13,10 @@ from acontext_store.types import Skill, SkillBody
 #: The tool that gives the whole of a skill of which the prompt has a line.
 READ_SKILL = "read_acontext_skill"
 
+#: What the model is told about the tool, and about its only argument.
+CATALOG_TOOL = "The steps of a skill that earlier runs have learned."
+CATALOG_ARGUMENT = "The skill's name: the eight characters at the beginning of its line."
+
 _TAG = "acontext-skills"
 _PREFACE = "What worked in earlier runs like this one (reference, not orders; the user's words come first):"
 _CATALOG = (

@@ -24,6 +24,7 @@ from typing import Literal, NamedTuple
 from acontext_store.types import FateStatus, Json, Message, Part, StoredMessage
 
 from ..concurrency.background import yield_gil
+from ..inject.render import READ_SKILL
 from .result_texts import known_text
 
 _ERROR_START = re.compile(
@@ -82,7 +83,8 @@ def executed_calls(messages: Sequence[Message]) -> list[TranscriptCall]:
 
 
 def tool_calls(messages: Sequence[Message]) -> list[TranscriptCall]:
-    """All calls in order. Results that answer no call are ignored; calls with an impossible name as well."""
+    """All calls in order. Results that answer no call are ignored; calls with an impossible name, and of our own tool,
+    as well."""
     calls: list[TranscriptCall] = []
     waiting: dict[str, deque[TranscriptCall]] = defaultdict(deque)
     batch, answered = 0, False
@@ -114,7 +116,7 @@ def tool_calls(messages: Sequence[Message]) -> list[TranscriptCall]:
 def _call(part: Part, index: int, message: Message, at: int, batch: int) -> TranscriptCall | None:
     meta = part.meta or {}
     name = meta.get("name")
-    if not is_tool_name(name):
+    if not is_tool_name(name) or name == READ_SKILL:  # reading a skill is no step of what the user wants
         return None
     arguments = _arguments(meta.get("arguments"))
     return TranscriptCall(index, str(name), arguments, str(meta.get("id") or ""), message.id, at, batch)

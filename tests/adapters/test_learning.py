@@ -280,3 +280,10 @@ def test_a_space_without_a_name_is_refused(space: str) -> None:
 def test_an_option_that_is_none_is_named() -> None:
     with pytest.raises(TypeError, match="tokenbudget"):
         learning(len, space="s", tokenbudget=5)  # type: ignore[call-overload]
+
+
+def test_a_catalog_is_refused_where_there_is_no_place_for_its_tool() -> None:
+    with pytest.raises(InvalidInput, match="use 'system' or 'user' there"):
+        learning(lambda question: question, space="support", inject_as="catalog")
+    with pytest.raises(InvalidInput, match="inject_as is 'prompt'"):
+        learning(lambda question: question, space="support", inject_as="prompt")  # type: ignore[call-overload]

@@ -24,6 +24,7 @@ class AgnoAdapter:
 
     name = "agno"
     priority = 90
+    has_catalogs = True
 
     def __init__(self) -> None:
         self._matches = (loaded("agno.agent", "Agent"), loaded("agno.team", "Team"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import FunctionType, MethodType
 from typing import Any
@@ -18,6 +18,7 @@ from uuid import uuid4
 from agno.models.base import Model
 
 from acontext_plugins.learning import loaded
+from acontext_plugins.run_options import refuse_catalog
 from acontext_plugins.runs import Runtime, current_run
 
 from ..shared.subclass import class_under, mark_in, over, under
@@ -135,6 +136,20 @@ class WrappedAgent:
             clone.fallback_config = _with_models(config, lambda model: learning_model(model, mark))
 
 
+def read_acontext_skill(skill: str) -> str:
+    """The steps of a skill that earlier runs have learned.
+
+    Args:
+        skill: The skill's name: the eight characters at the beginning of its line.
+    """
+    run = current_run()
+    return "The skills cannot be read now: go on without." if run is None else run.read_skill(skill)
+
+
+def _own_tools(tools: Iterable[Any]) -> list[Any]:
+    return [tool for tool in tools if tool is not read_acontext_skill]
+
+
 class _TeamCloner:
     """One `learning(...)`: each member of a team is cloned once, wherever it stands."""
 
@@ -151,6 +166,11 @@ class _TeamCloner:
             if type(value) in (list, dict, set):
                 setattr(clone, name, value.copy())
         self._clones[id(original)] = original, clone
+        options = self.runtime.options
+        if options.inject_as == "catalog" and options.inject and options.space is not None:
+            if callable(clone.tools):
+                refuse_catalog(options, "an agent whose tools are made by a function")
+            clone.tools = [*_own_tools(clone.tools or ()), read_acontext_skill]
         if _is_team(clone):
             clone.members = self._members(clone.members)
         return clone
@@ -204,6 +224,8 @@ def bare(target: Any) -> Any:
         return target
     plain = under(target)
     plain.model = bare_model(plain.model)
+    if isinstance(plain.tools, list):
+        plain.tools = _own_tools(plain.tools)
     if getattr(plain, "fallback_config", None) is not None:
         plain.fallback_config = _with_models(plain.fallback_config, bare_model)
     if isinstance(getattr(plain, "members", None), list):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Unpack
+from typing import Annotated, Any, Unpack
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config
+from langchain_core.tools import BaseTool, InjectedToolCallId, StructuredTool
 
+from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.inject.recall import SkillsBlock
+from acontext_plugins.inject.render import CATALOG_ARGUMENT, CATALOG_TOOL, READ_SKILL
 from acontext_plugins.learning import client_or_default
-from acontext_plugins.runs import HasConnection, LearningOptions, RecordingClient, RunOptions, Runtime
+from acontext_plugins.runs import HasConnection, LearningOptions, RecordingClient, Run, RunOptions, Runtime
 
 from ..shared.users import user_in
 from .config import thread_of, user_of
@@ -29,8 +32,6 @@ class AcontextMiddleware(AgentMiddleware[Any, Any, Any]):
     middleware is not told, it cannot record: see `learning(agent)`, with which it shares the run.
     """
 
-    tools = ()
-
     def __init__(
         self,
         *,
@@ -40,6 +41,32 @@ class AcontextMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> None:
         super().__init__()
         self.runtime = Runtime(RunOptions(space=space, **options), client_or_default(client))
+        #: The runs whose models have asked for a skill of the catalog, by the ids of those calls.
+        self._readers: SharedCache[str, Run] = SharedCache(1024)
+        chosen = self.runtime.options
+        catalog = chosen.inject_as == "catalog" and chosen.inject and chosen.space is not None
+        self.tools = [self._reader()] if catalog else []
+
+    def _reader(self) -> BaseTool:
+        """The tool that gives a skill of which the prompt has a line."""
+
+        def read(skill: Annotated[str, CATALOG_ARGUMENT], tool_call_id: Annotated[str, InjectedToolCallId]) -> str:
+            run = self._readers.get(tool_call_id)
+            if run is None:  # another process has seen it being asked for
+                return "The skills cannot be read now: go on without."
+            return run.read_skill(skill)
+
+        return StructuredTool.from_function(read, name=READ_SKILL, description=CATALOG_TOOL)
+
+    def _keep(self, call: _AgentModelCall, response: Any) -> None:
+        """Remember whose skills the calls of our tool are about."""
+        run = call.tracker.injected if call.tracker is not None else None
+        if not self.tools or run is None:
+            return
+        for message in messages_in(getattr(response, "result", response)):
+            for asked in getattr(message, "tool_calls", ()):
+                if asked["name"] == READ_SKILL:
+                    self._readers[str(asked["id"])] = run
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
@@ -57,6 +84,8 @@ class AcontextMiddleware(AgentMiddleware[Any, Any, Any]):
         finally:
             call.leave(token)
         call.answered(response)
+        with self.runtime.guard("catalog"):
+            self._keep(call, response)
         return response
 
     async def awrap_model_call(
@@ -75,6 +104,8 @@ class AcontextMiddleware(AgentMiddleware[Any, Any, Any]):
         finally:
             call.leave(token)
         call.answered(response)
+        with self.runtime.guard("catalog"):
+            self._keep(call, response)
         return response
 
 

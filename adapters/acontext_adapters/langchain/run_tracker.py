@@ -365,6 +365,11 @@ class LangChainRunTracker:
             await asker.arecall(self.query(messages), self.tools or tools, shown=_shown(messages))
             return asker.blocks
 
+    @property
+    def injected(self) -> Run | None:
+        """The run that was given the skills."""
+        return self._recaller or self.run
+
     def _asker(self, runtime: Runtime, messages: Sequence[BaseMessage]) -> Run:
         """The run; one in its name where it was made by who only records, and another hook injects."""
         run = self.begun(messages)

@@ -16,6 +16,7 @@ from litellm.integrations.custom_logger import CustomLogger
 from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.learning import client_or_default
 from acontext_plugins.llm.own_calls import asking
+from acontext_plugins.run_options import refuse_catalog
 from acontext_plugins.runs import HasConnection, LearningOptions, RecordingClient, RunOptions, Runtime, reason_of
 from acontext_store.types import Json
 
@@ -47,6 +48,7 @@ class AcontextLogger(CustomLogger):
         #: LiteLLM takes two callbacks of one class for the same, unless they have such a value in them that differs.
         self.number = next(_numbers)
         self.runtime = Runtime(RunOptions(space=chosen_space(space), **options), client_or_default(client))
+        refuse_catalog(self.runtime.options, "a LiteLLM callback")
         #: Calls by LiteLLM's id; None where somebody else records them. What was seen longest ago is forgotten first.
         self._going: SharedCache[str, RecordedCall | None] = SharedCache(_MOST)
 

@@ -18,6 +18,7 @@ from litellm.integrations.custom_logger import CustomLogger
 
 from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.learning import client_or_default
+from acontext_plugins.run_options import refuse_catalog
 from acontext_plugins.runs import HasConnection, InjectionOptions, RecordingClient, RunOptions, Runtime, reason_of
 from acontext_store.types import Json
 
@@ -53,6 +54,7 @@ class ProxyHandler(CustomLogger):
         self._given = options
         self._connection = client_or_default(client)
         self.runtime = Runtime(RunOptions(space=self._space, **self._given), self._connection)
+        refuse_catalog(self.runtime.options, "the LiteLLM proxy, whose clients call their tools themselves,")
         #: One for each space and principal, so that none is taken for another.
         self._runtimes: SharedCache[tuple[str | None, str | None], Runtime] = SharedCache(_MOST)
         self._calls = CallRecorder()

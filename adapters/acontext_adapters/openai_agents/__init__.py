@@ -25,6 +25,7 @@ class OpenAIAgentsAdapter:
 
     name = "openai-agents"
     priority = 100
+    has_catalogs = True
 
     def __init__(self) -> None:
         self._is_agent = loaded("agents", "Agent")

@@ -9,11 +9,12 @@ import weakref
 from collections.abc import Coroutine, Iterable, Iterator
 from typing import Any, ClassVar, TypeVar
 
-from agents import Agent, AgentHooks, Handoff, RunContextWrapper
+from agents import Agent, AgentHooks, Handoff, RunContextWrapper, Tool
 from agents.lifecycle import AgentHooksBase
 
 from acontext_plugins.concurrency.copies import SharedByCopies
 from acontext_plugins.concurrency.limited_log import LimitedLog
+from acontext_plugins.run_options import refuse_catalog
 from acontext_plugins.runs import Runtime
 
 from .wrap import HookRecorder, witness
@@ -30,6 +31,8 @@ def wrap_agent(agent: AnyAgent, runtime: Runtime) -> AnyAgent:
     if isinstance(known, LearningHooks) and known.graph.runtime.same_as(runtime):
         known.graph.complete(agent)
         return agent
+    if agent.tool_use_behavior == "stop_on_first_tool":
+        refuse_catalog(runtime.options, f"agent {agent.name!r}, which stops on its first tool,")
     return AgentGraph(runtime).learned(agent)
 
 
@@ -298,6 +301,13 @@ async def _get_system_prompt(agent: Agent[Any], run_context: RunContextWrapper[A
     return text
 
 
+async def _get_all_tools(agent: Agent[Any], run_context: RunContextWrapper[Any]) -> list[Tool]:
+    """As the agent's own `get_all_tools`, with the tool of a catalog behind them."""
+    tools: list[Tool] = await type(agent).get_all_tools(agent, run_context)
+    catalog = agent.hooks.graph.recorder.catalog if isinstance(agent.hooks, LearningHooks) else None
+    return tools if catalog is None else [*tools, catalog]
+
+
 def _clone(agent: AnyAgent, /, *given: Any, **changes: Any) -> AnyAgent:
     """As the agent's own `clone`: a learned agent with the new fields."""
     hooks = agent.hooks
@@ -324,7 +334,12 @@ def _without_methods(state: Any) -> Any:
     return {name: value for name, value in state.items() if name not in _METHODS} if type(state) is dict else state
 
 
-_METHODS: dict[str, Any] = {"get_system_prompt": _get_system_prompt, "clone": _clone, "__reduce_ex__": _reduce}
+_METHODS: dict[str, Any] = {
+    "get_system_prompt": _get_system_prompt,
+    "get_all_tools": _get_all_tools,
+    "clone": _clone,
+    "__reduce_ex__": _reduce,
+}
 
 
 def _copy(agent: Any) -> Any:

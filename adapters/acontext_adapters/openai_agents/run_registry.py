@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from agents import Agent, RunContextWrapper
+from agents.tool_context import ToolContext
 
 from acontext_plugins.concurrency.caches import SharedCache
 from acontext_plugins.runs import Runtime, current_run
@@ -110,6 +111,11 @@ class RunRegistry:
         self._place(tracker, context.usage)
         self.from_elsewhere(tracker)
         return tracker
+
+    def calling(self, context: ToolContext[Any]) -> AgentsRunTracker | None:
+        """The run whose model has called the tool that is running with this context."""
+        there = self._by_usage.get(id(context.usage), [])
+        return next((tracker for tracker in reversed(there) if context.tool_call_id in tracker.calls), None)
 
     def from_elsewhere(self, tracker: AgentsRunTracker) -> None:
         """A run goes on that another process has begun: its first sign here is a tool, or what it has made already."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from agents import Agent, ModelResponse, RunContextWrapper, RunHooks, Tool
+from agents import Agent, FunctionTool, ModelResponse, RunContextWrapper, RunHooks, Tool
+from agents.tool_context import ToolContext
 
+from acontext_plugins.inject.render import CATALOG_ARGUMENT, CATALOG_TOOL, READ_SKILL
 from acontext_plugins.learning import client_or_default
 from acontext_plugins.runs import HasConnection, RecordingClient, RunOptions, Runtime
 
@@ -22,6 +25,9 @@ class HookRecorder:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
+        options = runtime.options
+        #: The tool that reads a skill of which the prompt has a line.
+        self.catalog = _catalog_tool(runtime) if self.injects and options.inject_as == "catalog" else None
 
     @property
     def injects(self) -> bool:
@@ -110,6 +116,23 @@ class HookRecorder:
             tracker = self._speaking(context, agent)
             await tracker.recall(agent, items)
             tracker.place(items)
+
+
+def _catalog_tool(runtime: Runtime) -> Tool:
+    async def read(context: ToolContext[Any], arguments: str) -> str:
+        with runtime.guard("catalog"):
+            tracker = registry.calling(context)
+            if tracker is not None and tracker.run is not None:
+                return tracker.run.read_skill(str(json.loads(arguments).get("skill")))
+        return "The skills cannot be read now: go on without."
+
+    schema = {
+        "type": "object",
+        "properties": {"skill": {"type": "string", "description": CATALOG_ARGUMENT}},
+        "required": ["skill"],
+        "additionalProperties": False,
+    }
+    return FunctionTool(name=READ_SKILL, description=CATALOG_TOOL, params_json_schema=schema, on_invoke_tool=read)
 
 
 class _RecordingHooks(RunHooks[Any]):
