@@ -19,6 +19,7 @@ from acontext_store.forks import renewed_in_child
 from acontext_store.types import CallFate, Message, OutcomeStatus, stable_id
 
 from ..shared.placement import place_blocks, shown_turns, turn_names
+from ..shared.resent_history import Item, item
 from .calls import AgnoCall, Calls
 from .convert import Copied, Kind, copied, item_of, kind_of, message_of, words_of
 from .executions import Execution, current_execution
@@ -274,8 +275,13 @@ class AgnoRunTracker:
             await self.run.arecall(self.query, self._tools, shown=self._shown())
 
     def _shown(self) -> ShownTurns:
-        items = [item_of(message) for message in self.live or ()]
+        items = self._items(self.live or ())
         return shown_turns(items, turn_names(items))
+
+    def _items(self, messages: Iterable[Any]) -> list[Item]:
+        """The messages by what they say. Examples that the host puts into every prompt are no part of the talk."""
+        examples = _examples(self.output)
+        return [item("host") if message.id in examples else item_of(message) for message in messages]
 
     def given(self, messages: list[Any], role: str) -> list[Any]:
         """What the model is given instead of the run's messages: the same list, or another one that holds skills."""
@@ -289,7 +295,7 @@ class AgnoRunTracker:
     def _with_skills(self, messages: list[Any], role: str) -> list[Any]:
         if not self.run.blocks:
             return messages
-        head, behind = place_blocks(turn_names([item_of(message) for message in messages]), self.run.blocks)
+        head, behind = place_blocks(turn_names(self._items(messages)), self.run.blocks)
         placed = list(messages)
         for at, text in behind.items():
             placed[at] = self._carrying(messages[at], text, messages[at], role)
