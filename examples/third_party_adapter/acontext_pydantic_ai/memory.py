@@ -10,6 +10,8 @@ from pydantic_ai import DeferredToolRequests, ModelRetry
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.messages import InstructionPart, ModelResponse, TextPart, ToolCallPart, UserPromptPart
 
+from acontext_adapters.shared.placement import place_blocks, shown_turns, turn_names
+from acontext_adapters.shared.resent_history import item
 from acontext_plugins.runs import reason_of
 from acontext_store.types import Message, Part, stable_id
 
@@ -90,11 +92,16 @@ class Learning(AbstractCapability):
         """What is changed here goes to the model alone; what `before_model_request` changes, into the history, too."""
         with self.runtime.guard("skills"):
             parameters = request_context.model_request_parameters
-            skills = await self.run.arecall(self.asked, tools=[tool.name for tool in parameters.function_tools])
-            if skills and self.runtime.options.inject_as == "user":
-                return replace(request_context, messages=in_users_turn(request_context.messages, skills))
-            if skills:
-                parts = [*(parameters.instruction_parts or ()), InstructionPart(content=skills, dynamic=True)]
+            places = [(at, part) for at, one in enumerate(request_context.messages) for part in one.parts]
+            items = [item_of(part) for _, part in places]
+            names, tools = turn_names(items), [tool.name for tool in parameters.function_tools]
+            await self.run.arecall(self.asked, tools=tools, shown=shown_turns(items, names))
+            head, behind = place_blocks(names, self.run.blocks)
+            if behind:
+                texts = {id(places[at][1]): text for at, text in behind.items()}
+                request_context = replace(request_context, messages=in_turns(request_context.messages, texts))
+            if head:
+                parts = [*(parameters.instruction_parts or ()), InstructionPart(content=head, dynamic=True)]
                 return replace(request_context, model_request_parameters=replace(parameters, instruction_parts=parts))
         return request_context
 
@@ -125,10 +132,28 @@ def parts_of(response):
             yield Part(type="tool-call", meta=meta)
 
 
-def in_users_turn(messages, skills):
-    """The messages, with skills behind the newest words of the user: copies, as far as they are changed."""
-    prompts = [(at, part) for at, one in enumerate(messages) for part in one.parts if isinstance(part, UserPromptPart)]
-    at, newest, said = *prompts[-1], prompts[-1][1].content
-    said = replace(newest, content=f"{said}\n\n{skills}" if isinstance(said, str) else [*said, skills])
-    changed = replace(messages[at], parts=[said if part is newest else part for part in messages[at].parts])
-    return [*messages[:at], changed, *messages[at + 1 :]]
+def item_of(part):
+    """What was said, and by whom: turns have their names by it."""
+    if isinstance(part, UserPromptPart):
+        said = part.content if isinstance(part.content, str) else [one for one in part.content if isinstance(one, str)]
+        return item("user", *([said] if isinstance(said, str) else said))
+    if isinstance(part, TextPart):
+        return item("model", part.content)
+    return item("call" if isinstance(part, ToolCallPart) else "result" if hasattr(part, "tool_call_id") else "host")
+
+
+def in_turns(messages, texts):
+    """The messages, with skills behind words of the user: copies, as far as they are changed."""
+
+    def placed(part):
+        text, said = texts.get(id(part)), getattr(part, "content", None)
+        if text is None:
+            return part
+        return replace(part, content=f"{said}\n\n{text}" if isinstance(said, str) else [*said, text])
+
+    return [
+        replace(one, parts=[placed(part) for part in one.parts])
+        if any(id(part) in texts for part in one.parts)
+        else one
+        for one in messages
+    ]
