@@ -43,7 +43,8 @@ from acontext_store.types import (
 )
 
 from .files.service import FileService, PublicUrl
-from .inject.recall import InjectAs, Recall, RecallQuery
+from .inject.recall import InjectAs as _InjectAs
+from .inject.recall import Recall, RecallQuery, ShownTurns, SkillsBlock
 
 __all__ = [
     "Confirmation",
@@ -59,9 +60,15 @@ __all__ = [
     "SearchItem",
     "Service",
     "SessionRef",
+    "ShownTurns",
+    "SkillsBlock",
     "SpaceSearchResult",
     "TokenCounts",
 ]
+
+
+#: Where skills go: behind the agent's instructions, into turns of the user, or a line of each behind the instructions.
+InjectAs = _InjectAs
 
 
 @dataclass(frozen=True, slots=True)

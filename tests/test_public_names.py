@@ -41,7 +41,7 @@ PUBLIC = {
         reason_of report""",
     "acontext_plugins.service": """
         Confirmation FlagResult FlushResult InjectAs Job JobStatus MessagesPage Recall RecallQuery Recording SearchItem
-        Service SessionRef SpaceSearchResult TokenCounts""",
+        Service SessionRef ShownTurns SkillsBlock SpaceSearchResult TokenCounts""",
     "acontext_plugins.settings": """
         EmbeddingSettings LLMSettings LearnSettings ObserveSettings RecorderSettings RedactionSettings RemoteSettings
         ScoringRule SearchSettings ServerSettings Settings WorkerSettings load_settings""",
@@ -49,7 +49,7 @@ PUBLIC = {
         Asked Cut Hang Raw Refusal ScriptedEmbedder ScriptedLLM ScriptedServer ServiceContract Status""",
     "acontext_store.backend": "Backend Durability backend_of installed",
     "acontext_store.open": "database_key database_path database_url open_blobs open_keys open_secret open_store",
-    "acontext_store.protocols": "BlobStore BlobWriter KeyStore Pending ReadSnapshot SourceStore Store",
+    "acontext_store.protocols": "BlobStore BlobWriter InjectionStore KeyStore Pending ReadSnapshot SourceStore Store",
     "acontext_store.testing": "BlobContract StoreContract",
 }
 

@@ -19,7 +19,7 @@ CAPABILITIES: Mapping[str, str] = {
     "refusal": "a person can refuse a call, and it is told as refused",
     "session": "`learning(session=...)` names the conversation",
     "inject_as_system": "skills stand behind the agent's own instructions",
-    "inject_as_user": "with `inject_as='user'`, skills stand behind the words of the turn that they were found for, and stay there",
+    "inject_as_user": "with `inject_as='user'`, skills stand and stay behind the turn that they were found for",
     "strict": "with `strict=True`, trouble of ours is raised out of the run",
 }
 
