@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import uuid
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -20,7 +21,7 @@ from acontext_store.types import CallFate, Json, Message, Outcome, Part, new_id
 
 from ..files.service import FileUpload
 from ..formats import to_message
-from ..service import RecallQuery, Recording, Service, SessionRef
+from ..service import RecallQuery, Recording, Service, SessionRef, ShownTurns
 
 __all__ = ["ServiceContract"]
 
@@ -372,6 +373,19 @@ class ServiceContract:
         assert [item.title for item in pages] == ["ops"]
         with pytest.raises(InvalidInput):
             await service.experience_search(space.id, query=" ")
+
+    async def test_what_a_conversation_was_shown_stays_until_it_is_gone(self, service: Service) -> None:
+        space = await service.create_space(name="ops")
+        skill_id = await a_skill(service, space.id)
+        asked = RecallQuery(space="ops", text="star the repo on github", session_key="talk", deadline=30)
+        first = await service.recall(replace(asked, shown=ShownTurns(("t1",), opens=True)))
+        assert [block.anchor for block in first.blocks] == [""]
+        later = replace(asked, text="thank you", shown=ShownTurns(("t1", "t2")))
+        again = await service.recall(later)
+        assert (again.blocks, [one.id for one in again.skills]) == (first.blocks, [skill_id])
+        assert (await service.recall(replace(later, session_key="another"))).blocks == ()
+        await service.delete_block(space.id, skill_id)
+        assert (await service.recall(later)).blocks == ()
 
     async def test_tools_are_counted_and_renamed(self, service: Service) -> None:
         space = await service.create_space()
