@@ -42,7 +42,7 @@ class InjectionStore(Protocol):
         """Keep which skills a run was shown, or would have been shown."""
 
     def injections(self, space_id: str, *, limit: int = 100) -> Pending[list[Injection]]:
-        """Injections of the space, newest first."""
+        """Injections of the space, newest first: `limit` items at most."""
 
     def placements(
         self, space_id: str, session_id: str, anchors: Collection[str] | None = None
