@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -21,10 +22,13 @@ from acontext_adapters.shared.media import as_base64, as_json, media_meta
 from acontext_adapters.shared.resent_history import Item, item
 from acontext_plugins.formats.media import kind_of_mime
 from acontext_plugins.formats.openai_chat import is_known, piece_parts
+from acontext_plugins.learning import loaded
 from acontext_plugins.transcript.user_turns import strip_injected
 from acontext_store.types import Json, Message, Part, PartType
 
 M = TypeVar("M", bound=BaseMessage)
+
+_is_overwrite = loaded("langgraph.types", "Overwrite")
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _MEDIA: dict[str, PartType] = {"image": "image", "audio": "audio", "video": "video", "file": "file"}
@@ -40,7 +44,10 @@ _CALL_SIGNATURES = "__gemini_function_call_thought_signatures__"
 
 # -- the host's side: cheap
 def messages_in(value: Any) -> list[BaseMessage]:
-    """The messages in what a graph, a chain or a node is given or gives: a state, a command, a list of either."""
+    """The messages in what a graph, a chain or a node is given or gives: a state, a command, a list of either.
+
+    What is no message is left out: where it should have been one, the host says so in its own words.
+    """
     if value is None or isinstance(value, str | bytes):
         return []
     if isinstance(value, BaseMessage):
@@ -53,16 +60,31 @@ def messages_in(value: Any) -> list[BaseMessage]:
     update = getattr(value, "update", None)
     if isinstance(update, Mapping | list | tuple):  # a Command
         return messages_in(update)
-    inner = getattr(value, "messages", None)  # a state that is an object
+    inner = _in_place_of(getattr(value, "messages", None))  # a state that is an object
     return _as_messages(inner) if isinstance(inner, list | tuple) else []
 
 
 def _as_messages(value: Any) -> list[BaseMessage]:
-    if isinstance(value, list | tuple):
-        if all(isinstance(one, BaseMessage) for one in value):
-            return list(value)
-        return convert_to_messages(list(value))
-    return convert_to_messages([value])
+    inner = _in_place_of(value)
+    if isinstance(inner, tuple) and not any(isinstance(one, BaseMessage) for one in inner):
+        inner = [inner]  # a role and what it says
+    found: list[BaseMessage] = []
+    for one in inner if isinstance(inner, list | tuple) else [inner]:
+        if isinstance(one, BaseMessage):
+            found.append(one)
+        else:
+            with contextlib.suppress(Exception):
+                found += convert_to_messages([one])
+    return found
+
+
+def _in_place_of(value: Any) -> Any:
+    """The value that is to stand in place of what the state has, where it is given in such a way; else itself."""
+    if _is_overwrite(value):
+        return value.value
+    if isinstance(value, Mapping) and len(value) == 1:
+        return value.get("__overwrite__", value)
+    return value
 
 
 def text_of(content: Any) -> str:
