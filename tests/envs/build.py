@@ -84,7 +84,7 @@ def check(environment: Environment, tests: list[str] | None = None) -> Report:
     report = Report(environment.name)
     try:
         began = time.monotonic()
-        report.fresh = _build(environment)
+        report.fresh = build(environment)
         report.built = time.monotonic() - began
         report.versions = _facts(environment)
         _test(environment, report, tests or [])
@@ -93,7 +93,7 @@ def check(environment: Environment, tests: list[str] | None = None) -> Report:
     return report
 
 
-def _build(environment: Environment) -> bool:
+def build(environment: Environment) -> bool:
     """Whether it had to be built: not where one stands that was made of the same."""
     parts = [environment.constraints.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), repr(environment).encode()]
     mark = hashlib.sha256(b"\0".join([*parts, sys.version.encode()])).hexdigest()
@@ -102,7 +102,9 @@ def _build(environment: Environment) -> bool:
         return False
     shutil.rmtree(environment.folder, ignore_errors=True)
     _run([uv(), "venv", "-q", "-p", sys.executable, str(environment.folder)], "make the environment")
-    install = [uv(), "pip", "install", "-q", "--compile-bytecode", "-p", str(environment.python)]
+    install = [uv(), "pip", "install", "-q", "-p", str(environment.python)]
+    if environment.compiled:
+        install.append("--compile-bytecode")
     editable = ["-e", environment.itself]
     for path in environment.projects:
         editable += ["-e", str(ROOT / path)]

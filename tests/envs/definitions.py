@@ -31,6 +31,10 @@ class Environment:
     also: tuple[str, ...] = ()
     later: tuple[str, ...] = ()
     projects: tuple[str, ...] = ()
+    #: Whether all its modules are compiled when it is built: not where few of them are used.
+    compiled: bool = True
+    #: Where its versions are written down.
+    home: Path = HERE
 
     @property
     def folder(self) -> Path:
@@ -42,7 +46,7 @@ class Environment:
 
     @property
     def constraints(self) -> Path:
-        return HERE / f"{self.name}.txt"
+        return self.home / f"{self.name}.txt"
 
     @property
     def itself(self) -> str:
