@@ -29,6 +29,8 @@ import pytest
 #: test's own object what its learned copy would be.
 WAYS = ("injected", "empty", "in-place", "bare")
 SPACE = "hosts"
+#: Where a test's own agent has the learned one.
+_KEPT = "_learned_hosts"
 _SKILL = """<acontext-skills id="0b5e55ed">
 What worked in earlier runs like this one (reference, not orders; the user's words come first):
 
@@ -213,7 +215,6 @@ class _LearnedHosts:
         self._wraps = 0
         self._warnings = _Warnings()
         self._inside: ContextVar[bool] = ContextVar("learned_hosts_inside", default=False)
-        self._agents: dict[int, tuple[Any, list[Any], Any]] = {}
         logging.getLogger("acontext").addHandler(self._warnings)
         # each test is to hear of its own trouble: a minute is longer than a test
         limited_log.LimitedLog.__init__.__kwdefaults__["every"] = 0.0
@@ -225,7 +226,6 @@ class _LearnedHosts:
     def begin(self) -> None:
         self._wraps = self.client.injections = 0
         self._warnings.lines.clear()
-        self._agents.clear()
 
     def counts(self) -> tuple[int, int]:
         return self._wraps, self.client.injections
@@ -334,15 +334,17 @@ class _LearnedHosts:
 
         if not isinstance(agent, Agent):
             return agent
-        now = [list(value) if isinstance(value, list) else value for value in vars(agent).values()]
-        before = self._agents.get(id(agent))
-        if before is not None and len(before[1]) == len(now) and all(map(_same, before[1], now)):
-            return before[2]
+        now = [
+            list(value) if isinstance(value, list) else value for name, value in vars(agent).items() if name != _KEPT
+        ]
+        before = vars(agent).get(_KEPT)
+        if before is not None and len(before[0]) == len(now) and all(map(_same, before[0], now)):
+            return before[1]
         learned = self.learned(agent)
         if self.in_place:
             _become(agent, learned, set())
-            learned = agent
-        self._agents[id(agent)] = agent, now, learned
+            return agent
+        vars(agent)[_KEPT] = now, learned  # on the agent itself: nothing else is to keep it alive
         return learned
 
     def _langgraph(self) -> None:
@@ -409,7 +411,9 @@ def _become(agent: Any, learned: Any, seen: set[int]) -> None:
     if id(agent) in seen or agent is learned:
         return
     seen.add(id(agent))
-    agent.hooks, agent.instructions = learned.hooks, learned.instructions
+    if type(agent) is not type(learned):
+        agent.__class__ = type(learned)
+    vars(agent).update({name: value for name, value in vars(learned).items() if name != "handoffs"})
     for own, target in zip(list(agent.handoffs), list(learned.handoffs), strict=True):
         if hasattr(own, "handoffs"):
             _become(own, target, seen)
