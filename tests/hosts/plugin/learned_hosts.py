@@ -343,7 +343,7 @@ class _LearnedHosts:
         learned = self.learned(agent)
         if self.in_place:
             _become(agent, learned, set())
-            return agent
+            return self.learned(agent)  # which has our hooks now: it is completed, and is the same
         vars(agent)[_KEPT] = now, learned  # on the agent itself: nothing else is to keep it alive
         return learned
 
@@ -411,9 +411,7 @@ def _become(agent: Any, learned: Any, seen: set[int]) -> None:
     if id(agent) in seen or agent is learned:
         return
     seen.add(id(agent))
-    if type(agent) is not type(learned):
-        agent.__class__ = type(learned)
-    vars(agent).update({name: value for name, value in vars(learned).items() if name != "handoffs"})
+    agent.hooks = learned.hooks
     for own, target in zip(list(agent.handoffs), list(learned.handoffs), strict=True):
         if hasattr(own, "handoffs"):
             _become(own, target, seen)
