@@ -413,5 +413,6 @@ def _become(agent: Any, learned: Any, seen: set[int]) -> None:
     seen.add(id(agent))
     agent.hooks = learned.hooks
     for own, target in zip(list(agent.handoffs), list(learned.handoffs), strict=True):
-        if hasattr(own, "handoffs"):
-            _become(own, target, seen)
+        below = [one if hasattr(one, "handoffs") else one._agent_ref and one._agent_ref() for one in (own, target)]
+        if None not in below:
+            _become(below[0], below[1], seen)
