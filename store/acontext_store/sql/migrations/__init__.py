@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: Every schema version there has been, oldest first.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
 
 #: The one that this code reads and writes.
 HEAD = REVISIONS[-1]
