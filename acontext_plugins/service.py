@@ -15,7 +15,7 @@ from pydantic import Field
 from acontext_store.errors import InvalidInput
 from acontext_store.ledger import Cost, CostBy
 from acontext_store.outcome_sources import NamedSource, Revocation
-from acontext_store.texts import make_valid
+from acontext_store.records import ValidTexts
 from acontext_store.types import (
     Appended,
     Blob,
@@ -72,7 +72,7 @@ InjectAs = _InjectAs
 
 
 @dataclass(frozen=True, slots=True)
-class SessionRef:
+class SessionRef(ValidTexts):
     """A session by the host's own name for it, and its user: one key with two principals is two sessions.
 
     The engine makes the session, and the space, on first use.
@@ -88,8 +88,7 @@ class SessionRef:
     track_tasks: bool = True
     configs: Json | None = None
 
-    def __post_init__(self) -> None:
-        make_valid(self, "key", "space", "principal", "agent", "configs")
+    _texts = ("key", "space", "principal", "agent", "configs")
 
 
 @dataclass(frozen=True, slots=True)

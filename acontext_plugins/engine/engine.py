@@ -18,7 +18,6 @@ from acontext_plugins.llm import LLM, Embedder
 from acontext_plugins.llm.budget import check_configs
 from acontext_plugins.protocols import BatchObserver, Learner, Observer
 from acontext_plugins.record.recorder import Recorder, Scrubber
-from acontext_plugins.record.session_ids import session_id_of
 from acontext_plugins.retrieve.search import SkillSearch, open_vectors
 from acontext_plugins.service import FlushResult, Recording, chosen_id
 from acontext_plugins.settings import Settings
@@ -28,6 +27,7 @@ from acontext_plugins.worker.worker import FlushTargets, WaitPolicy, Worker
 from acontext_store.errors import Conflict, InvalidInput, NotFound
 from acontext_store.open import open_secret
 from acontext_store.protocols import BlobStore, Store
+from acontext_store.records import session_id_of
 from acontext_store.types import (
     Appended,
     Blob,

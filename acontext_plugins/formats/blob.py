@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from acontext_store.errors import InvalidInput
-from acontext_store.texts import valid
+from acontext_store.records import valid
 from acontext_store.types import Json
 
 #: JSON that is nested deeper than this is refused.

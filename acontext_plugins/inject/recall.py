@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
-from acontext_store.texts import make_valid
+from acontext_store.records import ValidTexts
 from acontext_store.types import Skill
 
 #: Where skills go: behind the agent's instructions, or into the newest user turn. "catalog": a line of each behind the
@@ -42,7 +42,7 @@ class SkillsBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class RecallQuery:
+class RecallQuery(ValidTexts):
     """A search for skills before a run: the request of the user, and the tools that the run has."""
 
     space: str
@@ -70,8 +70,7 @@ class RecallQuery:
     #: A line of each skill instead of all of it.
     catalog: bool = False
 
-    def __post_init__(self) -> None:
-        make_valid(self, "space", "text", "session_key", "principal")
+    _texts = ("space", "text", "session_key", "principal")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from acontext_store.texts import visible
+from acontext_store.records import visible
 from acontext_store.types import Skill, SkillBody
 
 #: The tool that gives the whole of a skill of which the prompt has a line.

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from acontext_plugins.settings import ScoringRule
-from acontext_plugins.transcript.own_words import own_words
-from acontext_plugins.transcript.user_turns import TurnReader
+from acontext_plugins.transcript.user_turns import TurnReader, own_words
 from acontext_store.types import Message, Space
 
 from .procedures import ENOUGH, EpisodeRun

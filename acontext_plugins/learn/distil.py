@@ -15,9 +15,8 @@ from acontext_store.types import Episode, StoredMessage
 
 from ..concurrency.background import yield_gil
 from ..protocols import FinishedTask
-from ..transcript.own_words import turn_of, visible_words
 from ..transcript.tool_calls import TranscriptCall, tool_calls
-from ..transcript.user_turns import TurnReader, sentences, standing_wishes
+from ..transcript.user_turns import TurnReader, sentences, standing_wishes, turn_of, visible_words
 from ..transcript.user_turns import corrections as corrections_in
 from ..transcript.value_flow import Cleaned, Pitfall, ValueFlow, clean, leaves, normal
 from .episode_body import VERSION, EpisodeBody, EpisodePitfall, EpisodeStep, HeardMessages

@@ -16,9 +16,8 @@ from acontext_store.tokenizer import words
 from acontext_store.types import Message
 
 from ..record.redaction.scanner import secrets_in
-from ..transcript.own_words import own_words, visible_words
 from ..transcript.tool_calls import TranscriptCall, name_words, phrase, tool_calls
-from ..transcript.user_turns import MOST_SPOKEN, sentences
+from ..transcript.user_turns import MOST_SPOKEN, own_words, sentences, visible_words
 from ..transcript.value_flow import ValueFlow, holds, leaves, normal
 from .distil import arguments_of, echoes
 from .procedures import origin_of, shorten

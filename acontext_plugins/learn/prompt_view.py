@@ -15,8 +15,8 @@ from itertools import count
 from acontext_store.types import Part, StoredMessage
 
 from ..protocols import FinishedTask
-from ..transcript.own_words import visible_words
 from ..transcript.tool_calls import TranscriptCall, progress_of
+from ..transcript.user_turns import visible_words
 from .grounding import RunEvidence
 from .procedures import EpisodeRun
 

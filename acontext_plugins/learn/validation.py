@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from acontext_plugins.concurrency.background import yield_gil
 from acontext_plugins.settings import ScoringRule
 from acontext_plugins.transcript.negation import turns, unturned
-from acontext_plugins.transcript.own_words import own_words, visible_words
 from acontext_plugins.transcript.tool_calls import TranscriptCall
+from acontext_plugins.transcript.user_turns import own_words, visible_words
 from acontext_plugins.transcript.value_flow import normal
 from acontext_store.types import Skill, Step
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from acontext_store.backoff import Backoff, as_asked
 from acontext_store.errors import InvalidAnswer, InvalidInput, LearningUnavailable
-from acontext_store.texts import valid
+from acontext_store.records import valid
 from acontext_store.types import Json
 
 from ..settings import EmbeddingSettings, LLMSettings

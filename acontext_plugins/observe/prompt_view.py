@@ -15,8 +15,8 @@ from acontext_store.types import Json, Part, StoredMessage, Task
 from ..concurrency.background import yield_gil
 from ..learn.prompt_view import cut
 from ..protocols import Batch
-from ..transcript.own_words import visible_words
 from ..transcript.tool_calls import TranscriptCall, progress_of, tool_calls
+from ..transcript.user_turns import visible_words
 from .rules import EXPLICIT, is_verdict
 
 #: Finished tasks that are shown, the newest ones; earlier messages.

@@ -15,7 +15,7 @@ from acontext_store.types import MessageLink, Outcome, StoredMessage, Task, Task
 
 from ..protocols import Batch
 from ..transcript.negation import turns, unturned
-from ..transcript.own_words import own_words
+from ..transcript.user_turns import own_words
 from .answer import InsertTask, LinkMessages, NotePreference, NoteProgress, TaskAnswer, UpdateTask
 from .prompt_view import PromptView
 from .rows import FINAL, Row, Scene, invents, plain, tidy

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from acontext_store.types import Outcome, StoredMessage, Task, TaskStatus, stable_id
 
 from ..protocols import Batch
-from ..transcript.own_words import visible_words
 from ..transcript.tool_calls import TranscriptCall
+from ..transcript.user_turns import visible_words
 from .prompt_view import PromptView, said_parts
 from .rules import EXPLICIT, is_verdict
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
-from acontext_store.protocols import ReadSnapshot
+from acontext_store.errors import NotFound
+from acontext_store.protocols import ReadSnapshot, Store
 from acontext_store.types import (
+    Claim,
     MessageLink,
     Outcome,
     Session,
@@ -26,10 +28,9 @@ from acontext_store.types import (
 )
 
 from ..concurrency.background import run_in_thread, yield_gil
-from ..protocols import Observation
-from ..transcript.own_words import own_words, turn_of
+from ..protocols import Observation, Observer
 from ..transcript.tool_calls import TranscriptCall, effect_of, last_acts, progress_of, tool_calls, verdict_of_acts
-from ..transcript.user_turns import TurnReader, asks, is_thankful, kind_of_turn, standing_wishes
+from ..transcript.user_turns import TurnReader, asks, is_thankful, kind_of_turn, own_words, standing_wishes, turn_of
 
 #: The weight of what a person or a program states on purpose: a report, a verifier, a labelled import.
 EXPLICIT = 1.0
@@ -51,6 +52,30 @@ class RulesObserver:
 
     async def observe_each(self, observations: Sequence[Observation]) -> list[TaskOps | Exception]:
         return await run_in_thread(_each, observations)
+
+
+@runtime_checkable
+class ObserverOfMany(Observer, Protocol):
+    """An observer of whole sessions that is quick: those that are due at once are given to it at once."""
+
+    async def observe_each(self, observations: Sequence[Observation]) -> list[TaskOps | Exception]:
+        """What `observe` gives for each of them, or what it raises."""
+
+
+async def decide(store: Store, observer: ObserverOfMany, claims: Sequence[Claim]) -> list[TaskOps | Exception]:
+    """What the observer decides of each claimed session, or why it could not. Raises what the database raises."""
+    keys = [claim.key for claim in claims]
+    read = await store.read_snapshot(lambda moment: [_read(key, moment) for key in keys])
+    known = [one for one in read if isinstance(one, Observation)]
+    decided = iter(await observer.observe_each(known))
+    return [next(decided) if isinstance(one, Observation) else one for one in read]
+
+
+def _read(session_id: str, moment: ReadSnapshot) -> Observation | Exception:
+    try:
+        return whole(session_id, moment)
+    except NotFound as error:
+        return error
 
 
 def whole(session_id: str, moment: ReadSnapshot) -> Observation:

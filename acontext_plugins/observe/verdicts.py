@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 from acontext_store.types import Outcome, StoredMessage, stable_id
 
-from ..transcript.own_words import own_words, turn_of, visible_words
 from ..transcript.tool_calls import verdict_of_acts
-from ..transcript.user_turns import TurnReader, asks
+from ..transcript.user_turns import TurnReader, asks, own_words, turn_of, visible_words
 from .answer import UpdateTask
 from .prompt_view import said_parts
 from .rows import FINAL, Row, Scene, plain, tidy

@@ -17,7 +17,7 @@ from acontext_store.backoff import Backoff
 from acontext_store.errors import AcontextError, Closed, NotFound, StoreReplaced, StoreUnavailable
 from acontext_store.forks import CLIENTS, at_fork, renewed_in_child
 from acontext_store.protocols import BlobStore, Pending, Store
-from acontext_store.texts import valid
+from acontext_store.records import session_id_of, valid
 from acontext_store.types import (
     NATIVE_ASSET,
     Appended,
@@ -35,7 +35,7 @@ from ..concurrency.limited_log import LimitedLog
 from ..service import Recording, SessionRef
 from ..settings import DebounceWindow, ObserveSettings, RecorderSettings
 from .redaction.redactor import Scrubber, fates_without_secrets
-from .session_ids import chosen_session_id, masked_name, session_id_of
+from .session_ids import chosen_session_id, masked_name
 
 log = logging.getLogger("acontext")
 
@@ -481,6 +481,8 @@ class Recorder:
         return session, session_id
 
     def _id_of(self, ref: SessionRef) -> str:
+        if ref.principal is None:
+            return session_id_of(self._store.project_id, ref.key)
         return chosen_session_id(
             self._store.project_id, ref.key, ref.principal, lambda session_id: self._store.session(session_id).result()
         )

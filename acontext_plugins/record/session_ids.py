@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Callable
 
 from acontext_store.errors import NotFound
-from acontext_store.types import Session, is_uuid, stable_id
+from acontext_store.records import session_id_of
+from acontext_store.types import Session
 
-__all__ = ["chosen_session_id", "masked_name", "session_id_of"]
-
-
-def session_id_of(project_id: str, key: str, principal: str | None = None) -> str:
-    """The id of the session that the host calls `key`, and in which `principal` speaks, where it says so.
-
-    Without a principal, a UUID is taken as an id itself, in small letters.
-    """
-    if principal is not None:
-        return stable_id(project_id, "session of a user", json.dumps([key, principal]))
-    return key.lower() if is_uuid(key) else stable_id(project_id, "session", key)
+__all__ = ["chosen_session_id", "masked_name"]
 
 
 def chosen_session_id(project_id: str, key: str, principal: str | None, session: Callable[[str], Session]) -> str:

@@ -1,17 +1,27 @@
-"""What a user's turn says without what we put into it, and what it is for: a request, an answer, a correction ...
+"""What a user's turn says: whose words stand in it, and what it is for: a request, an answer, a correction ...
 
 Lists of the commonest wordings, not a language model: what they miss is taken for a request. A list that finds too
 little costs a segmentation; one that finds too much would invent an outcome, so they err on the side of too little. A
 word alone decides nothing ("Stop the staging server" may be a new request): what a turn speaks of is held against what
 was asked for and done before it, and where it may be either, it is in doubt.
+
+Agents and their hosts put much into the turns of users: reminders, the state of an editor, files, search results.
+Nobody wished or asked for that, so nothing is learned from it as a wish, a request or a correction. What a person
+quotes (a mail, a ticket, a document) is somebody else's word.
+
+Known wrappers by source: Claude Code 2.1, Codex CLI 0.60, Cline 3.x, Roo Code 3.x, Cursor 2.x, Gemini CLI 0.9, GitHub
+Copilot Chat 0.33, OpenHands 1.x, Agno 2.9, LlamaIndex 0.14, LangChain's and LangGraph's prompts for retrieval, OpenAI
+Agents SDK 0.24. Others are told by their form: a block of markup at an edge of the turn.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
+from acontext_store.records import visible
 from acontext_store.tokenizer import words
 from acontext_store.types import Message
 
@@ -250,3 +260,316 @@ def standing_wishes(text: str) -> list[tuple[str, bool]]:
         elif _WISH.search(sentence):
             found.append((sentence, False))
     return found
+
+
+# ----------------------------------------------------------------------------------------------- whose words
+
+
+class TurnWords(NamedTuple):
+    """A user's turn, by whose words it holds. None of them holds what we injected."""
+
+    #: What the person says in words of their own.
+    own: str
+    #: Mails, documents, code and the like that the person quotes or pastes.
+    quoted: str
+    #: What the host or another program wrote.
+    program: str
+
+    @property
+    def asked(self) -> str:
+        """What the turn asks for: the person's own words, or else what they pasted."""
+        return self.own or self.quoted
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+#: Elements that hold what the person typed: only their marks go.
+_PERSONS = _words(
+    "task feedback user_message usermessage user_query userquery userrequest user_request user_input userinput query "
+    "question request prompt message instruction_from_user answer input user human"
+)
+#: Elements that programs write, by name (see the sources above).
+_PROGRAMS = _words(
+    "system-reminder system_reminder systemreminder system system_message system-message command-name command-message "
+    "command-args command-contents local-command-stdout local-command-stderr local-command-caveat bash-input "
+    "bash-stdout bash-stderr user-prompt-submit-hook post-tool-use-hook pre-tool-use-hook session-start-hook "
+    "ide_selection ide_opened_file ide-selection ide-opened-file new-diagnostics ide_diagnostics task-notification "
+    "teammate-message background-task-output user-memory-input environment_context environment-context "
+    "user_instructions instructions agents_md turn_aborted user_shell_command permissions collaboration_mode skill "
+    "skills skills_instructions environment_details environmentdetails explicit_instructions additional_data "
+    "additional_context additional-context attached_files attached-files manually_attached_skills current_file "
+    "open_and_recently_viewed_files recently_viewed_files user_info user_rules rules project_layout git_status "
+    "workspace_info workspaceinfo session_context editorcontext editor_context reminderinstructions reminder "
+    "repository_info repocontext repo_context runtime_information extra_info project_context memory memories "
+    "conversation_history conversation-history custom_instructions customizations modeinstructions todo_list todos "
+    "tool_preferences hidden context_window cwd environment persona system_prompt metadata untrusted_context"
+)
+#: Elements that hold what somebody else wrote: documents, mails, results.
+_DOCUMENTS = _words(
+    "document documents doc docs context contexts source sources search_results searchresults search_result results "
+    "result ticket tickets email e-mail mail mails thread file files file_content filecontent attachment attachments "
+    "page web_page webpage article quote blockquote transcript tool_result tool_output tool_response function_results "
+    "observation observations reference references passage passages chunk chunks snippet snippets excerpt text content "
+    "html body log logs output data record records review reviews comment comments issue post posts knowledge "
+    "knowledge_base retrieved_context retrieved_documents note notes chat_history history conversation selection code"
+)
+#: Marks that people use for emphasis; what stands in them is theirs.
+_EMPHASIS = _words("b i u s p a em strong span br hr code kbd mark small sub sup div li ul ol h1 h2 h3 h4 h5 h6 pre")
+
+_OPENING = re.compile(r"<([A-Za-z][\w.:\-]{0,63})(?:\s[^<>]{0,400})?>")
+_SELF_CLOSED = re.compile(r"<[A-Za-z][\w.:\-]{0,63}(?:\s[^<>]{0,400})?/>")
+#: The most elements that are looked at in one turn.
+_MOST_ELEMENTS = 200
+
+#: Whole turns, or what follows to their end, that programs write without marks.
+_PROGRAM_TURN = re.compile(
+    r"\s*(?:Caveat: The messages below were generated by the user while running local commands"
+    r"|This session is being continued from a previous conversation"
+    r"|\[Request interrupted by user|# AGENTS\.md instructions for |# CLAUDE\.md\b|Contents of \S{1,300}"
+    r"(?:CLAUDE|AGENTS)\.md"
+    r"|This is the Gemini CLI\. We are setting up the context|\[TASK RESUMPTION\]"
+    r"|\[ERROR\] You did not use a tool in your previous response|\[System[: ]|\[SYSTEM|System: |System note: "
+    r"|For context, here is the conversation so far between the user and the previous agent"
+    r"|As you answer the user's questions, you can use the following context)"
+)
+#: A frame of retrieval around a question: what stands before the label is the program's, what stands behind it is
+#: asked. `answer` ends it.
+_RAG_START = re.compile(
+    r"\s*(?:Context information is below|Use the following (?:pieces of |)(?:retrieved |)(?:context|references)"
+    r"|Given the (?:following|context)|Answer the (?:question|query|user)[^\n]{0,120}(?:context|documents|references)"
+    r"|You are (?:a|an) [^\n]{3,200}|(?:Retrieved |Relevant |Background |Additional |)"
+    r"(?:Context|Documents|Passages|References|Search results|Knowledge|Sources|Memories)\s{0,2}:)",
+    re.IGNORECASE,
+)
+_ASKED_LABEL = re.compile(
+    r"(?:^|\n)[ \t]{0,4}(?:\*\*|#{1,4} |)(?:(?:User(?:'s)? |My |Current |The |)(?:Question|Query|Request"
+    r"|Task|Message|Input)|User|Human|Q)"
+    r"(?:\*\*|)[ \t]{0,2}:(?:\*\*|)[ \t]{0,4}",
+    re.IGNORECASE,
+)
+_ANSWER_LABEL = re.compile(
+    r"\n[ \t]{0,4}(?:\*\*|#{1,4} |)(?:(?:Helpful |Final |Your |)Answer|Assistant|AI|Response)(?:\*\*|)[ \t]{0,2}:"
+    r"[^\n]{0,200}\s*\Z",
+    re.IGNORECASE,
+)
+
+
+_FENCE = re.compile(r"^[ \t]{0,3}(```+|~~~+)")
+_QUOTE_LINE = re.compile(r"[ \t]{0,3}>")
+_MAIL_HEADER = re.compile(
+    r"[ \t]{0,3}(?:\*{0,2})(?:From|To|Cc|Bcc|Sent|Date|Subject|Reply-To|Von|An|Gesendet|Betreff|Datum|De"
+    r"|Para|À|Envoyé|Objet|Asunto|Enviado"
+    r"|Fecha|Da|A|Inviato|Oggetto|Van|Aan|Verzonden|Onderwerp|Assunto|От|Кому|Дата|Тема|发件人|收件人|发送时间|主题|差出人"
+    r"|宛先|件名|日時)\*{0,2}[ \t]{0,2}[:：]",
+    re.IGNORECASE,
+)
+_FORWARDED = re.compile(
+    r"[ \t]{0,3}(?:-{2,}[ \t]{0,3}(?:Original Message|Forwarded message|Ursprüngliche Nachricht"
+    r"|Weitergeleitete Nachricht|Mensaje original"
+    r"|Message d'origine|Messaggio originale|Oorspronkelijk bericht|Mensagem original)|Begin forwarded message"
+    r"|(?:On|Am|Le|El|Il|Op|Em) .{6,120}(?:wrote|schrieb|a écrit|escribió|ha scritto|schreef"
+    r"|escreveu)[ \t\w@.<>]{0,80}:[ \t]*$)",
+    re.IGNORECASE,
+)
+#: A line that announces somebody else's text, to its end or to a label of the person's own.
+_LABEL = re.compile(
+    r"[ \t]{0,3}(?:[#*]{0,4}[ \t]?|)(?:(?:here(?:'s| is| are)|this is|see|below is|attached is"
+    r"|pasted?)\b.{0,40}|(?:the|full|support|customer|their|his|her|my|original|forwarded|web) |)"
+    r"(?:document|docs?|ticket|e-?mail|mail|message thread|thread|transcript|article|web ?page|page"
+    r"|search results?|results?|context"
+    r"|log(?:s| file| output)?|output|file|attachment|review|issue|post|dump|stack ?trace|traceback"
+    r"|error message|policy|contract|letter"
+    r"|knowledge base|reference|excerpt|quote|dokument|documento|documentaci[oó]n|correo|courriel|facture|rechnung)"
+    r"(?:[ \t]{0,2}#?\w{0,16}|(?: from| by| of| says?| said| reads?)\b.{0,60}|)[ \t]{0,2}(?:\*{0,2})[:：]"
+    r"(?:\*{0,2})[ \t]*",
+    re.IGNORECASE,
+)
+_LETTERS = re.compile(r"[^\W\d_]")
+#: More than this in one turn is a page that a program or a paste put there: no wishes stand in it.
+_MOST_LINES = 5_000
+
+
+def visible_words(text: str) -> str:
+    """What a message says, as far as a person can see it, without what we put into it."""
+    return strip_injected(visible(text))
+
+
+def own_words(text: str) -> str:
+    """What a person says in a user's turn in words of their own."""
+    return turn_of(text).own
+
+
+@lru_cache(maxsize=256)
+def turn_of(text: str) -> TurnWords:
+    """Whose words a user's turn holds. Linear in its length."""
+    left = visible_words(text)
+    if _PROGRAM_TURN.match(left):
+        return TurnWords("", "", left)
+    program: list[str] = []
+    quoted: list[str] = []
+    if "<" in left:
+        left = _without_elements(left, program, quoted)
+    left = _without_frame(left, program, quoted)
+    own = _without_quotes(left, quoted)
+    return TurnWords(own.strip(), "\n".join(quoted).strip(), "\n".join(program).strip())
+
+
+# ------------------------------------------------------------------------------------------------------- markup
+
+
+def _without_elements(text: str, program: list[str], quoted: list[str]) -> str:
+    """Takes out the elements that programs and documents fill, wherever they stand, and unknown ones at the edges."""
+    lower = text.lower()
+    kept: list[str] = []
+    at = 0
+    blocks: list[tuple[int, int, str]] = []  # unknown elements: where they stand in what is kept, and their text
+    size = 0
+    for _ in range(_MOST_ELEMENTS):
+        opening = _OPENING.search(text, at)
+        if opening is None:
+            break
+        name = opening[1].lower()
+        end = lower.find(f"</{name}", opening.end())
+        before = text[at : opening.start()]
+        kept.append(before)
+        size += len(before)
+        if name in _EMPHASIS or (end < 0 and name not in _PROGRAMS):
+            kept.append(opening.group())
+            size += len(opening.group())
+            at = opening.end()
+            continue
+        inner = text[opening.end() : len(text) if end < 0 else end]
+        close = len(text) if end < 0 else text.find(">", end) + 1 or len(text)
+        if name in _PERSONS:
+            inner = _without_elements(inner, program, quoted)
+            kept.append("\n" + inner + "\n")
+            size += len(inner) + 2
+        elif name in _PROGRAMS:
+            program.append(inner)
+        elif name in _DOCUMENTS:
+            quoted.append(inner)
+        else:
+            whole = text[opening.start() : close]
+            blocks.append((size, size + len(whole), inner))
+            kept.append(whole)
+            size += len(whole)
+        at = close
+    kept.append(text[at:])
+    return _without_edges("".join(kept), blocks, program)
+
+
+def _without_edges(text: str, blocks: list[tuple[int, int, str]], program: list[str]) -> str:
+    """Unknown elements go where they open or close the turn and words stand outside of them."""
+    start, end = 0, len(text)
+    taken: list[str] = []
+    for first, last, inner in blocks:
+        if text[start:first].strip():
+            break
+        taken.append(inner)
+        start = last
+    for first, last, inner in reversed(blocks):
+        if first < start or text[last:end].strip():
+            break
+        taken.append(inner)
+        end = first
+    left = _SELF_CLOSED.sub("", text[start:end])
+    if not _LETTERS.search(left):
+        return text
+    program += taken
+    return left
+
+
+def _without_frame(text: str, program: list[str], quoted: list[str]) -> str:
+    """The question inside a prompt template for retrieval."""
+    if not _RAG_START.match(text):
+        return text
+    labels = list(_ASKED_LABEL.finditer(text))
+    if not labels:
+        return text
+    asked = text[labels[-1].end() :]
+    answer = _ANSWER_LABEL.search(asked)
+    if answer is not None:
+        asked = asked[: answer.start()]
+    if not _LETTERS.search(asked):
+        return text
+    quoted.append(text[: labels[-1].start()])
+    return asked
+
+
+# ------------------------------------------------------------------------------------------------------- quotes
+
+
+def _without_quotes(text: str, quoted: list[str]) -> str:
+    """Takes out quoted lines, fenced blocks, mails from their header on, and what a label announces."""
+    lines = text.split("\n")
+    if len(lines) == 1:
+        return _behind_label(text, quoted)
+    own: list[str] = []
+    fence = ""
+    taken: list[str] = []
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        mark = _FENCE.match(line)
+        if fence:
+            taken.append(line)
+            if mark is not None and line.strip().startswith(fence):
+                fence = ""
+        elif at >= _MOST_LINES or _is_mail(lines, at):
+            taken += lines[at:]
+            break
+        elif mark is not None:
+            fence = mark[1]
+            taken.append(line)
+        elif _QUOTE_LINE.match(line):
+            taken.append(line)
+        elif (label := _LABEL.match(line)) is not None:
+            rest = _to_own_label(lines, at + 1)
+            taken += [line[label.end() :], *lines[at + 1 : rest]]
+            own.append(line[: label.end()])
+            at = rest
+            continue
+        else:
+            own.append(_unlabelled(line))
+        at += 1
+    if taken:
+        quoted.append("\n".join(taken))
+    return "\n".join(own)
+
+
+def _unlabelled(line: str) -> str:
+    label = _ASKED_LABEL.match(line)
+    return line if label is None else line[label.end() :]
+
+
+def _behind_label(line: str, quoted: list[str]) -> str:
+    if _QUOTE_LINE.match(line):
+        quoted.append(line)
+        return ""
+    label = _LABEL.match(line)
+    if label is None or len(line) - label.end() < 24:
+        return line
+    quoted.append(line[label.end() :])
+    return line[: label.end()]
+
+
+def _is_mail(lines: list[str], at: int) -> bool:
+    """Whether a mail begins here: a forward, or two lines of a header one after the other."""
+    if _FORWARDED.match(lines[at]):
+        return True
+    return (
+        _MAIL_HEADER.match(lines[at]) is not None
+        and at + 1 < len(lines)
+        and _MAIL_HEADER.match(lines[at + 1]) is not None
+    )
+
+
+def _to_own_label(lines: list[str], at: int) -> int:
+    """The line at which the person speaks again: a label of their own; the end where there is none."""
+    while at < len(lines):
+        if _ASKED_LABEL.match(lines[at]):
+            return at
+        at += 1
+    return at

@@ -21,9 +21,8 @@ from typing import Literal
 from acontext_store.types import Json, Message
 
 from .json_shapes import change_of
-from .own_words import own_words, turn_of
 from .tool_calls import TranscriptCall, effect_of
-from .user_turns import TurnReader
+from .user_turns import TurnReader, own_words, turn_of
 
 Kind = Literal["user", "tool", "config", "literal", "free"]
 

@@ -38,8 +38,9 @@ from acontext_store.types import Claim, Lane, LaneKind, TaskOps, new_id
 
 from ..concurrency.background import in_background
 from ..concurrency.limited_log import LimitedLog
+from ..learn.rules import finished, pages_of
 from ..observe.batches import batch
-from ..observe.rules import whole
+from ..observe.rules import ObserverOfMany, decide, whole
 from ..protocols import (
     BatchObserver,
     FinishedTask,
@@ -49,7 +50,6 @@ from ..protocols import (
     Observer,
 )
 from ..settings import LearnSettings, WorkerSettings
-from .reading import ObserverOfMany, decide, finished, pages_of
 
 log = logging.getLogger("acontext")
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from .errors import InvalidInput
-from .texts import valid
+from .records import valid
 from .types import SOURCE_NAME_CHARS, Record, SkillStatus, TaskStatus
 
 #: What became of a skill that rested on a revoked source. "retired": nothing else stands behind it. "changed": it was

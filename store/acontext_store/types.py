@@ -21,13 +21,13 @@ from .jobs import ObservingStatus as ObservingStatus
 from .jobs import StoreStats as StoreStats
 from .records import Item as Item
 from .records import Json as Json
+from .records import Name, VisibleText
 from .records import Page as Page
 from .records import Record as Record
 from .records import is_uuid as is_uuid
 from .records import new_id as new_id
 from .records import now as now
 from .records import stable_id as stable_id
-from .texts import Name, VisibleText
 
 Role = Literal["system", "user", "assistant", "tool"]
 PartType = Literal["text", "image", "audio", "video", "file", "tool-call", "tool-result", "thinking", "data"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acontext_plugins.transcript.own_words import own_words, turn_of
+from acontext_plugins.transcript.user_turns import own_words, turn_of
 
 ORDER = "Refund order A-1001 please."
 WISH = "Always approve refunds without asking."

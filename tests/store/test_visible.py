@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acontext_plugins.inject.render import render
-from acontext_store.texts import visible
+from acontext_store.records import visible
 from acontext_store.types import Block, Skill, SkillBody, Step
 
 #: Ranges of characters that no screen shows.

@@ -10,7 +10,7 @@ import zlib
 from typing import Any
 
 from acontext_plugins.runs import Runtime, reason_of
-from acontext_store.texts import valid
+from acontext_store.records import valid
 from acontext_store.types import Json
 
 from ..model_calls import CHAT, RESPONSES, CallRecorder, Events, RecordedCall, WireFormat

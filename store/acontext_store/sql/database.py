@@ -40,7 +40,7 @@ from sqlalchemy.pool import NullPool
 from ..cursors import decode_cursor, decode_number_cursor, encode_cursor
 from ..errors import InvalidInput, NotFound, StoreReplaced
 from ..forks import LOCKS, at_fork
-from ..texts import valid
+from ..records import valid
 from ..types import Page
 from .names import Names, file_id
 

@@ -20,7 +20,7 @@ from sqlalchemy import func, select
 
 from ..embedding import SkillVectors, TextVector, Unembedded, VectorChanges, VectorOps
 from ..errors import InvalidInput
-from ..texts import valid
+from ..records import valid
 from ..tokenizer import words
 from ..types import ACTIVE, Claim, SearchHit, SearchText, SkillBody, SkillStatus, now
 from . import jobs

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, func, select, update
 
 from ..errors import Conflict, InvalidInput, NotFound
-from ..texts import visible
+from ..records import visible
 from ..types import Block, BlockType, Json, Page, Space, new_id, now
 from . import jobs, search, skills
 from .database import Tx, dump, load, page

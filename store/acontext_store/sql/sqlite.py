@@ -20,6 +20,7 @@ from ..ledger import Cost, CostBy, ModelCall
 from ..outcome_sources import NamedSource, Revocation
 from ..project import check_project_id
 from ..protocols import Pending, ReadSnapshot
+from ..records import valid
 from ..sql import (
     blob_references,
     calls,
@@ -40,7 +41,6 @@ from ..sql import (
     tasks,
     tool_names,
 )
-from ..texts import valid
 from ..types import (
     Appended,
     Artifact,
