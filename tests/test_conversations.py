@@ -247,7 +247,11 @@ def test_a_format_may_be_named_and_must_be_right(tmp_path: Path) -> None:
     given = read(tmp_path, b"\n".join(content))
     assert [(one.id, one.messages[0].format) for one in conversations(given)] == [("a", "anthropic"), ("c", "gemini")]
     wrong, unknown = problems(given)
-    assert (wrong.line, "'openai'" in wrong.reason, wrong.reason.startswith("messages[0].content")) == (2, True, True)
+    assert (wrong.line, "'openai'" in wrong.reason, wrong.reason.startswith("messages[0].tool_calls")) == (
+        2,
+        True,
+        True,
+    )
     assert (unknown.line, "'hologram'" in unknown.reason, '"format"' in unknown.reason) == (4, True, True)
 
 

@@ -24,7 +24,7 @@ def _chat() -> st.SearchStrategy[Item]:
         [
             url,
             {"type": "input_audio", "input_audio": {"data": WAV, "format": "wav"}},
-            {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{PDF}"}},
+            {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{PDF}", "filename": "a.pdf"}},
             {"type": "file", "file": {"file_data": "data:text/csv;base64,YSxi", "filename": "a.csv"}},
         ]
     )
@@ -99,7 +99,6 @@ def _gemini() -> st.SearchStrategy[Item]:
     return st.one_of(
         st.builds(lambda parts: {"role": "model", "parts": parts}, st.lists(said, max_size=3) | st.none()),
         st.builds(lambda parts: {"role": "user", "parts": parts}, st.lists(given, max_size=3)),
-        st.builds(lambda words: {"role": "system", "parts": [{"text": words}]}, WORDS),
     )
 
 

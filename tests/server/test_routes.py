@@ -335,7 +335,12 @@ async def test_our_own_clients_lose_nothing(ann: httpx.AsyncClient) -> None:
     assert "goto" in recalled["text"]
     assert len(recalled["scores"]) == 1
     asked = {"space": "ops", "text": "star a repo on github", "tools": ["other"]}
-    assert data(await ann.post("/_acontext/recall", json=asked)) == {"text": "", "skills": [], "scores": []}
+    assert data(await ann.post("/_acontext/recall", json=asked)) == {
+        "text": "",
+        "skills": [],
+        "scores": [],
+        "blocks": [],
+    }
     versions = data(await ann.get(f"/_acontext/skill/{skill_id}/versions"))
     assert [one["version"] for one in versions] == [1]
     session_id = await a_session(ann, key="thread 7", principal="ann")

@@ -9,7 +9,7 @@ import pytest
 
 from ..embedding import VectorOps
 from ..errors import AcontextError
-from ..injections import Injection
+from ..injections import Injection, InjectionStore
 from ..ledger import COST_BY, ModelCall
 from ..protocols import Pending, SourceStore, Store
 from ..tokenizer import words
@@ -232,7 +232,9 @@ class TenancyContract:
 
     def test_every_method_is_asked(self, store: Store) -> None:
         asked = set(TenantFixture(store).calls(store))
-        named = {name for kind in (Store, SourceStore) for name in vars(kind) if not name.startswith("_")}
+        named = {
+            name for kind in (Store, SourceStore, InjectionStore) for name in vars(kind) if not name.startswith("_")
+        }
         assert asked == named - {"project_id"}
 
     def test_a_neighbour_is_answered_as_if_it_lived_alone(
