@@ -28,7 +28,7 @@ class TestPydanticAI(AdapterContract):
         (memory.Learning, "result"),
         (memory.Learning, "record"),
         (memory.Learning, "returned"),
-        (memory, "parts_of"),
+        (memory, "part_of"),
     ]
 
     async def play(self, turns, tools, recorded, *, streamed=False, **options):

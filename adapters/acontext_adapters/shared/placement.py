@@ -53,3 +53,27 @@ def place_blocks(names: Sequence[str], blocks: Iterable[SkillsBlock]) -> tuple[s
         elif block.anchor in places:
             behind.setdefault(places[block.anchor], []).append(block.text)
     return "\n\n".join(head), {at: "\n\n".join(texts) for at, texts in sorted(behind.items())}
+
+
+class RequestTurns:
+    """The turns of one request: what a run says of them, and where its blocks go in it."""
+
+    def __init__(self, items: Iterable[Item], *, held: bool = False) -> None:
+        """`held`: the provider has what came before these items."""
+        kept = list(items)
+        self._names = turn_names(kept)
+        self.shown = shown_turns(kept, self._names, held=held)
+
+    def place(self, blocks: Iterable[SkillsBlock]) -> tuple[str, dict[int, str]]:
+        """The text behind the instructions, and the texts behind items, by their positions."""
+        return place_blocks(self._names, blocks)
+
+
+def words_in(content: str | Iterable[object]) -> list[str]:
+    """The words of a turn: a text, or those parts of it that are texts."""
+    return [content] if isinstance(content, str) else [one for one in content if isinstance(one, str)]
+
+
+def appended(content: str | Iterable[object], text: str) -> str | list[object]:
+    """A turn with a text behind it: a longer text, or one part more."""
+    return f"{content}\n\n{text}" if isinstance(content, str) else [*content, text]
