@@ -150,7 +150,7 @@ def foreign(item: Json) -> Foreign | None:
     kind = item.get("type", "message")
     if not isinstance(kind, str) or kind not in _ITEMS:
         return Foreign(-1, ".type", found(kind))
-    if kind != "message":
+    if kind != "message" or _is_wordless(item):
         return None
     if (stray := foreign_field(item, _ROLES, _NOT_OURS)) is not None:
         return stray
@@ -158,6 +158,11 @@ def foreign(item: Json) -> Foreign | None:
     if not isinstance(content, str | list):
         return Foreign(-1, ".content", found(content))
     return foreign_piece(content, ".content", lambda piece: isinstance(piece, str) or is_piece(piece))
+
+
+def _is_wordless(item: Json) -> bool:
+    """An answer of a model without any words, as providers and the SDK's own types have it."""
+    return item.get("type") == "message" and item.get("content", "") is None and item.get("role") in (None, "assistant")
 
 
 def is_item(item: Json) -> bool:
@@ -194,6 +199,8 @@ def _read(item: Json) -> tuple[Role, list[Part]]:
 
 
 def _said(item: Json) -> tuple[Role, list[Part]]:
+    if _is_wordless(item):
+        return "assistant", []
     role = item.get("role")
     if not isinstance(role, str) or role not in _ROLES:
         what = "nothing" if role is None else found(role)

@@ -337,3 +337,11 @@ _item = st.fixed_dictionaries(
 def test_any_items_come_back_as_they_were(items: list[dict[str, Any]]) -> None:
     assert from_messages(from_response_output(items), "openai_responses") == items
     assert [to_responses(from_responses(item)) for item in items] == items
+
+
+@pytest.mark.parametrize("role", ["assistant", None])
+def test_an_answer_without_words_is_taken(role: str | None) -> None:
+    item = {"type": "message", "id": "msg_1", "role": role, "status": "completed", "content": None}
+    message = to_message(item, "openai_responses")
+    assert (message.role, message.parts) == ("assistant", ())
+    assert from_messages([message], "openai_responses") in ([], [item])
