@@ -16,7 +16,18 @@ import pytest
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 
-from acontext_adapters.langchain import convert, graph, handler, middleware, model, placement, run_tracker, turns, wrap
+from acontext_adapters.langchain import (
+    convert,
+    graph,
+    handler,
+    held_messages,
+    middleware,
+    model,
+    placement,
+    run_tracker,
+    turns,
+    wrap,
+)
 from acontext_adapters.shared import resent_history
 from acontext_adapters.testing import MemoryClient, broken_step, clients_in_trouble
 from acontext_plugins import runs
@@ -64,7 +75,8 @@ STEPS: list[tuple[Any, str]] = [
     (run_tracker.LangChainRunTracker, "end"),
     (SharedCache, "__setitem__"),
     (run_tracker, "frozen"),
-    (run_tracker, "rough_size"),
+    (held_messages, "rough_size"),
+    (held_messages, "converted"),
     (run_tracker, "items_of"),
     (run_tracker, "by_user"),
     (convert, "_parts"),
