@@ -29,14 +29,13 @@ DEFECTS = {
         "a_step_of_ours_that_raises",
     ),
     "skills are asked for in each call": (
-        "skills = await self.runs[run.id].arecall(",
-        "self.runs[run.id]._recall = self.runs[run.id]._asking = None\n"
-        "            skills = await self.runs[run.id].arecall(",
+        "await started.arecall(",
+        "started._recall = started._asking = None\n            await started.arecall(",
         "skills_are_asked_for_once",
     ),
     "skills are added twice": (
-        'f"{instructions}\\n\\n{skills}"',
-        'f"{instructions}{skills}{skills}"',
+        'f"{instructions}\\n\\n{head}"',
+        'f"{instructions}{head}{head}"',
         "in_every_prompt_once",
     ),
     "skills are kept": (
@@ -79,19 +78,19 @@ DEFECTS = {
     ),
     "tasks come out otherwise": ('ours.end("success")', "pass", "the_tasks_are_those"),
     "the text is not the same to the byte": (
-        'f"{instructions}\\n\\n{skills}"',
-        'f"{instructions}\\n\\n{skills.strip().title()}"',
+        'f"{instructions}\\n\\n{head}"',
+        'f"{instructions}\\n\\n{head.strip().title()}"',
         "injected_for_the_next_to_the_byte",
     ),
     "skills get into the host's history": (
-        'return f"{instructions}\\n\\n{skills}", messages',
-        'run.history[-1]["note"] = skills\n                return f"{instructions}\\n\\n{skills}", messages',
+        'return f"{instructions}\\n\\n{head}"',
+        'run.history[-1]["note"] = head\n            return f"{instructions}\\n\\n{head}"',
         "in_nothing_that_is_kept",
     ),
     "skills get into the host's history from the user's turn": (
-        "return instructions, [*messages",
-        "run.history[newest] = said\n                return instructions, [*messages",
-        "in_the_users_newest_turn",
+        "messages[at] = {**messages[at],",
+        "messages[at] = run.history[at] = {**messages[at],",
+        "in_the_users_turn_that",
     ),
     "a call with wrong arguments is lost": (
         '        with self.runtime.guard("result"):',
@@ -126,20 +125,14 @@ DEFECTS = {
         "fate_of_each_call_is_told",
     ),
     "the user's turn is not chosen": (
-        'self.runtime.options.inject_as == "user"',
-        "False",
-        "in_the_users_newest_turn",
+        "for at, text in behind.items():",
+        "for at, text in ():",
+        "in_the_users_turn_that",
     ),
     "skills stand behind the answers of tools": (
-        'newest = max(at for at, item in enumerate(messages) if item["role"] == "user")',
-        "newest = len(messages) - 1\n"
-        "            messages[newest] = {'content': str(messages[newest].get('result')), **messages[newest]}",
-        "in_the_users_newest_turn",
-    ),
-    "skills stand in the user's turn, whatever was asked for": (
-        'self.runtime.options.inject_as == "user"',
-        "True",
-        "behind_the_instructions",
+        "for at, text in behind.items():\n",
+        "for at, text in behind.items():\n                at = len(messages) - 1\n",
+        "in_the_users_turn_that",
     ),
     "another type comes back": (
         "return replace(target, hooks=(Learning(runtime), *others))",
@@ -184,6 +177,7 @@ DEFECTS = {
         )
         for option, value, test in (
             ("inject", True, "without_injection"),
+            ("inject_as", "user", "behind_the_instructions"),
             ("space", "s", "without_a_space"),
             ("principal", None, "space_and_user"),
             ("session", None, "a_session_that_was_named"),
@@ -219,7 +213,7 @@ SLIPS = {
     "what works is said to be missing": (
         "unsupported = {",
         'unsupported = {"inject_as_user": "nobody asked for it", ',
-        "in_the_users_newest_turn",
+        "in_the_users_turn_that",
         "but it works: take it off the list",
     ),
     "nothing is wrapped": ("if memory is not None", "if False", "has_the_type_that_it_had", "has not called learning"),

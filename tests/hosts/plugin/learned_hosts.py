@@ -199,6 +199,7 @@ class _LearnedHosts:
     def __init__(self, way: str) -> None:
         from acontext_plugins.client import Acontext
         from acontext_plugins.concurrency import limited_log
+        from acontext_plugins.learning import learning
         from acontext_plugins.settings import LearnSettings, ObserveSettings, RecorderSettings, Settings
         from acontext_store.open import database_url
 
@@ -210,6 +211,7 @@ class _LearnedHosts:
             recorder=RecorderSettings(close_timeout=60),
         )
         self._acontext = Acontext(settings=settings)
+        learning(_same, space=SPACE, client=self._acontext)  # the first call looks for adapters on the disk
         self.client = _Client(self._acontext.connection, "" if way == "empty" else _SKILL)
         self.in_place = way == "in-place"
         self._wraps = 0
