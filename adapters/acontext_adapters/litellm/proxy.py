@@ -205,8 +205,14 @@ class _Request:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether the proxy itself has raised it, a guardrail or a budget: errors of providers name their provider."""
-    return getattr(error, "llm_provider", None) is None or type(error).__name__ == "RejectedRequestError"
+    """Whether the proxy itself has raised it, a guardrail or a budget.
+
+    Errors of providers name their provider; on native routes some versions (1.83) raise a class of their own.
+    """
+    if type(error).__name__ == "RejectedRequestError":
+        return True
+    of_provider = any(kind.__name__ == "BaseLLMException" for kind in type(error).__mro__)
+    return not of_provider and getattr(error, "llm_provider", None) is None
 
 
 def _name(data: dict[str, Any], scope: str) -> tuple[str, str]:

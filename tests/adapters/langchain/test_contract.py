@@ -52,7 +52,7 @@ SHARED: list[tuple[Any, str]] = [
     (run_tracker.LangChainRunTracker, "askills"),
     (run_tracker.LangChainRunTracker, "end"),
     (run_tracker, "frozen"),
-    (run_tracker, "rough_size"),
+    (held_messages, "rough_size"),
     (run_tracker, "by_user"),
     (convert, "_parts"),
     (runs.Runtime, "start"),

@@ -34,6 +34,19 @@ async def _log_events_end_with_their_loop() -> AsyncIterator[None]:
     await GLOBAL_LOGGING_WORKER.stop()
 
 
+@pytest.fixture(autouse=True)
+def _callbacks_end_with_their_test() -> Iterator[None]:
+    yield
+    import litellm
+
+    from acontext_adapters.litellm import AcontextLogger
+
+    for name in ("callbacks", "success_callback", "failure_callback", "_async_success_callback", "input_callback"):
+        known = getattr(litellm, name, [])
+        known[:] = [one for one in known if not isinstance(one, AcontextLogger)]
+    litellm._async_failure_callback[:] = []
+
+
 @pytest.fixture(scope="session")
 def provider() -> Iterator[Upstream]:
     with Upstream() as upstream:

@@ -36,7 +36,7 @@ def test_of_a_blocked_request_nothing_is_kept_and_the_conversation_goes_on(
     body = {**requests("my secret wish")[path], "guardrails": [guardrail]}
     assert post(proxy, path, body, session).status_code == 400
     if guardrail == "watch":
-        upstream.say(SAID)  # it may have been asked already, or not
+        upstream.say(SAID, SAID)  # it may have been asked already, or not
     assert post(proxy, path, requests("hi")[path], session).status_code == 200
     kept = when(proxy.database, session, lambda kept: bool(kept.outcomes))
     assert (kept.lines, kept.ends) == (["user: hi", f"assistant: {SAID}"], [("success", "")])

@@ -7,7 +7,7 @@ import gc
 import inspect
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import wraps
 from importlib.metadata import version
 from typing import Any
@@ -37,13 +37,8 @@ both_ways = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "st
 
 
 @pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(functions, "calls", CallRecorder())
-    yield
-    for name in ("callbacks", "success_callback", "failure_callback", "_async_success_callback", "input_callback"):
-        known = getattr(litellm, name, [])
-        known[:] = [one for one in known if not isinstance(one, AcontextLogger)]
-    litellm._async_failure_callback[:] = []
 
 
 def asked(name: str, upstream: Upstream, **more: Any) -> dict[str, Any]:
