@@ -25,6 +25,7 @@ from acontext_adapters.langchain import (
     convert,
     graph,
     handler,
+    held_messages,
     middleware,
     model,
     placement,
