@@ -7,6 +7,7 @@ belongs to it. Only where nothing was, the arguments and what came back stand fo
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import copy
 import functools
@@ -169,11 +170,11 @@ class _Frame:
 
     def gave(self, item: object) -> None:
         """One item of what is yielded."""
-        if len(self._given) >= _ITEMS and not isinstance(item, str):
+        if len(self._given) >= _ITEMS and not issubclass(type(item), str):
             return
         if self._size < _TEXT:
             with self.runtime.guard("yield"):
-                text = item if isinstance(item, str) else _words(item)
+                text = item if type(item) is str else _words(item)
                 self._given.append(text)
                 self._size += len(text)
 
@@ -277,16 +278,19 @@ def _async_steps(start: Callable[[tuple[Any, ...], dict[str, Any]], tuple[_Frame
 
 def _followed(frame: _Frame, result: Any) -> Any:
     """`result`, or something of its kind that ends the run when it ends."""
-    task = getattr(result, "run_loop_task", None)  # a streamed run of the OpenAI Agents SDK
-    future = result if task is None else task
-    if callable(getattr(future, "add_done_callback", None)):
-        future.add_done_callback(functools.partial(_done, frame))
+    kind = type(result)  # only that: the host's objects may load, send or raise when they are asked for anything
+    if any(one.__name__ == "RunResultStreaming" and one.__module__.startswith("agents.") for one in kind.__mro__):
+        if result.run_loop_task is not None:
+            result.run_loop_task.add_done_callback(functools.partial(_done, frame))
+            return result
+    elif issubclass(kind, asyncio.Future | concurrent.futures.Future):
+        result.add_done_callback(functools.partial(_done, frame))
         return result
-    if isinstance(result, types.CoroutineType):
+    if issubclass(kind, types.CoroutineType):
         return _finished(frame, result)
-    if isinstance(result, types.GeneratorType):
+    if issubclass(kind, types.GeneratorType):
         return _steps(frame, result)
-    if isinstance(result, types.AsyncGeneratorType):
+    if issubclass(kind, types.AsyncGeneratorType):
         return _async_steps(lambda args, kwargs: (frame, result))()
     if _is_stream(result):
         return _stream(frame, result)
@@ -310,7 +314,7 @@ def _is_stream(result: Any) -> bool:
     """Whether it gives its items one by one and wants to be closed: a stream of some client, not a collection."""
     kind = type(result)
     steps = hasattr(kind, "__next__") or hasattr(kind, "__anext__")
-    return steps and (hasattr(kind, "close") or hasattr(kind, "aclose")) and not isinstance(result, io.IOBase)
+    return steps and (hasattr(kind, "close") or hasattr(kind, "aclose")) and not issubclass(kind, io.IOBase)
 
 
 def _stream(frame: _Frame, stream: Any) -> Any:
@@ -427,7 +431,7 @@ _repr = _Words()
 
 
 def _words(value: object) -> str:
-    return value[:_TEXT] if isinstance(value, str) else _repr.repr(value)
+    return str(value)[:_TEXT] if issubclass(type(value), str) else _repr.repr(value)
 
 
 def _arguments(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:

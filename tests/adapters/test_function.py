@@ -423,3 +423,35 @@ def test_a_partial_and_a_decorated_function_are_copied_as_they_are(monkeypatch: 
     assert copy.deepcopy(decorated) is decorated
     part = functools.partial(decorated, "hi")
     assert pickle.loads(pickle.dumps(part))() == "hi"
+
+
+class Lazy:
+    """Stands for an object that does something whenever it is asked for anything, and cannot."""
+
+    @property
+    def __class__(self) -> Any:
+        raise RuntimeError("outside of a request")
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("outside of a request")
+
+
+class Future:
+    """A future of another library: it has its own idea of what is called when it is done."""
+
+    def add_done_callback(self) -> None:
+        raise TypeError("nobody is to call this")
+
+
+@pytest.mark.parametrize("kind", [Lazy, Future])
+async def test_what_a_function_returns_is_asked_for_nothing(kind: type) -> None:
+    memory, result = MemoryClient(), kind()
+
+    def plain() -> object:
+        return result
+
+    async def later() -> object:
+        return result
+
+    assert learned(plain, memory)() is result
+    assert await learned(later, memory)() is result
