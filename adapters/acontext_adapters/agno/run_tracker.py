@@ -116,6 +116,8 @@ class AgnoRunTracker:
         self._said = False
         #: Hooks behind the answer may refuse it: the newest one waits for them.
         self.checks_output = False
+        #: Whether hooks of the host check what goes in or comes out, and may refuse it.
+        self.checks = False
         self._held: list[_KeptRun] = []
         self._tools: list[str] | None = None
         self._status: tuple[str, str] | None = None
@@ -459,7 +461,8 @@ class AgnoRunTracker:
             return
         if self.run_id is None:
             return  # agno has never heard of it
-        if status == "ERROR" and self.error is None and self._refused(self._reason(output, reason)):
+        checked = status == "ERROR" and self.error is None and self.checks
+        if checked and self._refused(self._reason(output, reason)):
             return
         self._flush()
         if status == "COMPLETED":

@@ -111,6 +111,7 @@ class WrappedAgent:
         run = self.runtime.start(label=label, session_key=key, run_id=run_id, parent_call_id=call_id)
         tracker = AgnoRunTracker(self, self.runtime, run, session_id)
         tracker.checks_output = bool(getattr(self.clone, "post_hooks", None))
+        tracker.checks = tracker.checks_output or bool(getattr(self.clone, "pre_hooks", None))
         tracker.runs_in(call, as_member=around is not None and _is_team(getattr(around.owner, "clone", None)))
         return tracker
 
