@@ -20,6 +20,8 @@ from .exchange import RecordedRequest, tee_class
 _ROOTS = ("httpx", "httpx2")
 #: Where a client of the SDK holds its HTTP client, and a part of it the client. A subclass may have others.
 _HELD_AS = "_client"
+#: Views of a part that older versions make with it: they hold methods of the old client in closures.
+_VIEWS = ("WithRawResponse", "WithStreamedResponse", "WithStreamingResponse")
 
 
 def wrap_client(client: Any, runtime: Runtime) -> Any:
@@ -61,6 +63,9 @@ class _Rebinding:
                 del vars(part)[name]
             elif (bound := self._bound(value)) is not value:
                 vars(part)[name] = bound
+        for name, value in list(vars(part).items()):
+            if _is_sdks(type(value)) and type(value).__name__.endswith(_VIEWS):
+                vars(part)[name] = type(value)(part)
 
     def _is_computed(self, part: Any, name: str, value: Any) -> bool:
         """Whether the SDK makes it anew when it is asked for: it may hold methods of the old client in closures."""
