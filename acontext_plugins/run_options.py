@@ -48,6 +48,9 @@ class RunOptions:
     strict: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("space", "session", "principal"):
+            if not isinstance(value := getattr(self, name), str | None):
+                raise InvalidInput(f"{name} is {type(value).__name__} {value!r:.60}: it must be a text, or None")
         if self.space is not None and not self.space.strip():
             raise InvalidInput('space is "": name where skills gather, or give None to record only')
         if self.inject_as not in get_args(InjectAs):

@@ -285,5 +285,8 @@ def test_an_option_that_is_none_is_named() -> None:
 def test_a_catalog_is_refused_where_there_is_no_place_for_its_tool() -> None:
     with pytest.raises(InvalidInput, match="use 'system' or 'user' there"):
         learning(lambda question: question, space="support", inject_as="catalog")
+    for name in ("space", "session", "principal"):
+        with pytest.raises(InvalidInput, match=f"{name} is int 5: it must be a text, or None"):
+            learning(print, **{"space": "s", name: 5})  # type: ignore[call-overload]
     with pytest.raises(InvalidInput, match="inject_as is 'prompt'"):
         learning(lambda question: question, space="support", inject_as="prompt")  # type: ignore[call-overload]
