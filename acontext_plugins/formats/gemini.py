@@ -335,11 +335,11 @@ def _calls_with_words(items: list[Named], _: Lost) -> list[Named]:
     joined: list[Named] = []
     for id, item in items:
         calls = item.get("role") == "model" and any(_field(part, "functionCall") for part in item["parts"])
-        if calls and joined and joined[-1][1].get("role") == "model":
-            first, before = joined[-1]
-            joined[-1] = first, {**before, "parts": [*before["parts"], *item["parts"]]}
-        else:
-            joined.append((id, item))
+        name, parts = id, item["parts"]
+        while calls and joined and joined[-1][1].get("role") == "model":  # one after the other, as far as they go back
+            name, before = joined.pop()
+            parts = [*before["parts"], *parts]
+        joined.append((name, item if parts is item["parts"] else {**item, "parts": parts}))
     return joined
 
 

@@ -172,3 +172,11 @@ def test_any_content_comes_back_as_it_was(blob: dict[str, Any]) -> None:
 def test_anything_is_taken_or_refused_by_name(blob: Any) -> None:
     with contextlib.suppress(InvalidInput):
         assert from_messages([to_message(blob, "gemini")], "gemini") == [blob]
+
+
+def test_a_call_stands_in_one_content_with_all_that_the_model_said_before_it() -> None:
+    said = {"role": "assistant", "content": "hi"}
+    call = {"role": "assistant", "content": None, "function_call": {"name": "find", "arguments": "{}"}}
+    first, answered = from_messages([to_message(item, "openai") for item in (said, said, said, call)], "gemini")
+    assert [list(part) for part in first["parts"]] == [["text"], ["text"], ["text"], ["functionCall"]]
+    assert answered["role"] == "user"
