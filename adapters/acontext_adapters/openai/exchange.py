@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -90,6 +91,10 @@ class RecordedRequest:
             return before
         content = json.dumps(valid(body), ensure_ascii=False, separators=(",", ":")).encode()
         headers = [(name, value) for name, value in before.headers.raw if name.lower() not in _LENGTHS]
+        if self.call.instructions is not None:  # they have to be found again in the answer
+            headers = [
+                (name, _readable(value) if name.lower() == b"accept-encoding" else value) for name, value in headers
+            ]
         return type(before)(before.method, before.url, headers=headers, content=content, extensions=before.extensions)
 
     # -- the answer
@@ -108,10 +113,13 @@ class RecordedRequest:
         with self.runtime.guard("response"):
             response.request = self._request
             watch = _StreamWatch(self, response)
-            if response.is_stream_consumed or response.is_closed:
-                watch.whole(response.content)
-                return watch.put_back()
-            return watch.tee()
+            content = _read_of(response)
+            if content is not None:
+                watch.whole(content)
+                return watch.put_back(content)
+            if not (response.is_stream_consumed or response.is_closed):
+                return watch.tee()
+            watch.closed()
         return response
 
     def _failed(self, reason: str, response: Any) -> None:
@@ -129,6 +137,11 @@ class RecordedRequest:
 
 _LENGTHS = frozenset({b"content-length", b"transfer-encoding"})
 _ENCODED = _LENGTHS | {b"content-encoding"}
+_READ = frozenset({b"gzip", b"deflate", b"identity"})
+#: Of the attributes that every response has: those that say nothing of its body.
+_BESIDE_BODY = frozenset({"next_request", "extensions", "history", "default_encoding"})
+#: What a response keeps of its body once somebody has asked for it.
+_MADE_OF_BODY = frozenset({"_text", "_decoder"})
 
 
 class _StreamWatch:
@@ -154,8 +167,8 @@ class _StreamWatch:
         self._lines: EventLines | None = None
         self._whole: SentInstructions | None = None
         instructions = self.call.instructions
-        if instructions is not None and not self._wrong and (self._plain or self._inflate is not None):
-            if self._streams:
+        if instructions is not None and not self._wrong:
+            if self._streams and (self._plain or self._inflate is not None):
                 self._lines = EventLines(instructions.in_json)
             else:
                 self._whole = instructions
@@ -170,20 +183,21 @@ class _StreamWatch:
                 given = self._lines.feed(text)
             elif self._whole is not None:
                 given = b""
+                self._kept.append(chunk)
             if self.call.ended:
                 return given
             if read:
                 self._read(self._events.feed(text))
-            elif not self._wrong or self._size < _ERROR_BYTES:
+            elif self._whole is None and (not self._wrong or self._size < _ERROR_BYTES):
                 self._kept.append(chunk)
                 self._size += len(chunk)
         return given
 
     def rest(self) -> bytes:
-        """What the host is given at the end of the body."""
+        """What the host is given at the end of the body. Raises the library's error where it cannot be decoded."""
         if self._lines is not None:
             return self._lines.end()
-        return self._whole.in_json(self._decoded()) if self._whole is not None else b""
+        return self._own(self._decode(), self._whole) if self._whole is not None else b""
 
     def tee(self) -> Any:
         """The response, whose body is read along. Where something may be put back, the host is given it decoded."""
@@ -193,24 +207,23 @@ class _StreamWatch:
         response.stream = self._exchange.client.acontext_tee(response.stream, self)
         return response
 
-    def put_back(self) -> Any:
+    def put_back(self, content: bytes) -> Any:
         """The response that has been read, with the host's own instructions in it."""
         response, instructions = self._response, self.call.instructions
-        content = response.content
         made = content if instructions is None or self._wrong else self._own(content, instructions)
         if made is content:
             return response
+        base = self._exchange.client.acontext_library.Response
+        kind = type(response) if isinstance(response, base) else base
         headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _ENCODED]
-        like = type(response)(
-            response.status_code,
-            headers=headers,
-            content=made,
-            request=response.request,
-            extensions=response.extensions,
-            history=response.history,
-            default_encoding=response.default_encoding,
-        )
-        like.elapsed = response.elapsed
+        like = kind.__new__(kind)
+        base.__init__(like, response.status_code, headers=headers, content=made)
+        # as they are, and only those that are there: getters may raise, and subclasses have attributes of their own
+        of_body = (vars(like).keys() - _BESIDE_BODY) | _MADE_OF_BODY
+        vars(like).update({name: value for name, value in vars(response).items() if name not in of_body})
+        like.request = self._exchange._request
+        with contextlib.suppress(RuntimeError):  # nobody has measured it
+            like.elapsed = response.elapsed
         return like
 
     def _own(self, content: bytes, instructions: SentInstructions) -> bytes:
@@ -272,15 +285,33 @@ class _StreamWatch:
                 self.call.cancelled()
 
     def _decoded(self) -> bytes:
+        try:
+            return self._decode()
+        except Exception:  # cut off, or no body at all
+            return b""
+
+    def _decode(self) -> bytes:
         body = b"".join(self._kept)
         if self._plain:
             return body
-        try:
-            kind = type(self._response)
-            content: bytes = kind(200, headers={"content-encoding": self._encoding}, content=body).content
-        except Exception:  # cut off, or no body at all
-            return b""
+        kind = self._exchange.client.acontext_library.Response
+        content: bytes = kind(200, headers={"content-encoding": self._encoding}, content=body).content
         return content
+
+
+def _readable(accepted: bytes) -> bytes:
+    """Of the encodings that a client accepts, those that are read along while they come."""
+    names = [name.strip() for name in accepted.split(b",")]
+    return b", ".join(name for name in names if name.partition(b";")[0].strip().lower() in _READ) or b"identity"
+
+
+def _read_of(response: Any) -> bytes | None:
+    """The body of a response that has been read; None where it has not."""
+    try:
+        content: bytes = response.content
+    except Exception:
+        return None
+    return content
 
 
 def _reason(response: Any, content: bytes) -> str:
@@ -309,11 +340,11 @@ def tee_class(library: Any, is_async: bool) -> type[Any]:
             for chunk in self.stream:
                 if given := watch.feed(chunk):
                     yield given
+            if rest := watch.rest():
+                yield rest
         except BaseException as error:
             watch.broke(error)
             raise
-        if rest := watch.rest():
-            yield rest
         watch.end()
 
     async def asteps(self: Any) -> Any:
@@ -322,11 +353,11 @@ def tee_class(library: Any, is_async: bool) -> type[Any]:
             async for chunk in self.stream:
                 if given := watch.feed(chunk):
                     yield given
+            if rest := watch.rest():
+                yield rest
         except BaseException as error:
             watch.broke(error)
             raise
-        if rest := watch.rest():
-            yield rest
         watch.end()
 
     def close(self: Any) -> None:
