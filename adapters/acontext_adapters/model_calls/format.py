@@ -30,6 +30,8 @@ class Piece:
     call_ids: tuple[str, ...] = ()
     #: Which item of the request's list it is, or is part of.
     place: int = 0
+    #: It is kept with what the model said around it, and says nothing by which a history could be known.
+    silent: bool = False
 
 
 class WireCall(NamedTuple):

@@ -35,8 +35,8 @@ _CALLS = frozenset(
     "function_call custom_tool_call computer_call local_shell_call shell_call apply_patch_call "
     "mcp_approval_request".split()
 )
-#: What a model has said, and what only points at it: neither turns nor calls.
-_SILENT = frozenset({"reasoning", "item_reference", "compaction"})
+#: What a model keeps for itself beside its words and calls.
+_SILENT = frozenset({"reasoning", "compaction"})
 _FINAL = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 
 
@@ -191,6 +191,8 @@ def _piece(one: Json) -> Piece:
         id = text_at(one, "approval_request_id")
         return Piece(item("result", id), one, (id,) if id else ())
     if kind in _SILENT:
+        return Piece(item("host"), one, silent=True)
+    if kind == "item_reference":  # it only points at what the provider has
         return Piece(item("host"), one)
     return Piece(item("model", kind, id or words([one])), one)
 

@@ -327,13 +327,14 @@ class CallRecorder:
         call._places = [piece.place for piece in pieces]
         call._names = turn_names([piece.item for piece in pieces], salt="" if after is None else call.run.id)
         call._shown = shown_turns([piece.item for piece in pieces], call._names, held=after is not None)
-        new = [pieces[place] for place in sent.new]
+        named = _new_pieces(sent, pieces)
+        new = [pieces[place] for place, _, _ in named]
         if new:
-            taken = [new_id() if place in sent.unsure else "" for place in sent.new]
-            shown = len(sent.context)  # they come first
+            taken = [new_id() if beside in sent.unsure else "" for _, beside, _ in named]
+            shown = sum(beside in sent.context for _, beside, _ in named)  # they come first
             fates = [fate for piece in new for fate in wire.told(piece)]
             fates += self._edits.seen(call._scope, sent.session_key, wire, pieces)
-            ids = [sent.ids[place] for place in sent.new]
+            ids = [id for _, _, id in named]
             record = functools.partial(_record, call.run, wire, new, ids, taken, shown=shown, fates=fates)
             if call._held is None:
                 record()
@@ -392,7 +393,7 @@ class CallRecorder:
         if said:
             first = next((id for id in ids if id), "") or stable_id(turn.run_id, answer.id or new_id())
             taken = [new_id() if sent.unsure_answer else "" for _ in ids]
-            made = [id or stable_id(first, str(at)) for at, id in enumerate(ids)]
+            made = [id or _id_of_silent(first, at) for at, id in enumerate(ids)]
             _record(run, call.wire, said, made, taken, others=answer.others, fates=answer.fates)
         self._edits.asked(call._scope, sent.session_key, call.wire, pieces + answer.others)
         if answer.call_ids:
@@ -466,6 +467,42 @@ def _run_id(sent: Sent) -> str:
     """The run of a turn: the same in each of its calls, and in every process."""
     first = sent.ids[sent.turn] if sent.turn < len(sent.ids) else ""
     return stable_id(sent.session_key, "turn", first or sent.digest.hex())
+
+
+def _new_pieces(sent: Sent, pieces: Sequence[Piece]) -> list[tuple[int, int, str]]:
+    """The positions of what is new in a request, each with that of the item it is new with, and its id.
+
+    Silent items belong to the words or the call of the model that they stand before, else to what they stand behind.
+    """
+    new = set(sent.new)
+    made: list[tuple[int, int, str]] = []
+    silent: list[int] = []
+    last, start = -1, 0  # the last item that is not silent, and where the model's newest answer begins
+
+    def settle(owner: int) -> None:
+        if owner in new:
+            first = next((id for id in sent.ids[start:owner] if id), sent.ids[owner])
+            made.extend((at, owner, _id_of_silent(first, at - start)) for at in silent)
+        silent.clear()
+
+    for at, piece in enumerate(pieces):
+        if piece.silent:
+            silent.append(at)
+            continue
+        of_model = piece.item.kind in ("model", "call")
+        settle(at if of_model else last)
+        if at in new:
+            made.append((at, at, sent.ids[at]))
+        if not of_model:
+            start = at + 1
+        last = at
+    settle(last)
+    return made
+
+
+def _id_of_silent(first: str, number: int) -> str:
+    """The id of an item of an answer that has none: by the first one that is there, and its place in the answer."""
+    return stable_id(first, str(number))
 
 
 def _record(
