@@ -23,7 +23,7 @@ RULES = Rules(
     id=re.compile(r"[!-~]{1,40}"),
     name=re.compile(r"[a-zA-Z0-9_-]{1,64}"),
     media_in_results=False,
-    says=("content", "tool_calls", "function_call", "audio", "reasoning_details"),
+    says=("content", "tool_calls", "function_call", "audio", "reasoning_details", "thinking_blocks"),
 )
 _ROLES: dict[str, Role] = {
     "system": "system",
@@ -204,6 +204,8 @@ def _content_part(piece: Any, what: str) -> Part:
         return Part(type="text", text=text, meta=rest or None)
     if kind == "refusal":
         return Part(type="text", text=text_at(piece, "refusal", what) or "", meta={"is_refusal": True})
+    if kind == "thinking" and piece.get("signature") and anthropic.is_block(piece):
+        return anthropic.parts_of(piece, what)[0]
     if kind == "thinking":
         return Part(type="thinking", text=_thought(piece.get("thinking")))
     if kind in _URL_PARTS:
@@ -228,13 +230,28 @@ def _thought(value: Any) -> str:
     return ""
 
 
+def _thinking_blocks(item: Json) -> list[Part]:
+    """The thoughts of an Anthropic model, which LiteLLM gives as that API's own blocks, for it takes no others back."""
+    blocks = item.get("thinking_blocks")
+    thoughts = [
+        block
+        for block in (blocks if isinstance(blocks, list) else [])
+        if anthropic.is_block(block) and block["type"] in ("thinking", "redacted_thinking")
+    ]
+    return [part for block in thoughts for part in anthropic.parts_of(block, "message.thinking_blocks")]
+
+
 def _assistant_parts(item: Json, content: list[Part]) -> list[Part]:
     parts: list[Part] = []
     details = item.get("reasoning_details")
     marks = {"reasoning_details": details} if isinstance(details, list) and details else None
     thought = next((said for key in _REASONING if (said := item.get(key)) and isinstance(said, str)), "")
+    signed = [part for part in _thinking_blocks(item) if part not in content]
+    if any(part.text for part in signed):
+        thought = ""  # the blocks say the same
     if thought or marks is not None:
         parts.append(Part(type="thinking", text=thought, meta=marks))
+    parts += signed
     parts += content
     refusal = text_at(item, "refusal", "message")
     if refusal is not None:

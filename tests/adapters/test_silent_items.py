@@ -1,4 +1,4 @@
-"""What a model keeps for itself beside its words (reasoning, sealed) is kept with them, answered or sent by the host."""
+"""What a model keeps for itself (sealed reasoning) is kept with its words, be they answered or sent by the host."""
 
 from __future__ import annotations
 

@@ -364,3 +364,34 @@ def test_anything_is_taken_or_refused_by_name(blob: Any) -> None:
         from_messages([message], "openai")
         from_messages([message], "openai_responses")
         from_messages([message], "acontext")
+
+
+SIGNED = {"type": "thinking", "thinking": "hm", "signature": "SIG"}
+SEALED = {"type": "redacted_thinking", "data": "sealed"}
+
+
+@pytest.mark.parametrize(
+    ("said", "blocks"),
+    [
+        ({"reasoning_content": "hm", "thinking_blocks": [SIGNED]}, [SIGNED]),
+        ({"reasoning_content": "hm", "thinking_blocks": [SIGNED, SEALED]}, [SIGNED, SEALED]),
+        ({"thinking_blocks": [SEALED]}, [SEALED]),
+        ({"content": [SIGNED, {"type": "text", "text": "so"}]}, [SIGNED]),
+        ({"content": [SIGNED, {"type": "text", "text": "so"}], "thinking_blocks": [SIGNED]}, [SIGNED]),
+    ],
+)
+def test_signed_thoughts_of_anthropic_are_read_back_as_its_own(said: dict[str, Any], blocks: list[Any]) -> None:
+    item = {"role": "assistant", "content": "so", **said, "tool_calls": [call()]}
+    message = from_openai(item)
+    assert to_openai(message) == item
+    read = from_message(message, "anthropic")
+    used = {"type": "tool_use", "id": "c1", "name": "find", "input": {}}
+    assert read["content"] == [*blocks, {"type": "text", "text": "so"}, used]
+
+
+@pytest.mark.parametrize("blocks", ["none", [], [None], [{"type": "thinking"}], [{"type": "text", "text": "so"}]])
+def test_blocks_that_are_no_thoughts_hide_none(blocks: Any) -> None:
+    item = {"role": "assistant", "content": "so", "reasoning_content": "hm", "thinking_blocks": blocks}
+    message = from_openai(item)
+    assert [(part.type, part.text) for part in message.parts] == [("thinking", "hm"), ("text", "so")]
+    assert to_openai(message) == item

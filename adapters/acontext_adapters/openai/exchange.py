@@ -214,7 +214,7 @@ class _StreamWatch:
         if made is content:
             return response
         base = self._exchange.client.acontext_library.Response
-        kind = type(response) if isinstance(response, base) else base
+        kind: Any = type(response) if isinstance(response, base) else base
         headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _ENCODED]
         like = kind.__new__(kind)
         base.__init__(like, response.status_code, headers=headers, content=made)
