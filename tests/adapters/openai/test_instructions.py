@@ -141,7 +141,7 @@ def test_a_response_that_was_read_keeps_all_that_it_has(memory: MemoryClient) ->
     echo = Echo(read=True, kind=_Cached)
     door = httpx.Client(transport=httpx.MockTransport(echo))
     client = learning(OpenAI(api_key="none", http_client=door), space="s", client=memory)
-    response = client.responses.with_raw_response.create(**asked("Help.")).http_response
+    response: Any = client.responses.with_raw_response.create(**asked("Help.")).http_response
     assert (type(response), response.age, response.http_version) == (_Cached, 7, "HTTP/2")
     assert json.loads(response.text)["instructions"] == "Help."
     assert json.loads(response.request.content)["instructions"] == "Help."
