@@ -103,7 +103,10 @@ class AcontextCallbackHandler(HeardByGraphs, SharedByCopies, BaseCallbackHandler
             self._roots[run_id] = (
                 _Root(tracker) if tracker is not None else _Root(LangChainRunTracker(self.runtime, label))
             )
-        span = _Span(parent.root, parent.tracker, parent.call_id, told=parent.told or self._in_agent(metadata))
+        told = parent.told or self._in_agent(metadata)
+        span = _Span(parent.root, parent.tracker, parent.call_id, told=told)
+        if told and span.tracker is not None and span.call_id is None:
+            span.tracker.holds = True
         self._place(run_id, span)
         return span
 
@@ -271,7 +274,6 @@ class AcontextCallbackHandler(HeardByGraphs, SharedByCopies, BaseCallbackHandler
                 self._closed(run_id)
 
     def _answer(self, tracker: LangChainRunTracker, response: Any, told: bool) -> None:
-        tracker.holds = tracker.holds or told
         for generations in response.generations:
             if not generations:
                 continue

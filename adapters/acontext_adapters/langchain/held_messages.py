@@ -22,19 +22,14 @@ class HeldMessage:
     id_if_taken: str | None = None
     fates: Sequence[CallFate] = ()
     told: bool = False
+    #: Which of the results of calls with its id in one answer.
+    occurrence: int = 0
 
     def record(self, run: Run) -> None:
         message, id, if_taken = self.message, self.id, self.id_if_taken
         run.record(
             make=lambda: converted(message, id, if_taken), fates=self.fates, told=self.told, size=rough_size(message)
         )
-
-    def is_said_by(self, other: BaseMessage) -> bool:
-        """Whether `other` is what has become of this message."""
-        mine = self.message
-        if isinstance(mine, ToolMessage):
-            return isinstance(other, ToolMessage) and other.tool_call_id == mine.tool_call_id
-        return isinstance(mine, AIMessage) and isinstance(other, AIMessage) and mine.id in (None, other.id)
 
 
 class HeldMessages:
@@ -52,12 +47,29 @@ class HeldMessages:
         Returns those that read otherwise now.
         """
         changed = []
-        for held in self._held:
-            now = next((one for one in reversed(messages) if held.is_said_by(one)), None)
-            if now is not None and now.content != held.message.content:
-                held.message = held.message.model_copy(update={"content": now.content})
+        for held, now in self._found_in(messages):
+            same = now.content == held.message.content
+            held.message = held.message.model_copy(update={"content": now.content, "id": now.id or held.message.id})
+            if not same:
                 changed.append(held.message)
         return changed
+
+    def _found_in(self, messages: Sequence[BaseMessage]) -> list[tuple[HeldMessage, BaseMessage]]:
+        """What has become of those that are among these: by their own ids, or else by their calls."""
+        ids = {message.id: message for message in messages if message.id is not None}
+        found = [(held, ids[held.message.id]) for held in self._held if held.message.id in ids]
+        taken = {id(now) for _, now in found}
+        others = [held for held in self._held if held.message.id not in ids]
+        for held in sorted(others, key=lambda one: one.occurrence):
+            now = _newest_answer(held, messages) if isinstance(held.message, AIMessage) else None
+            if isinstance(held.message, ToolMessage):
+                results = _results(held.message.tool_call_id, messages)
+                own = results[held.occurrence : held.occurrence + 1]
+                now = next((one for one in (*own, *reversed(results)) if id(one) not in taken), None)
+            if now is not None:
+                taken.add(id(now))
+                found.append((held, now))
+        return found
 
     def release(self, run: Run, *, answers: bool = False) -> None:
         """Nobody can change them any more; `answers=True`: those of the model, that is."""
@@ -68,3 +80,23 @@ class HeldMessages:
         """Somebody has refused them. Returns the fates that were to be told with them."""
         held, self._held = self._held, []
         return [fate for one in held for fate in one.fates]
+
+
+def _newest_answer(held: HeldMessage, messages: Sequence[BaseMessage]) -> BaseMessage | None:
+    """The model's newest answer, for one that has no id."""
+    if held.message.id is not None:
+        return None
+    return next((one for one in reversed(messages) if isinstance(one, AIMessage)), None)
+
+
+def _results(call_id: str, messages: Sequence[BaseMessage]) -> list[ToolMessage]:
+    """The results of the calls with this id that were asked for last: some providers number theirs anew each time."""
+    results: list[ToolMessage] = []
+    for message in messages:
+        if isinstance(message, AIMessage) and any(
+            call.get("id") == call_id for call in (*message.tool_calls, *message.invalid_tool_calls)
+        ):
+            results = []
+        elif isinstance(message, ToolMessage) and message.tool_call_id == call_id:
+            results.append(message)
+    return results

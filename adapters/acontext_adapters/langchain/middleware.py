@@ -41,11 +41,21 @@ class AcontextMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> None:
         super().__init__()
         self.runtime = Runtime(RunOptions(space=space, **options), client_or_default(client))
+        self._setup()
+
+    def _setup(self) -> None:
         #: The runs whose models have asked for a skill of the catalog, by the ids of those calls.
         self._readers: SharedCache[str, Run] = SharedCache(1024)
         chosen = self.runtime.options
         catalog = chosen.inject_as == "catalog" and chosen.inject and chosen.space is not None
         self.tools = [self._reader()] if catalog else []
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_readers", "tools")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._setup()  # a copy's tool reads for the runs of the copy
 
     def _reader(self) -> BaseTool:
         """The tool that gives a skill of which the prompt has a line."""

@@ -93,6 +93,8 @@ class LangChainRunTracker:
         self.calls = LangChainCallLedger()
         #: All that becomes of calls is seen: what nobody tells of one did not happen.
         self.told = False
+        #: Something of it is recorded: here, or before it went on.
+        self._recorded = False
         #: Hooks stand behind the model and the tools, which may change what is said.
         self.holds = False
         self._held = HeldMessages()
@@ -138,6 +140,7 @@ class LangChainRunTracker:
         run_id = None
         if goes_on and before is not None:
             run_id, self._recall, self.calls = before.run_id, before.recall, before.calls
+            self._recorded = True
         self.answers, self._first_steps, self._inside = Answers(command), FirstSteps(goes_on), inside
         if key is None and parent is None and messages:
             key = self.follow(messages)
@@ -240,18 +243,27 @@ class LangChainRunTracker:
         number = (str(call.occurrence),) if call.occurrence else ()
         # some providers number their calls anew in every answer: then the id of the answer tells them apart
         again = ("result", call.answer, call.id, *number)
-        self._record(message, "result", call.id, *number, again=again, fates=call.news())
+        self._record(
+            message, "result", call.id, *number, again=again, fates=call.news(), occurrence=call.occurrence
+        )
 
     def _record(
-        self, message: BaseMessage, *ids: str, again: tuple[str, ...] = (), fates: Sequence[CallFate] = ()
+        self,
+        message: BaseMessage,
+        *ids: str,
+        again: tuple[str, ...] = (),
+        fates: Sequence[CallFate] = (),
+        occurrence: int = 0,
     ) -> None:
         """Record a message under the id that these make; under that of `again` where an earlier one has that."""
         run = self.begun(())
         copy, key = frozen(message), run.session.key
         id, if_taken = stable_id(key, *ids), stable_id(key, *again) if again else None
-        self._keep(HeldMessage(copy, id, if_taken, fates), holds=self.holds and isinstance(message, ToolMessage))
+        held = HeldMessage(copy, id, if_taken, fates, occurrence=occurrence)
+        self._keep(held, holds=self.holds and isinstance(message, ToolMessage))
 
     def _keep(self, message: HeldMessage, *, holds: bool) -> None:
+        self._recorded = True
         self._held.hold(message)
         if not holds:
             self._release()
@@ -286,6 +298,8 @@ class LangChainRunTracker:
             self._know(messages_in(state))
         if calls_tools and self.run is not None:
             self._held.release(self.run, answers=True)
+        elif not calls_tools:
+            self._held.now_read(messages_in(given))  # the ids that results have in the state
         call = self.calls.sent(sent, resumed=resumed) if sent is not None else None
         return Visit(node, self.answers, resumed, calls_tools, tools, is_agents, call)
 
@@ -393,7 +407,7 @@ class LangChainRunTracker:
         """How it ended, by the exception that came out of it, if one did."""
         run = self.run
         self.prompt, self.tell = (), None
-        if run is None or run.ended is not None or not self.started:
+        if run is None or run.ended is not None or not (self.started or self._recorded):
             return
         self._release()
         if fates := self.calls.at_the_end():
