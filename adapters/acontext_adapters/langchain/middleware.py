@@ -41,6 +41,7 @@ class AcontextMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> None:
         super().__init__()
         self.runtime = Runtime(RunOptions(space=space, **options), client_or_default(client))
+        self.tools = []
         self._setup()
 
     def _setup(self) -> None:
@@ -48,10 +49,13 @@ class AcontextMiddleware(AgentMiddleware[Any, Any, Any]):
         self._readers: SharedCache[str, Run] = SharedCache(1024)
         chosen = self.runtime.options
         catalog = chosen.inject_as == "catalog" and chosen.inject and chosen.space is not None
-        self.tools = [self._reader()] if catalog else []
+        if catalog:
+            self.tools = [*self.tools, self._reader()]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_readers", "tools")}
+        state = {**vars(self), "tools": [one for one in self.tools if one.name != READ_SKILL]}
+        del state["_readers"]
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

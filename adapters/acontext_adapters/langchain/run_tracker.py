@@ -243,9 +243,7 @@ class LangChainRunTracker:
         number = (str(call.occurrence),) if call.occurrence else ()
         # some providers number their calls anew in every answer: then the id of the answer tells them apart
         again = ("result", call.answer, call.id, *number)
-        self._record(
-            message, "result", call.id, *number, again=again, fates=call.news(), occurrence=call.occurrence
-        )
+        self._record(message, "result", call.id, *number, again=again, fates=call.news(), occurrence=call.occurrence)
 
     def _record(
         self,

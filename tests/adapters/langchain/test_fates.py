@@ -232,6 +232,28 @@ def test_people_decide_call_by_call(door: Any) -> None:
 
 
 @DOORS
+def test_a_run_that_goes_on_and_waits_again_has_what_became_of_its_calls_and_its_end(door: Any) -> None:
+    @tool
+    def wire(amount: int) -> str:
+        """Waits for somebody, and fails where that somebody says no."""
+        if interrupt(amount) == "no":
+            raise RuntimeError("the bank is closed")
+        return f"wired {amount}"
+
+    memory, where = MemoryClient(), config()
+    first = asks(asked("wire"), asked("wire", "c2", 7))
+    agent = door(create_agent(model(first), [wire], checkpointer=InMemorySaver(), name="A"), memory)
+    waiting = {one.value: one.id for one in agent.invoke(ASK, where)["__interrupt__"]}
+    agent.invoke(Command(resume={waiting[3000]: "yes"}), where)
+    assert memory.lines[3:] == ["result: wired 3000"]
+    assert memory.outcome == ("interrupted", "wire")
+    with pytest.raises(RuntimeError, match="closed"):
+        agent.invoke(Command(resume={waiting[7]: "no"}), where)
+    assert memory.outcome == ("failed", "RuntimeError: the bank is closed")
+    assert memory.session.fates == ['wire {"amount": 3000}: executed', 'wire {"amount": 7}: failed']
+
+
+@DOORS
 def test_what_a_person_decides_in_another_process_is_told_there(door: Any) -> None:
     memory, where, saved = MemoryClient(), config(), InMemorySaver()
     review: Any = HumanInTheLoopMiddleware(interrupt_on={"pay": True, "refund": True})

@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, PIIMiddleware
+from langchain_core.messages import RemoveMessage, ToolMessage
 from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command, interrupt
 
 from acontext_adapters.langchain import AcontextCallbackHandler
 from acontext_adapters.testing import MemoryClient
 from acontext_plugins.learning import learning
 
-from .scripted import model
+from .scripted import asks, call, model
 
 ADDRESS = "ada@example.com"
 
@@ -106,3 +109,59 @@ def test_a_conversation_that_is_sent_again_masked_goes_on() -> None:
     state = agent.invoke({"messages": [("user", "who is she?")]})
     agent.invoke({"messages": [*state["messages"], ("user", "thanks")]})
     assert memory.lines == ["user: who is she?", "assistant: it is [REDACTED_EMAIL]", "user: thanks", "assistant: bye"]
+
+
+@tool
+def greet(whom: str) -> str:
+    """Greet somebody, once somebody says so."""
+    return f"hello {interrupt(whom)}"
+
+
+@ways
+@pytest.mark.parametrize("masked", [0, 1])
+@pytest.mark.parametrize("anew", [False, True], ids=["in its place", "as another message"])
+def test_of_two_results_with_one_id_the_masked_one_is_recorded_masked(way: str, masked: int, anew: bool) -> None:
+    class Masks(AgentMiddleware[Any, Any, Any]):
+        def before_model(self, state: Any, runtime: Any) -> Any:
+            results = [one for one in state["messages"] if isinstance(one, ToolMessage)]
+            if not results:
+                return None
+            result = results[masked]
+            if not anew:
+                return {"messages": [result.model_copy(update={"content": "hidden"})]}
+            return {"messages": [RemoveMessage(result.id), ToolMessage("hidden", tool_call_id="c1")]}
+
+    @tool
+    def weather(city: str) -> str:
+        """The weather."""
+        return f"rain in {city}"
+
+    memory = MemoryClient()
+    first = asks(call("weather", "c1", city="Oslo"), call("weather", "c1", city="Rome"))
+    agent: Any = create_agent(model(first, "done"), [weather], middleware=[Masks()])
+    config: Any = {}
+    if way == "handler":
+        config = {"callbacks": [AcontextCallbackHandler(space="s", client=memory, strict=True)]}
+    else:
+        agent = learning(agent, space="s", client=memory, strict=True)
+    agent.invoke({"messages": [("user", "is it raining?")]}, config)
+    results = ["result: rain in Oslo", "result: rain in Rome"]
+    results[masked] = "result: hidden"
+    assert sorted(memory.lines[3:-1]) == sorted(results)
+
+
+@ways
+def test_what_a_run_that_goes_on_masks_is_recorded_masked(way: str) -> None:
+    memory = MemoryClient()
+    mask, saver = pii("redact"), InMemorySaver()
+    first = asks(call("greet", "c1", whom="Ada"))
+    agent: Any = create_agent(model(first, "done"), [greet], middleware=[mask], checkpointer=saver, name="A")
+    config: Any = {"configurable": {"thread_id": f"masks by {way}"}}
+    if way == "handler":
+        config["callbacks"] = [AcontextCallbackHandler(space="s", client=memory, strict=True)]
+    else:
+        agent = learning(agent, space="s", client=memory, strict=True)
+    agent.invoke({"messages": [("user", "greet her")]}, config)
+    agent.invoke(Command(resume=ADDRESS), config)
+    assert ADDRESS not in kept(memory)
+    assert memory.lines[-2:] == ["result: hello [REDACTED_EMAIL]", "assistant: done"]

@@ -26,6 +26,7 @@ from acontext_adapters.langchain import AcontextCallbackHandler, AcontextMiddlew
 from acontext_adapters.langchain.mark import mark_of
 from acontext_adapters.testing import MemoryClient
 from acontext_plugins import Acontext
+from acontext_plugins.inject.render import READ_SKILL
 from acontext_plugins.learning import learning
 
 from .host import SKILLS
@@ -176,6 +177,14 @@ def test_handlers_and_middleware_are_copied_and_pickled_with_what_they_are_in(tm
             assert same.runtime.same_as(middleware.runtime)
         client.flush()
         assert len(client.sessions.list().items) == 2
+
+
+def test_a_copied_middleware_has_its_tools_once() -> None:
+    ours = AcontextMiddleware(space="s", inject_as="catalog")
+    for one in (ours, copy.copy(ours), copy.deepcopy(ours), pickled(pickled(ours))):
+        assert [tool.name for tool in one.tools] == [READ_SKILL]
+    ours.tools = [weather, *ours.tools]  # as a class of the host's may do
+    assert [tool.name for tool in copy.deepcopy(ours).tools] == ["weather", READ_SKILL]
 
 
 def test_a_handler_is_told_of_interruptions() -> None:
