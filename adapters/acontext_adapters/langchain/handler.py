@@ -72,6 +72,9 @@ class AcontextCallbackHandler(HeardByGraphs, SharedByCopies, BaseCallbackHandler
         self._tools: Mapping[str, Mapping[str, Any]] = {}
         #: The nodes of that graph which are agents: langgraph before 1.2 does not say so inside of them.
         self._agents: Collection[str] = ()
+        #: Whose runs these are, where it is known before they begin.
+        self._thread: str | None = None
+        self._user: str | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_spans": {}, "_roots": {}}  # runs go on where they are
@@ -82,6 +85,7 @@ class AcontextCallbackHandler(HeardByGraphs, SharedByCopies, BaseCallbackHandler
         span = self._spans.get(run_id) if run_id is not None else None
         if span is None or span.tracker is None:
             return None
+        span.tracker.begun()
         return Scope(span.tracker, self, span.call_id)
 
     def _opened(
@@ -103,6 +107,8 @@ class AcontextCallbackHandler(HeardByGraphs, SharedByCopies, BaseCallbackHandler
             self._roots[run_id] = (
                 _Root(tracker) if tracker is not None else _Root(LangChainRunTracker(self.runtime, label))
             )
+        elif parent.tracker is not None:
+            parent.tracker.begun()
         told = parent.told or self._in_agent(metadata)
         span = _Span(parent.root, parent.tracker, parent.call_id, told=told)
         if told and span.tracker is not None and span.call_id is None:
@@ -133,10 +139,10 @@ class AcontextCallbackHandler(HeardByGraphs, SharedByCopies, BaseCallbackHandler
         around = scope.get()
         if around is not None and around.call_id is None:
             return None  # a learned object records this run
-        tracker = LangChainRunTracker(self.runtime, label, kind=kind, principal=user_in(metadata))
-        thread = (metadata or {}).get("thread_id")
+        tracker = LangChainRunTracker(self.runtime, label, kind=kind, principal=self._user or user_in(metadata))
+        thread = self._thread or (metadata or {}).get("thread_id")
         parent = around.tracker.run if around is not None else None
-        tracker.begin(
+        tracker.begin_later(
             given,
             thread=str(thread) if thread is not None else None,
             goes_on=goes_on,
@@ -302,6 +308,8 @@ class AcontextCallbackHandler(HeardByGraphs, SharedByCopies, BaseCallbackHandler
             parent = self._spans.get(parent_run_id) if parent_run_id is not None else None
             if parent is None:
                 return
+            if parent.tracker is not None:
+                parent.tracker.begun()
             if parent.call_id is not None:
                 self._place(run_id, _Span(parent.root, parent.tracker, parent.call_id))
                 return
@@ -365,10 +373,11 @@ class Tell(AcontextCallbackHandler):
 
 
 class RunnableHandler(AcontextCallbackHandler):
-    """The handler of a learned runnable."""
+    """The handler of one run of a learned runnable, whose configuration names the thread and the user."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, thread: str | None, user: str | None) -> None:
         self._setup(runtime)
+        self._thread, self._user = thread, user
 
 
 class InterruptListener(HeardByGraphs, BaseCallbackHandler):

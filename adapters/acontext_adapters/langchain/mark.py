@@ -15,8 +15,6 @@ class Mark:
     """How an object was learned."""
 
     runtime: Runtime
-    #: The callback handler of a runnable that tells of its runs in no other way.
-    handler: Any = None
     #: What has been said of it in the log, to be said once.
     said: set[str] = field(default_factory=set)
 

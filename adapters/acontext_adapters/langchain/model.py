@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -18,13 +19,32 @@ from .placement import in_prompt
 from .run_tracker import LangChainRunTracker, Scope, foreign_agent, found, scope
 from .turns import ConversationTurn, join, tool_names
 
+#: The learned model that is called with a configuration, and that configuration: `generate` is not given it.
+_called: ContextVar[tuple[Any, RunnableConfig | None] | None] = ContextVar("acontext_langchain_model", default=None)
+
 
 class LearnedModel:
     """What a learned chat model does around the calls of its class."""
 
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
+        around: Any = super()
+        token = _called.set((self, config))
+        try:
+            return around.invoke(input, config, **options)
+        finally:
+            _called.reset(token)
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
+        around: Any = super()
+        token = _called.set((self, config))
+        try:
+            return await around.ainvoke(input, config, **options)
+        finally:
+            _called.reset(token)
+
     def generate(self, messages: list[list[BaseMessage]], *args: Any, **options: Any) -> Any:
         around: Any = super()
-        calls = [_ModelCall(self, prompt, options) for prompt in messages]
+        calls = [_ModelCall(self, prompt, options, _config_of(self)) for prompt in messages]
         for call in calls:
             call.ask()
         token = calls[0].enter() if calls else None
@@ -37,7 +57,7 @@ class LearnedModel:
 
     async def agenerate(self, messages: list[list[BaseMessage]], *args: Any, **options: Any) -> Any:
         around: Any = super()
-        calls = [_ModelCall(self, prompt, options) for prompt in messages]
+        calls = [_ModelCall(self, prompt, options, _config_of(self)) for prompt in messages]
         for call in calls:
             await call.aask()
         token = calls[0].enter() if calls else None
@@ -50,7 +70,7 @@ class LearnedModel:
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
         around: Any = super()
-        call = _ModelCall(self, input, {"callbacks": (config or {}).get("callbacks"), **options})
+        call = _ModelCall(self, input, {"callbacks": (config or {}).get("callbacks"), **options}, config)
         call.ask()
         chunks: list[Any] = []
         steps = around.stream(call.prompt(), config, **options)
@@ -71,7 +91,7 @@ class LearnedModel:
 
     async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         around: Any = super()
-        call = _ModelCall(self, input, {"callbacks": (config or {}).get("callbacks"), **options})
+        call = _ModelCall(self, input, {"callbacks": (config or {}).get("callbacks"), **options}, config)
         await call.aask()
         chunks: list[Any] = []
         steps = around.astream(call.prompt(), config, **options)
@@ -94,7 +114,7 @@ class LearnedModel:
 class _ModelCall:
     """One call of a learned model."""
 
-    def __init__(self, model: Any, given: Any, options: dict[str, Any]) -> None:
+    def __init__(self, model: Any, given: Any, options: dict[str, Any], config: RunnableConfig | None) -> None:
         self._given = given
         self._blocks: tuple[SkillsBlock, ...] = ()
         self._messages: list[BaseMessage] = []
@@ -107,15 +127,15 @@ class _ModelCall:
         self._runtime = mark.runtime
         with mark.runtime.guard("model step"):
             self._messages = _messages(given)
-            config: Any = {"callbacks": options.get("callbacks")}
-            around = found(config)
+            callbacks: Any = {"callbacks": options.get("callbacks")}
+            around = found(callbacks)
             if around is not None and around.call_id is not None:
                 return  # inside a tool of an agent: what happens there is the tool's
             self._tools = tool_names(options.get("tools"))
             if around is not None:
                 self._watch = around.tracker
             elif not foreign_agent():
-                thread, user = thread_of(None, None), user_of(None, None)
+                thread, user = thread_of(None, config), user_of(None, config)
                 self._talk = join(mark.runtime, model.get_name(), "model", self._messages, thread, user)
                 self._watch = self._talk.tracker
 
@@ -157,6 +177,12 @@ class _ModelCall:
             for chunk in chunks[1:]:
                 whole = whole + chunk
             self.answered(whole)
+
+
+def _config_of(model: Any) -> RunnableConfig | None:
+    """The configuration that this model is called with; None where it is called in no such way."""
+    called = _called.get()
+    return called[1] if called is not None and called[0] is model else None
 
 
 def _leave(token: Any) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import json
 import threading
 import weakref
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +27,7 @@ from acontext_plugins.runs import RecordingClient, Run, RunKind, Runtime, curren
 from acontext_store.types import CallFate, new_id, stable_id
 
 from .calls import Answers, FirstSteps, LangChainCall, LangChainCallLedger, Visit, numbered
+from .config import thread_of, user_of
 from .convert import by_user, frozen, item_of, items_of, messages_in, text_of
 from .held_messages import HeldMessage, HeldMessages
 from .langgraph_types import is_bubble_up, is_parent_command
@@ -113,6 +114,8 @@ class LangChainRunTracker:
         self._recall: Recall | None = None
         self._thread: str | None = None
         self._sent: Sent | None = None
+        self._begin: Callable[[], Run] | None = None
+        self._beginning = threading.Lock()
         self._asking = threading.Lock()
         self._awaiting: asyncio.Lock | None = None
 
@@ -155,6 +158,18 @@ class LangChainRunTracker:
             recall=self._recall,
         )
         return self.run
+
+    def begin_later(self, messages: Sequence[BaseMessage], *, thread: str | None, **about: Any) -> None:
+        """Begin with the first that is told inside of the run: what runs there has its configuration, and its thread.
+
+        A callback is told of the run itself before that.
+        """
+
+        def begin() -> Run:
+            self.principal = self.principal or user_of(None, None)
+            return self.begin(messages, thread=thread or thread_of(None, None), **about)
+
+        self._begin = begin
 
     @property
     def _scope(self) -> str:
@@ -200,9 +215,12 @@ class LangChainRunTracker:
                     self._heard.add(key)
                     self._record(message, "turn", key)
 
-    def begun(self, messages: Sequence[BaseMessage]) -> Run:
+    def begun(self, messages: Sequence[BaseMessage] = ()) -> Run:
         """The run, made now where nobody could before."""
-        return self.run if self.run is not None else self.begin(messages)
+        with self._beginning:
+            if self.run is None:
+                return self._begin() if self._begin is not None else self.begin(messages)
+            return self.run
 
     def answered(self, message: BaseMessage, *, told: bool = False) -> None:
         """The model has answered (or called tools). `told=True`: all that becomes of these calls is seen."""
@@ -211,7 +229,7 @@ class LangChainRunTracker:
         self._count += 1
         if message.id is not None:
             self._said.add(message.id)
-        run, told, copy = self.begun(()), told or self.told, frozen(message)
+        run, told, copy = self.begun(), told or self.told, frozen(message)
         self.calls.asked(copy, message.id or "", told=told)
         id = stable_id(run.session.key, run.id, "answer", message.id or str(self._count))
         self._keep(HeldMessage(copy, id, told=told), holds=self.holds)
@@ -254,7 +272,7 @@ class LangChainRunTracker:
         occurrence: int = 0,
     ) -> None:
         """Record a message under the id that these make; under that of `again` where an earlier one has that."""
-        run = self.begun(())
+        run = self.begun()
         copy, key = frozen(message), run.session.key
         id, if_taken = stable_id(key, *ids), stable_id(key, *again) if again else None
         held = HeldMessage(copy, id, if_taken, fates, occurrence=occurrence)

@@ -14,7 +14,7 @@ from langchain_core.tools import BaseTool
 from acontext_plugins.runs import Runtime
 
 from ..shared.subclass import over, under
-from .config import with_handler
+from .config import thread_of, user_of, with_handler
 from .handler import AcontextCallbackHandler, RunnableHandler
 from .langgraph_types import is_graph
 from .mark import Mark, mark_of
@@ -33,7 +33,7 @@ def wrap_runnable(target: Any, runtime: Runtime) -> Any:
     known = mark_of(target)
     if known is not None and known.runtime.same_as(runtime):
         return target
-    return over(under(inner), LearnedRunnable, Mark(runtime, RunnableHandler(runtime)))
+    return over(under(inner), LearnedRunnable, Mark(runtime))
 
 
 def _wrap_graph(graph: Any, runtime: Runtime) -> Any:
@@ -115,5 +115,6 @@ def _handled(target: Any, config: Any) -> Any:
         there = callbacks if isinstance(callbacks, list) else getattr(callbacks, "handlers", ())
         if any(isinstance(handler, AcontextCallbackHandler) for handler in there):
             return config  # part of a run that is recorded already
-        return with_handler(None, config, mark.handler)
+        handler = RunnableHandler(mark.runtime, thread_of(None, config), user_of(None, config))
+        return with_handler(None, config, handler)
     return config
